@@ -1,0 +1,37 @@
+# Every job of the project. `make demo` and `make test` each bring a fresh Debian 12 machine all the way.
+SHELL := /bin/sh
+BIN := .venv/bin
+ready := .venv/.ready
+SOAK ?= kernel
+
+.PHONY: setup demo test bench soak conformance style types layers
+
+setup: $(ready)
+
+$(ready): requirements-dev.txt requirements-uv.txt pyproject.toml ops/packages.txt ops/setup.sh
+	@ops/setup.sh
+	@touch $@
+
+demo: $(ready)
+	@$(BIN)/ringmaster demo
+
+test: style types layers
+	@$(BIN)/python -m pytest
+
+bench: $(ready)
+	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn
+
+soak: $(ready)
+	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/soak -k "$(SOAK)" --timeout=1200
+
+conformance: $(ready)
+	@$(BIN)/python -m pytest tests/conformance -rA
+
+style: $(ready)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(ready)
+	@$(BIN)/mypy
+
+layers: $(ready)
+	@$(BIN)/lint-imports

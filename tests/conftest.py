@@ -1,0 +1,94 @@
+"""What tests of several rooms need: a real nats-server, oldest or newest, on a free port, with its own store."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from nodes import config
+from nodes.links import server
+
+NEWEST = Path(sys.executable).with_name("nats-server")
+OLDEST = Path("/usr/sbin/nats-server")
+BOTH = [
+    pytest.param(program, id=name, marks=pytest.mark.skipif(not program.exists(), reason=f"no {program}"))
+    for name, program in (("oldest", OLDEST), ("newest", NEWEST))
+]
+
+
+class NatsServer:
+    """A nats-server that tests may stop, kill and start again; its port and its store stay."""
+
+    def __init__(self, program: Path, state: Path) -> None:
+        text = f"[nats]\nport = 0\nserver = {str(program)!r}\n[paths]\nstate = {str(state)!r}"
+        self.plan = server.embedded(config.parse(text, "test", state))
+        self.url = self.plan.url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Return when it answers."""
+        self._process = subprocess.Popen(self.plan.argv, stderr=subprocess.DEVNULL)  # noqa: ASYNC220  a millisecond
+        host, port = self.url.removeprefix("nats://").split(":")
+        async with asyncio.timeout(10):
+            while not await _greets(host, int(port)):
+                assert self._process.poll() is None, "nats-server has ended"
+
+    def freeze(self) -> None:
+        """Have it hang: it keeps its connections and answers nobody."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a power cut would, and wait for its end."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+async def _greets(host: str, port: int) -> bool:
+    """Whether somebody says INFO there; waits until it says so, or for the next try."""
+    with suppress(OSError):
+        reader, writer = await asyncio.open_connection(host, port)
+        greeting = await reader.readline()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        return greeting.startswith(b"INFO")
+    await asyncio.sleep(0.01)
+    return False
+
+
+@pytest.fixture
+async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    """A running nats-server, of the version that a development machine has."""
+    async for running in _run(NEWEST if NEWEST.exists() else OLDEST, tmp_path):
+        yield running
+
+
+@pytest.fixture(params=BOTH)
+async def each_nats_server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NatsServer]:
+    """A running nats-server, once of the oldest version that we support and once of the newest."""
+    async for running in _run(request.param, tmp_path):
+        yield running
+
+
+async def _run(program: Path, state: Path) -> AsyncIterator[NatsServer]:
+    made = NatsServer(program, state)
+    try:
+        await made.start()
+        yield made
+    finally:
+        made.kill()

@@ -1,0 +1,76 @@
+"""What the tools cannot hold: sizes, tasks without a parent, names, the map in ARCHITECTURE.md."""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("supervisors", "protocols", "grammars", "nodes")
+MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+LIBRARIES = {"zmq", "nats", "msgpack", "aiohttp", "duckdb", "numpy", "pynini", "structlog", "rich", "yaml"}
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_no_module_is_longer_than_400_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), "a module starts with its docstring"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_no_task_is_started_without_a_parent(path: Path) -> None:
+    """A bare `create_task` or `ensure_future` statement drops the task: nobody awaits it, nobody sees it fail."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            called = node.value.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            owner = ast.unparse(called.value) if isinstance(called, ast.Attribute) else ""
+            in_group = name == "create_task" and re.search(r"(^|[._])(group|tasks)$", owner)
+            assert name not in {"create_task", "ensure_future"} or in_group, f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_no_module_is_named_after_a_library(path: Path) -> None:
+    assert path.stem not in LIBRARIES
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_four_packages_are_ours(room: str) -> None:
+    spec = importlib.util.find_spec(room)
+    assert spec is not None
+    assert Path(str(spec.origin)).parent == ROOT / room
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_has_a_typed_marker_and_a_public_surface(room: str) -> None:
+    assert (ROOT / room / "py.typed").exists()
+    assert "__all__" in (ROOT / room / "__init__.py").read_text()
+
+
+def test_there_is_no_init_file_under_tests() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_the_map_in_architecture_names_every_module_and_nothing_else() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    drawn = set(re.findall(r"^\s*`((?:supervisors|protocols|grammars|nodes)/[\w/]+\.py)`", text, flags=re.MULTILINE))
+    there = {named(path) for path in MODULES if path.name != "__init__.py"}
+    assert drawn - there == set(), "on the map but not there"
+    assert there - drawn == set(), "there but not on the map"
+
+
+@pytest.mark.parametrize("path", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_file_that_a_page_names_exists(path: str) -> None:
+    page = (ROOT / path).read_text()
+    for name in re.findall(r"`((?:supervisors|protocols|grammars|nodes|ops|tests|\.ci)/[\w./-]+\.\w+)`", page):
+        assert (ROOT / name).exists(), name
