@@ -1,0 +1,173 @@
+"""The actor: a plain class whose methods are its messages.
+
+Everything inside runs one handler at a time, in one thread. What it holds (tasks, timers, monitors, names) belongs to
+one life and ends with it. State belongs to one life too: a restart makes a new instance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+
+from supervisors.bonds import Cancellable, Link, Monitor, Timer
+from supervisors.debts import Debt
+from supervisors.end import end
+from supervisors.engine import wake_drain, wake_drive
+from supervisors.errors import BadSpec, Gone, NoSuchChild, Refused
+from supervisors.exits import Crash, Exit, NoProc, Normal
+from supervisors.mailbox import WhenFull
+from supervisors.ref import Ref
+
+if TYPE_CHECKING:
+    from supervisors.life import Ignore
+    from supervisors.registry import Name
+    from supervisors.system import System
+
+A = TypeVar("A", bound="Actor")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Handler = Callable[..., object]
+
+
+class Actor:
+    """Subclass it; write the messages as methods, `def` or `async def`.
+
+    All `def` (but for `init` and `terminate`): handlers run in a callback, an idle actor has no task. Any `async def`:
+    one task per actor. `__init__` takes what the start gives and does no work: `self.ref` is there from `init` on.
+    """
+
+    __slots__ = ("_held", "_owed", "_replying", "_task", "_waker", "ref")
+
+    mailbox_limit: ClassVar[int] = 1000
+    """Messages the user lane holds."""
+    when_full: ClassVar[WhenFull] = WhenFull.REFUSE
+    """What happens to the next."""
+
+    _wake: ClassVar[Callable[[Actor], None]] = wake_drain
+    _overrides: ClassVar[dict[Handler, Handler]] = {}
+
+    ref: Ref[Self]
+    _held: set[Cancellable] | None
+    _owed: set[Debt] | None
+    _replying: asyncio.Future[object] | None
+    _task: asyncio.Task[object] | None
+    _waker: asyncio.Future[None] | None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.mailbox_limit < 1:
+            raise BadSpec(f"{cls.__name__}: mailbox_limit must be 1 or more, not {cls.mailbox_limit}")
+        handlers = {name: getattr(cls, name) for name in dir(cls) if inspect.isfunction(getattr(cls, name, None))}
+        waits = any(inspect.iscoroutinefunction(handlers[name]) for name in handlers.keys() - {"init", "terminate"})
+        cls._wake = wake_drive if waits else wake_drain
+        cls._overrides = {
+            base.__dict__[name]: handler
+            for name, handler in handlers.items()
+            for base in cls.__mro__
+            if inspect.isfunction(base.__dict__.get(name)) and base.__dict__[name] is not handler
+        }
+
+    def init(self) -> Awaitable[Ignore | None] | Ignore | None:
+        """Begin; `def` or `async def`. The start returns when this has. May return IGNORE."""
+        return None
+
+    def terminate(self, reason: Exit) -> Awaitable[None] | None:
+        """End; `def` or `async def`. Runs after a crash as well, not after a kill. Clean up at the start as well."""
+        return None
+
+    def on_down(self, ref: Ref[Actor], reason: Exit) -> Awaitable[None] | None:
+        """A monitored life has ended; `def` or `async def`."""
+        return None
+
+    @property
+    def system(self) -> System:
+        """The running system this actor lives in."""
+        return self.ref._system
+
+    def after(
+        self, seconds: float, handler: Callable[Concatenate[Self, P], object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Timer:
+        """Have `handler` run in `seconds`, unless cancelled. It goes before other people's messages."""
+        return Timer(self, seconds, handler, args, kwargs)
+
+    def defer(self, handler: Callable[Concatenate[Self, P], object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have `handler` run next, before any message; several run in the order deferred (OTP: continue)."""
+        self.ref._urge(self, (handler, args, kwargs, None), deferred=True)
+
+    def task(self, work: Coroutine[object, None, R]) -> asyncio.Task[R]:
+        """Run `work` beside the handlers. It is cancelled when this life ends; if it raises, this life crashes.
+
+        Return the task from a handler to answer with its result later; a Refused it raises is then the answer.
+        """
+        ref = self.ref
+        if ref._actor is not self:
+            work.close()
+            raise Gone(ref.path, NoProc())
+        task = ref._system.loop.create_task(work, name=f"{ref.path} {getattr(work, '__qualname__', work)}")
+        self._hold(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def monitor(self, ref: Ref[Actor]) -> Monitor:
+        """Have `on_down` called when the present life of `ref` ends."""
+        return Monitor(self, ref)
+
+    def link(self, ref: Ref[Actor]) -> Link:
+        """End together with the present life of `ref`, unless it ends Normal, and the other way round."""
+        return Link(self, ref)
+
+    def stop(self, reason: Exit = Normal()) -> None:  # noqa: B008 - a frozen value
+        """End after the handler that runs now, whose answer still goes out; before any other message."""
+        self.ref._urge(self, (Actor._stop, (reason,), {}, None), deferred=True, first=True)
+
+    def register(self, name: Name[Self]) -> None:
+        """Be found by `name` for the rest of this life. Raises NameTaken."""
+        self._hold(self.system.registry.register(name, self.ref))
+
+    def sibling(self, id: str, cls: type[A]) -> Ref[A]:
+        """Return another child of the same supervisor. Raises NoSuchChild; TypeError when it is no `cls`."""
+        above = self.ref._above
+        children = above._children if above is not None else None
+        if not children or id not in children:
+            raise NoSuchChild(id)
+        return expect(children[id], cls)
+
+    def _stop(self, reason: Exit) -> None:
+        end(self.ref, self, reason)
+
+    def _hold(self, thing: Cancellable) -> None:
+        """Have `thing` cancelled when this life ends: at once, when it has."""
+        if self.ref._actor is not self:
+            thing.cancel()
+        elif self._held is None:
+            self._held = {thing}
+        else:
+            self._held.add(thing)
+
+    def _drop(self, thing: Cancellable) -> None:
+        if self._held is not None:
+            self._held.discard(thing)
+
+    def _task_ended(self, task: asyncio.Task[R]) -> None:
+        self._drop(task)
+        ref = self.ref
+        if ref._actor is not self:
+            return
+        if task.cancelled():
+            if task.cancelling() == 0:  # nobody cancelled it: a CancelledError has leaked out of something inside
+                end(ref, self, Crash(asyncio.CancelledError()), during=task.get_name())
+            return
+        error = task.exception()
+        is_answer = self._owed is not None and any(later is task for later, _ in self._owed)
+        if error is not None and not (is_answer and isinstance(error, Refused)):
+            end(ref, self, Crash(error), during=task.get_name())
+
+
+def expect(ref: Ref[Actor], cls: type[A]) -> Ref[A]:
+    """Return `ref` typed. Raises TypeError when its actor, if there is one now, is no `cls`."""
+    if ref._actor is not None and not isinstance(ref._actor, cls):
+        raise TypeError(f"{ref.path} is a {type(ref._actor).__name__}, not a {cls.__name__}")
+    return ref  # type: ignore[return-value] # checked as far as it can be

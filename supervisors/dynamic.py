@@ -1,0 +1,178 @@
+"""Children on demand: many of one kind, each started with its own arguments, none before or after another.
+
+OTP's simple_one_for_one and Elixir's DynamicSupervisor: one_for_one, `max_children` counts those coming back, all are
+stopped at the same time. A temporary child's arguments are forgotten once it is up: it is never started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from itertools import count as count_up
+from typing import Generic, ParamSpec, TypeVar
+
+from supervisors.actor import Actor
+from supervisors.backoff import Backoff
+from supervisors.census import Census, Counts, count, row
+from supervisors.end import end, halt, kill
+from supervisors.errors import BadSpec, Gone, NoSuchChild, TooManyChildren
+from supervisors.exits import Exit, Killed, NoProc, Shutdown
+from supervisors.life import begin, born
+from supervisors.overseer import Overseer
+from supervisors.ref import Intent, Phase, Ref
+from supervisors.spec import INFINITY, AutoShutdown, Child, Restart
+
+A = TypeVar("A", bound=Actor)
+P = ParamSpec("P")
+
+
+class Dynamic(Overseer, Generic[P, A]):
+    """A supervisor of children made by `start(*args)`; `restart`, `shutdown`, `significant` are theirs.
+
+    As a child of its own supervisor it is permanent and stops without a limit. A running one is used through
+    `system.dynamic(path, start)`. Raises BadSpec.
+    """
+
+    def __init__(
+        self,
+        start: Callable[P, A],
+        *,
+        id: str,
+        max_children: int | None = None,
+        restart: Restart = Restart.TEMPORARY,
+        shutdown: float = 5.0,
+        significant: bool = False,
+        start_timeout_s: float = 30.0,
+        intensity: int = 1,
+        period_s: float = 5.0,
+        auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+        backoff: Backoff | None = None,
+    ) -> None:
+        super().__init__(
+            id,
+            intensity=intensity,
+            period_s=period_s,
+            auto_shutdown=auto_shutdown,
+            backoff=backoff,
+            restart=Restart.PERMANENT,
+            shutdown=INFINITY,
+            significant=False,
+        )
+        if max_children is not None and max_children < 1:
+            raise BadSpec(f"{id}: max_children must be 1 or more, or None, not {max_children!r}")
+        self.start = start
+        self.max_children = max_children
+        self.template: Child[Actor] = Child(
+            _never,
+            id=id,
+            restart=restart,
+            shutdown=shutdown,
+            significant=significant,
+            start_timeout_s=start_timeout_s,
+        )
+
+        if not self._ends_for(self.template):
+            raise BadSpec(f"{id}: children are significant, but auto_shutdown is NEVER")
+
+    def init(self) -> None:
+        """Begin without children."""
+        self._open()
+        self._ids = map(str, count_up(1))
+
+    async def terminate(self, reason: Exit) -> None:
+        """Stop all children at the same time: it takes as long as the slowest."""
+        refs = list(self.children.values())
+        ending = Shutdown() if self.template.shutdown > 0 else Killed()
+        for ref in refs:
+            ref._intent = Intent.HALT
+            if ref._actor is not None:
+                end(ref, ref._actor, ending)
+        try:
+            for ref in refs:
+                if ref._phase is Phase.STOPPING:
+                    await ref.down()
+        except asyncio.CancelledError:
+            for ref in refs:
+                kill(ref)
+            raise
+        self.children.clear()
+
+    async def start_child(self, *args: P.args, **kwargs: P.kwargs) -> Ref[A]:
+        """Start a child; see `DynamicRef.start`, which does it without a message."""
+        return await DynamicRef(self.ref).start(*args, **kwargs)
+
+    def _add(self, make: Callable[[], A]) -> Ref[A]:
+        """Give a child that has yet to start its address. Raises TooManyChildren."""
+        children = self.children
+        if self.max_children is not None and len(children) >= self.max_children:
+            raise TooManyChildren(self.max_children)
+        ref: Ref[A] = Ref(self.ref._system, self.ref, self.template, make, next(self._ids))
+        children[ref.id] = ref
+        return ref
+
+    def which_children(self) -> list[Census]:
+        """Return the children as data."""
+        return [row(ref) for ref in self.children.values()]
+
+    def count_children(self) -> Counts:
+        """Return how many children there are, how many run, how many are supervisors."""
+        return count(self.children.values())
+
+    def terminate_child(self, id: str) -> Awaitable[None]:
+        """Stop one child for good. Refuses: NoSuchChild."""
+        if id not in self.children:
+            raise NoSuchChild(id)
+        ref = self.children.pop(id)
+        ref._intent = Intent.HALT
+        return self.task(halt(ref))
+
+
+class DynamicRef(Generic[P, A]):
+    """The typed front door of a running Dynamic; stays good over its restarts."""
+
+    __slots__ = ("ref",)
+
+    def __init__(self, ref: Ref[Dynamic[P, A]]) -> None:
+        self.ref = ref
+
+    @property
+    def count(self) -> int:
+        """How many children there are, those coming back included."""
+        return len(self.ref._children or ())
+
+    def __iter__(self) -> Iterator[Ref[A]]:
+        """The children as they are now."""
+        return iter(list((self.ref._children or {}).values()))  # type: ignore[arg-type] # made by `start`
+
+    async def start(self, *args: P.args, **kwargs: P.kwargs) -> Ref[A]:
+        """Start a child with these arguments; return when it is up.
+
+        Cancelling this stops the child. Raises TooManyChildren, StartFailed, Gone (the supervisor is not there).
+        """
+        dynamic = self.ref._actor
+        if dynamic is None:
+            raise Gone(self.ref.path, NoProc())
+        ref = dynamic._add(partial(dynamic.start, *args, **kwargs))
+        try:
+            started = begin(ref)
+            dynamic._ready(ref, started if isinstance(started, bool) else await born(ref, started))
+        except BaseException:
+            dynamic.children.pop(ref.id, None)
+            raise
+        if dynamic.template.restart is Restart.TEMPORARY:
+            ref._make = None
+        return ref
+
+    async def stop(self, child: Ref[A]) -> None:
+        """Stop one child, as its shutdown says. Stopping what has ended is fine; a stranger raises NoSuchChild."""
+        if child._above is not self.ref:
+            raise NoSuchChild(child.path)
+        dynamic = self.ref._actor
+        if dynamic is not None and dynamic.children.pop(child.id, None) is not None:
+            child._intent = Intent.HALT
+        await halt(child)
+
+
+def _never() -> Actor:
+    raise AssertionError("each child of a Dynamic has a start of its own")

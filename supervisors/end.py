@@ -1,0 +1,207 @@
+"""The end of a life: fail what it owes, stop its tasks, call `terminate`, tell those who watch.
+
+The order: no more messages; every ask it owes fails; timers, monitors and names go; its tasks are cancelled and end;
+`terminate` runs; then DOWN, Down notices, and the supervisor. All of it within the child's `shutdown`, then the kill
+ladder (`ladder.py`). Without tasks and without an `async def terminate` nothing waits and all of it happens at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextvars import Context
+from types import CoroutineType
+from typing import TYPE_CHECKING, Final
+
+from supervisors.debts import pay
+from supervisors.errors import Gone
+from supervisors.events import ChildExited, WouldNotStop
+from supervisors.exits import Crash, Exit, Killed, Shutdown
+from supervisors.ladder import Tasks, climb, consume, settle
+from supervisors.ref import Phase, Ref
+
+if TYPE_CHECKING:
+    from supervisors.actor import Actor
+
+_OWN_END_S: Final = 5.0
+"""What a BRUTAL_KILL kind of child gets when it ends by itself; OTP runs its `terminate` then, too."""
+
+
+def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
+    """End this life, for `reason`; a life that is over already stays over. `during`: the handler that crashed."""
+    if ref._actor is not actor:
+        return
+    is_up = ref._phase is Phase.UP
+    ref._actor = None
+    ref._phase = Phase.STOPPING
+    _fail_asks(ref, actor, reason)
+    tasks = _release(actor)
+    last: Awaitable[object] | None = None
+    if is_up and not tasks and not isinstance(reason, Killed):
+        last, reason = _terminate(ref, actor, reason)
+    if tasks or last is not None:
+        ref._closing = Closing(ref, actor, reason, during, is_up, tasks, last)
+    else:
+        _finish(ref, reason, during, is_up)
+
+
+def kill(ref: Ref[Actor]) -> None:
+    """End the life now: no `terminate`, no waiting; hastens an end that is under way."""
+    if ref._actor is not None:
+        end(ref, ref._actor, Killed())
+    elif ref._closing is not None:
+        ref._closing.hurry()
+
+
+async def halt(ref: Ref[Actor]) -> None:
+    """Stop the child as its spec says, and return when its life is over."""
+    if ref._actor is not None:
+        end(ref, ref._actor, Shutdown() if ref._spec.shutdown > 0 else Killed())
+    if ref._phase is Phase.STOPPING:
+        await ref.down()
+
+
+class Closing:
+    """The part of an end that waits."""
+
+    __slots__ = ("_actor", "_during", "_is_patient", "_is_up", "_reason", "_ref", "_task", "_until")
+
+    def __init__(
+        self,
+        ref: Ref[Actor],
+        actor: Actor,
+        reason: Exit,
+        during: str,
+        is_up: bool,
+        tasks: Tasks,
+        last: Awaitable[object] | None,
+    ) -> None:
+        loop = ref._system.loop
+        self._ref = ref
+        self._actor = actor
+        self._reason = reason
+        self._during = during
+        self._is_up = is_up
+        self._is_patient = False
+        self._until = loop.time() + (ref._spec.shutdown or _OWN_END_S)
+        self._task = loop.create_task(self._run(tasks, last), name=f"{ref.path} ends")
+
+    def hurry(self) -> None:
+        """Go straight to the ladder."""
+        self._reason = Killed()
+        if self._is_patient:
+            self._is_patient = False
+            self._task.cancel()
+
+    async def _run(self, tasks: Tasks, last: Awaitable[object] | None) -> None:
+        """Wait for `tasks`, then for `terminate`; climb the ladder when that takes too long."""
+        left = tasks if last is None else [*tasks, self._last_words(last)]
+        self._is_patient = not isinstance(self._reason, Killed)
+        try:
+            if self._is_patient:
+                left = await self._settle(left)
+            if self._is_patient and not left and self._is_up and last is None:
+                last, self._reason = _terminate(self._ref, self._actor, self._reason)
+                left = [] if last is None else [self._last_words(last)]
+                left = await self._settle(left)
+        except asyncio.CancelledError:  # by `hurry`: this task is the kernel's own
+            left = [task for task in left if not task.done()]
+        self._is_patient = False
+        if left:
+            self._reason = Killed()
+            self._abandon(await climb(left))
+        _finish(self._ref, self._reason, self._during, self._is_up)
+
+    def _last_words(self, last: Awaitable[object]) -> asyncio.Task[object]:
+        return task_of(self._ref._system.loop, last, f"{self._ref.path} terminate")
+
+    async def _settle(self, tasks: Tasks) -> Tasks:
+        left = await settle(tasks, self._until - self._ref._system.loop.time())
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                self._reason = self._reason if isinstance(self._reason, Crash) else Crash(error)
+        return left
+
+    def _abandon(self, tasks: Tasks) -> None:
+        system = self._ref._system
+        for task in tasks:
+            system.abandoned.add(task)
+            task.add_done_callback(system.abandoned.discard)
+            task.add_done_callback(consume)
+        if tasks and system.hook is not None:
+            system.emit(WouldNotStop(self._ref.path, len(tasks)))
+
+
+def _fail_asks(ref: Ref[Actor], actor: Actor, reason: Exit) -> None:
+    """Fail every ask that waits for this life: in the mailbox, in the running handler, or promised for later."""
+    box, ref._box, ref._scheduled = ref._box, None, False
+    asks = [] if box is None else box.empty()
+    if box is not None:
+        box.release()
+    if actor._replying is not None:
+        asks.append(actor._replying)
+        actor._replying = None
+    owed, actor._owed = actor._owed, None
+    for later, reply in owed or ():
+        if later.done():
+            pay(ref.path, (later, reply))
+        elif reply is not None:
+            asks.append(reply)
+    for ask in asks:
+        if not ask.done():
+            ask.set_exception(Gone(ref.path, reason))
+
+
+def _release(actor: Actor) -> Tasks:
+    """Cancel timers, monitors, names and tasks of this life; return the tasks that must end first.
+
+    A driver that ends its own life is not waited for: ending it is the last thing it does.
+    """
+    held, actor._held = actor._held, None
+    task = actor._task
+    tasks: list[asyncio.Task[object]] = []
+    if task is not None and not task.done() and task is not asyncio.current_task():
+        task.cancel()
+        tasks.append(task)
+    for thing in held or ():
+        thing.cancel()
+        if isinstance(thing, asyncio.Task) and not thing.done():
+            tasks.append(thing)
+    return tasks
+
+
+def _terminate(ref: Ref[Actor], actor: Actor, reason: Exit) -> tuple[Awaitable[object] | None, Exit]:
+    """Call `terminate`; return what of it is still to be awaited, and the reason, which may have become its crash."""
+    assert ref._context is not None
+    try:
+        return ref._context.copy().run(actor.terminate, reason), reason
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it becomes the exit reason
+        return None, Crash(error)
+
+
+def _finish(ref: Ref[Actor], reason: Exit, during: str, is_up: bool) -> None:
+    """The life is over. A life that never was up is its starter's to deal with."""
+    ref._phase = Phase.DOWN
+    # The text of a crash: its traceback would keep the actor, and with it a temporary child's arguments.
+    ref._last = repr(reason) if is_up and isinstance(reason, Crash) else reason
+    ref._closing = ref._context = None
+    system = ref._system
+    if system.hook is not None:
+        system.emit(ChildExited(ref.path, reason, during))
+    watchers, ref._watchers = ref._watchers, None
+    for watch in tuple(watchers.values()) if watchers else ():
+        watch(ref, reason)
+    if is_up:
+        system.child_down(ref, reason)
+
+
+def task_of(
+    loop: asyncio.AbstractEventLoop, waiting: Awaitable[object], name: str, context: Context | None = None
+) -> asyncio.Task[object]:
+    """Return a task that awaits `waiting`: the coroutine itself, so that cancelling it early leaves none unawaited."""
+    work = waiting if isinstance(waiting, CoroutineType) else _await(waiting)
+    return loop.create_task(work, name=name, context=context)
+
+
+async def _await(waiting: Awaitable[object]) -> object:
+    return await waiting

@@ -1,0 +1,246 @@
+"""One operating-system process on a leash: spawned, listened to, stopped, and in any case reaped.
+
+Nothing of it outlives the launcher: the kernel sends SIGKILL when the launcher dies (PR_SET_PDEATHSIG), and the end of
+the control socket says the same to a child that lost that setting by an exec. Nothing of it outlives itself: it leads a
+session and a group of its own, and the group is killed before it is reaped, while its id cannot have been reused.
+Signals go through a pidfd for the same reason; the pidfd becomes readable at its death. Linux 5.3 and up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from supervisors.lines import Lines
+from supervisors.program import CHARGE, ProcessDied, ProcessExit, Program, Standing
+
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+_N_STDERR_LINES: Final = 20
+_LINE_BYTES: Final = 4096
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with(parent_pid: int) -> bool:
+    """Have the kernel kill this process when its parent dies; False when that has died already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent_pid
+
+
+class Leash:
+    """A process of `program`, spawned by the constructor; `changed` is called whenever its standing has changed.
+
+    Raises OSError when it cannot be spawned.
+    """
+
+    def __init__(self, program: Program, *, is_spare: bool, changed: Callable[[Leash], None]) -> None:
+        self.program = program
+        self.standing = Standing.STARTING
+        self.info: Mapping[str, object] = {}
+        self.exit: ProcessExit | None = None
+        self._is_spare = is_spare
+        self._changed = changed
+        self._loop = asyncio.get_running_loop()
+        self._why = ""
+        self._waiting: list[asyncio.Future[None]] = []
+        ours, theirs = socket.socketpair()
+        try:
+            self._popen = _spawn(program, theirs, is_spare)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._pidfd = os.pidfd_open(self._popen.pid)
+        self._control = Lines(self._loop, ours, self._said, on_end=lambda: None)
+        self._stderr = _Stderr(self._loop, self._popen)
+        self._loop.add_reader(self._pidfd, self._died)
+        self._heard_at = self._loop.time()
+        self._timer = self._loop.call_later(program.ready_s, self.kill, f"not ready within {program.ready_s} s")
+        self._become(Standing.STARTING)
+        if not program.speaks:
+            self._ready({})
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which stays its own until it is GONE."""
+        return self._popen.pid
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended and been reaped."""
+        return self.standing is Standing.GONE
+
+    async def ready(self) -> None:
+        """Return when it is no longer STARTING. Raises ProcessDied."""
+        while self.standing is Standing.STARTING:
+            await self._change()
+        if self.exit is not None:
+            raise ProcessDied(self.pid, self.exit)
+
+    async def gone(self) -> None:
+        """Return when it is GONE."""
+        while not self.is_gone:
+            await self._change()
+
+    def activate(self) -> None:
+        """Tell a spare that it is the active one now; one that is not ready yet hears it as soon as it is."""
+        self._is_spare = False
+        self._control.send({"activate": True})
+        if self.standing is Standing.SPARE:
+            self._become(Standing.ACTIVE)
+
+    def tell(self, body: Mapping[str, object]) -> bool:
+        """Send it `body`; False when it does not read."""
+        return self._control.send({"told": body})
+
+    async def stop(self) -> None:
+        """SIGTERM, SIGKILL after `stop_s`; return when it is GONE."""
+        if not self.is_gone:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self.program.stop_s, self.kill, "did not stop")
+            self._signal(signal.SIGTERM)
+        await self.gone()
+
+    def kill(self, why: str = "killed") -> None:
+        """SIGKILL it and its group; it is GONE within a few turns of the loop."""
+        if not self.is_gone:
+            self._why = self._why or why
+            self._signal(signal.SIGKILL)
+            self._kill_group()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # it has no group before its setsid, or none any more
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _said(self, body: dict[str, object]) -> None:
+        self._heard_at = self._loop.time()
+        info = body.get("ready")
+        if isinstance(info, dict):
+            self._ready(info)
+
+    def _ready(self, info: Mapping[str, object]) -> None:
+        self.info = info
+        if self.standing is Standing.STARTING:
+            self._timer.cancel()
+            if self.program.speaks:
+                self._listen()
+        self._become(Standing.SPARE if self._is_spare else Standing.ACTIVE)
+
+    def _listen(self) -> None:
+        """Kill it when it has been silent for too long, else look again when that would be."""
+        left = self._heard_at + self.program.silence_s - self._loop.time()
+        if left <= 0:
+            self.kill(f"silent for {self.program.silence_s} s")
+        else:
+            self._timer = self._loop.call_later(left, self._listen)
+
+    def _died(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        self._timer.cancel()
+        self._kill_group()
+        code = self._popen.wait()  # it is dead: this reaps and does not wait
+        os.close(self._pidfd)
+        self._control.close()
+        died_of = -code if code < 0 else None
+        self.exit = ProcessExit(None if died_of else code, died_of, self._why, self._stderr.close())
+        self._become(Standing.GONE)
+
+    def _become(self, standing: Standing) -> None:
+        self.standing = standing
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        self._changed(self)
+
+    async def _change(self) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(future)
+        await future
+
+
+class _Stderr:
+    """Passes a process's stderr on to ours and keeps its last lines."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, popen: subprocess.Popen[bytes]) -> None:
+        assert popen.stderr is not None
+        self._loop = loop
+        self._pipe = popen.stderr
+        self._rest = b""
+        self._lines: deque[str] = deque(maxlen=_N_STDERR_LINES)
+        os.set_blocking(self._pipe.fileno(), False)
+        loop.add_reader(self._pipe, self._read)
+
+    def close(self) -> tuple[str, ...]:
+        """Read what is there and return the last lines."""
+        while self._read():
+            pass
+        self._loop.remove_reader(self._pipe)
+        self._pipe.close()
+        if self._rest:
+            self._keep(self._rest)
+        return tuple(self._lines)
+
+    def _read(self) -> bool:
+        try:
+            read = os.read(self._pipe.fileno(), 65536)
+        except BlockingIOError:
+            return False
+        if not read:
+            self._loop.remove_reader(self._pipe)
+            return False
+        *lines, self._rest = (self._rest + read).split(b"\n")
+        for line in lines:
+            self._keep(line)
+        if len(self._rest) > _LINE_BYTES:
+            self._keep(self._rest)
+            self._rest = b""
+        return True
+
+    def _keep(self, line: bytes) -> None:
+        text = line[:_LINE_BYTES].decode(errors="replace")
+        self._lines.append(text)
+        sys.stderr.write(text + "\n")
+
+
+def _spawn(program: Program, control: socket.socket, is_spare: bool) -> subprocess.Popen[bytes]:
+    """Run it with `control` and its sockets inherited, in a session of its own: Ctrl-C reaches the launcher only."""
+    charge = {
+        "control": control.fileno(),
+        "sockets": {name: sock.fileno() for name, sock in program.sockets.items()},
+        "is_spare": is_spare,
+        "beat_s": program.beat_s,
+        "launcher_pid": os.getpid(),
+    }
+    fds = (control.fileno(), *(sock.fileno() for sock in program.sockets.values())) if program.speaks else ()
+    return subprocess.Popen(
+        program.argv,
+        env={**os.environ, **program.env, **({CHARGE: json.dumps(charge)} if program.speaks else {})},
+        cwd=program.cwd,
+        pass_fds=fds,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=partial(_before_exec, os.getpid()),
+    )
+
+
+def _before_exec(parent_pid: int) -> None:
+    if not die_with(parent_pid):
+        os._exit(1)

@@ -1,0 +1,132 @@
+"""One life of an actor: its beginning. Its end is in `end.py`.
+
+A life is one instance of the actor's class behind its Ref; `ref._actor is actor` is the fence that every message, timer
+and task of it must pass. The phases and what moves them:
+
+    DOWN --begin--> STARTING --(init returned)--> UP --end--> STOPPING --(tasks and terminate done)--> DOWN
+
+Whatever can be done without waiting is done at once, inside the call that asked for it: an actor without tasks crashes,
+is told to its supervisor, and is back before the failing drain returns. Only waiting makes a task.
+
+A life that ends before it is UP is reported to who started it (StartFailed), not to its supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context
+from typing import TYPE_CHECKING, Final
+
+from supervisors.end import end, task_of
+from supervisors.errors import StartFailed
+from supervisors.events import ChildExited, ChildStarted
+from supervisors.exits import Crash, Exit, NoProc, Normal, Shutdown
+from supervisors.ref import Phase, Ref
+
+if TYPE_CHECKING:
+    from supervisors.actor import Actor
+
+
+class Ignore:
+    """What `init` returns to say: no life now, and that is not an error (OTP: ignore)."""
+
+
+IGNORE: Final = Ignore()
+
+
+async def launch(ref: Ref[Actor]) -> bool:
+    """Begin a life and wait until it is up; False when its init said IGNORE. Raises StartFailed."""
+    if ref._phase is Phase.STOPPING:
+        await ref.down()
+    started = begin(ref)
+    return started if isinstance(started, bool) else await born(ref, started)
+
+
+def begin(ref: Ref[Actor]) -> bool | asyncio.Task[object]:
+    """Begin a life. True: it is up. False: ignored. A task: its init waits; hand it to `born`. Raises StartFailed."""
+    system = ref._system
+    ref._context = context = system.context.copy()
+    outer, system.current = system.current, ref
+    try:
+        return _begin(ref, context)
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it becomes StartFailed
+        return _stillborn(ref, error)
+    finally:
+        system.current = outer
+
+
+def _begin(ref: Ref[Actor], context: Context) -> bool | asyncio.Task[object]:
+    assert ref._make is not None, "a temporary child starts once"
+    assert ref._phase is Phase.DOWN, ref
+    actor = context.run(ref._make)
+    actor.ref = ref
+    actor._held = actor._owed = actor._replying = actor._task = actor._waker = None
+    ref._actor = actor
+    ref._phase = Phase.STARTING
+    ref._scheduled = True  # messages wait until init has returned
+    result = context.run(actor.init)
+    if result is None or isinstance(result, Ignore):
+        return _decide(ref, actor, result)
+    actor._task = task_of(ref._system.loop, result, f"{ref.path} init", context)
+    return actor._task
+
+
+async def born(ref: Ref[Actor], init: asyncio.Task[object]) -> bool:
+    """Wait for an init that waits; as `launch`. Whoever gives up waiting stops the child."""
+    actor, limit = ref._actor, ref._spec.start_timeout_s
+    try:
+        await asyncio.wait({init}, timeout=limit if limit < float("inf") else None)
+    except asyncio.CancelledError:
+        if actor is not None:
+            end(ref, actor, Shutdown("start cancelled"))
+        raise
+    if actor is not None and ref._actor is actor:
+        if (reason := _outcome(init, limit)) is None:
+            actor._task = None
+            return _decide(ref, actor, init.result())
+        end(ref, actor, reason, during="init")
+    await ref.down()
+    last = ref._last
+    raise StartFailed(ref.path, NoProc() if last is None or isinstance(last, str) else last)
+
+
+def _outcome(init: asyncio.Task[object], limit: float) -> Exit | None:
+    """Return why this init has failed, None when it has not."""
+    if not init.done():
+        return Crash(TimeoutError(f"init took over {limit} s"))
+    if init.cancelled():
+        return Crash(asyncio.CancelledError())
+    error = init.exception()
+    return None if error is None else Crash(error)
+
+
+def _decide(ref: Ref[Actor], actor: Actor, result: object) -> bool:
+    """Init has returned: up, unless it said IGNORE."""
+    if isinstance(result, Ignore):
+        end(ref, actor, Normal())
+        return False
+    system = ref._system
+    ref._phase = Phase.UP
+    ref._since = system.loop.time()
+    ref._lives += 1
+    if system.hook is not None:
+        system.emit(ChildStarted(ref.path, ref._lives - 1))
+    if ref._box is None:
+        ref._scheduled = False
+    else:
+        actor._wake()
+    return True
+
+
+def _stillborn(ref: Ref[Actor], error: BaseException) -> asyncio.Task[object]:
+    """The class or its init raised. What it has begun is ended first, in a task when that takes waiting."""
+    reason = Crash(error)
+    if ref._actor is not None:
+        end(ref, ref._actor, reason, during="init")
+    else:
+        ref._last = reason
+        if ref._system.hook is not None:
+            ref._system.emit(ChildExited(ref.path, reason, "start"))
+    if ref._phase is Phase.STOPPING:
+        return task_of(ref._system.loop, ref.down(), f"{ref.path} ends")
+    raise StartFailed(ref.path, reason)

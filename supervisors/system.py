@@ -1,0 +1,157 @@
+"""A running tree: what all its actors share, and the way in from outside.
+
+    async with running(tree) as system:
+        pool = system.ref("agents", Pool)
+
+One event loop, one thread. Times come from the loop and chance from `entropy`, so a virtual loop and a seed reproduce
+a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import ParamSpec, TypeVar
+
+from supervisors import census
+from supervisors.actor import Actor, expect
+from supervisors.census import Census
+from supervisors.dynamic import Dynamic, DynamicRef
+from supervisors.end import end, kill
+from supervisors.errors import NoSuchChild, TreeDown
+from supervisors.events import Event, Hook
+from supervisors.exits import Exit, Shutdown
+from supervisors.life import launch
+from supervisors.ref import Phase, Ref
+from supervisors.registry import Name, Registry
+from supervisors.supervisor import Supervisor
+from supervisors.wheel import Wheel
+
+A = TypeVar("A", bound=Actor)
+P = ParamSpec("P")
+
+
+class System:
+    """What one running tree shares. `n_refused`, `n_dropped`: messages full mailboxes did not take, or gave up."""
+
+    __slots__ = (
+        "_body",
+        "_fell",
+        "abandoned",
+        "context",
+        "current",
+        "entropy",
+        "hook",
+        "loop",
+        "n_dropped",
+        "n_refused",
+        "registry",
+        "root",
+        "wheel",
+    )
+
+    def __init__(self, tree: Supervisor, hook: Hook | None, entropy: Callable[[], float]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.wheel = Wheel(self.loop)
+        self.context = contextvars.copy_context()
+        self.hook = hook
+        self.entropy = entropy
+        self.registry = Registry()
+        self.current: Ref[Actor] | None = None
+        """Whose handler runs this moment, in the drain engine; in the other the current task is named for it."""
+        self.abandoned: set[asyncio.Task[object] | None] = set()
+        """Tasks that outlived the kill ladder. What they send is dropped."""
+        self.n_refused = 0
+        self.n_dropped = 0
+        spec = tree.as_child
+        self.root: Ref[Supervisor] = Ref(self, None, spec, spec.start, spec.id)
+        self._body: asyncio.Task[object] | None = None
+        self._fell: Exit | None = None
+
+    def ref(self, path: str, cls: type[A]) -> Ref[A]:
+        """Return the child at `path` ("links/zmq"). Raises NoSuchChild; TypeError when its actor is no `cls`."""
+        ref: Ref[Actor] = self.root
+        for id in path.split("/"):
+            if ref._children is None or id not in ref._children:
+                raise NoSuchChild(path)
+            ref = ref._children[id]
+        return expect(ref, cls)
+
+    def dynamic(self, path: str, start: Callable[P, A]) -> DynamicRef[P, A]:
+        """Return the Dynamic at `path`, typed by the `start` it was made with. Raises NoSuchChild, TypeError."""
+        ref = self.ref(path, Dynamic)
+        if ref._actor is not None and ref._actor.start is not start:
+            raise TypeError(f"{path} starts {ref._actor.start!r}, not {start!r}")
+        return DynamicRef(ref)
+
+    def find(self, name: Name[A]) -> Ref[A] | None:
+        """Return who has registered `name`."""
+        return self.registry.find(name)
+
+    def census(self) -> Census:
+        """Return the whole tree as data; its `str` is a page for people."""
+        return census.tree(self.root)
+
+    def emit(self, event: Event) -> None:
+        """Tell the hook. A hook that raises is reported to the loop and does no other harm."""
+        if self.hook is None:
+            return
+        try:
+            self.hook(event)
+        except Exception as error:  # noqa: BLE001 - reported
+            self.loop.call_exception_handler({"message": f"supervision hook failed on {event}", "exception": error})
+
+    def child_down(self, ref: Ref[Actor], reason: Exit) -> None:
+        """A life that was up has ended: tell its supervisor. Called by the kernel."""
+        if ref._above is not None:
+            if ref._above._actor is not None:
+                ref._above._actor.child_down(ref, reason)
+        elif self._body is not None:
+            self._fell = reason
+            self._body.cancel()
+
+    async def _open(self) -> None:
+        await launch(self.root)
+        self._body = asyncio.current_task()
+
+    async def _close(self) -> None:
+        """Stop the tree, from right to left. Cancelled, it kills the tree instead."""
+        self._body = None
+        if self.root._actor is not None:
+            end(self.root, self.root._actor, Shutdown())
+        try:
+            if self.root._phase is Phase.STOPPING:
+                await self.root.down()
+        except asyncio.CancelledError:
+            kill(self.root)
+            await self.root.down()
+            raise
+        finally:
+            self.wheel.stop()
+
+
+@asynccontextmanager
+async def running(
+    tree: Supervisor, *, hook: Hook | None = None, entropy: Callable[[], float] = random.random
+) -> AsyncIterator[System]:
+    """Run `tree` for the length of the body: started left to right before, stopped right to left after.
+
+    `hook` hears every Event. `entropy` returns uniform numbers in [0, 1), for jitter. Raises StartFailed; and when the
+    root ends by itself, cancels the body and raises TreeDown.
+    """
+    system = System(tree, hook, entropy)
+    await system._open()
+    try:
+        yield system
+        if system._fell is not None:
+            await asyncio.sleep(0)  # takes the cancellation that the body has not met
+    except asyncio.CancelledError:
+        body = asyncio.current_task()
+        if system._fell is None or (body is not None and body.uncancel() > 0):
+            raise
+        raise TreeDown(system._fell) from None
+    finally:
+        await system._close()

@@ -1,0 +1,49 @@
+"""A whole small child: says what happens to it on its inherited socket `news`, obeys, and can be told to misbehave."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+
+from supervisors.parent import Activate, Parent, Stop, Told
+
+
+async def main() -> int:
+    parent = await Parent.attach()
+    news = parent.sockets["news"]
+
+    def say(word: str) -> None:
+        news.send(f"{word} {os.getpid()}".encode())
+
+    await parent.ready({"identity": f"child-{os.getpid()}"})
+    say("spare" if parent.is_spare else "ready")
+    async for order in parent.orders:
+        match order:
+            case Activate():
+                say("activated")
+            case Told({"crash": str(last_words)}):
+                os.write(2, f"{last_words}\n".encode())
+                os._exit(3)
+            case Told({"hang": True}):
+                time.sleep(3600)  # noqa: ASYNC251 - a hung child
+            case Told({"breed": True}):
+                say(f"bred {subprocess.Popen(['sleep', '3600']).pid}")  # noqa: ASYNC220 - it outlives us, on purpose
+            case Told({"leave": True}):
+                return 0
+            case Told(body):
+                say(f"told {sorted(body)}")
+            case Stop():
+                say("stopping")
+    parent.close()
+    return 0
+
+
+if __name__ == "__main__":
+    if "stubborn" in sys.argv:
+        import signal
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    if "stillborn" in sys.argv:
+        sys.exit("cannot start")
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,313 @@
+"""Operating-system processes as children: real ones, killed, hung, orphaned and taken over.
+
+Nothing here sleeps to synchronise: each child says on an inherited socket what happens to it.
+"""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from supervisors import (
+    BRUTAL_KILL,
+    BadSpec,
+    Child,
+    ChildExited,
+    ChildStarted,
+    Crash,
+    StartFailed,
+    Supervisor,
+    System,
+    TreeDown,
+    running,
+)
+from supervisors.parent import NoParent, Parent
+from supervisors.process import OsProcess, Pair, ProcessDied, ProcessReport, Program, Standing
+from supervisors.testing import Recorder
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+class News:
+    """What the children say, and what the launcher's side reports."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.ours.setblocking(False)
+        self.reports: list[ProcessReport] = []
+        self.reported = asyncio.Event()
+        self.recorder = Recorder()
+
+    def program(self, *args: str, **times: float) -> Program:
+        return Program(
+            (sys.executable, str(PROGRAMS / "child.py"), *args),
+            env={"PYTHONPATH": str(ROOT)},
+            sockets={"news": self.theirs},
+            beat_s=0.05,
+            **times,
+        )
+
+    async def hear(self, word: str) -> int:
+        """Wait for a child to say `word`; return its pid, or the number it adds."""
+        async with asyncio.timeout(20):
+            while True:
+                said = (await asyncio.get_running_loop().sock_recv(self.ours, 1000)).decode()
+                if said.startswith(f"{word} "):
+                    return int(said.split()[-1])
+
+    def report(self, report: ProcessReport) -> None:
+        self.reports.append(report)
+        self.reported.set()
+
+    async def until_gone(self, pid: int) -> None:
+        """Wait for the launcher's side to have reaped `pid`."""
+        async with asyncio.timeout(20):
+            while Standing.GONE not in self.standings(pid):
+                self.reported.clear()
+                await self.reported.wait()
+
+    def standings(self, pid: int) -> list[Standing]:
+        return [report.standing for report in self.reports if report.pid == pid]
+
+    def last(self, pid: int) -> ProcessReport:
+        return [report for report in self.reports if report.pid == pid][-1]
+
+
+@pytest.fixture
+def news() -> Iterator[News]:
+    news = News()
+    yield news
+    news.ours.close()
+    news.theirs.close()
+    for pid in {report.pid for report in news.reports}:
+        assert not exists(pid), f"{pid} is still there"
+
+
+def exists(pid: int) -> bool:
+    """Whether the process is there, be it as a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def gone(pid: int) -> None:
+    """Wait for the end of a process, ours or not."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        assert await asyncio.to_thread(poll.poll, 20_000), f"{pid} lives on"
+    finally:
+        os.close(pidfd)
+
+
+@asynccontextmanager
+async def one(news: News, child: Child[OsProcess] | Child[Pair]) -> AsyncIterator[System]:
+    async with running(Supervisor([child], intensity=10), hook=news.recorder) as system:
+        yield system
+
+
+class TestOneProcess:
+    async def test_a_process_is_ready_before_its_start_returns_and_stopped_when_its_tree_is(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program(), on_change=news.report)) as system:
+            (report,) = await system.ref("a", OsProcess).ask(OsProcess.reports)
+            assert report.standing is Standing.ACTIVE
+            assert report.info == {"identity": f"child-{report.pid}"}
+        assert await news.hear("stopping") == report.pid
+        assert not exists(report.pid)
+        await asyncio.sleep(0)
+        assert news.standings(report.pid) == [Standing.STARTING, Standing.ACTIVE, Standing.GONE]
+        last = news.last(report.pid).exit
+        assert last is not None
+        assert (last.code, last.signal) == (0, None)
+
+    async def test_what_it_is_told_arrives(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program())) as system:
+            system.ref("a", OsProcess).tell(OsProcess.inform, {"roster": ["x" * 100_000]})
+            await news.hear("told ['roster']")
+
+    async def test_a_crash_comes_with_its_last_words_and_the_supervisor_restarts_it(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program(), on_change=news.report)) as system:
+            pid = await news.hear("ready")
+            system.ref("a", OsProcess).tell(OsProcess.inform, {"crash": "line one\nline two"})
+            crash = await news.recorder.until(ChildExited, "a")
+            assert isinstance(crash.reason, Crash)
+            assert isinstance(crash.reason.error, ProcessDied)
+            assert crash.reason.error.exit.code == 3
+            assert crash.reason.error.exit.stderr == ("line one", "line two")
+            assert await news.hear("ready") != pid
+
+    async def test_a_clean_exit_is_a_normal_end(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program())) as system:
+            system.ref("a", OsProcess).tell(OsProcess.inform, {"leave": True})
+            assert str((await news.recorder.until(ChildExited, "a")).reason) == "Normal()"
+            await news.recorder.until(ChildStarted, "a", n=2)
+
+    async def test_a_process_that_hangs_is_killed_for_its_silence(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program(silence_s=0.7), on_change=news.report)) as system:
+            pid = await news.hear("ready")
+            system.ref("a", OsProcess).tell(OsProcess.inform, {"hang": True})
+            await news.recorder.until(ChildStarted, "a", n=2)
+            exit = news.last(pid).exit
+            assert exit is not None
+            assert (exit.signal, exit.why) == (signal.SIGKILL, "silent for 0.7 s")
+
+    async def test_a_process_that_ignores_sigterm_is_killed(self, news: News) -> None:
+        program = news.program("stubborn", stop_s=0.3)
+        async with one(news, OsProcess.child("a", program, on_change=news.report)):
+            pid = await news.hear("ready")
+        await asyncio.sleep(0)
+        exit = news.last(pid).exit
+        assert exit is not None
+        assert (exit.signal, exit.why) == (signal.SIGKILL, "did not stop")
+
+    async def test_a_process_that_ends_before_it_is_ready_fails_the_start_with_its_last_words(self, news: News) -> None:
+        with pytest.raises(StartFailed, match="ProcessDied") as failed:
+            await self.start(news, news.program("stillborn"))
+        error = failed.value.__cause__
+        while error is not None and not isinstance(error, ProcessDied):
+            error = error.__cause__
+        assert error is not None
+        assert error.exit.stderr == ("cannot start",)
+
+    async def test_a_process_that_is_not_ready_in_time_is_killed_and_fails_the_start(self, news: News) -> None:
+        with pytest.raises(StartFailed, match="not ready within"):
+            await self.start(news, Program(("sleep", "3600"), ready_s=0.1))
+
+    async def test_a_program_that_is_not_there_fails_the_start(self, news: News) -> None:
+        with pytest.raises(StartFailed, match="FileNotFoundError"):
+            await self.start(news, Program(("/no/such/program",)))
+
+    async def test_a_foreign_program_is_ready_when_it_is_spawned(self, news: News) -> None:
+        program = Program(("sleep", "3600"), speaks=False)
+        async with one(news, OsProcess.child("a", program, on_change=news.report)) as system:
+            (report,) = await system.ref("a", OsProcess).ask(OsProcess.reports)
+            assert report.standing is Standing.ACTIVE
+        assert not exists(report.pid)
+
+    async def test_what_a_process_leaves_behind_in_its_group_dies_with_it(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program())) as system:
+            system.ref("a", OsProcess).tell(OsProcess.inform, {"breed": True})
+            grandchild = await news.hear("bred")
+            os.kill(await self.pid(system), signal.SIGKILL)
+            await gone(grandchild)
+
+    async def test_a_brutal_kill_leaves_no_process(self, news: News) -> None:
+        child = Child(lambda: OsProcess(news.program(), news.report), id="a", shutdown=BRUTAL_KILL)
+        async with one(news, child) as system:
+            pid = await self.pid(system)
+        await news.until_gone(pid)
+
+    @staticmethod
+    async def start(news: News, program: Program) -> None:
+        async with one(news, OsProcess.child("a", program, on_change=news.report)):
+            raise AssertionError("started")
+
+    @staticmethod
+    async def pid(system: System) -> int:
+        (report,) = await system.ref("a", OsProcess).ask(OsProcess.reports)
+        return report.pid
+
+    def test_a_program_without_arguments_or_with_no_time_is_refused(self) -> None:
+        for bad in ({"argv": ()}, {"ready_s": 0.0}, {"beat_s": 3.0, "silence_s": 3.0}):
+            with pytest.raises(BadSpec):
+                Program(**{"argv": ("x",), **bad})  # type: ignore[arg-type]
+
+
+class TestPair:
+    async def test_when_the_active_one_is_killed_the_spare_is_told_and_a_new_spare_comes(self, news: News) -> None:
+        async with one(news, Pair.child("edge", news.program(), on_change=news.report)) as system:
+            active, spare = await news.hear("ready"), await news.hear("spare")
+            os.kill(active, signal.SIGKILL)
+            assert await news.hear("activated") == spare
+            assert not exists(active)
+            new_spare = await news.hear("spare")
+            reports = await system.ref("edge", Pair).ask(Pair.reports)
+            assert [(report.pid, report.standing) for report in reports] == [
+                (spare, Standing.ACTIVE),
+                (new_spare, Standing.SPARE),
+            ]
+            assert news.standings(spare) == [Standing.STARTING, Standing.SPARE, Standing.ACTIVE]
+            heard = [(report.pid, report.standing) for report in news.reports]
+            assert heard.index((active, Standing.GONE)) < heard.index((spare, Standing.ACTIVE))
+            assert "edge" not in news.recorder.exits()
+
+    async def test_an_active_one_that_hangs_is_made_sure_of_and_taken_over(self, news: News) -> None:
+        async with one(news, Pair.child("edge", news.program(silence_s=0.7))) as system:
+            active, spare = await news.hear("ready"), await news.hear("spare")
+            os.kill(active, signal.SIGSTOP)
+            assert await news.hear("activated") == spare
+            assert not exists(active)
+            assert system.ref("edge", Pair).is_alive
+
+    async def test_a_spare_that_dies_is_replaced_and_the_active_one_is_left_alone(self, news: News) -> None:
+        async with one(news, Pair.child("edge", news.program())) as system:
+            active, spare = await news.hear("ready"), await news.hear("spare")
+            os.kill(spare, signal.SIGKILL)
+            assert await news.hear("spare") != spare
+            assert (await system.ref("edge", Pair).ask(Pair.reports))[0].pid == active
+
+    async def test_without_a_spare_the_death_of_the_active_one_is_the_pairs(self, news: News) -> None:
+        async with one(news, Pair.child("edge", news.program(), on_change=news.report)):
+            active, spare = await news.hear("ready"), await news.hear("spare")
+            os.kill(spare, signal.SIGKILL)
+            await news.until_gone(spare)
+            os.kill(active, signal.SIGKILL)
+            await news.recorder.until(ChildStarted, "edge", n=2)
+            assert await news.hear("ready") not in (active, spare)
+
+    async def test_too_many_take_overs_end_the_pair(self, news: News) -> None:
+        async with one(news, Pair.child("edge", news.program(), intensity=0)):
+            active, _ = await news.hear("ready"), await news.hear("spare")
+            os.kill(active, signal.SIGKILL)
+            await news.recorder.until(ChildStarted, "edge", n=2)
+
+
+class TestTheLaunchersDeath:
+    @pytest.mark.parametrize("kind", [[], ["stubborn"]])
+    async def test_a_launcher_that_is_killed_leaves_no_process(self, kind: list[str]) -> None:
+        launcher = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(PROGRAMS / "launcher.py"),
+            *kind,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert launcher.stdout is not None
+        pids: dict[str, int] = {}
+        async with asyncio.timeout(20):
+            while not pids.keys() >= {"active", "spare"}:
+                report = json.loads(await launcher.stdout.readline())
+                pids[report["standing"]] = report["pid"]
+        launcher.kill()
+        await launcher.wait()
+        await gone(pids["active"])
+        await gone(pids["spare"])
+
+    async def test_a_process_without_a_launcher_is_told_so(self) -> None:
+        with pytest.raises(NoParent):
+            await Parent.attach()
+
+
+async def test_a_process_that_cannot_be_kept_alive_uses_up_the_restart_intensity() -> None:
+    async def run() -> None:
+        program = Program(("false",), speaks=False)
+        async with running(Supervisor([OsProcess.child("a", program)], intensity=2)):
+            await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(TreeDown):
+        await run()

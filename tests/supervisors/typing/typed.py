@@ -1,0 +1,117 @@
+"""Read by mypy, never run: what the kernel's types let through, and what they catch (lines that end in `wrong`)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_type
+
+from supervisors import Actor, Child, Dynamic, DynamicRef, Name, Ref, Supervisor, System
+from supervisors.statem import END, Statem, Step, goto, on, stay, stop
+
+
+class Pool(Actor):
+    def __init__(self, seats: int) -> None:
+        self.free = seats
+
+    def take(self, n: int = 1) -> bool:
+        self.after(0.5, Pool.take, 2)
+        self.after(0.5, Pool.take, "two")  # wrong
+        return self.free >= n
+
+    async def refill(self, n: int) -> int:
+        return self.free + n
+
+    def later(self) -> asyncio.Task[str]:
+        return self.task(self._later())
+
+    async def _later(self) -> str:
+        return "later"
+
+
+class BigPool(Pool):
+    pass
+
+
+async def asking(pool: Ref[Pool], big: Ref[BigPool]) -> None:
+    assert_type(await pool.ask(Pool.take, 2), bool)
+    assert_type(await pool.ask(Pool.refill, n=3), int)
+    assert_type(await pool.ask(Pool.later), str)
+    assert_type(await pool.within(0.5).ask(Pool.refill, 1), int)
+    assert_type(await big.ask(Pool.take), bool)
+    upcast: Ref[Pool] = big
+    upcast.tell(Pool.take)
+    _downcast: Ref[BigPool] = pool  # wrong
+    _text: str = await pool.ask(Pool.take)  # wrong
+    await pool.ask(Pool.take, "two")  # wrong
+    await pool.ask(Pool.refill)  # wrong
+    pool.tell(Pool.take, m=1)  # wrong
+    pool.ask(Pool.take)  # wrong
+    await pool.ask(Call.dial)  # wrong
+
+
+class Call(Actor):
+    def __init__(self, lead: str, attempt: int = 1) -> None:
+        self.lead = lead
+
+    def dial(self) -> None: ...
+
+
+async def starting(system: System) -> None:
+    assert_type(system.ref("agents", Pool), Ref[Pool])
+    calls = system.dynamic("calls", Call)
+    call = await calls.start("Ann", attempt=2)
+    assert_type(call, Ref[Call])
+    await calls.start(7)  # wrong
+    await calls.start()  # wrong
+    name: Name[Pool] = Name("agents")
+    assert_type(system.find(name), Ref[Pool] | None)
+
+
+def tree() -> Supervisor:
+    Child(Pool, id="agents")  # wrong
+    Child(int, id="agents")  # wrong
+    return Supervisor([Child(lambda: Pool(60), id="agents"), Dynamic(Call, id="calls"), Supervisor([], id="links")])
+
+
+class St(Enum):
+    DIALING = 1
+    TALKING = 2
+
+
+@dataclass(frozen=True)
+class Answered:
+    pass
+
+
+@dataclass(frozen=True)
+class HungUp:
+    pass
+
+
+class Other(Enum):
+    STATE = 1
+
+
+class Phone(Statem[St]):
+    first = St.DIALING
+
+    @on(Answered, St.DIALING, to=St.TALKING)
+    def answered(self, event: Answered) -> Step[St]:
+        return goto(St.TALKING).after(1.0)
+
+    @on(HungUp, *St, to=END)
+    def hung_up(self, event: HungUp) -> Step[St]:
+        return stop() if self.state is St.DIALING else stay()
+
+    @on(Answered, St.TALKING)  # wrong
+    def misread(self, event: HungUp) -> Step[St]:
+        return stay()
+
+    @on(HungUp, St.TALKING)
+    def astray(self, event: HungUp) -> Step[St]:
+        return goto(Other.STATE)  # wrong
+
+
+def unused(ref: DynamicRef[[str], Call]) -> None: ...
