@@ -1,0 +1,245 @@
+"""Whose turn it is: from speech, silence, keys and playback to one answer for each `Listen`.
+
+The floor is told what media and speech processes hear, as it arrives, and what the bot plays. Each `Listen` ends in
+exactly one of `Understood`, `NotUnderstood`, `Silence` and `Pressed`; and the prompt is stopped when the callee barges
+in, which is decided by the policy of the state:
+
+    off       nothing; what is said meanwhile is no answer, so `Listen` follows the prompt
+    dtmf      only a key: `Listen` follows the prompt here, too, and the next prompt replaces this one
+    grammar   a key, or words that can begin an answer: "mm-hm", a cough and the television do not
+    speech    a key, or 300 ms of any speech
+
+Clocks: silence counts from the moment nobody speaks (the prompt has ended, the last utterance has come to nothing).
+An utterance counts for the turn when it began after `Listen`; the engine hears from the next utterance on, too.
+Not here: when a phrase is complete (the engine's grammar knows), what an answer means (the script knows).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeAlias, assert_never
+
+from protocols.machine import Expired, Notify
+from protocols.wire.messages import DigitPressed, Heard, Meaning, Partial, SpeechEnded, SpeechStarted
+
+BARGE_IN_S = 0.3
+"""So much speech stops a prompt under `speech` (the usual confirmation is 0.2 to 0.5 s)."""
+
+RESULT_S = 2.0
+"""A result that is later than this after the end of speech will not come: the engine has died without a successor."""
+
+
+class Bargein(StrEnum):
+    """What may interrupt a prompt."""
+
+    OFF = "off"
+    SPEECH = "speech"
+    GRAMMAR = "grammar"
+    DTMF = "dtmf"
+
+    @property
+    def listens_while_playing(self) -> bool:
+        """Say whether the callee is heard while the prompt plays; if not, `Listen` follows the prompt."""
+        return self in (Bargein.SPEECH, Bargein.GRAMMAR)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """The callee may speak now. `rules`: ids of the script, for the engine. A new `Listen` replaces the last."""
+
+    turn: int
+    rules: tuple[str, ...]
+    bargein: Bargein
+    noinput_s: float
+    """So long may nobody speak."""
+    speech_s: float
+    """So long may the callee speak without being understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopListening:
+    """The turn is over without an answer: the call ends, or an agent takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStarted:
+    """The bot speaks from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptEnded:
+    """The bot has said all, or was stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopPrompt:
+    """Stop playing at once: the callee has taken the floor. No `PromptEnded` is needed afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The callee's answer. `ended_s`: their last voiced frame, for the measurement of turns."""
+
+    meaning: Meaning
+    words: str
+    confidence: float = 1.0
+    ended_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """The callee spoke, and it was no answer. `words`: the nearest guess, or nothing."""
+
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The callee said nothing for `noinput_s`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """A key, whoever had the floor."""
+
+    digit: str
+
+
+_FromTheEdge: TypeAlias = Listen | StopListening | PromptStarted | PromptEnded
+_AsItArrives: TypeAlias = SpeechStarted | SpeechEnded | Partial | Heard | DigitPressed
+FloorInput: TypeAlias = _FromTheEdge | _AsItArrives | Expired
+FloorEvent: TypeAlias = StopPrompt | Understood | NotUnderstood | Silence | Pressed
+
+
+@dataclass(frozen=True, slots=True)
+class _Utterance:
+    """Speech that counts for the turn."""
+
+    number: int
+    since: float
+    over_prompt: bool
+    """It began while the bot spoke, and has neither stopped it nor outlasted it."""
+    ended: float | None = None
+
+
+class Floor:
+    """One call's floor. Steps on what happens and tells, through `Notify`, whose turn came to what."""
+
+    def __init__(self) -> None:
+        self._listen: Listen | None = None
+        self._playing = False
+        self._speaking = False
+        self._utterance: _Utterance | None = None
+        self._quiet_since = 0.0
+
+    @property
+    def deadline(self) -> float | None:
+        """The next moment at which silence, too long speech or a missing result means something.
+
+        While a turn is open and nothing plays there always is one, so that no turn waits for ever.
+        """
+        listen, utterance = self._listen, self._utterance
+        if listen is None:
+            return None
+        if utterance and utterance.ended is not None:
+            return utterance.ended + RESULT_S
+        if self._playing:
+            barges = utterance and listen.bargein is Bargein.SPEECH
+            return utterance.since + BARGE_IN_S if utterance and barges else None
+        if self._speaking:
+            return max(utterance.since if utterance else 0.0, self._quiet_since) + listen.speech_s
+        return self._quiet_since + listen.noinput_s
+
+    def step(self, given: FloorInput, now: float) -> list[Notify[FloorEvent]]:
+        """Take one input at `now` (monotonic seconds) and return what it means for the floor."""
+        return [Notify(event) for event in self._step(given, now)]
+
+    def _step(self, given: FloorInput, now: float) -> list[FloorEvent]:
+        match given:
+            case Listen() | StopListening():
+                self._listen = given if isinstance(given, Listen) else None
+                self._utterance, self._quiet_since = None, now
+            case PromptStarted():
+                self._playing = True
+            case PromptEnded():
+                self._prompt_ended(now)
+            case SpeechStarted() | SpeechEnded():
+                self._speech(given, now)
+            case Partial():
+                return self._partial(given)
+            case Heard():
+                return self._heard(given, now)
+            case DigitPressed():
+                return self._pressed(given)
+            case Expired():
+                return self._expired(now)
+            case _:
+                assert_never(given)
+        return []
+
+    def _prompt_ended(self, now: float) -> None:
+        """The floor is the callee's; who is still speaking speaks to the question."""
+        self._playing, self._quiet_since = False, now
+        if self._utterance and self._utterance.ended is None:
+            self._utterance = replace(self._utterance, over_prompt=False)
+
+    def _speech(self, given: SpeechStarted | SpeechEnded, now: float) -> None:
+        self._speaking = isinstance(given, SpeechStarted)
+        if self._speaking:
+            if self._listen:
+                self._utterance = _Utterance(given.utterance, given.at_s, over_prompt=self._playing)
+        elif self._utterance and self._utterance.number == given.utterance:
+            self._utterance = replace(self._utterance, ended=now)
+        else:
+            self._quiet_since = now
+
+    def _partial(self, partial: Partial) -> list[FloorEvent]:
+        listen = self._listen
+        if listen is None or partial.turn != listen.turn or listen.bargein is not Bargein.GRAMMAR:
+            return []
+        return self._barge_in() if partial.in_grammar and partial.words else []
+
+    def _heard(self, heard: Heard, now: float) -> list[FloorEvent]:
+        if self._listen is None or heard.turn != self._listen.turn:
+            return []
+        if heard.meaning is not None:
+            answer = Understood(heard.meaning, heard.words, heard.confidence, heard.speech_ended_s)
+            return [*self._barge_in(), *self._ends(answer)]
+        if self._utterance is None or self._utterance.number != heard.utterance:
+            return []  # they have begun to speak again, or it was nothing that counts
+        return self._comes_to_nothing(heard.words, now)
+
+    def _comes_to_nothing(self, words: str, now: float) -> list[FloorEvent]:
+        """End the turn, unless the bot was speaking and nobody meant to interrupt it."""
+        if self._utterance and self._utterance.over_prompt:
+            self._utterance, self._quiet_since = None, now
+            return []
+        return self._ends(NotUnderstood(words))
+
+    def _pressed(self, pressed: DigitPressed) -> list[FloorEvent]:
+        key = Pressed(pressed.digit)
+        return [*self._barge_in(), *self._ends(key)] if self._listen else [key]
+
+    def _expired(self, now: float) -> list[FloorEvent]:
+        due, utterance = self.deadline, self._utterance
+        if due is None or now < due:
+            return []
+        if utterance and utterance.ended is not None:
+            return self._comes_to_nothing("", now)
+        if self._playing:
+            return self._barge_in()
+        return self._ends(NotUnderstood() if self._speaking else Silence())
+
+    def _barge_in(self) -> list[FloorEvent]:
+        """Give the floor to the callee, if the bot has it."""
+        if not self._playing:
+            return []
+        self._playing = False
+        if self._utterance:
+            self._utterance = replace(self._utterance, over_prompt=False)
+        return [StopPrompt()]
+
+    def _ends(self, answer: FloorEvent) -> list[FloorEvent]:
+        self._listen = self._utterance = None
+        return [answer]

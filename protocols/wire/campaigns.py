@@ -1,0 +1,226 @@
+"""Campaigns: what may be asked of central, the plan of a campaign, and the names of contacts and attempts.
+
+The names are made here because three rooms must agree on them: central makes them, an edge compares a target with the
+do-not-call list, the recorder chooses a shard. A contact's name is a keyed hash of its target, so that neither a key
+nor a subject holds a number (a number alone is guessed back from a plain hash in seconds; the key is what hides it).
+
+What it does not: decide anything (`nodes/central`), or hold what central writes down (`journal.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import ClassVar, NewType
+
+from protocols.wire.ids import AttemptId, CampaignId
+
+ContactId = NewType("ContactId", str)
+"""A person to call, the same in every campaign: 32 hexadecimal digits that say nothing without the key."""
+
+
+def contact_id(target: str, key: bytes) -> ContactId:
+    """Return the name of whoever answers at `target` (an E.164 number with `+`, or a SIP URI).
+
+    `key`: 16 to 64 secret bytes, the same on all nodes of a cluster. Source: BLAKE2b keyed mode, RFC 7693 s.2.9.
+
+    >>> contact_id("+4930123456", bytes(32))
+    'be03fbd7ea1ffcc1141b72da31591300'
+    """
+    return ContactId(blake2b(target.encode(), key=key, digest_size=16).hexdigest())
+
+
+def attempt_id(campaign: CampaignId, contact: ContactId, n: int) -> AttemptId:
+    """Return the name of the `n`th dial (from 1) of `contact` in `campaign`: the same question, the same name.
+
+    >>> attempt_id(CampaignId("spring"), ContactId("a4ee2b"), 2)
+    'spring-a4ee2b-2'
+    """
+    return AttemptId(f"{campaign}-{contact}-{n}")
+
+
+def contact_of(attempt: AttemptId) -> ContactId:
+    """Return whom an attempt dials; empty for the attempt of a call that belongs to no campaign.
+
+    >>> contact_of(AttemptId("spring-sale-a4ee2b-2")), contact_of(AttemptId("7c1f"))
+    ('a4ee2b', '')
+    """
+    return ContactId("".join(attempt.rsplit("-", 2)[1:-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a campaign calls. What is not said is the careful choice; central checks it before it keeps it."""
+
+    opens_min: int = 8 * 60
+    """Minutes after midnight, where the callee lives. 8:00 to 21:00: FCC 47 CFR 64.1200(c)(1)."""
+    closes_min: int = 21 * 60
+    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    """Weekdays on which to call, Monday is 0."""
+    zone: str = ""
+    """IANA zone of contacts who name none and whose number tells none; empty: they cannot be called."""
+    needs_consent: bool = True
+    """An artificial voice needs a record of consent (FCC 24-17)."""
+    per_day: int = 3
+    """Dials of one contact within one of their days, all campaigns together."""
+    spacing_s: float = 300.0
+    """Least time between two dials of one contact, all campaigns together."""
+    retries: dict[str, tuple[float, ...]] = field(
+        default_factory=lambda: {
+            "busy": (300.0, 900.0, 3600.0),
+            "no_answer": (3600.0, 14400.0),
+            "machine": (14400.0,),
+            "failed": (300.0, 900.0, 3600.0),
+            "abandoned": (259200.0,),  # 72 h without a machine's call (Ofcom's statement on silent calls)
+        }
+    )
+    """Retry rules: after the n-th dial ended with this disposition, wait the n-th number of seconds; past the end of
+    the row, or without a row, the contact is done."""
+    concurrency: int = 10
+    """Calls of this campaign at one time."""
+    share: float = 1.0
+    """How much of the cluster it gets, against the other running campaigns."""
+    trunk: str = ""
+    """The trunk of its calls by name; empty: the first one."""
+    caller_id: str = ""
+    ring_s: float = 30.0
+    region: str = ""
+    """The country (ISO 3166, two letters) of numbers written without `+`; empty: there must be none."""
+    clock: str = ""
+    """A rehearsal's clock: an ISO 8601 moment with offset that it is when the campaign is imported. It runs on from
+    there, so that calling hours can be tried at any hour. Such a campaign dials SIP URIs only, never a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListTaken:
+    """How much of the list is there by now."""
+
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListPart:
+    """The next part of a contact list's bytes; `offset` 0 begins it anew. Refused: `wrong_offset`, `list_too_long`."""
+
+    Reply: ClassVar[type[ListTaken]] = ListTaken
+    offset: int
+    data: bytes
+
+
+LIST_PART = 128 * 1024
+"""Bytes of one part: well within what one message may hold."""
+
+
+def list_parts(data: bytes) -> list[ListPart]:
+    """Cut the bytes of a list into the messages that bring it to central, to be asked in order.
+
+    >>> [len(part.data) for part in list_parts(bytes(200_000))]
+    [131072, 68928]
+    """
+    return [ListPart(offset, data[offset : offset + LIST_PART]) for offset in range(0, len(data) or 1, LIST_PART)]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a file: where and why, in the words of who wrote it."""
+
+    file: str
+    line: int
+    column: str
+    """The column's heading, or empty when the whole line is meant."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignImported:
+    """Either the number of contacts that are now the campaign's, or what is wrong; never a part of them."""
+
+    contacts: int
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCampaign:
+    """Make a campaign of the list that the sender's `ListPart`s have brought, a script and a plan.
+
+    Refused: `campaign_exists`, `list_incomplete`.
+    """
+
+    Reply: ClassVar[type[CampaignImported]] = CampaignImported
+    campaign_id: CampaignId
+    """1 to 64 of `a-z 0-9 - _`, beginning with a letter or digit."""
+    file: str
+    """The list's name, for messages."""
+    n_bytes: int
+    """The list's length: CSV with a heading, as it lies on the disk."""
+    script: str
+    plan: Plan = field(default_factory=Plan)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignStatus:
+    """A campaign as an operator sees it. `waiting + in_flight + done == contacts`."""
+
+    campaign_id: CampaignId
+    phase: str
+    contacts: int
+    waiting: int
+    in_flight: int
+    talking: int
+    """Those in flight who have answered."""
+    done: int
+    dispositions: dict[str, int] = field(default_factory=dict)
+    """How the attempts so far have ended."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Contacts that will never be called, by the rule that said so."""
+    held: str = ""
+    """Why nothing is dialled at this moment, in one word; empty: calls are going out, or there is nobody left."""
+
+
+@dataclass(frozen=True, slots=True)
+class SteerCampaign:
+    """Have the campaign `running`, `paused` or `stopped`, whatever it was. Stopped is for good; its calls go on.
+
+    Refused: `unknown_campaign`, `unknown_phase`, `campaign_stopped`.
+    """
+
+    Reply: ClassVar[type[CampaignStatus]] = CampaignStatus
+    campaign_id: CampaignId
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetCampaign:
+    """How is it going. Refused: `unknown_campaign`."""
+
+    Reply: ClassVar[type[CampaignStatus]] = CampaignStatus
+    campaign_id: CampaignId
+
+
+@dataclass(frozen=True, slots=True)
+class Campaigns:
+    """All campaigns, the oldest first."""
+
+    campaigns: tuple[CampaignStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListCampaigns:
+    """What campaigns are there. Every request above is refused with `not_leading` by a central without the lease."""
+
+    Reply: ClassVar[type[Campaigns]] = Campaigns
+
+
+CAMPAIGN_MESSAGES: tuple[type, ...] = (
+    ListTaken, ListPart, CampaignImported, ImportCampaign, CampaignStatus, SteerCampaign, GetCampaign, Campaigns,
+    ListCampaigns,
+)  # fmt: skip
+"""The kinds of this page that an envelope may carry."""
+
+__all__ = [
+    "ContactId", "contact_id", "attempt_id", "contact_of",
+    "Plan", "Problem", "ListPart", "ListTaken", "list_parts",
+    "ImportCampaign", "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "ListCampaigns",
+    "Campaigns",
+    "CAMPAIGN_MESSAGES",
+]  # fmt: skip

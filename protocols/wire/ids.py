@@ -1,0 +1,20 @@
+"""The identities that travel between processes. Each is an opaque string; only its maker knows how it was made."""
+
+from typing import NewType
+
+CallId = NewType("CallId", str)
+"""One answered-or-not telephone call: all its legs and its conversation."""
+AttemptId = NewType("AttemptId", str)
+"""One dial of one contact; edges deduplicate by it."""
+CampaignId = NewType("CampaignId", str)
+ChannelId = NewType("ChannelId", str)
+"""One stream of call audio inside a media process: one RTP socket, or one audio link."""
+Identity = NewType("Identity", str)
+"""A process of this boot: `node.process:boot-epoch`. A restarted process is a new identity."""
+NodeId = NewType("NodeId", str)
+ScriptHash = NewType("ScriptHash", str)
+"""blake2b-128 of a script's bytes, in hex: what a call is pinned to."""
+PromptHash = NewType("PromptHash", str)
+"""blake2b-128 of voice, rate and spoken text, in hex: the name of a file of G.711 mu-law."""
+
+__all__ = ["AttemptId", "CallId", "CampaignId", "ChannelId", "Identity", "NodeId", "PromptHash", "ScriptHash"]

@@ -1,0 +1,165 @@
+"""What central writes down: the events of the stream `RM_CAMPAIGN`, whose fold is all that central knows.
+
+Each is one JSON object with its `kind`. Central reads them back when it takes over; the recorder reads them for the
+ledger. A moment is campaign time: the wall clock, or in a rehearsal the rehearsed one.
+
+An import is told in parts because a message has a size, and holds only from `Imported` on: a list of which the last
+word is missing was never imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from protocols.errors import RemoteProtocolError
+from protocols.wire.campaigns import ContactId, Plan
+from protocols.wire.ids import AttemptId, CampaignId
+
+
+class Phase(Enum):
+    """What a campaign is doing."""
+
+    IMPORTED = "imported"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person to call, as their list says."""
+
+    contact_id: ContactId
+    target: str
+    """An E.164 number with `+`, or a SIP URI."""
+    zones: tuple[str, ...] = ()
+    """Every IANA zone they may be living in; empty: nobody knows."""
+    consent: str = ""
+    """The record of their consent, or empty."""
+    slots: dict[str, str] = field(default_factory=dict)
+    """What the script may say of them: the list's further columns, and the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A part of a contact list that is being imported."""
+
+    campaign_id: CampaignId
+    import_id: str
+    contacts: tuple[Contact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The list is complete: from here on the campaign exists."""
+
+    campaign_id: CampaignId
+    import_id: str
+    plan: Plan
+    script: str
+    at: datetime
+    shift_s: float = 0.0
+    """Campaign time less wall time: not 0 in a rehearsal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """Somebody has started, paused or stopped the campaign."""
+
+    campaign_id: CampaignId
+    phase: Phase
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """A contact is about to be dialled. Acknowledged by the stream before any edge hears of it."""
+
+    campaign_id: CampaignId
+    contact_id: ContactId
+    attempt_id: AttemptId
+    n: int
+    """The how-manieth dial of this contact in this campaign, from 1."""
+    at: datetime
+    trunk: str
+    consent: str
+    passed: tuple[str, ...]
+    """The rules of `may_call` that were asked and had no objection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Somebody has taken the call."""
+
+    campaign_id: CampaignId
+    contact_id: ContactId
+    attempt_id: AttemptId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt is over."""
+
+    campaign_id: CampaignId
+    contact_id: ContactId
+    attempt_id: AttemptId
+    disposition: str
+    cause: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A rule that will not change its mind: the contact is never dialled in this campaign."""
+
+    campaign_id: CampaignId
+    contact_id: ContactId
+    rule_id: str
+    at: datetime
+
+
+Entry: TypeAlias = Listed | Imported | Steered | Attempted | Answered | Ended | Refused
+
+ENTRIES: dict[str, type[Entry]] = {
+    "listed": Listed, "imported": Imported, "steered": Steered,
+    "attempt": Attempted, "answered": Answered, "outcome": Ended, "refused": Refused,
+}  # fmt: skip
+"""Kind on the wire to entry."""
+KINDS = {entry: kind for kind, entry in ENTRIES.items()}
+
+
+def to_body(entry: Entry) -> dict[str, object]:
+    """Return the entry as a JSON-able dict.
+
+    >>> to_body(Steered(CampaignId("spring"), Phase.RUNNING, datetime.fromisoformat("2026-03-03T10:00:00+01:00")))
+    {'kind': 'steered', 'campaign_id': 'spring', 'phase': 'running', 'at': '2026-03-03T10:00:00+01:00'}
+    """
+    return {"kind": KINDS[type(entry)], **msgspec.to_builtins(entry)}
+
+
+def from_body(body: object) -> Entry:
+    """Return the entry that a body tells. Raises RemoteProtocolError, naming the field, when it tells none."""
+    kind = body.get("kind") if isinstance(body, dict) else None
+    entry = ENTRIES.get(str(kind))
+    if entry is None or not isinstance(body, dict):
+        raise RemoteProtocolError("entry_kind", str(kind)[:40])
+    try:
+        told = msgspec.convert({key: value for key, value in body.items() if key != "kind"}, entry)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError("entry_field", str(error)) from error
+    moment = getattr(told, "at", None)
+    if moment is not None and moment.tzinfo is None:
+        raise RemoteProtocolError("entry_field", "`at` has no offset")
+    return told
+
+
+__all__ = [
+    "Answered", "Attempted", "Contact", "Ended", "Entry", "Imported", "Listed", "Phase", "Refused", "Steered",
+    "ENTRIES", "from_body", "to_body",
+]  # fmt: skip

@@ -1,0 +1,395 @@
+"""Every message between processes: one frozen dataclass each, with the type of its reply.
+
+What it does: says what may be asked and told over the mesh. What it does not: bytes (`codec`), routing (`envelope`).
+A class that names a `Reply` is asked; one without is told. Fields are plain data and other dataclasses of this
+package, so that one codec validates them all; there are no unions, because a wire field has one meaning.
+
+Clock fields named `at_s` are seconds on CLOCK_MONOTONIC, which all processes of one machine share; they never leave
+the machine. Wall time is an ISO 8601 string with offset, in a field named `wall`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from protocols.wire.ids import AttemptId, CallId, CampaignId, ChannelId, Identity, PromptHash, ScriptHash
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The reply to a request whose success has nothing to say."""
+
+
+# ---- to an edge: place and end calls ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallAccepted:
+    """The edge owns the call from now on; what becomes of it comes as events."""
+
+    call_id: CallId
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCall:
+    """Dial `target` and run the script. Deduplicated by `attempt_id`: the same attempt is never dialled twice."""
+
+    Reply: ClassVar[type[CallAccepted]] = CallAccepted
+    attempt_id: AttemptId
+    call_id: CallId
+    target: str
+    """A SIP URI; a telephone number has become one before it gets here."""
+    script: str
+    """The script's text; the edge checks and pins it by its hash."""
+    slots: dict[str, str] = field(default_factory=dict)
+    campaign_id: CampaignId = CampaignId("")
+    caller_id: str = ""
+    ring_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """Hang up, whatever the call is doing. Unknown calls are done already."""
+
+    Reply: ClassVar[type[Done]] = Done
+    call_id: CallId
+    disposition: str = "completed"
+
+
+# ---- to a media process: the wanted state of one channel ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """What the callee hears: prompts one after the other, as if started at `at_s`. A new process plays on from now."""
+
+    play_id: int
+    prompts: tuple[PromptHash, ...]
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The whole wanted state of one channel. Sending it again changes nothing; sending it to a successor resumes it.
+
+    The RTP numbers follow from the clock: packet n leaves at `born_s + n * 0.02` with sequence `seq0 + n` and
+    timestamp `ts0 + 160 * n` (RFC 3550 s.5.1), so that a successor needs no stream of numbers from its predecessor.
+    """
+
+    channel_id: ChannelId
+    owner: Identity
+    """The edge that hears of this channel's events."""
+    port: int
+    """The local RTP port, as `ChannelOpened` gave it."""
+    ssrc: int
+    seq0: int
+    ts0: int
+    born_s: float
+    remote_host: str = ""
+    """Empty until the far end said where it listens: nothing is sent before."""
+    remote_port: int = 0
+    payload_type: int = 0
+    """0 PCMU or 8 PCMA (RFC 3551)."""
+    dtmf_type: int = -1
+    """The payload type of telephone-event; -1 when it was not agreed."""
+    sends: bool = True
+    """False while the far end holds us (RFC 3264 s.8.4)."""
+    playing: Playing | None = None
+    engine: Identity = Identity("")
+    """The speech process that hears this channel's utterances; empty: none."""
+    recording: str = ""
+    """Base path of the two-channel recording, without suffix; empty: none."""
+    bridge: ChannelId = ChannelId("")
+    """The channel whose caller is heard here instead of prompts, in the same media process; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOpened:
+    """The RTP port that is now this channel's own."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel:
+    """Reserve an RTP socket, so that an offer can name its port. Refused (`no_port_free`) when all are taken."""
+
+    Reply: ClassVar[type[ChannelOpened]] = ChannelOpened
+    channel_id: ChannelId
+    owner: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class SetChannel:
+    """Make the channel be like this, whatever it was; unknown channels are created on the port they name."""
+
+    Reply: ClassVar[type[Done]] = Done
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Send telephone events (RFC 4733) for `0-9*#A-D`, each `ms` long with a pause of the same length."""
+
+    Reply: ClassVar[type[Done]] = Done
+    channel_id: ChannelId
+    digits: str
+    ms: int = 160
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelClosed:
+    """What the channel carried, for the call's last event. Counts are packets; `jitter_ms` per RFC 3550 A.8."""
+
+    sent: int
+    received: int
+    lost: int
+    late: int
+    jitter_ms: float
+    recording: str = ""
+    """The published two-channel wav, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseChannel:
+    """Give the port back, publish the recording. An unknown channel has carried nothing."""
+
+    Reply: ClassVar[type[ChannelClosed]] = ChannelClosed
+    channel_id: ChannelId
+
+
+# ---- from a media process to the owner of a channel ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AudioArrived:
+    """The far end's first RTP packet on this channel."""
+
+    channel_id: ChannelId
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLost:
+    """No RTP for `silent_s` seconds; told once until audio arrives again."""
+
+    channel_id: ChannelId
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEnded:
+    """The last sample of the play has been sent."""
+
+    channel_id: ChannelId
+    play_id: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The caller has begun to speak; utterances of a channel are numbered from 1."""
+
+    channel_id: ChannelId
+    utterance: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The caller has been silent for the voice detector's full tail; `at_s` is the last voiced frame."""
+
+    channel_id: ChannelId
+    utterance: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """One telephone event received whole (RFC 4733), once however often its end was repeated."""
+
+    channel_id: ChannelId
+    digit: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BeepHeard:
+    """A steady tone of 400 to 2500 Hz, longer than 200 ms: an answering machine asks for its message."""
+
+    channel_id: ChannelId
+    at_s: float
+
+
+# ---- to a speech process ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a prompt: words as they are, or a value to be said as `kind` (date, time, money, digits, ...)."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One rendered prompt: a file `<state>/prompts/<hash>.ulaw`, 8 kHz mu-law, complete before its name is told."""
+
+    prompt: PromptHash
+    ms: int
+    spoken: str
+    """The words as they are said, for captions and transcripts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """Have one prompt on disk. Rendering the same twice costs a look-up."""
+
+    Reply: ClassVar[type[Prompt]] = Prompt
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptWarmed:
+    """The script's grammars are compiled and its prompts without slots are rendered."""
+
+    script: ScriptHash
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WarmScript:
+    """Make the engine ready for a script, so that no caller waits for it. Warming twice costs nothing."""
+
+    Reply: ClassVar[type[ScriptWarmed]] = ScriptWarmed
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """From the next utterance on, hear this channel with these rules of the script, and tell `owner`.
+
+    Asked again when the caller's engine has died: the utterance in progress is replayed by the media process.
+    """
+
+    Reply: ClassVar[type[Done]] = Done
+    channel_id: ChannelId
+    owner: Identity
+    script: ScriptHash
+    rules: tuple[str, ...]
+    """Rule ids of the script (`Script.rules`), in order of preference; the first is the state's own."""
+    turn: int
+    """Echoed in partials and results, so that a late one is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deafen:
+    """Stop hearing this channel and forget its utterance."""
+
+    channel_id: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFrame:
+    """20 ms of the caller, only while they speak: from 300 ms before speech to the detector's tail after it."""
+
+    channel_id: ChannelId
+    utterance: int
+    index: int
+    """0, 1, 2, ... within the utterance."""
+    voiced: bool
+    payload: bytes
+    """160 bytes of G.711 mu-law, whatever the leg carries."""
+    at_s: float
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """One batch per 5 ms slot and engine."""
+
+    frames: tuple[AudioFrame, ...]
+
+
+# ---- from a speech process to the owner of a channel --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What the engine thinks so far; `in_grammar` says that these words can begin or be a phrase of the rules."""
+
+    channel_id: ChannelId
+    turn: int
+    utterance: int
+    words: str
+    in_grammar: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What was meant: the rule that matched, its intent, and slots as written text (`2026-03-03`, `4250`, `yes`)."""
+
+    rule: str
+    intent: str
+    slots: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One utterance, recognised. `meaning` is None when it was not understood.
+
+    `confidence`: 0 to 1 from the filler margin. `speech_ended_s`: last voiced frame. `decided_s`: of this decision.
+    """
+
+    channel_id: ChannelId
+    turn: int
+    utterance: int
+    words: str
+    confidence: float
+    speech_ended_s: float
+    decided_s: float
+    meaning: Meaning | None = None
+
+
+# ---- between edges: records to an heir ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRecord:
+    """Keep this call's last record (`record.py`, packed); an empty body means the call is over: forget it."""
+
+    call_id: CallId
+    revision: int
+    body: bytes
+
+
+# ---- everywhere ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A process as an operator sees it: counters by name."""
+
+    role: str
+    pid: int
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GetStatus:
+    """Ask any process how it is."""
+
+    Reply: ClassVar[type[Status]] = Status
+
+
+MESSAGES: tuple[type, ...] = (
+    Done, CallAccepted, PlaceCall, EndCall,
+    ChannelOpened, OpenChannel, SetChannel, SendDigits, ChannelClosed, CloseChannel,
+    AudioArrived, AudioLost, PlayEnded, SpeechStarted, SpeechEnded, DigitPressed, BeepHeard,
+    Prompt, Render, ScriptWarmed, WarmScript, Hear, Deafen, Audio,
+    Partial, Heard, KeepRecord, Status, GetStatus,
+)  # fmt: skip
+"""The kinds an envelope may carry, by class name."""

@@ -1,0 +1,127 @@
+"""What may be asked of the recorder: no other process can open its files.
+
+Times are ISO 8601 strings with offset; empty means without bound. A figure of something that never happened is None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from protocols.wire.campaigns import ContactId
+from protocols.wire.ids import AttemptId, CampaignId
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of the attempts. `_ms`: p50 and p95 or p99 of what was measured, in milliseconds."""
+
+    attempts: int
+    answered: int
+    answer_seizure_ratio: float | None
+    """Answered of all attempts that are over (ITU-T E.411)."""
+    mean_call_duration_s: float | None
+    """Of answered calls that are over, from answer to end."""
+    dispositions: dict[str, int]
+    """How attempts ended; `open` for those that have not."""
+    lost: int
+    """Answered calls that ended although neither callee, agent nor script ended them."""
+    recovered: int
+    """Calls that outlived the death of something that carried them."""
+    turns_understood: int
+    turns_not_understood: int
+    turns_silent: int
+    turn_ms_p50: float | None
+    """From the callee's last speech to our first answer."""
+    turn_ms_p95: float | None
+    handovers: int
+    handovers_failed: int
+    handover_ms_p50: float | None
+    handover_ms_p99: float | None
+    dead_letters: int
+    """Messages that could not be read; they are kept, and not counted above."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetReport:
+    """Report on the attempts that began from `since` up to `until`; without a campaign, on all. Refused: `bad_time`."""
+
+    Reply: ClassVar[type[Report]] = Report
+    campaign_id: CampaignId = CampaignId("")
+    since: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One attempt with the rules it passed before it was dialled, or a contact whom a rule refused for good.
+
+    An attempt has `passed`, a refusal has `refused`. `wall`: the moment of the decision.
+    """
+
+    wall: str
+    contact_id: ContactId
+    attempt_id: AttemptId = AttemptId("")
+    n: int = 0
+    trunk: str = ""
+    consent: str = ""
+    passed: tuple[str, ...] = ()
+    refused: str = ""
+    disposition: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A page of a campaign's ledger, in the order of decision; `total` rows are there in all."""
+
+    total: int
+    rows: tuple[LedgerRow, ...] = field(default_factory=tuple)
+
+
+LEDGER_PAGE = 400
+"""Rows of one page: within what one message may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetLedger:
+    """The ledger of a campaign from row `offset` (0 is the first), a page at a time."""
+
+    Reply: ClassVar[type[Ledger]] = Ledger
+    campaign_id: CampaignId
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Where the files are, on the recorder's machine, and how many rows they hold."""
+
+    directory: str
+    rows: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Write every table as Parquet into a new directory `<state>/exports/<name>`, events by day.
+
+    Refused: `bad_name` (letters, digits, `-` and `_`), `exists`, `disk`.
+    """
+
+    Reply: ClassVar[type[Exported]] = Exported
+    name: str
+
+
+REPORT_MESSAGES: tuple[type, ...] = (Report, GetReport, Ledger, GetLedger, Exported, Export)
+"""The kinds of this page that an envelope may carry."""
+
+__all__ = [
+    "Export",
+    "Exported",
+    "GetLedger",
+    "GetReport",
+    "LEDGER_PAGE",
+    "Ledger",
+    "LedgerRow",
+    "REPORT_MESSAGES",
+    "Report",
+]

@@ -1,0 +1,105 @@
+"""Every name on NATS, in one place: subjects, streams, buckets and keys.
+
+    rm.node.<node>.beat            a node lives                         core
+    rm.node.<node>.cmd.<verb>      ask a node something (`nats req`)    core, request and reply
+    rm.agent.<agent>.beat          a seat lives                         core
+    rm.state.<kind>.<id>           something has changed, with `rev`    core; the bucket is the copy for newcomers
+    rm.ev.<call>                   what became of a call                stream RM_EVENTS
+    rm.campaign.<campaign>         what central has decided             stream RM_CAMPAIGN
+
+Names are public: whoever may list keys reads them. So no part of a name is a telephone number or a person's name; a
+contact is named by `campaigns.contact_id`, a keyed hash. A part has only letters, digits, `-`, `_` and `=`.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from protocols.errors import LocalProtocolError
+from protocols.wire.ids import CallId, CampaignId, NodeId
+
+_PART: Final = re.compile(r"[-_=a-zA-Z0-9]{1,128}")
+
+
+class Stream(StrEnum):
+    """The durable streams."""
+
+    EVENTS = "RM_EVENTS"
+    CAMPAIGN = "RM_CAMPAIGN"
+
+
+class Bucket(StrEnum):
+    """The key-value buckets. A key is one part: the id of a node, agent, call or contact, or the name of a lease."""
+
+    NODES = "rm_nodes"
+    AGENTS = "rm_agents"
+    CALLS = "rm_calls"
+    DNC = "rm_dnc"
+    LEASES = "rm_leases"
+    CONFIG = "rm_config"
+
+
+ALL_EVENTS: Final = "rm.ev.>"
+ALL_CAMPAIGNS: Final = "rm.campaign.>"
+ALL_NODE_BEATS: Final = "rm.node.*.beat"
+ALL_AGENT_BEATS: Final = "rm.agent.*.beat"
+
+
+def node_beat(node: NodeId) -> str:
+    """Return the subject of a node's heartbeat.
+
+    >>> node_beat(NodeId("n1"))
+    'rm.node.n1.beat'
+    """
+    return f"rm.node.{part(node)}.beat"
+
+
+def node_command(node: NodeId, verb: str) -> str:
+    """Return the subject on which a node answers `status`, `calls` or `drain`."""
+    return f"rm.node.{part(node)}.cmd.{part(verb)}"
+
+
+def agent_beat(agent_id: str) -> str:
+    """Return the subject of a seat's heartbeat."""
+    return f"rm.agent.{part(agent_id)}.beat"
+
+
+def state(kind: str, name: str) -> str:
+    """Return the subject of one thing's changes; `kind` is the plural that its bucket has (`calls`, `agents`)."""
+    return f"rm.state.{part(kind)}.{part(name)}"
+
+
+def all_states(kind: str) -> str:
+    """Return the subject of all changes of one kind."""
+    return f"rm.state.{part(kind)}.*"
+
+
+def call_events(call: CallId) -> str:
+    """Return the subject of one call's events, in `Stream.EVENTS`."""
+    return f"rm.ev.{part(call)}"
+
+
+def campaign_events(campaign: CampaignId) -> str:
+    """Return the subject of one campaign's journal, in `Stream.CAMPAIGN`."""
+    return f"rm.campaign.{part(campaign)}"
+
+
+def part(text: str) -> str:
+    """Return `text` if it may be a part of a subject or a key. Raises: `LocalProtocolError`.
+
+    >>> part("+4930123456")
+    Traceback (most recent call last):
+    protocols.errors.LocalProtocolError: not_a_name: '+4930123456'
+    """
+    if not _PART.fullmatch(text):
+        raise LocalProtocolError("not_a_name", repr(text[:40]))
+    return text
+
+
+__all__ = [
+    "Stream", "Bucket", "part",
+    "node_beat", "node_command", "agent_beat", "state", "call_events", "campaign_events",
+    "ALL_EVENTS", "ALL_CAMPAIGNS", "ALL_NODE_BEATS", "ALL_AGENT_BEATS", "all_states",
+]  # fmt: skip

@@ -1,0 +1,223 @@
+"""A leg is taken up again from its record: on the same sockets, and from another machine."""
+
+import random
+from collections.abc import Callable
+
+import msgpack
+import msgspec
+import pytest
+
+from protocols.machine import Expired
+from protocols.sip import (
+    Accept,
+    Credentials,
+    Disposition,
+    Ended,
+    HangUp,
+    LegRecord,
+    Listening,
+    Local,
+    MediaChanged,
+    Offer,
+    OfferRefused,
+    Phase,
+    Received,
+    Side,
+    TakeOver,
+    Uac,
+    Uas,
+)
+from protocols.sip.auth import Challenger
+
+Sdp = Callable[..., bytes]
+ELSEWHERE = TakeOver(Local("10.0.0.77", 5070), Listening("10.0.0.77", 6000))
+
+
+def sent_away(record: LegRecord) -> LegRecord:
+    """The record as it arrives at an heir: packed, unpacked, validated."""
+    packed = msgpack.packb(msgspec.to_builtins(record, builtin_types=(bytes,)))
+    return msgspec.convert(msgpack.unpackb(packed), LegRecord)
+
+
+def successor(peer, credentials: Credentials | None = None):
+    """Put a leg from the record in the place of the peer's leg, as after the death of a process."""
+    record = sent_away(peer.leg.record)
+    assert record == peer.leg.record
+    peer.leg = Uac.resume(record, peer.now, random.Random(99).randbytes, credentials)
+    assert peer.leg.record == record
+    return peer
+
+
+class TestOnTheSameSockets:
+    def test_a_call_in_progress_says_nothing_and_goes_on(self, talking) -> None:
+        peer = successor(talking)
+        assert peer.give(Expired()) == []
+        assert peer.leg.deadline is None
+        (bye,) = peer.give(HangUp())
+        assert (bye.method, bye.to.tag, bye.cseq.number) == ("BYE", "them", 2)
+
+    def test_a_repeated_200_gets_the_ack_that_the_dead_one_sent(self, talking, invite, sdp: Sdp) -> None:
+        first = talking.requests("ACK")
+        assert successor(talking).answer(invite, 200, body=sdp()) == first
+
+    def test_a_ringing_call_is_answered_and_acknowledged(self, dialled, invite, sdp: Sdp) -> None:
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        assert peer.wait(10) == []
+        (ack,) = peer.answer(invite, 200, body=sdp())
+        assert (ack.method, ack.cseq.number, ack.to.tag) == ("ACK", 1, "them")
+        assert peer.kinds()[-1] == "Answered"
+
+    def test_an_invite_that_nobody_has_heard_yet_is_repeated(self, dialled, invite) -> None:
+        peer = successor(dialled)
+        assert peer.wait(0.6) == [invite]
+
+    @pytest.mark.parametrize("is_proceeding", [True, False])
+    def test_an_offer_that_was_under_way_is_agreed_and_acknowledged(
+        self, talking, sdp: Sdp, is_proceeding: bool
+    ) -> None:
+        """Or the far end would repeat its 200 for 32 s, and hang up."""
+        (reinvite,) = talking.give(Offer(Listening("10.0.0.1", 4444)))
+        if is_proceeding:
+            talking.answer(reinvite, 100)
+        peer = successor(talking)
+        assert peer.wait(0.6) == ([] if is_proceeding else [reinvite])
+        (ack,) = peer.answer(reinvite, 200, body=sdp(port=31000))
+        assert (ack.method, ack.cseq.number) == ("ACK", 2)
+        assert peer.told[-1].media.port == 31000
+
+    def test_an_offer_that_was_waiting_is_made(self, talking) -> None:
+        (reinvite,) = talking.give(Offer(Listening("10.0.0.1", 4444)))
+        talking.answer(reinvite, 491)
+        again, *_ = successor(talking).wait(0)
+        assert b"m=audio 4444" in again.body
+
+    def test_the_ring_limit_still_holds(self, dialled, invite) -> None:
+        dialled.answer(invite, 180)
+        dialled.now = 20.0
+        peer = successor(dialled)
+        cancel, *_ = peer.wait(11)
+        assert (cancel.method, cancel.via.branch) == ("CANCEL", invite.via.branch)
+
+    def test_a_call_being_cancelled_is_cancelled(self, dialled, invite) -> None:
+        dialled.answer(invite, 180)
+        dialled.give(HangUp(Disposition.FAILED, "stopped"))
+        peer = successor(dialled)
+        cancel, *_ = peer.wait(0)
+        assert cancel.method == "CANCEL"
+        peer.answer(invite, 487)
+        assert peer.told[-1] == Ended(Disposition.FAILED, "stopped", Side.US, 487)
+
+    def test_a_call_that_was_being_hung_up_is_hung_up(self, talking) -> None:
+        talking.give(HangUp())
+        peer = successor(talking)
+        bye, *_ = peer.wait(0)
+        assert (bye.method, bye.cseq.number) == ("BYE", 3)
+        peer.answer(bye, 481)
+        peer.wait(10)
+        assert peer.kinds() == ["Answered", "Ended", "Finished"]
+
+    def test_the_session_timer_still_holds(self, dialled, invite, sdp: Sdp) -> None:
+        dialled.answer(invite, 200, ("session-expires", "600;refresher=uac"), body=sdp())
+        dialled.now = 200.0
+        peer = successor(dialled)
+        assert peer.wait(99) == []
+        update, *_ = peer.wait(2)
+        assert update.method == "UPDATE"
+
+    def test_a_challenge_is_answered_with_credentials_that_were_not_in_the_record(self, talking) -> None:
+        assert b"secret" not in msgpack.packb(msgspec.to_builtins(talking.leg.record, builtin_types=(bytes,)))
+        peer = successor(talking, Credentials("robot", "secret"))
+        (bye,) = peer.give(HangUp())
+        (again,) = peer.answer(bye, 407, ("proxy-authenticate", Challenger("trunk", b"s").challenge(0)))
+        assert again.first("proxy-authorization")
+
+
+class TestFromAnotherMachine:
+    def test_the_far_end_is_told_the_new_addresses_with_a_jump_in_cseq_and_version(self, talking, sdp: Sdp) -> None:
+        peer = successor(talking)
+        (reinvite,) = peer.give(ELSEWHERE)
+        assert (reinvite.method, reinvite.cseq.number, reinvite.to.tag) == ("INVITE", 52, "them")
+        assert reinvite.first("contact") == "<sip:ringmaster@10.0.0.77:5070>"
+        assert (reinvite.via.host, reinvite.via.port) == ("10.0.0.77", 5070)
+        assert b" 52 IN IP4 10.0.0.77" in reinvite.body
+        assert b"m=audio 6000" in reinvite.body
+        (ack,) = peer.answer(reinvite, 200, body=sdp())
+        assert (ack.method, ack.cseq.number) == ("ACK", 52)
+        assert isinstance(peer.told[-1], MediaChanged)
+        (answer,) = peer.ask("BYE", 7)
+        assert answer.code == 200
+
+    def test_a_callee_who_left_during_the_outage_hung_up(self, talking) -> None:
+        peer = successor(talking)
+        (reinvite,) = peer.give(ELSEWHERE)
+        peer.answer(reinvite, 481)
+        assert peer.told[-1] == Ended(Disposition.COMPLETED, "remote_hangup_during_outage", Side.THEM, 481)
+
+    def test_the_clock_of_the_other_machine_means_nothing(self, dialled, invite, sdp: Sdp) -> None:
+        dialled.answer(invite, 200, ("session-expires", "600;refresher=uas"), body=sdp())
+        dialled.now = 1e6
+        peer = successor(dialled)
+        (reinvite,) = peer.give(ELSEWHERE)
+        assert peer.wait(0.4) == []
+        peer.answer(reinvite, 200, ("session-expires", "600;refresher=uas"), body=sdp())
+        assert peer.wait(500) == []
+
+    def test_491_is_waited_for(self, talking, sdp: Sdp) -> None:
+        peer = successor(talking)
+        (reinvite,) = peer.give(ELSEWHERE)
+        peer.answer(reinvite, 491)
+        again, *_ = peer.wait(4.1)
+        peer.answer(again, 200, body=sdp())
+        assert isinstance(peer.told[-1], MediaChanged)
+
+    def test_a_refusal_is_told(self, talking) -> None:
+        peer = successor(talking)
+        (reinvite,) = peer.give(ELSEWHERE)
+        peer.answer(reinvite, 488)
+        assert peer.told[-1] == OfferRefused(488)
+
+    def test_a_challenge_is_answered(self, talking) -> None:
+        peer = successor(talking, Credentials("robot", "secret"))
+        (reinvite,) = peer.give(ELSEWHERE)
+        _, again = peer.answer(reinvite, 407, ("proxy-authenticate", Challenger("trunk", b"s").challenge(0)))
+        assert (again.method, again.cseq.number) == ("INVITE", 53)
+
+    def test_a_call_that_was_still_ringing_is_lost(self, dialled, invite) -> None:
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        assert peer.give(ELSEWHERE) == []
+        assert peer.told[-2] == Ended(Disposition.FAILED, "node_lost", Side.NOBODY)
+        assert peer.kinds()[-1] == "Finished"
+
+    def test_an_inbound_call_is_taken_over_too(self, talking, invite, make_peer, sdp: Sdp) -> None:
+        callee = make_peer(Uas(Local("10.0.0.2", 5060), random.Random(5).randbytes))
+        callee.give(Received(invite, ("10.0.0.1", 5060)))
+        callee.give(Accept(Listening("10.0.0.2", 30000)))
+        callee.ask("ACK", 1)
+        callee.leg = Uas.resume(sent_away(callee.leg.record), callee.now, random.Random(6).randbytes)
+        (reinvite,) = callee.give(ELSEWHERE)
+        assert reinvite.cseq.number == 51
+        assert callee.leg.phase is Phase.CONFIRMED
+
+
+@pytest.mark.parametrize("n_steps", range(6))
+def test_the_record_of_each_step_can_be_resumed(dialled, invite, sdp: Sdp, n_steps: int) -> None:
+    """Always: whatever has happened, the record goes through the codec and gives a leg that ends by itself."""
+    happenings = [
+        lambda: dialled.answer(invite, 100),
+        lambda: dialled.answer(invite, 183, body=sdp()),
+        lambda: dialled.answer(invite, 200, ("session-expires", "90"), body=sdp()),
+        lambda: dialled.ask("INVITE", 7, body=sdp("a=sendonly")),
+        lambda: dialled.give(HangUp()),
+    ]
+    for happening in happenings[:n_steps]:
+        happening()
+    leg = Uac.resume(sent_away(dialled.leg.record), dialled.now, random.Random(9).randbytes)
+    leg.step(HangUp(), 1.0)
+    now = 1.0
+    while leg.deadline is not None:
+        now = max(now, leg.deadline)
+        leg.step(Expired(), now)
+    assert leg.phase is Phase.FINISHED
+    assert now < 100
