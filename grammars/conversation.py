@@ -1,0 +1,243 @@
+"""The conversation: a pure machine that runs a script. `step(given)` takes what happened, returns what is to be done.
+
+It knows no clock (the floor counts silence), no audio (prompts are words) and no wire. Its whole state is one frozen
+`ConversationState`, which goes into the call's record after every step: a conversation made from it goes on exactly as
+this one would have, in any process, and `pending()` says what the outside must be doing for it.
+
+Always, whatever comes in (`tests/grammars/test_conversation.py`): no input raises; one that does not fit the phase
+changes nothing; either something is awaited or the call has ended; after the script's number of turns it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from grammars import script_model as model
+from grammars.conversation_state import (
+    Begin,
+    ConversationState,
+    Effect,
+    Fetched,
+    FetchFailed,
+    HangUp,
+    HungUp,
+    Input,
+    Json,
+    OptOut,
+    Phase,
+    Say,
+    Turn,
+)
+from grammars.conversation_walk import Walk
+from grammars.errors import WrongScript
+from grammars.rules.spec import INTENTS
+from grammars.script_model import OPT_OUT_KEY, Gather, Script, rung, taken
+from protocols.amd import MessageMayStart
+from protocols.floor import Bargein, NotUnderstood, Pressed, PromptEnded, Silence, Understood
+from protocols.handover import HandoverDone, HandoverFailed
+
+_WITH_BOT = (Phase.IDENTIFYING, Phase.SPEAKING, Phase.LISTENING, Phase.FETCHING)
+
+
+class Conversation:
+    """One call's conversation. Raises `WrongScript` when the state belongs to another script."""
+
+    def __init__(self, script: Script, state: ConversationState) -> None:
+        if state.script != script.hash:
+            raise WrongScript(state.script, script.hash)
+        self._script = script
+        self.state = state
+        """Replaced, never changed, by each step."""
+
+    def step(self, given: Input) -> list[Effect]:
+        """Take one input and return what is to be done, in order. Raises nothing."""
+        walk = Walk(self._script, self.state)
+        _take(walk, given)
+        self.state = walk.state
+        return walk.effects
+
+    def pending(self) -> list[Effect]:
+        """Return what the outside must be doing in this state: what a successor does before it goes on."""
+        walk, state = Walk(self._script, self.state), self.state
+        said: list[Effect] = [Say(state.prompt, walk.bargein())] if state.playing else []
+        match state.phase, walk.verb:
+            case Phase.LISTENING, _:
+                return [*said, walk.listen()]
+            case Phase.FETCHING, model.Fetch() as fetch if not state.event:
+                return [*said, walk.fetch(fetch)]
+            case Phase.HANDING_OVER, model.Enqueue() as enqueue:
+                return [*said, walk.enqueue(enqueue)]
+            case Phase.ENDED, _:
+                return [HangUp(state.disposition)]
+        return said
+
+
+def _take(walk: Walk, given: Input) -> None:
+    phase = walk.state.phase
+    match given:
+        case Begin():
+            if phase is Phase.NEW:
+                walk.identify(walk.script.initial)
+        case MessageMayStart():
+            _machine(walk)
+        case PromptEnded():
+            _prompt_ended(walk)
+        case Understood() | NotUnderstood() | Silence():
+            if phase is Phase.LISTENING:
+                _heard(walk, given)
+        case Pressed(digit=digit):
+            _pressed(walk, digit)
+        case Fetched() | FetchFailed():
+            _fetched(walk, given)
+        case HandoverDone() | HandoverFailed():
+            _handover(walk, given)
+        case HungUp():
+            _hung_up(walk)
+        case _:
+            assert_never(given)
+
+
+def _machine(walk: Walk) -> None:
+    """An answering machine listens: identify and leave the message, whatever the bot was doing; or hang up."""
+    if walk.state.phase not in (Phase.NEW, *_WITH_BOT) or walk.state.disposition:
+        return
+    walk.state = replace(walk.state, disposition="machine", playing=False)
+    if walk.script.leaves_message:
+        walk.identify(taken(walk.script.machine, walk.state.slots))
+    else:
+        walk.act(walk.script.machine)
+
+
+def _prompt_ended(walk: Walk) -> None:
+    walk.state = replace(walk.state, playing=False)
+    match walk.state.phase, walk.verb:
+        case Phase.IDENTIFYING, _:
+            walk.enter(walk.state.state)
+        case Phase.SPEAKING, Gather():
+            walk.state = replace(walk.state, phase=Phase.LISTENING)
+            walk.effects.append(walk.listen())
+        case Phase.SPEAKING, _:
+            walk.end()
+        case Phase.FETCHING, model.Fetch() as fetch if walk.state.event:
+            walk.act(fetch.fetched if walk.state.event == "fetched" else fetch.failed)
+
+
+def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
+    match given:
+        case Understood(meaning=meaning) if meaning.rule in walk.script.heard_in(walk.gather):
+            turn = Turn("callee", given.words, meaning.rule, meaning.intent)
+            intent = meaning.rule if meaning.rule in INTENTS else ""
+            _meant(walk, turn, intent, meaning.slots.get("value", meaning.intent))
+        case Understood(words=words) | NotUnderstood(words=words):
+            _missed(walk, words)
+        case Silence():
+            walk.turn(Turn("callee", "", intent="noinput"), silences=1)
+            walk.act(rung(walk.gather.noinput, walk.state.silences))
+
+
+def _meant(walk: Walk, turn: Turn, intent: str, answer: str) -> None:
+    """Follow a global intent, or fill the question's slot and take the answer's branch."""
+    gather = walk.gather
+    branch = walk.script.intents[intent] if intent else gather.match.get(answer, gather.match.get("any"))
+    if intent == "stop":
+        _stop(walk, turn)
+    elif branch is None or not (intent or _fits(walk.script, gather.slot, answer)):
+        _missed(walk, turn.text)
+    else:
+        walk.turn(turn)
+        if gather.slot and not intent:
+            walk.fill({gather.slot: answer})
+        walk.act(branch)
+
+
+def _missed(walk: Walk, words: str) -> None:
+    walk.turn(Turn("callee", words, intent="nomatch"), misses=1)
+    walk.act(rung(walk.gather.nomatch, walk.state.misses))
+
+
+def _stop(walk: Walk, turn: Turn) -> None:
+    walk.turn(turn)
+    walk.state = replace(walk.state, disposition="opted_out")
+    walk.effects.append(OptOut())
+    walk.act(walk.script.intents["stop"])
+
+
+def _pressed(walk: Walk, digit: str) -> None:
+    """Take a key: the opt-out whenever the bot has the callee, the others while a question is open."""
+    phase = walk.state.phase
+    turn = Turn("callee", digit, "dtmf", digit)
+    if digit == OPT_OUT_KEY and phase in _WITH_BOT and walk.state.disposition != "opted_out":
+        _stop(walk, turn)
+    elif phase is Phase.LISTENING or (phase is Phase.SPEAKING and walk.bargein() is Bargein.DTMF):
+        meant = walk.gather.dtmf.get(digit)
+        if meant is None:
+            _missed(walk, digit)
+        else:
+            _meant(walk, turn, meant if meant in walk.script.intents else "", meant)
+
+
+def _fetched(walk: Walk, given: Fetched | FetchFailed) -> None:
+    fetch = walk.verb
+    if walk.state.phase is not Phase.FETCHING or walk.state.event or not isinstance(fetch, model.Fetch):
+        return
+    found = _found(fetch.slots, given.body) if isinstance(given, Fetched) else None
+    good = found is not None and all(_fits(walk.script, slot, value) for slot, value in found.items())
+    walk.state = replace(walk.state, event="fetched" if good else "failed")
+    if found and good:
+        walk.fill(found)
+    if not walk.state.playing:
+        walk.act(fetch.fetched if good else fetch.failed)
+
+
+def _handover(walk: Walk, given: HandoverDone | HandoverFailed) -> None:
+    if not isinstance(enqueue := walk.verb, model.Enqueue):
+        return
+    waiting, served = walk.state.phase is Phase.HANDING_OVER, walk.state.phase is Phase.WITH_AGENT
+    if isinstance(given, HandoverDone) and waiting:
+        walk.state = replace(walk.state, phase=Phase.WITH_AGENT, playing=False, disposition="transferred")
+    elif isinstance(given, HandoverFailed) and (waiting or served):
+        walk.state = replace(walk.state, disposition="")
+        walk.act(enqueue.failed)
+
+
+def _hung_up(walk: Walk) -> None:
+    default = "abandoned" if walk.state.phase is Phase.HANDING_OVER else "human"
+    walk.state = replace(walk.state, phase=Phase.ENDED, playing=False, disposition=walk.state.disposition or default)
+
+
+def _fits(script: Script, slot: str, value: str) -> bool:
+    """Say whether a value may go into a slot; the nameless slot takes everything."""
+    return not slot or script.slots[slot].kind.fits(value)
+
+
+def _found(paths: Mapping[str, str], body: Json) -> dict[str, str] | None:
+    """Return slot -> written value out of a reply, or None when a field is missing or is no value.
+
+    >>> _found({"due": "account.balance", "open": "account.open"}, {"account": {"balance": 42.5, "open": True}})
+    {'due': '42.5', 'open': 'yes'}
+    """
+    found = {slot: _written(_at(body, path)) for slot, path in paths.items()}
+    return None if any(value is None for value in found.values()) else {s: v for s, v in found.items() if v is not None}
+
+
+def _at(body: Json, path: str) -> Json:
+    for name in path.split("."):
+        match body:
+            case dict():
+                body = body.get(name)
+            case list() if name.isdecimal() and int(name) < len(body):
+                body = body[int(name)]
+            case _:
+                return None
+    return body
+
+
+def _written(value: Json) -> str | None:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() | float() | str():
+            return str(value).strip()
+    return None

@@ -1,0 +1,56 @@
+"""Phrases written briefly: `[optional]` words and `(one|of|these)`, the brackets of SRGS 1.0 ABNF (s.2.4, 2.5)."""
+
+from __future__ import annotations
+
+import re
+
+from grammars.errors import BadRule
+from grammars.spoken import normalise, words_of
+
+MOST = 1000
+"""Phrases that one pattern may stand for; more is surely a mistake and would only confuse the recogniser."""
+
+_TOKEN = re.compile(r"[][()|]|[^][()|]+")
+_CLOSING = {"[": "]", "(": ")"}
+
+
+def expand(pattern: str) -> tuple[str, ...]:
+    """Return every phrase that the pattern stands for, longest options first, as plain lower-case words.
+
+    Raises `BadRule` for brackets that do not match, too many phrases, and a phrase without a word.
+
+    >>> expand("(call|ring) me [back]")
+    ('call me back', 'call me', 'ring me back', 'ring me')
+    """
+    rest = _TOKEN.findall(pattern)[::-1]
+    phrases = _alternatives(rest, pattern)
+    if rest:
+        raise BadRule("phrase", f"{pattern!r} closes a bracket that is not open")
+    plain = dict.fromkeys(" ".join(words_of(normalise(phrase))) for phrase in phrases)
+    if "" in plain:
+        raise BadRule("phrase", f"{pattern!r} can be said without a word")
+    return tuple(plain)
+
+
+def _alternatives(rest: list[str], pattern: str) -> list[str]:
+    """Read up to a closing bracket or the end; `rest` is a stack of tokens."""
+    phrases = _sequence(rest, pattern)
+    while rest and rest[-1] == "|":
+        rest.pop()
+        phrases += _sequence(rest, pattern)
+    return phrases
+
+
+def _sequence(rest: list[str], pattern: str) -> list[str]:
+    phrases = [""]
+    while rest and rest[-1] not in ("|", "]", ")"):
+        token = rest.pop()
+        options = [token]
+        if token in _CLOSING:
+            options = _alternatives(rest, pattern) + ([""] if token == "[" else [])
+            if not rest or rest.pop() != _CLOSING[token]:
+                raise BadRule("phrase", f"{pattern!r} does not close {token!r}")
+        phrases = [f"{before} {option}" for before in phrases for option in options]
+        if len(phrases) > MOST:
+            raise BadRule("phrase", f"{pattern!r} stands for more than {MOST} phrases")
+    return phrases

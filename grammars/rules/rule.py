@@ -1,0 +1,192 @@
+"""What a compiled rule can do: read words, say how complete they are, give examples. Plain tables, no pynini.
+
+A `Rule` holds its grammar twice. The acceptor is for the recogniser: only words, deterministic, minimal. The
+transducer is for us: it writes a *reading* while it hears words, which becomes the written value (`readings.py`: `w4`,
+for "friday", is a date when today is known). Both come from one source (`compile.py`), so what can be heard can be
+understood.
+
+Completeness is what makes the grammar the turn detector: an answer that no further word could change needs no
+further silence.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+
+from grammars.rules.readings import written
+from grammars.rules.spec import INTENTS
+from grammars.spoken import verbalise, words_of
+from protocols.wire.messages import Meaning
+
+
+class Completeness(Enum):
+    """How far these words have come."""
+
+    NO = "no"
+    """No phrase begins like this."""
+    PREFIX = "prefix"
+    """A phrase begins like this, but none ends here."""
+    COMPLETE = "complete"
+    """A phrase, and nothing that may follow changes its meaning ("yes", though "please" may follow)."""
+    EXTENDABLE = "extendable"
+    """A phrase, and what may follow can change its meaning ("twenty", "half past three")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arc:
+    """From state `src` to state `dst` by hearing `word`; probabilities are relative to the best phrase's 1."""
+
+    src: int
+    dst: int
+    word: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptor:
+    """What can be heard: deterministic, minimal, no empty arcs, no cycles. States are 0 to `n_states` - 1."""
+
+    n_states: int
+    start: int
+    finals: tuple[tuple[int, float], ...]
+    """State and probability of ending there."""
+    arcs: tuple[Arc, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a word leads, what it writes, and its cost (`-log(probability)`)."""
+
+    to: int
+    written: str
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state of the transducer. State 0 is the start."""
+
+    steps: Mapping[str, tuple[Step, ...]]
+    final: tuple[float, str] | None
+    """The cost of ending here and what is written at the end, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """The cheapest way so far to one state."""
+
+    cost: float
+    reading: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A compiled rule, built by `compile.compile_rule`. None of its methods raises, whatever the text."""
+
+    name: str
+    acceptor: Acceptor
+    states: tuple[State, ...]
+    tails: tuple[str | None, ...]
+    """For each state what will be written from there, or None where that depends on the words to come."""
+    phrases: Mapping[str, str]
+    """For rules that are lists of phrases: value -> its first phrase."""
+    words: frozenset[str]
+    today: date
+    """What `tomorrow` and dates without a year refer to."""
+
+    def arcs(self) -> Acceptor:
+        """Return what the recogniser is to listen for."""
+        return self.acceptor
+
+    def parse(self, words: str) -> Meaning | None:
+        """Return the most probable meaning of spoken words, or None.
+
+        Slots hold written text under `value`: `2026-03-03`, `15:30`, `42.50`, `4250`. For `yes_no` and `choices` the
+        intent is the value too; for the intents it is the rule's name, without slots; for the others the rule's name.
+        """
+        endings = self._endings(self._paths(words_of(words)))
+        return self._meaning(written(self.name, min(endings)[1], self.today)) if endings else None
+
+    def read(self, text: str) -> Meaning | None:
+        """Return the meaning of written text ("4250", "3:30 pm", "March 3rd"): that of its words, read aloud."""
+        return self.parse(verbalise(text, self.name))
+
+    def completeness(self, words: str) -> Completeness:
+        """Return whether these words are no beginning, a beginning, a whole phrase, or one that could go on."""
+        paths = self._paths(words_of(words))
+        endings = self._endings(paths)
+        if not endings:
+            return Completeness.PREFIX if paths else Completeness.NO
+        if all(self._foretold(state, path) == min(endings)[1] for state, path in paths.items()):
+            return Completeness.COMPLETE
+        return Completeness.EXTENDABLE
+
+    def sample(self, rng: random.Random) -> tuple[str, Meaning]:
+        """Draw a phrase of the rule, likely words more often, and return it with its meaning."""
+        leaving: dict[int, list[tuple[float, Arc | None]]] = {s: [(p, None)] for s, p in self.acceptor.finals}
+        for way in self.acceptor.arcs:
+            leaving.setdefault(way.src, []).append((way.probability, way))
+        words: list[str] = []
+        state = self.acceptor.start
+        while arc := _draw(rng, leaving[state]):
+            words.append(arc.word)
+            state = arc.dst
+        meaning = self.parse(phrase := " ".join(words))
+        assert meaning is not None  # both halves come from one transducer (compile.py)
+        return phrase, meaning
+
+    def say(self, value: str) -> str | None:
+        """Return a phrase that this rule understands as `value`, or None when no phrase of it means that."""
+        phrase = self.phrases.get(value) or verbalise(value, self.name)
+        return phrase if self.parse(phrase) == self._meaning(value) else None
+
+    def _paths(self, words: Sequence[str]) -> dict[int, _Path]:
+        """The states that these words can lead to. Viterbi: of several ways to a state the cheapest is kept."""
+        paths = {0: _Path(0.0, "")}
+        for word in words:
+            following: dict[int, _Path] = {}
+            for state, path in paths.items():
+                for step in self.states[state].steps.get(word, ()):
+                    cost = path.cost + step.cost
+                    if step.to not in following or cost < following[step.to].cost:
+                        following[step.to] = _Path(cost, path.reading + step.written)
+            paths = following
+        return paths
+
+    def _endings(self, paths: Mapping[int, _Path]) -> list[tuple[float, str]]:
+        """Cost and reading of each phrase that ends in one of these states."""
+        finals = [(path, self.states[state].final) for state, path in paths.items()]
+        return [(path.cost + final[0], path.reading + final[1]) for path, final in finals if final]
+
+    def _foretold(self, state: int, path: _Path) -> str | None:
+        tail = self.tails[state]
+        return None if tail is None else path.reading + tail
+
+    def _meaning(self, value: str) -> Meaning:
+        if self.name in INTENTS:
+            return Meaning(self.name, self.name)
+        return Meaning(self.name, value if self.name in ("yes_no", "choices") else self.name, {"value": value})
+
+
+def _draw(rng: random.Random, leaving: Sequence[tuple[float, Arc | None]]) -> Arc | None:
+    return rng.choices([arc for _, arc in leaving], [probability for probability, _ in leaving])[0]
+
+
+def tails_of(states: Sequence[State]) -> tuple[str | None, ...]:
+    """For each state the one string that every way from it to an end writes, or None where there are several."""
+    found: dict[int, frozenset[str]] = {}
+
+    def writes(state: int) -> frozenset[str]:
+        if state not in found:
+            final = states[state].final
+            ways = {final[1]} if final else set()
+            for step in (step for steps in states[state].steps.values() for step in steps):
+                ways |= {step.written + tail for tail in writes(step.to)}
+            found[state] = frozenset(sorted(ways)[:2])  # two are enough to know that it is not one
+        return found[state]
+
+    return tuple(next(iter(ways)) if len(ways := writes(state)) == 1 else None for state in range(len(states)))

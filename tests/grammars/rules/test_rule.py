@@ -1,0 +1,184 @@
+"""What every rule promises, whatever it hears."""
+
+import pickle
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from grammars.rules import INTENTS, NAMES, Completeness, Rule
+
+ROUND = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EVERY = pytest.mark.parametrize("name", NAMES)
+
+
+class TestCompleteness:
+    @pytest.mark.parametrize(
+        ("name", "words", "expected"),
+        [
+            ("yes_no", "", Completeness.PREFIX),
+            ("yes_no", "um", Completeness.PREFIX),
+            ("yes_no", "purple", Completeness.NO),
+            ("yes_no", "no", Completeness.COMPLETE),
+            ("yes_no", "yes", Completeness.COMPLETE),
+            ("yes_no", "yes please", Completeness.COMPLETE),
+            ("number", "twenty", Completeness.EXTENDABLE),
+            ("number", "twenty hundred", Completeness.NO),
+            ("time", "half past", Completeness.PREFIX),
+            ("time", "half past three", Completeness.EXTENDABLE),
+            ("time", "half past three p m", Completeness.COMPLETE),
+            ("time", "noon", Completeness.COMPLETE),
+            ("date", "march third", Completeness.EXTENDABLE),
+            ("date", "march third twenty twenty six", Completeness.COMPLETE),
+            ("date", "tomorrow", Completeness.COMPLETE),
+            ("phone", "five five five two one nine nine", Completeness.EXTENDABLE),
+            ("phone", "five five five oh one nine nine", Completeness.COMPLETE),  # no exchange begins with 0
+            ("phone", "two one two five five five oh one nine nine", Completeness.COMPLETE),
+        ],
+    )
+    def test_a_phrase_is_complete_when_no_further_word_could_change_it(
+        self, rule_of: Callable[..., Rule], name: str, words: str, expected: Completeness
+    ) -> None:
+        assert rule_of(name).completeness(words) is expected
+
+    def test_the_last_of_four_digits_completes_them(self, rule_of: Callable[..., Rule]) -> None:
+        rule = rule_of("digits", length=4)
+        spoken = "four two five oh".split()
+        found = [rule.completeness(" ".join(spoken[:n])) for n in range(5)]
+        assert found == [Completeness.PREFIX] * 4 + [Completeness.COMPLETE]
+
+    @EVERY
+    @ROUND
+    @given(seed=st.integers(0, 2**32))
+    def test_every_beginning_of_a_phrase_is_a_prefix_or_a_phrase(
+        self, rule_of: Callable[..., Rule], name: str, seed: int
+    ) -> None:
+        rule = rule_of(name)
+        words = rule.sample(random.Random(seed))[0].split()
+        for n in range(len(words) + 1):
+            beginning = " ".join(words[:n])
+            is_phrase = rule.parse(beginning) is not None
+            assert rule.completeness(beginning) is not Completeness.NO
+            assert is_phrase == (rule.completeness(beginning) in (Completeness.COMPLETE, Completeness.EXTENDABLE))
+
+    @EVERY
+    @ROUND
+    @given(seed=st.integers(0, 2**32))
+    def test_nothing_that_follows_a_complete_phrase_changes_its_meaning(
+        self, rule_of: Callable[..., Rule], name: str, seed: int
+    ) -> None:
+        rule = rule_of(name)
+        phrase, meaning = rule.sample(random.Random(seed))
+        words = phrase.split()
+        for n in range(len(words)):
+            if rule.completeness(beginning := " ".join(words[:n])) is Completeness.COMPLETE:
+                assert rule.parse(beginning) == meaning
+
+
+class TestWhatTheRecogniserIsGiven:
+    @EVERY
+    def test_arcs_are_deterministic_with_probabilities_and_lead_somewhere(
+        self, rule_of: Callable[..., Rule], name: str
+    ) -> None:
+        acceptor = rule_of(name).arcs()
+        assert len({(arc.src, arc.word) for arc in acceptor.arcs}) == len(acceptor.arcs)
+        assert all(arc.word and 0 < arc.probability <= 1.0001 for arc in acceptor.arcs)
+        assert all(0 < probability <= 1.0001 for _, probability in acceptor.finals)
+        leaving = {arc.src for arc in acceptor.arcs} | {state for state, _ in acceptor.finals}
+        assert leaving == set(range(acceptor.n_states))
+        assert {arc.word for arc in acceptor.arcs} == rule_of(name).words
+
+    def test_a_rare_phrase_is_less_probable_than_a_usual_one(self, rule_of: Callable[..., Rule]) -> None:
+        acceptor = rule_of("yes_no").arcs()
+        first = {arc.word: arc.probability for arc in acceptor.arcs if arc.src == acceptor.start}
+        assert first["yes"] == pytest.approx(1.0)
+        assert first["nah"] == pytest.approx(0.3)
+        assert first["um"] == pytest.approx(0.05)
+
+    @EVERY
+    @ROUND
+    @given(seed=st.integers(0, 2**32))
+    def test_every_path_has_a_meaning(self, rule_of: Callable[..., Rule], name: str, seed: int) -> None:
+        rule = rule_of(name)
+        phrase, meaning = rule.sample(random.Random(seed))
+        assert rule.parse(phrase) == meaning
+
+    def test_bounds_keep_the_grammar_small(self, rule_of: Callable[..., Rule]) -> None:
+        assert "hundred" in rule_of("number").words
+        assert "hundred" not in rule_of("number", max=20).words
+        assert "thirty" not in rule_of("number", max=20).words
+
+
+class TestWrittenText:
+    @pytest.mark.parametrize(
+        ("name", "text", "value"),
+        [
+            ("digits", "4250", "4250"),
+            ("digits", "007", "007"),
+            ("number", "1,200", "1200"),
+            ("ordinal", "3rd", "3"),
+            ("date", "March 3rd, 2026", "2026-03-03"),
+            ("date", "2026-03-03", "2026-03-03"),
+            ("date", "Tomorrow!", "2026-03-05"),
+            ("time", "3:30 pm", "15:30"),
+            ("time", "at 3pm", "15:00"),
+            ("money", "$42.50", "42.50"),
+            ("money", "42.5", "42.50"),
+            ("phone", "(212) 555-0199", "2125550199"),
+            ("yes_no", "Yes, please.", "yes"),
+            ("choices", "I'd like the Sales Team", "sales"),
+        ],
+    )
+    def test_text_is_understood_as_it_would_be_read_aloud(
+        self, rule_of: Callable[..., Rule], name: str, text: str, value: str
+    ) -> None:
+        meaning = rule_of(name).read(text)
+        assert meaning is not None
+        assert meaning.slots == {"value": value}
+
+
+class TestAnyText:
+    @EVERY
+    @ROUND
+    @given(
+        text=st.text() | st.lists(st.sampled_from(["um", "two", "hundred", "p", "m", "yes", "and", "oh"])).map(" ".join)
+    )
+    def test_no_text_raises_and_only_phrases_have_a_meaning(
+        self, rule_of: Callable[..., Rule], name: str, text: str
+    ) -> None:
+        rule = rule_of(name)
+        is_phrase = rule.completeness(text) in (Completeness.COMPLETE, Completeness.EXTENDABLE)
+        assert (rule.parse(text) is not None) == is_phrase
+        rule.read(text)
+
+    @EVERY
+    @ROUND
+    @given(value=st.text())
+    def test_a_value_without_a_phrase_is_not_said(self, rule_of: Callable[..., Rule], name: str, value: str) -> None:
+        phrase = rule_of(name).say(value)
+        assert phrase is None or rule_of(name).parse(phrase) is not None
+
+
+class TestGlobalIntents:
+    def test_no_phrase_belongs_to_two_intents(self, rule_of: Callable[..., Rule]) -> None:
+        rng = random.Random(3)
+        for name in (*INTENTS, "yes_no"):
+            for phrase in {rule_of(name).sample(rng)[0] for _ in range(300)}:
+                others = [other for other in (*INTENTS, "yes_no") if other != name and rule_of(other).parse(phrase)]
+                assert not others, f"{phrase!r} of {name} is also {others}"
+
+
+def test_rules_travel_to_a_process_that_has_no_pynini(rule_of: Callable[..., Rule], tmp_path: Path) -> None:
+    rules = {name: rule_of(name) for name in NAMES}
+    (tmp_path / "rules").write_bytes(pickle.dumps(rules))
+    code = (
+        "import pickle, sys; rules = pickle.load(open(sys.argv[1], 'rb'));"
+        "assert rules['date'].parse('march third') and not {'pynini', 'pywrapfst'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "rules")], check=True, timeout=60)
+    assert pickle.loads(pickle.dumps(rules)) == rules

@@ -1,0 +1,324 @@
+"""The conversation machine: what it does with each thing that can happen, and what is always true of it."""
+
+from pathlib import Path
+
+import pytest
+
+import grammars
+from grammars import Conversation, ConversationState, Phase, WrongScript, load
+from grammars.conversation_state import (
+    Begin,
+    Effect,
+    Enqueue,
+    Entered,
+    Fetch,
+    Fetched,
+    FetchFailed,
+    Filled,
+    HangUp,
+    HungUp,
+    Input,
+    OptOut,
+    Say,
+    Tag,
+)
+from protocols.amd import MessageMayStart
+from protocols.floor import Bargein, Listen, NotUnderstood, Pressed, PromptEnded, Silence, Understood
+from protocols.handover import HandoverDone, HandoverFailed
+from protocols.wire.messages import Meaning, Part
+
+SCRIPTS = {
+    path.stem: load(path.read_text())
+    for path in sorted((Path(grammars.__file__).parent / "scripts").glob("*.yaml"))
+    if "cases" not in path.name
+}
+CONTACT = {
+    "name": "Ann", "clinic": "Elm", "company": "Acme", "account": "1234", "date": "2026-03-03", "time": "15:30",
+}  # fmt: skip
+YES = Understood(Meaning("yes_no", "yes", {"value": "yes"}), "yes")
+NO = Understood(Meaning("yes_no", "no", {"value": "no"}), "no")
+ACCOUNT = Fetched({"account": {"balance": 42.5, "due": "2026-02-15"}})
+
+
+def intent(name: str) -> Understood:
+    return Understood(Meaning(name, name), name)
+
+
+def a_call(flow: str) -> Conversation:
+    script = SCRIPTS[flow]
+    return Conversation(script, ConversationState.new(script, CONTACT))
+
+
+def asked(flow: str, *inputs: Input) -> Conversation:
+    """A call whose first question is open, and then these inputs, each prompt played to its end."""
+    talk = a_call(flow)
+    for given_ in (Begin(), *inputs):
+        talk.step(given_)
+        while talk.state.playing:
+            talk.step(PromptEnded())
+    return talk
+
+
+def spoken(effects: list[Effect]) -> str:
+    return " ".join("".join(part.text for part in p) for e in effects if isinstance(e, Say) for p in e.prompts)
+
+
+# ---- the beginning ------------------------------------------------------------------------------------------------
+
+
+def test_the_first_words_say_who_calls_and_nothing_can_interrupt_them() -> None:
+    talk = a_call("hello")
+    assert talk.step(Begin()) == [
+        Say(((Part("Hello "), Part("Ann"), Part(".")), (Part("This is Ringmaster, an automated caller."),)))
+    ]
+    assert talk.step(YES) == [], "nobody listens yet"
+
+
+def test_the_question_follows_the_identification_and_is_open_while_it_is_asked() -> None:
+    talk = a_call("hello")
+    talk.step(Begin())
+    entered, say, listen = talk.step(PromptEnded())
+    assert entered == Entered("hello")
+    assert say == Say(((Part("Can you hear me well?"),),), Bargein.GRAMMAR)
+    assert listen == Listen(0, ("yes_no", "repeat", "stop", "who"), Bargein.GRAMMAR, 5.0, 15.0)
+
+
+def test_where_nobody_may_interrupt_the_question_opens_after_it() -> None:
+    talk = a_call("payment_reminder")
+    talk.step(Begin())
+    assert [type(effect) for effect in talk.step(PromptEnded())] == [Entered, Say]
+    assert talk.state.phase is Phase.SPEAKING
+    assert [type(effect) for effect in talk.step(PromptEnded())] == [Listen]
+
+
+def test_a_second_begin_changes_nothing() -> None:
+    talk = asked("hello")
+    before = talk.state
+    assert talk.step(Begin()) == []
+    assert talk.state == before
+
+
+# ---- answers ------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_fills_its_slot_and_takes_its_branch() -> None:
+    talk = asked("survey", YES, Understood(Meaning("digits:which_order", "digits", {"value": "1942"}), "one nine"))
+    assert talk.state.slots["order"] == "1942"
+    assert talk.step(NO)[:2] == [Filled("on_time", "no"), Entered("score")]
+
+
+def test_an_answer_that_does_not_fit_its_slot_was_not_understood() -> None:
+    talk = asked("survey", YES)
+    effects = talk.step(Understood(Meaning("digits:which_order", "digits", {"value": "nonsense"}), "nonsense"))
+    assert spoken(effects) == "Please say four digits, one after the other."
+    assert talk.state.turns[-2].intent == "nomatch"
+
+
+def test_a_meaning_of_a_rule_that_was_not_asked_for_was_not_understood() -> None:
+    talk = asked("survey")
+    assert spoken(talk.step(Understood(Meaning("date", "date", {"value": "2026-03-03"}), "today"))).startswith("Sorry")
+
+
+def test_a_key_stands_for_an_answer() -> None:
+    talk = asked("survey", Pressed("1"))
+    assert talk.state.state == "which_order"
+
+
+def test_words_before_the_next_question_are_said_in_one_breath() -> None:
+    talk = asked("hello")
+    assert spoken(talk.step(YES)) == "Wonderful. So can I. Thank you, and goodbye."
+    assert talk.step(PromptEnded()) == [HangUp("completed")]
+
+
+def test_a_condition_on_a_slot_chooses_the_action() -> None:
+    order = Understood(Meaning("digits:which_order", "digits", {"value": "1942"}), "")
+    at_score = asked("survey", YES, order, YES)
+    score = Understood(Meaning("number:score", "number", {"value": "2"}), "two")
+    assert Tag("unhappy") in at_score.step(score)
+    assert at_score.state.state == "talk"
+
+
+# ---- silence, misunderstanding, repetition ------------------------------------------------------------------------
+
+
+def test_silence_climbs_its_ladder_and_then_leaves() -> None:
+    talk = asked("hello")
+    assert spoken(talk.step(Silence())) == "I did not hear you. Can you hear me well?"
+    assert spoken(talk.step(Silence())) == "Thank you, and goodbye."
+
+
+def test_silence_and_misunderstanding_climb_apart_and_begin_anew_in_the_next_state() -> None:
+    talk = asked("survey", Silence(), NotUnderstood("um"))
+    assert (talk.state.silences, talk.state.misses) == (1, 1)
+    talk.step(YES)
+    assert (talk.state.silences, talk.state.misses) == (0, 0)
+
+
+def test_repeat_says_the_question_again_with_the_same_words() -> None:
+    talk = asked("payment_reminder", YES, ACCOUNT)
+    question = talk.state.prompt
+    effects = talk.step(intent("repeat"))
+    assert effects[0] == Say(question, Bargein.GRAMMAR)
+    assert isinstance(effects[1], Listen)
+
+
+def test_who_is_calling_is_answered_with_the_identification_and_the_question() -> None:
+    talk = asked("hello")
+    assert (
+        spoken(talk.step(intent("who"))) == "Hello Ann. This is Ringmaster, an automated caller. Can you hear me well?"
+    )
+
+
+def test_each_question_has_a_turn_number_of_its_own() -> None:
+    talk = asked("survey")
+    numbers = [e.turn for i in (Silence(), YES, intent("repeat")) for e in talk.step(i) if isinstance(e, Listen)]
+    assert numbers == [1, 2, 3]
+
+
+# ---- leaving ------------------------------------------------------------------------------------------------------
+
+
+def test_opting_out_is_written_down_before_the_goodbye() -> None:
+    talk = asked("payment_reminder", YES, ACCOUNT)
+    assert [type(effect) for effect in talk.step(intent("stop"))] == [OptOut, Entered, Say]
+    assert talk.step(PromptEnded()) == [HangUp("opted_out")]
+
+
+@pytest.mark.parametrize("phase", [Phase.IDENTIFYING, Phase.SPEAKING, Phase.LISTENING, Phase.FETCHING])
+def test_nine_opts_out_whatever_the_bot_is_doing(phase: Phase) -> None:
+    talk = a_call("payment_reminder")
+    way: list[Input] = [Begin(), PromptEnded(), PromptEnded(), YES]
+    while talk.state.phase is not phase:
+        talk.step(way.pop(0))
+    assert talk.step(Pressed("9"))[0] == OptOut()
+
+
+def test_a_callee_who_hangs_up_during_the_goodbye_has_opted_out_all_the_same() -> None:
+    talk = asked("hello")
+    talk.step(intent("stop"))
+    assert talk.step(HungUp()) == []
+    assert talk.state.disposition == "opted_out"
+
+
+def test_an_answer_after_the_goodbye_has_begun_is_too_late_but_nine_is_not() -> None:
+    talk = asked("hello")
+    talk.step(NO)
+    assert talk.step(YES) == []
+    assert talk.step(Pressed("9"))[0] == OptOut()
+    talk.step(PromptEnded())
+    assert talk.state.disposition == "opted_out"
+
+
+def test_a_promise_to_call_again_is_a_tag() -> None:
+    talk = asked("appointment_reminder")
+    assert Tag("callback") in talk.step(intent("busy"))
+
+
+def test_a_call_without_end_is_ended_by_its_number_of_turns() -> None:
+    talk = asked("hello", *[intent("repeat")] * 29)
+    assert talk.state.phase is Phase.LISTENING
+    assert spoken(talk.step(intent("repeat"))) == "Thank you, and goodbye."
+    assert talk.step(PromptEnded()) == [HangUp("completed")]
+
+
+# ---- machines -----------------------------------------------------------------------------------------------------
+
+
+def test_a_machine_hears_who_called_and_the_message() -> None:
+    talk = a_call("appointment_reminder")
+    assert spoken(talk.step(MessageMayStart())).startswith("Hello. This is the automated assistant of Elm")
+    assert spoken(talk.step(PromptEnded())).startswith("This is a reminder")
+    assert talk.step(PromptEnded()) == [HangUp("machine")]
+
+
+def test_a_machine_that_is_recognised_late_is_a_machine_all_the_same() -> None:
+    talk = asked("hello", Silence())
+    assert talk.step(MessageMayStart()) == [Entered("hang_up"), HangUp("machine")]
+
+
+def test_there_is_one_message() -> None:
+    talk = a_call("appointment_reminder")
+    talk.step(MessageMayStart())
+    assert talk.step(MessageMayStart()) == []
+
+
+# ---- business APIs ------------------------------------------------------------------------------------------------
+
+
+def test_values_are_quoted_into_the_address_and_written_into_the_body() -> None:
+    text = (Path(grammars.__file__).parent / "scripts" / "payment_reminder.yaml").read_text()
+    text = text.replace("      timeout_s: 2\n", "      method: POST\n      body: {who: '{name} ({account})'}\n")
+    script = load(text.replace("account: {kind: digits", "account: {kind: text"))
+    talk = Conversation(script, ConversationState.new(script, CONTACT | {"account": "a/../b c"}))
+    for given_ in (Begin(), PromptEnded(), PromptEnded()):
+        talk.step(given_)
+    address = "http://127.0.0.1:8090/accounts/a%2F..%2Fb%20c"
+    assert talk.step(YES)[-1] == Fetch("POST", address, {"who": "Ann (a/../b c)"}, 3.0)
+
+
+def test_an_answer_that_comes_while_the_bot_still_speaks_waits_for_the_end_of_the_prompt() -> None:
+    talk = asked("payment_reminder")
+    talk.step(YES)
+    assert talk.step(ACCOUNT) == [Filled("balance", "42.5"), Filled("due", "2026-02-15")]
+    assert Entered("ask") in talk.step(PromptEnded())
+
+
+def test_a_second_answer_changes_nothing() -> None:
+    talk = asked("payment_reminder")
+    talk.step(YES)
+    talk.step(ACCOUNT)
+    assert talk.step(FetchFailed("late")) == []
+    assert Entered("ask") in talk.step(PromptEnded())
+
+
+def test_an_answer_that_comes_after_the_prompt_goes_on_at_once() -> None:
+    talk = asked("payment_reminder", YES)
+    assert Entered("ask") in talk.step(ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        FetchFailed("timeout"),
+        Fetched(None),
+        Fetched([]),
+        Fetched({"account": {"balance": 42.5}}),
+        Fetched({"account": {"balance": "lots", "due": "2026-02-15"}}),
+        Fetched({"account": [{"balance": 1}]}),
+    ],
+)
+def test_a_reply_without_the_wanted_values_takes_the_fallback(reply: Input) -> None:
+    talk = asked("payment_reminder", YES)
+    assert Entered("system_down") in talk.step(reply)
+    assert "balance" not in talk.state.slots
+
+
+# ---- agents -------------------------------------------------------------------------------------------------------
+
+
+def test_asking_for_a_person_says_so_and_asks_for_one_at_the_same_time() -> None:
+    talk = asked("payment_reminder", YES, ACCOUNT)
+    entered, say, enqueue = talk.step(intent("human"))
+    assert entered == Entered("desk")
+    assert isinstance(say, Say)
+    assert enqueue == Enqueue("billing", "wants to talk about a payment", "high")
+
+
+def test_with_an_agent_the_conversation_is_quiet_and_the_call_is_transferred() -> None:
+    talk = asked("survey", intent("human"), HandoverDone())
+    assert talk.step(YES) == talk.step(Pressed("9")) == talk.step(Silence()) == []
+    talk.step(HungUp())
+    assert talk.state.disposition == "transferred"
+
+
+@pytest.mark.parametrize("before", [[], [HandoverDone()]])
+def test_a_failed_handover_comes_back_to_the_bot_with_an_apology(before: list[Input]) -> None:
+    talk = asked("survey", intent("human"), *before)
+    effects = talk.step(HandoverFailed("no_agent"))
+    assert spoken(effects).startswith("I am sorry, nobody is free now.")
+    assert isinstance(effects[-1], Listen)
+
+
+def test_a_conversation_is_pinned_to_its_script() -> None:
+    with pytest.raises(WrongScript):
+        Conversation(SCRIPTS["hello"], ConversationState.new(SCRIPTS["survey"], CONTACT))

@@ -1,0 +1,156 @@
+"""What a script may be.
+
+Each file in `wrong_scripts/` is refused for the reasons that stand behind its lines, as `# <- why`, and for no others.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import grammars
+from grammars import Reason, ScriptError, load
+from grammars.script_model import Gather, Hangup
+from protocols.wire.messages import Part
+
+WRONG = sorted((Path(__file__).parent / "wrong_scripts").glob("*.yaml"))
+SHIPPED = sorted(p for p in (Path(grammars.__file__).parent / "scripts").glob("*.yaml") if "cases" not in p.name)
+HELLO = next(path for path in SHIPPED if path.stem == "hello").read_text()
+
+
+def marked(text: str) -> tuple[Reason, ...]:
+    """The reasons a wrong script carries behind its lines."""
+    lines = enumerate(text.splitlines(), start=1)
+    return tuple(sorted(Reason(n, why.strip()) for n, line in lines for why in line.split("# <-")[1:]))
+
+
+def reasons_of(text: str) -> tuple[Reason, ...]:
+    """Why a text is refused; nothing when it is a script."""
+    try:
+        load(text)
+    except ScriptError as refused:
+        return refused.reasons
+    return ()
+
+
+@pytest.mark.parametrize("path", WRONG, ids=[path.stem for path in WRONG])
+def test_a_wrong_script_is_refused_with_every_reason_and_its_line(path: Path) -> None:
+    text = path.read_text()
+    with pytest.raises(ScriptError) as refused:
+        load(text, lambda word: word != "xqzt")
+    assert marked(text), "a wrong script says what is wrong with it"
+    assert refused.value.reasons == marked(text)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_a_shipped_script_is_accepted_and_named_like_its_file(path: Path) -> None:
+    script = load(path.read_text())
+    assert script.flow == path.stem
+    assert path.with_suffix(".cases.yaml").exists()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_in_every_state_that_listens_the_callee_can_opt_out_and_ask_who_is_calling(path: Path) -> None:
+    script = load(path.read_text())
+    for state in script.states.values():
+        if isinstance(state.verb, Gather):
+            assert {"stop", "who", "repeat"} <= set(script.heard_in(state.verb)) <= set(script.rules)
+
+
+def test_together_the_shipped_scripts_ask_every_kind_of_answer() -> None:
+    asked = {spec.name for path in SHIPPED for spec in load(path.read_text()).rules.values()}
+    assert asked >= {"yes_no", "digits", "number", "ordinal", "date", "time", "money", "phone", "choices"}
+
+
+# ---- the text -----------------------------------------------------------------------------------------------------
+
+
+def test_the_hash_is_of_the_text_so_that_any_change_is_another_script() -> None:
+    assert load(HELLO).hash == load(HELLO).hash != load(HELLO + "\n").hash
+    assert re.fullmatch("[0-9a-f]{32}", load(HELLO).hash)
+
+
+def test_yes_no_and_on_are_words_and_not_yaml_booleans() -> None:
+    gather = load(HELLO).states["hello"].verb
+    assert isinstance(gather, Gather)
+    assert set(gather.match) == {"yes", "no"}
+    assert gather.dtmf == {"1": "yes", "2": "no"}
+
+
+@settings(deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_is_a_script_or_is_refused(text: str) -> None:
+    with pytest.raises(ScriptError) as refused:
+        load(text)
+    assert refused.value.reasons
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_script_with_lines_lost_doubled_or_moved_loads_or_is_refused_within_its_lines(data: st.DataObject) -> None:
+    lines = data.draw(st.sampled_from(SHIPPED)).read_text().splitlines()
+    for _ in range(data.draw(st.integers(1, 3))):
+        at, to = data.draw(st.integers(0, len(lines) - 1)), data.draw(st.integers(0, len(lines) - 1))
+        lines[at : at + 1] = data.draw(st.sampled_from([[], [lines[at]] * 2, [lines[to]], ["  " + lines[at]]]))
+    assert all(1 <= reason.line <= len(lines) + 1 for reason in reasons_of("\n".join(lines)))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, "{a: " * 5000, "&a [*a]", "a: 1\n---\nb: 2", "? [a]\n: b", "\x00", "%YAML 3.0"]
+)
+def test_hostile_yaml_is_refused(text: str) -> None:
+    with pytest.raises(ScriptError):
+        load(text)
+
+
+def test_a_script_has_a_bounded_number_of_states() -> None:
+    chain = "".join(f"  s{n}: {{redirect: s{n + 1}}}\n" for n in range(250)) + "  s250: {redirect: goodbye}\n"
+    with pytest.raises(ScriptError, match="200 states at most"):
+        load(HELLO.replace("redirect: well", "redirect: s0") + chain)
+
+
+def test_a_slot_may_be_said_where_a_condition_has_made_sure_of_it() -> None:
+    slots = HELLO.replace("slots:\n", "slots:\n  nick: text\n")
+    said = slots.replace(
+        "        no: {redirect: badly}", "        no: [{when: {nick: %s}, say: '{nick}.'}, {redirect: badly}]"
+    )
+    assert load(said % "true")
+    assert load(said % "[Bob, Bo]")
+    assert reasons_of(said % "false") == (Reason(30, "slot 'nick' may have no value yet when this is said"),)
+
+
+# ---- prompts ------------------------------------------------------------------------------------------------------
+
+
+def test_a_prompt_is_cut_into_sentences_and_its_slots_become_parts_of_their_kind() -> None:
+    script = load(HELLO.replace("Can you hear me well?", "Mr. {name}, it is {name:digits}. Can you hear me?"))
+    assert script.states["hello"].say.prompts({"name": "42"}) == (
+        (Part("Mr. "), Part("42"), Part(", it is "), Part("42", "digits"), Part(".")),
+        (Part("Can you hear me?"),),
+    )
+
+
+def test_sentences_without_slots_are_known_before_the_first_call_and_the_others_when_their_slots_are() -> None:
+    script = load(HELLO)
+    greeting = (Part("Hello "), Part("Ann"), Part("."))
+    assert (Part("Thank you, and goodbye."),) in script.prompts
+    assert greeting not in script.prompts
+    assert greeting in script.speakable({"name": "Ann"})
+
+
+def test_a_contact_without_a_column_or_with_a_wrong_one_is_told_before_the_call() -> None:
+    script = load(next(p for p in SHIPPED if p.stem == "appointment_reminder").read_text())
+    good = {"name": "Ann", "clinic": "Elm Street", "date": "2026-03-03", "time": "15:30", "unknown": "x"}
+    assert script.problems(good) == ()
+    assert script.problems({**good, "date": "tomorrow"}) == ("date is no date",)
+    assert script.problems({"name": "Ann", "clinic": "Elm"}) == ("date is missing", "time is missing")
+    assert script.initial_slots(good) == {k: v for k, v in good.items() if k != "unknown"}
+
+
+def test_a_script_that_only_hangs_up_on_machines_waits_for_no_beep() -> None:
+    by_name = {path.stem: load(path.read_text()) for path in SHIPPED}
+    assert by_name["appointment_reminder"].leaves_message
+    assert not by_name["hello"].leaves_message
+    assert isinstance(by_name["hello"].states["hang_up"].verb, Hangup)
