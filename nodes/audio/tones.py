@@ -1,0 +1,82 @@
+"""Tones: finding the beep of an answering machine, and making beeps and keys to be found.
+
+What it does: names the single steady tone in a 20 ms frame, if there is one, and says when it has lasted. What it does
+not: ring-back cadences, keys in the audio (they come as telephone events, `protocols/rtp/dtmf.py`).
+A tone is a spectrum with nine tenths of its power in one peak: two tones at once, voices and noise spread theirs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nodes.audio.g711 import Samples
+
+RATE_HZ: Final = 8000
+_FRAME: Final = 160
+_BIN_HZ: Final = RATE_HZ / _FRAME
+_WINDOW: Final = np.hanning(_FRAME + 1)[:_FRAME].astype(np.float32)
+_PURITY: Final = 0.9
+"""A Hann window leaves at least 97 % of a tone's power in three bins; two equal tones leave half."""
+_FIRST_BIN, _LAST_BIN = int(400 / _BIN_HZ), int(2500 / _BIN_HZ)
+_STEADY_HZ: Final = 20.0
+_BEEP_FRAMES: Final = 11
+"""More than 200 ms. Beeps of voicemail systems last 200 to 1500 ms; no vowel is this pure for this long."""
+
+_ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
+_KEYPAD: Final = "123A456B789C*0#D"
+
+
+def pitches(frames: npt.NDArray[np.float32]) -> list[float]:
+    """Return, for each row of 160 samples, the frequency in Hz of its one tone of 400 to 2500 Hz, or 0.0.
+
+    Silence has no pitch. Many rows at once cost a third of one at a time.
+    """
+    power = np.square(np.abs(np.fft.rfft(frames * _WINDOW, axis=1)))
+    peak = np.clip(np.argmax(power[:, 1:], axis=1) + 1, 1, _FRAME // 2 - 1)
+    near = peak[:, None] + np.arange(-1, 2)
+    share = np.take_along_axis(power, near, axis=1)
+    at_peak = share.sum(axis=1)
+    total = power[:, 1:].sum(axis=1)
+    is_tone = (at_peak > _PURITY * total) & (total > 0) & (peak >= _FIRST_BIN) & (peak <= _LAST_BIN)
+    hz = _BIN_HZ * (near * share).sum(axis=1) / np.maximum(at_peak, 1e-9)
+    found: list[float] = np.where(is_tone, hz, 0.0).tolist()
+    return found
+
+
+class BeepDetector:
+    """Tells a beep once, when it has lasted longer than 200 ms."""
+
+    __slots__ = ("_frames", "_hz")
+
+    def __init__(self) -> None:
+        self._hz, self._frames = 0.0, 0
+
+    def step(self, hz: float) -> bool:
+        """Take one frame's pitch (0.0 for none); say whether a beep has just been recognised."""
+        steady = hz > 0 and abs(hz - self._hz) <= _STEADY_HZ
+        self._frames = self._frames + 1 if steady else int(hz > 0)
+        self._hz = hz
+        return self._frames == _BEEP_FRAMES
+
+
+def tone(hz: float, ms: int, level_dbov: float = -15.0) -> Samples:
+    """Return `ms` of a sine at 8 kHz. A level of 0 dBov is a full-scale square wave; a full-scale sine has -3."""
+    at = np.arange(ms * RATE_HZ // 1000) / RATE_HZ
+    size = min(32767.0, 32768 * 2**0.5 * 10 ** (level_dbov / 20))
+    samples: Samples = (size * np.sin(2 * np.pi * hz * at)).astype(np.int16)
+    return samples
+
+
+def key_tone(key: str, ms: int, level_dbov: float = -15.0) -> Samples:
+    """Return the two tones of one key of `0-9*#A-D` (ITU-T Q.23).
+
+    Raises: ValueError for another key.
+    """
+    row, column = divmod(_KEYPAD.index(key), 4)
+    return tone(_ROWS[row], ms, level_dbov - 3) + tone(_COLUMNS[column], ms, level_dbov - 3)
+
+
+__all__ = ["RATE_HZ", "BeepDetector", "key_tone", "pitches", "tone"]

@@ -1,0 +1,80 @@
+"""Whether one more call may begin now, on this cluster and this trunk: the last look before a dial is written down.
+
+Limits, each a word that an operator reads as the campaign's `held`: `no_edge`, `edges_full` (calls in flight),
+`tokens` (how fast calls may begin: the source documents' bucket, base = cores x 2, refilled with a fifth of the base a
+second, three bases deep, so that a burst after a pause does not arrive as one), and of the trunk `no_trunk` (the
+configuration has it no longer), `trunk_rate` (the carrier's calls per second) and `trunk_down` (more than half of the
+latest attempts have failed).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from supervisors import Breaker, BreakerState, Bucket
+
+REFILL = 0.2
+BURST = 3
+FAILURES = frozenset({"failed"})
+"""Dispositions that speak against the trunk; busy and no answer speak of the callee."""
+
+
+def base_of(cores: int) -> float:
+    """Return the bucket's base for a machine of so many cores."""
+    return 2.0 * cores
+
+
+class Admission:
+    """The limits of one cluster. `now` is monotonic seconds, never earlier than the last."""
+
+    def __init__(self, base: float, per_edge: int, trunks: Mapping[str, float], now: float) -> None:
+        """`base`: of the bucket. `per_edge`: calls of one edge. `trunks`: name to calls per second."""
+        self._tokens = Bucket(rate=base * REFILL, burst=max(1.0, base * BURST), now=now)
+        self._rates = {name: Bucket(rate=cps, burst=max(1.0, cps), now=now) for name, cps in trunks.items()}
+        self._breakers = {name: Breaker(window_s=60.0, open_s=30.0) for name in trunks}  # a call rings for 30 s
+        self._tried: dict[str, float] = {}
+        self._per_edge = per_edge
+
+    def capacity(self, n_edges: int) -> int:
+        """Return how many calls that many edges carry."""
+        return n_edges * self._per_edge
+
+    def objection(self, trunk: str, n_in_flight: int, n_edges: int, now: float) -> str:
+        """Return why no call may begin through `trunk` (empty: one that needs none); empty when one may."""
+        if not n_edges:
+            return "no_edge"
+        if n_in_flight >= self.capacity(n_edges):
+            return "edges_full"
+        if self._tokens.wait_s(1, now) > 0:
+            return "tokens"
+        if not trunk:
+            return ""
+        if trunk not in self._rates:
+            return "no_trunk"
+        if self._rates[trunk].wait_s(1, now) > 0:
+            return "trunk_rate"
+        return "trunk_down" if self._is_down(trunk, now) else ""
+
+    def begin(self, trunk: str, now: float) -> None:
+        """Count a call that begins."""
+        self._tokens.take(1, now)
+        if trunk:
+            self._rates[trunk].take(1, now)
+            if self._breakers[trunk].state(now) is BreakerState.HALF_OPEN and self._breakers[trunk].allows(now):
+                self._tried[trunk] = now
+
+    def ended(self, trunk: str, disposition: str, now: float) -> None:
+        """Learn from an attempt's end."""
+        if trunk in self._breakers:
+            self._breakers[trunk].record(disposition not in FAILURES, now)
+
+    def _is_down(self, trunk: str, now: float) -> bool:
+        """Half open, one call tries the trunk, and the others wait for its end."""
+        breaker = self._breakers[trunk]
+        if breaker.state(now) is BreakerState.HALF_OPEN:
+            return now - self._tried.get(trunk, -math.inf) < breaker.open_s
+        return breaker.state(now) is BreakerState.OPEN
+
+
+__all__ = ["Admission", "base_of"]

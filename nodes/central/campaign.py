@@ -1,0 +1,214 @@
+"""All that central knows of its campaigns: a fold over the journal, and nothing else.
+
+`Campaigns.apply(entry)` looks at the entry and at what was applied before: no clock, no chance, no configuration. So a
+central that takes over reads the journal and knows what its predecessor knew, and an entry that comes twice, or that
+contradicts what is known (an outcome of an attempt that is over), changes nothing and is counted.
+
+The retry rules are applied here: when a contact may be dialled next follows from how the last dial ended, and from the
+plan. What may hold it back at that moment is the business of `may_call`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from nodes.central.may_call import Callee
+from protocols.wire.campaigns import CampaignStatus, ContactId, Plan
+from protocols.wire.ids import AttemptId, CampaignId
+from protocols.wire.journal import (
+    Answered,
+    Attempted,
+    Contact,
+    Ended,
+    Entry,
+    Imported,
+    Listed,
+    Phase,
+    Refused,
+    Steered,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one contact is. Waiting: `due` and not `attempt`; in flight: `attempt`; done: neither."""
+
+    contact: Contact
+    due: datetime | None
+    n_attempts: int = 0
+    attempt: AttemptId | None = None
+
+
+@dataclass(slots=True)
+class Campaign:
+    """One campaign: what was imported, and how far it is."""
+
+    campaign_id: CampaignId
+    plan: Plan
+    script: str
+    shift: timedelta
+    phase: Phase
+    contacts: dict[ContactId, Progress]
+    dispositions: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    n_in_flight: int = 0
+    n_done: int = 0
+
+    def at(self, wall: datetime) -> datetime:
+        """Return the campaign's time: the wall clock, shifted in a rehearsal."""
+        return wall + self.shift
+
+    def status(self, talking: int = 0, held: str = "") -> CampaignStatus:
+        """Return what an operator sees of it."""
+        return CampaignStatus(
+            campaign_id=self.campaign_id,
+            phase=self.phase.value,
+            contacts=len(self.contacts),
+            waiting=len(self.contacts) - self.n_in_flight - self.n_done,
+            in_flight=self.n_in_flight,
+            talking=talking,
+            done=self.n_done,
+            dispositions=dict(self.dispositions),
+            refused=dict(self.refused),
+            held=held,
+        )
+
+
+@dataclass(slots=True)
+class Campaigns:
+    """The fold. Change it through `apply` only."""
+
+    campaigns: dict[CampaignId, Campaign] = field(default_factory=dict)
+    in_flight: dict[ContactId, Attempted] = field(default_factory=dict)
+    """Whom we are calling: one attempt a contact, whatever the campaign."""
+    talking: set[ContactId] = field(default_factory=set)
+    """Those of them who have answered."""
+    dialled: dict[ContactId, tuple[datetime, ...]] = field(default_factory=dict)
+    """All dials of a contact in all campaigns, in the order of the journal."""
+    lists: dict[str, list[Contact]] = field(default_factory=dict)
+    """Imports whose last word is still missing."""
+    n_ignored: int = 0
+    """Entries that said nothing new, or something impossible."""
+
+    def apply(self, entry: Entry) -> None:
+        """Take the journal's next entry."""
+        if not self._applied(entry):
+            self.n_ignored += 1
+
+    def callee(self, contact: Contact, do_not_call: bool) -> Callee:
+        """Return the contact as `may_call` wants to see them."""
+        name = contact.contact_id
+        return Callee(contact, do_not_call, name in self.in_flight, self.dialled.get(name, ()))
+
+    def _applied(self, entry: Entry) -> bool:
+        match entry:
+            case Listed():
+                self.lists.setdefault(entry.import_id, []).extend(entry.contacts)
+                return True
+            case Imported():
+                return self._import(entry)
+            case Steered():
+                return self._steer(entry)
+            case Attempted():
+                return self._attempt(entry)
+            case Answered():
+                return self._answer(entry)
+            case Ended():
+                return self._end(entry)
+            case Refused():
+                return self._refuse(entry)
+            case _:
+                assert_never(entry)
+
+    def _import(self, entry: Imported) -> bool:
+        contacts = self.lists.pop(entry.import_id, [])
+        if entry.campaign_id in self.campaigns:
+            return False
+        self.lists.clear()  # central imports one list at a time: what else was begun has been abandoned
+        self.campaigns[entry.campaign_id] = Campaign(
+            campaign_id=entry.campaign_id,
+            plan=entry.plan,
+            script=entry.script,
+            shift=timedelta(seconds=entry.shift_s),
+            phase=Phase.IMPORTED,
+            contacts={contact.contact_id: Progress(contact, due=entry.at) for contact in contacts},
+        )
+        return True
+
+    def _steer(self, entry: Steered) -> bool:
+        campaign = self.campaigns.get(entry.campaign_id)
+        if campaign is None or campaign.phase is Phase.STOPPED:
+            return False
+        campaign.phase = entry.phase
+        return True
+
+    def _attempt(self, entry: Attempted) -> bool:
+        campaign, progress = self._find(entry)
+        if campaign is None or progress is None or progress.due is None or entry.contact_id in self.in_flight:
+            return False
+        if entry.n != progress.n_attempts + 1:
+            return False
+        campaign.contacts[entry.contact_id] = replace(progress, n_attempts=entry.n, attempt=entry.attempt_id)
+        campaign.n_in_flight += 1
+        self.in_flight[entry.contact_id] = entry
+        self.dialled[entry.contact_id] = (*self.dialled.get(entry.contact_id, ()), entry.at)
+        return True
+
+    def _answer(self, entry: Answered) -> bool:
+        attempt = self.in_flight.get(entry.contact_id)
+        if attempt is None or attempt.attempt_id != entry.attempt_id or entry.contact_id in self.talking:
+            return False
+        self.talking.add(entry.contact_id)
+        return True
+
+    def _end(self, entry: Ended) -> bool:
+        campaign, progress = self._find(entry)
+        if campaign is None or progress is None or progress.attempt != entry.attempt_id:
+            return False
+        del self.in_flight[entry.contact_id]
+        self.talking.discard(entry.contact_id)
+        due = next_due(campaign.plan, entry.disposition, progress.n_attempts, entry.at)
+        campaign.contacts[entry.contact_id] = replace(progress, attempt=None, due=due)
+        campaign.n_in_flight -= 1
+        campaign.n_done += due is None
+        campaign.dispositions[entry.disposition] += 1
+        return True
+
+    def _refuse(self, entry: Refused) -> bool:
+        campaign, progress = self._find(entry)
+        if campaign is None or progress is None or progress.attempt or progress.due is None:
+            return False
+        campaign.contacts[entry.contact_id] = replace(progress, due=None)
+        campaign.n_done += 1
+        campaign.refused[entry.rule_id] += 1
+        return True
+
+    def _find(self, entry: Attempted | Ended | Refused) -> tuple[Campaign | None, Progress | None]:
+        campaign = self.campaigns.get(entry.campaign_id)
+        return campaign, campaign.contacts.get(entry.contact_id) if campaign else None
+
+
+def next_due(plan: Plan, disposition: str, n_attempts: int, at: datetime) -> datetime | None:
+    """Return when to dial again after the `n_attempts`th dial ended so at `at`; None: the contact is done.
+
+    >>> moment = datetime.fromisoformat("2026-03-03T10:00:00+00:00")
+    >>> str(next_due(Plan(), "busy", 2, moment)), next_due(Plan(), "busy", 4, moment)
+    ('2026-03-03 10:15:00+00:00', None)
+    """
+    waits = plan.retries.get(disposition, ())
+    return at + timedelta(seconds=waits[n_attempts - 1]) if n_attempts <= len(waits) else None
+
+
+def folded(entries: Iterable[Entry]) -> Campaigns:
+    """Return what the entries add up to."""
+    campaigns = Campaigns()
+    for entry in entries:
+        campaigns.apply(entry)
+    return campaigns
+
+
+__all__ = ["Campaign", "Campaigns", "Progress", "folded", "next_due"]

@@ -1,0 +1,131 @@
+"""The next dial, decided: which campaign, which contact, and whether they may be called.
+
+Decides on what is known and returns what to write down; writing and dialling are the leader's. The order of the
+questions is that of the way of a call: pacing and due contacts say who is a candidate, the scheduler whose turn it is,
+`may_call` about the contact, admission about the moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from nodes.central.admission import Admission
+from nodes.central.agenda import LOOK_AGAIN, Agenda
+from nodes.central.campaign import Campaign, Campaigns, Progress
+from nodes.central.may_call import Pass, may_call
+from nodes.central.pacing import calls_to_place
+from nodes.central.scheduler import Scheduler, weight
+from protocols.wire.campaigns import ContactId, attempt_id
+from protocols.wire.ids import CampaignId
+from protocols.wire.journal import Attempted, Contact, Ended, Phase, Refused
+
+LOOKS = 200
+"""Contacts asked about in one turn of the loop: 5 ms of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When, and with what at hand, a dial is decided. `wall`: aware; `now`: monotonic seconds."""
+
+    wall: datetime
+    now: float
+    n_edges: int
+    do_not_call: Collection[ContactId]
+
+
+class Dialler:
+    """Chooses dial after dial from a fold that its leader keeps up to date."""
+
+    def __init__(self, campaigns: Campaigns, admission: Admission, trunks: Collection[str]) -> None:
+        """`trunks`: by name, the first is the one of campaigns that name none."""
+        self._fold = campaigns
+        self._admission = admission
+        self._first_trunk = next(iter(trunks), "none")
+        self._agendas: dict[CampaignId, Agenda] = {}
+        self._scheduler = Scheduler[CampaignId]()
+        self.complexity: dict[CampaignId, float] = {}
+        self.held: dict[CampaignId, str] = {}
+        """Why a campaign dialled nobody when it was last looked at."""
+
+    def next(self, moment: Moment) -> Attempted | Refused | None:
+        """Return the next thing to write down, or None when there is nothing to do at this moment."""
+        for _ in range(LOOKS):
+            campaign = self._whose_turn(moment)
+            if campaign is None:
+                return None
+            if decided := self._decide(campaign, moment):
+                return decided
+        return None
+
+    def ended(self, entry: Ended) -> None:
+        """Take note of an attempt's end, after the fold has."""
+        campaign = self._fold.campaigns[entry.campaign_id]
+        progress = campaign.contacts[entry.contact_id]
+        if progress.due is not None:
+            self._agenda(campaign).put(entry.contact_id, progress.due)
+
+    def _whose_turn(self, moment: Moment) -> Campaign | None:
+        weights = {
+            name: weight(campaign.plan.share, self.complexity.get(name, 0.0))
+            for name, campaign in self._fold.campaigns.items()
+            if campaign.phase is Phase.RUNNING and self._is_candidate(campaign, moment)
+        }
+        chosen = self._scheduler.choose(weights)
+        return self._fold.campaigns[chosen] if chosen is not None else None
+
+    def _is_candidate(self, campaign: Campaign, moment: Moment) -> bool:
+        progress = self._agenda(campaign).peek(campaign.at(moment.wall))
+        if progress is None:
+            return False  # `held` stays: it says why those who were due are not any more
+        trunk = self._trunk(campaign, progress.contact)
+        self.held[campaign.campaign_id] = (
+            "concurrency"
+            if not calls_to_place(campaign.plan, campaign.n_in_flight)
+            else self._admission.objection(trunk, len(self._fold.in_flight), moment.n_edges, moment.now)
+        )
+        return not self.held[campaign.campaign_id]
+
+    def _decide(self, campaign: Campaign, moment: Moment) -> Attempted | Refused | None:
+        """Return what becomes of the campaign's next contact; None when that is nothing for now."""
+        at = campaign.at(moment.wall)
+        progress = self._agenda(campaign).take(at)
+        if progress is None:
+            return None
+        name = progress.contact.contact_id
+        verdict = may_call(self._fold.callee(progress.contact, name in moment.do_not_call), campaign.plan, at)
+        if isinstance(verdict, Pass):
+            return self._attempt(campaign, progress, verdict, at, moment.now)
+        self.held[campaign.campaign_id] = verdict.rule_id
+        if verdict.for_good:
+            return Refused(campaign.campaign_id, name, verdict.rule_id, at)
+        self._agenda(campaign).put(name, at + LOOK_AGAIN)
+        return None
+
+    def _attempt(self, campaign: Campaign, progress: Progress, passed: Pass, at: datetime, now: float) -> Attempted:
+        contact, n = progress.contact, progress.n_attempts + 1
+        trunk = self._trunk(campaign, contact)
+        self._admission.begin(trunk, now)
+        return Attempted(
+            campaign_id=campaign.campaign_id,
+            contact_id=contact.contact_id,
+            attempt_id=attempt_id(campaign.campaign_id, contact.contact_id, n),
+            n=n,
+            at=at,
+            trunk=trunk,
+            consent=contact.consent,
+            passed=passed.rules,
+        )
+
+    def _trunk(self, campaign: Campaign, contact: Contact) -> str:
+        """Return through which trunk a contact is called; empty for a SIP URI, which says itself where to go."""
+        return campaign.plan.trunk or self._first_trunk if contact.target.startswith("+") else ""
+
+    def _agenda(self, campaign: Campaign) -> Agenda:
+        if campaign.campaign_id not in self._agendas:
+            self._agendas[campaign.campaign_id] = Agenda(campaign)
+        return self._agendas[campaign.campaign_id]
+
+
+__all__ = ["Dialler", "Moment"]

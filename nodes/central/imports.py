@@ -1,0 +1,111 @@
+"""An import, decided: from a list, a script and a plan to the entries of the journal, or to all that is wrong.
+
+The script is checked as an edge will check it, and each contact against the script, because a slot that is missing is
+found here with its line and not in the middle of a call.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from grammars.errors import ScriptError
+from grammars.script import load
+from nodes.central.contacts import BadContactList, is_zone, read_contacts
+from protocols.wire.campaigns import ImportCampaign, Plan, Problem
+from protocols.wire.journal import Contact, Entry, Imported, Listed
+
+CAMPAIGN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+MAX_SCRIPT = 200_000
+"""Bytes: with a contact's slots it still fits into the message that places a call."""
+PART_BYTES = 200_000
+"""Of one `Listed` as JSON, more or less; a NATS message holds a million."""
+
+
+def entries_of(
+    request: ImportCampaign, data: bytes, *, import_id: str, key: bytes, trunks: Collection[str], wall: datetime
+) -> list[Entry]:
+    """Return what to write down so that the campaign exists.
+
+    `data`: the contact list. `import_id`: unlike any other. `key`: hides numbers in names. `trunks`: those there are.
+    `wall`: now, aware. Raises BadContactList with the problems of plan, script and list.
+    """
+    plan = request.plan
+    if problems := [*_plan_problems(request, trunks), *_script_problems(request.script)]:
+        raise BadContactList(problems)
+    script = load(request.script)
+
+    def faults(contact: Contact) -> Sequence[str]:
+        return (*_dial_faults(contact, plan, trunks), *script.problems(dict(contact.slots)))
+
+    contacts = read_contacts(request.file, data, key=key, region=plan.region, zone=plan.zone, faults=faults)
+    shift_s = (datetime.fromisoformat(plan.clock) - wall).total_seconds() if plan.clock else 0.0
+    at = datetime.fromisoformat(plan.clock) if plan.clock else wall
+    parts: list[Entry] = [Listed(request.campaign_id, import_id, part) for part in _parts(contacts)]
+    return [*parts, Imported(request.campaign_id, import_id, plan, request.script, at, shift_s)]
+
+
+def _script_problems(text: str) -> list[Problem]:
+    if len(text.encode(errors="replace")) > MAX_SCRIPT:
+        return [Problem("script", 0, "", f"is longer than {MAX_SCRIPT} bytes")]
+    try:
+        load(text)
+    except ScriptError as error:
+        return [Problem("script", reason.line, "", reason.reason) for reason in error.reasons]
+    return []
+
+
+def _plan_problems(request: ImportCampaign, trunks: Collection[str]) -> list[Problem]:
+    """Return what is wrong with name and plan: they come from a command line, or from anybody's program."""
+    plan = request.plan
+    waits = (plan.spacing_s, *(wait for row in plan.retries.values() for wait in row))
+    checks = {
+        "a campaign's name is 1 to 64 of a-z 0-9 - _": CAMPAIGN_ID.fullmatch(request.campaign_id),
+        "calling hours open before they close, within one day": 0 <= plan.opens_min < plan.closes_min <= 24 * 60,
+        "days are weekdays, 0 (Monday) to 6": plan.days and set(plan.days) <= set(range(7)),
+        f"{plan.zone!r} is not an IANA time zone": not plan.zone or is_zone(plan.zone),
+        f"there is no trunk {plan.trunk!r}": not plan.trunk or plan.trunk in trunks,
+        "`per_day` and `concurrency` are at least 1": min(plan.per_day, plan.concurrency) >= 1,
+        "`share` and `ring_s` are above 0": all(0 < number < math.inf for number in (plan.share, plan.ring_s)),
+        "waiting times are 0 to a year of seconds": all(0 <= wait <= 366 * 86400 for wait in waits),
+        "`clock` is an ISO 8601 moment with offset": not plan.clock or _is_moment(plan.clock),
+    }
+    return [Problem("plan", 0, "", reason) for reason, is_right in checks.items() if not is_right]
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return moment.tzinfo is not None and 2000 <= moment.year < 2200  # far from where dates end
+
+
+def _dial_faults(contact: Contact, plan: Plan, trunks: Collection[str]) -> Iterator[str]:
+    if not contact.target.startswith("+"):
+        return
+    if plan.clock:
+        yield "a rehearsal with its own clock dials SIP URIs only"
+    if not trunks:
+        yield "a telephone number needs a trunk, and none is configured"
+
+
+def _parts(contacts: Sequence[Contact]) -> Iterator[tuple[Contact, ...]]:
+    """Cut a list into parts that a message holds."""
+    part: list[Contact] = []
+    size = 0
+    for contact in contacts:
+        part.append(contact)
+        size += len(msgspec.json.encode(contact))
+        if size >= PART_BYTES:
+            yield tuple(part)
+            part, size = [], 0
+    if part:
+        yield tuple(part)
+
+
+__all__ = ["entries_of"]

@@ -1,0 +1,226 @@
+"""The central that holds the lease: dials, and learns what comes of it.
+
+Two loops share one fold. One asks the dialler what to do next, writes it down, and only then, if the lease is still
+held, gives the call to an edge. The other reads the events of calls and writes down how attempts went. Both end when
+the lease is lost; whoever takes it next reads the journal and goes on.
+
+An attempt that is written down and reaches no edge is dialled by nobody: it ends as lost, and the retry rule decides.
+That may cost a contact a minute, and never a second ring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from nodes.central.admission import Admission, base_of
+from nodes.central.campaign import Campaign
+from nodes.central.degradation import Level, next_level
+from nodes.central.dialler import Dialler, Moment
+from nodes.central.memory import Memory
+from nodes.central.outcomes import ended, entry_of, lost
+from nodes.central.scheduler import complexity
+from nodes.config import Config, Trunk
+from nodes.links.bus import Bus
+from nodes.links.consumer import Received
+from nodes.links.do_not_call import DoNotCall
+from nodes.links.errors import AskTimeout, BusAway, PeerGone, Refused
+from nodes.links.lease import Lease
+from nodes.links.mesh import Mesh
+from nodes.links.roster import NOBODY, Roster
+from nodes.links.tasks import Tasks
+from nodes.telemetry import logs
+from protocols.errors import RemoteProtocolError
+from protocols.wire.campaigns import CampaignStatus, contact_of
+from protocols.wire.events import CallEvent, Kind, from_body
+from protocols.wire.ids import CallId, CampaignId, Identity
+from protocols.wire.journal import Attempted, Contact, Ended, Phase
+from protocols.wire.messages import PlaceCall
+from protocols.wire.subjects import Stream, state
+
+TICK_S: Final = 0.25
+"""How soon a freed place, a new token or an opened window is noticed."""
+
+log = logs.get(__name__)
+
+
+class Leader:
+    """The work of one term. `roster` and `memory` are kept up to date by its owner."""
+
+    def __init__(
+        self, config: Config, bus: Bus, mesh: Mesh, lease: Lease, memory: Memory, do_not_call: DoNotCall
+    ) -> None:
+        self._config, self._bus, self._mesh, self._lease = config, bus, mesh, lease
+        self._memory, self._do_not_call = memory, do_not_call
+        self._trunks = {trunk.name: trunk for trunk in config.sip.trunks}
+        rates = {trunk.name: trunk.cps for trunk in config.sip.trunks}
+        base = config.central.base or base_of(cores())
+        self._admission = Admission(base, config.central.max_concurrent, rates, time.monotonic())
+        self.dialler = Dialler(memory.campaigns, self._admission, rates)
+        self.roster: Roster = NOBODY
+        self.level = Level.NOTHING
+        self._talk: dict[CampaignId, Counter[str]] = {}
+        self._told: dict[CampaignId, CampaignStatus] = {}
+        self._n_dialled = 0
+
+    async def dial(self, tasks: Tasks) -> None:
+        """Dial whoever may be dialled, until the lease is lost. Placing a call is a task of `tasks`."""
+        while self._lease.token is not None:
+            self._degrade()
+            moment = Moment(
+                datetime.now(UTC), time.monotonic(), len(self.roster.active("edge")), self._do_not_call.contacts
+            )
+            can_dial = self._do_not_call.is_known and self.level < Level.NEW_CALLS
+            entry = self.dialler.next(moment) if can_dial else None
+            if entry is None:
+                self._tell()
+                await asyncio.sleep(TICK_S)
+                continue
+            await self._memory.write(entry)
+            if isinstance(entry, Attempted):
+                self._place(entry, tasks)
+
+    async def listen(self) -> None:
+        """Read the events of calls and write down what they mean, until the lease is lost."""
+        consumer = self._bus.consume(Stream.EVENTS, "central")
+        while self._lease.token is not None:
+            try:
+                received = await consumer.fetch(TICK_S)
+                for one in received:
+                    await self._learn(one)
+                if not received:
+                    await self._give_up_lost()
+                await consumer.ack(received)
+            except BusAway:
+                await asyncio.sleep(TICK_S)
+
+    def status(self, campaign: Campaign) -> CampaignStatus:
+        """Return a campaign as an operator sees it."""
+        held = self.dialler.held.get(campaign.campaign_id, "") if campaign.phase is Phase.RUNNING else ""
+        talking = self._memory.campaigns.talking
+        return campaign.status(sum(name in talking for name in campaign.contacts) if talking else 0, held)
+
+    # ---- placing ---------------------------------------------------------------------------------------------------
+
+    def _place(self, attempt: Attempted, tasks: Tasks) -> None:
+        """Have an attempt dialled, if it is ours: written by us, and we still are who may."""
+        is_ours = self._memory.campaigns.in_flight.get(attempt.contact_id) == attempt
+        edges = self.roster.active("edge")
+        if is_ours and edges and self._lease.token is not None:
+            self._n_dialled += 1
+            tasks.spawn(until_lost(self._ask(edges[self._n_dialled % len(edges)].identity, attempt)))
+
+    async def _ask(self, edge: Identity, attempt: Attempted) -> None:
+        try:
+            await self._mesh.ask(edge, self._order(attempt))
+        except Refused as refused:
+            log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
+            await self._end(ended(attempt, "failed", refused.reason, self._campaign(attempt).at(datetime.now(UTC))))
+        except (PeerGone, AskTimeout) as error:  # it may have been dialled: its events will tell, or their absence
+            log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=str(error))
+
+    def _order(self, attempt: Attempted) -> PlaceCall:
+        campaign = self._campaign(attempt)
+        contact = campaign.contacts[attempt.contact_id].contact
+        return PlaceCall(
+            attempt_id=attempt.attempt_id,
+            call_id=CallId(attempt.attempt_id),
+            target=target_of(contact, self._trunks.get(attempt.trunk)),
+            script=campaign.script,
+            slots=dict(contact.slots),
+            campaign_id=attempt.campaign_id,
+            caller_id=campaign.plan.caller_id,
+            ring_s=campaign.plan.ring_s,
+        )
+
+    # ---- learning --------------------------------------------------------------------------------------------------
+
+    async def _learn(self, received: Received) -> None:
+        try:
+            event = from_body(received.body)
+        except RemoteProtocolError as error:  # the recorder keeps it
+            log.warning("event.unreadable", sequence=received.sequence, error=str(error))
+            return
+        self._count(event)
+        if event.kind is Kind.OPT_OUT and (contact := contact_of(event.attempt_id)):
+            await self._do_not_call.add(contact, str(event.fields["by"]))
+        entry = entry_of(event, self._memory.campaigns)
+        if isinstance(entry, Ended):
+            await self._end(entry)
+        elif entry:
+            await self._memory.write(entry)
+
+    async def _give_up_lost(self) -> None:
+        for entry in list(lost(self._memory.campaigns, datetime.now(UTC))):
+            log.warning("attempt.lost", campaign_id=entry.campaign_id, disposition=entry.disposition)
+            await self._end(entry)
+
+    async def _end(self, entry: Ended) -> None:
+        attempt = self._memory.campaigns.in_flight.get(entry.contact_id)
+        await self._memory.write(entry)
+        if attempt and entry.contact_id not in self._memory.campaigns.in_flight:
+            self._admission.ended(attempt.trunk, entry.disposition, time.monotonic())
+            self.dialler.ended(entry)
+
+    def _count(self, event: CallEvent) -> None:
+        """Learn how much conversation a call of this campaign is."""
+        talk = self._talk.setdefault(event.campaign_id, Counter())
+        talk[event.kind.value] += 1
+        if isinstance(decided_ms := event.fields.get("decided_ms"), int):
+            talk["recognition_ms"] += decided_ms
+        n_turns = talk[Kind.HEARD.value] + talk[Kind.NOMATCH.value]
+        n_calls, recognition_s = talk[Kind.ANSWERED.value], talk["recognition_ms"] / 1000
+        self.dialler.complexity[event.campaign_id] = complexity(n_calls, n_turns, recognition_s)
+
+    def _campaign(self, attempt: Attempted) -> Campaign:
+        return self._memory.campaigns.campaigns[attempt.campaign_id]
+
+    def _tell(self) -> None:
+        """Publish what has changed of the campaigns, for whoever keeps a view."""
+        for name, campaign in self._memory.campaigns.campaigns.items():
+            status = self.status(campaign)
+            if self._told.get(name) != status:
+                self._told[name] = status
+                self._bus.publish(state("campaigns", name), {"rev": self._memory.last, **msgspec.to_builtins(status)})
+
+    def _degrade(self) -> None:
+        capacity = self._admission.capacity(len(self.roster.active("edge")))
+        level = next_level(self.level, len(self._memory.campaigns.in_flight) / capacity if capacity else 0.0)
+        if level is not self.level:
+            self.level = level
+            log.warning("load.level", level=level.name.lower())
+            self._bus.publish(state("load", "cluster"), {"gives_up": level.name.lower(), "rev": self._lease.token})
+
+
+async def until_lost(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work of a term. That NATS has gone is the end of the term, and not of the process."""
+    try:
+        await work
+    except BusAway as error:
+        log.warning("central.stopped_writing", error=str(error))
+
+
+def target_of(contact: Contact, trunk: Trunk | None) -> str:
+    """Return the SIP URI to dial: the contact's own, or their number at the trunk (RFC 3261 s.19.1.6).
+
+    >>> target_of(Contact("c", "+4930123456"), Trunk("carrier", "sip.example.net"))
+    'sip:+4930123456@sip.example.net:5060;user=phone'
+    """
+    if trunk is None:
+        return contact.target
+    return f"sip:{contact.target}@{trunk.host}:{trunk.port};user=phone"
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+__all__ = ["Leader", "target_of", "until_lost"]

@@ -1,0 +1,79 @@
+"""The journal and its fold, kept in step: what is written down is known, and what is known was written down.
+
+One central writes at a time (it holds the lease), but a predecessor's last word may arrive late. So after each write
+the sequence tells whether something came in between; then everything is read up to there, in the stream's order, and
+whether the entry was possible is what the fold says, here as in every later replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from nodes.central.campaign import Campaigns
+from nodes.links.bus import Bus
+from nodes.links.errors import BusAway
+from nodes.links.lease import Lease
+from nodes.telemetry import logs
+from protocols.errors import RemoteProtocolError
+from protocols.wire.journal import Entry, from_body, to_body
+from protocols.wire.subjects import Stream, campaign_events
+
+RETRY_S = 0.2
+"""Pause before a write is tried again. The election of a stream's leader takes 4 to 7 s, and the lease outlives it."""
+
+log = logs.get(__name__)
+
+
+class Memory:
+    """The fold in `campaigns`, as of message `last` of the stream."""
+
+    def __init__(self, bus: Bus, lease: Lease, writer: str) -> None:
+        """`writer`: new at each start (an `Identity`). It makes the ids under which the stream knows our entries: the
+        same for a second try, and never that of another writer, whose entry would be taken for ours.
+        """
+        self.campaigns = Campaigns()
+        self.last = 0
+        self._bus, self._lease = bus, lease
+        self._writer, self._n_written = writer, 0
+        self._in_order = asyncio.Lock()
+
+    async def catch_up(self) -> None:
+        """Learn what others have written. Raises: `BusAway`."""
+        async with self._in_order:
+            await self._read()
+
+    async def write(self, entry: Entry) -> None:
+        """Write an entry and learn it; whether it changed anything is to be seen in the fold.
+
+        Raises: `BusAway` once the lease is lost; the entry may have been written then.
+        """
+        async with self._in_order:
+            sequence = await self._commit(entry)
+            if sequence == self.last + 1:
+                self.last = sequence
+                self.campaigns.apply(entry)
+            elif sequence > self.last:
+                await self._read()
+
+    async def _commit(self, entry: Entry) -> int:
+        subject, body = campaign_events(entry.campaign_id), to_body(entry)
+        self._n_written += 1
+        event_id = f"{self._writer}/{self._n_written}"
+        while True:
+            try:
+                return await self._bus.commit(subject, event_id, body)
+            except BusAway:
+                if self._lease.token is None:
+                    raise
+                await asyncio.sleep(RETRY_S)
+
+    async def _read(self) -> None:
+        async for received in self._bus.replay(Stream.CAMPAIGN, after=self.last):
+            self.last = received.sequence
+            try:
+                self.campaigns.apply(from_body(received.body))
+            except RemoteProtocolError as error:
+                log.error("journal.unreadable", sequence=received.sequence, error=str(error))
+
+
+__all__ = ["Memory"]

@@ -1,0 +1,148 @@
+"""A central process: one of them leads, the others know what it knows and wait for the lease.
+
+Every process follows the journal, so that who takes the lease next is up to date within one read. Without NATS nobody
+leads and nothing is dialled; calls that are up do not need central at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from nodes.central.leader import Leader, until_lost
+from nodes.central.memory import Memory
+from nodes.central.requests import Requests
+from nodes.config import Config
+from nodes.links import server
+from nodes.links.bus import Bus
+from nodes.links.do_not_call import DoNotCall, contact_key
+from nodes.links.errors import BusAway
+from nodes.links.lease import RENEW_S
+from nodes.links.mesh import Mesh
+from nodes.links.roster import NOBODY, Roster
+from nodes.links.tasks import Tasks
+from nodes.telemetry import logs
+from protocols.wire.ids import Identity
+from protocols.wire.messages import GetStatus, Status
+from protocols.wire.subjects import Bucket
+from supervisors.parent import Parent, Told
+
+log = logs.get(__name__)
+
+
+class Central:
+    """Takes the lease when it is free, and leads as long as it holds it."""
+
+    def __init__(self, config: Config, identity: Identity, bus: Bus, mesh: Mesh) -> None:
+        self._config, self._bus, self._mesh = config, bus, mesh
+        self._lease = bus.lease("central", identity)
+        self.do_not_call = DoNotCall(bus.kv(Bucket.DNC))
+        self._memory = Memory(bus, self._lease, identity)
+        self._requests = Requests(self._memory, contact_key(config.paths.state), [t.name for t in config.sip.trunks])
+        self._roster: Roster = NOBODY
+
+    def serve(self) -> None:
+        """Answer the mesh from now on."""
+        self._requests.serve(self._mesh)
+        self._mesh.serve(GetStatus, self.status)
+
+    def follow(self, roster: Roster) -> None:
+        """Take the launcher's word on who lives."""
+        self._roster = roster
+        self._mesh.roster(roster)
+        if self._requests.leader:
+            self._requests.leader.roster = roster
+
+    def status(self, _: GetStatus, sender: Identity) -> Status:
+        """How this central is."""
+        fold = self._memory.campaigns
+        figures = {
+            "leading": float(self._requests.leader is not None),
+            "campaigns": float(len(fold.campaigns)),
+            "in_flight": float(len(fold.in_flight)),
+            "do_not_call": float(len(self.do_not_call.contacts)),
+            "ignored": float(fold.n_ignored),
+        }
+        return Status("central", os.getpid(), figures)
+
+    async def run(self) -> None:
+        """Follow the journal, and lead whenever the lease is ours, until cancelled."""
+        await self._prepare()
+        try:
+            while True:
+                await self._term()
+                await asyncio.sleep(RENEW_S)
+        finally:
+            await self._leave()
+
+    async def _prepare(self) -> None:
+        while True:
+            await self._bus.up()
+            try:
+                return await self._bus.ensure_layout(self._config.nats.replicas)
+            except BusAway as error:
+                log.warning("central.no_streams", error=str(error))
+                await asyncio.sleep(RENEW_S)
+
+    async def _term(self) -> None:
+        """Try to take the lease, and lead until it is lost."""
+        try:
+            await self._memory.catch_up()
+            if await self._lease.keep() is not None:
+                await self._memory.catch_up()
+                await self._lead()
+        except BusAway as error:
+            log.warning("central.bus_away", error=str(error))
+
+    async def _lead(self) -> None:
+        leader = Leader(self._config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
+        leader.roster = self._roster
+        self._requests.leader = leader
+        log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
+        tasks = Tasks()
+        await tasks.open()
+        try:
+            tasks.spawn(until_lost(leader.dial(tasks)))
+            tasks.spawn(until_lost(leader.listen()))
+            await self._hold()
+        finally:
+            self._requests.leader = None
+            log.warning("central.leads_no_more")
+            await tasks.close()
+
+    async def _hold(self) -> None:
+        """Renew the lease until it is lost."""
+        while self._lease.token is not None:
+            await asyncio.sleep(RENEW_S)
+            try:
+                await self._lease.keep()
+            except BusAway as error:
+                log.warning("lease.not_renewed", error=str(error))
+
+    async def _leave(self) -> None:
+        try:
+            await self._lease.give_back()
+        except BusAway:
+            pass  # it ends by itself
+
+
+async def run(parent: Parent, config: Config, identity: Identity) -> None:
+    """Be a central process until the launcher says stop."""
+    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
+    bus = await Bus.connect(server.url(config), name=identity, node_id=config.node.id)
+    central = Central(config, identity, bus, mesh)
+    central.serve()
+    tasks = Tasks()
+    await tasks.open()
+    tasks.spawn(central.do_not_call.follow())
+    tasks.spawn(central.run())
+    await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+    async for order in parent.orders:
+        if isinstance(order, Told) and "roster" in order.body:
+            central.follow(Roster.of(order.body["roster"]))
+    await tasks.close()
+    await bus.close()
+    await mesh.close()
+
+
+__all__ = ["Central", "run"]

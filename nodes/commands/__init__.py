@@ -1,0 +1,19 @@
+"""The ten commands: one module each, named like the command, with `describe(parser)` and `run(args) -> exit status`.
+
+A command imports what it needs when it runs, so that `ringmaster --help` is instant and `call` needs no engine.
+"""
+
+COMMANDS: dict[str, str] = {
+    "demo": "place real calls on this machine, from nothing to the report",
+    "up": "run a node in the foreground, until Ctrl-C",
+    "call": "place one call and follow it live",
+    "campaign": "check, rehearse, start and stop campaigns",
+    "script": "check a script, or talk to it in the terminal",
+    "report": "what the calls came to, from the recorder's database",
+    "tree": "the supervision tree of the running node, live",
+    "doctor": "what this machine lacks, and how to mend it",
+    "bench": "measure the promises, each beside its floor or peer",
+    "node": "drain a node, or show its processes",
+}
+
+__all__ = ["COMMANDS"]

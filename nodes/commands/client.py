@@ -1,0 +1,107 @@
+"""A command's way to the running node: its roster, a place on the mesh as a guest, and its events.
+
+Everything here is what an operator could do with the same files and subjects; there is no back door.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nodes.config import Config, load
+from nodes.errors import NodeError
+from nodes.links.bus import Bus
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, make_identity
+from nodes.links.server import url
+from protocols.errors import RemoteProtocolError
+from protocols.wire.events import CallEvent, from_body
+from protocols.wire.subjects import ALL_EVENTS
+
+LOOK_S = 0.1
+
+
+class NotUp(NodeError):
+    """No node runs with this state directory, or the process that is wanted is not up."""
+
+
+def configured(args: argparse.Namespace) -> Config:
+    """Return the configuration that the command was given. Raises: ConfigError."""
+    return load(Path(args.config) if args.config else None)
+
+
+class Client:
+    """A guest of the node."""
+
+    def __init__(self, config: Config, mesh: Mesh, bus: Bus) -> None:
+        self.config, self.mesh, self.bus = config, mesh, bus
+
+    def roster(self) -> Roster:
+        """Return who lives, as the launcher last wrote, and let the mesh know. Raises: NotUp."""
+        try:
+            roster = Roster.read(self.config.paths.run / "roster.json")
+        except (OSError, RemoteProtocolError) as error:
+            raise NotUp(f"no node is up with state in {self.config.paths.state} (start it: ringmaster up)") from error
+        self.mesh.roster(roster)
+        return roster
+
+    def one(self, role: str) -> Peer:
+        """Return the active process of a role. Raises: NotUp."""
+        if not (active := self.roster().active(role)):
+            raise NotUp(f"the node's {role} process is not up")
+        return active[0]
+
+    async def ready(self, needed: dict[str, int], within_s: float) -> Roster:
+        """Return the roster once so many processes of each role are active. Raises: NotUp, saying what is missing."""
+        give_up_s = time.monotonic() + within_s
+        while missing := self._missing(needed):
+            if time.monotonic() > give_up_s:
+                raise NotUp(f"not up after {within_s:g} s: {', '.join(missing)}")
+            await asyncio.sleep(LOOK_S)
+        return self.roster()
+
+    def _missing(self, needed: dict[str, int]) -> list[str]:
+        try:
+            roster = self.roster()
+        except NotUp:
+            return list(needed)
+        return [role for role, count in needed.items() if len(roster.active(role)) < count]
+
+    async def events(self, take: Callable[[CallEvent], object]) -> None:
+        """Hand every call's events to `take` from now on, in each call's order."""
+
+        def receive(body: object, _: str) -> None:
+            try:
+                take(from_body(body))
+            except RemoteProtocolError:
+                pass  # an event of a newer node
+
+        await self.bus.subscribe(ALL_EVENTS, receive)
+
+
+@asynccontextmanager
+async def connected(config: Config, within_s: float = 0.0) -> AsyncIterator[Client]:
+    """Be a guest of the node for the length of the block, once it has been up for the first time. Raises: NotUp."""
+    give_up_s = time.monotonic() + within_s
+    while not (config.paths.run / "roster.json").exists() and time.monotonic() < give_up_s:
+        await asyncio.sleep(LOOK_S)
+    try:
+        address = url(config)
+    except OSError as error:
+        raise NotUp(f"no node is up with state in {config.paths.state} (start it: ringmaster up)") from error
+    identity = make_identity(config.node.id, "command", f"{os.getpid()}-{time.time_ns():x}")
+    mesh = await Mesh.start(identity)
+    bus = await Bus.connect(address, name=identity, node_id=config.node.id)
+    try:
+        yield Client(config, mesh, bus)
+    finally:
+        await bus.close()
+        await mesh.close()
+
+
+__all__ = ["Client", "NotUp", "configured", "connected"]

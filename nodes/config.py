@@ -1,0 +1,243 @@
+"""The one configuration: a TOML file read into frozen dataclasses, checked whole before anything starts.
+
+Every setting has a default that works on one machine, with everything on 127.0.0.1; an empty file is a good file.
+A key that is not known, a value of the wrong type or out of its range ends the start with file, key and reason.
+Relative paths are relative to the file (without one: to the working directory). The launcher reads it, so it needs
+the standard library only.
+
+    [sip]
+    bind = "192.0.2.10"
+    [[sip.trunks]]
+    name = "carrier"
+    host = "sip.example.net"
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from nodes.tables import ConfigError, Reader
+from protocols.wire.ids import NodeId
+
+ENVIRONMENT: Final = "RINGMASTER_CONFIG"
+"""The environment variable that names the file."""
+_MODELS: Final = Path(__file__).resolve().parent / "speech" / "models"
+_RUN_PATH: Final = 107 - 32
+"""Bytes of the run directory's path: a Unix socket has 107 (unix(7), sun_path), its own name up to 32 of them."""
+
+
+def _within(default: float, low: float, high: float) -> Any:
+    """A number and its range, both ends allowed."""
+    return field(default=default, metadata={"range": (low, high)})
+
+
+def _port(default: int) -> Any:
+    return _within(default, 0, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """This machine among the others."""
+
+    id: NodeId = NodeId("n1")
+
+    def __post_init__(self) -> None:
+        if not self.id or not self.id.replace("-", "").replace("_", "").isalnum() or not self.id.isascii():
+            raise ValueError("id: letters, digits, - and _ only, because it is part of subjects and keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where the machine's state lies; all else is below it."""
+
+    state: Path = Path("var")
+
+    @property
+    def run(self) -> Path:
+        """Sockets and the roster: gone with the processes."""
+        return self.state / "run"
+
+    @property
+    def prompts(self) -> Path:
+        """Rendered prompts, `<hash>.ulaw`."""
+        return self.state / "prompts"
+
+    @property
+    def recordings(self) -> Path:
+        """Two-channel recordings."""
+        return self.state / "recordings"
+
+    @property
+    def spool(self) -> Path:
+        """Events that the cluster has not taken yet."""
+        return self.state / "spool"
+
+    @property
+    def nats(self) -> Path:
+        """The embedded nats-server's configuration and store."""
+        return self.state / "nats"
+
+    def endpoint(self, identity: str) -> str:
+        """Return where the process with this identity (`node.process:epoch`) listens for messages (`Mesh.start`)."""
+        return f"ipc://{self.run}/{identity.partition('.')[2]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """A SIP line to a carrier."""
+
+    name: str
+    host: str
+    port: int = _port(5060)
+    user: str = ""
+    password: str = field(default="", repr=False)
+    register: bool = False
+    cps: float = _within(5.0, 0.1, 1000)
+    """Calls per second that the carrier takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sip:
+    """Signalling. `bind` is the address the far end answers to."""
+
+    bind: str = "127.0.0.1"
+    port: int = _port(5060)
+    trunks: tuple[Trunk, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rtp:
+    """Media sockets: one for each channel, `ports` from first to last."""
+
+    bind: str = "127.0.0.1"
+    ports: tuple[int, int] = (40000, 40199)
+
+    def __post_init__(self) -> None:
+        first, last = self.ports
+        if not 1024 <= first <= last <= 65535:
+            raise ValueError("ports: first and last, between 1024 and 65535")
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Media processes, one a core, and the channels of each."""
+
+    processes: int = _within(1, 1, 256)
+    channels: int = _within(100, 1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Engines that listen and speak; two, so that one may die."""
+
+    processes: int = _within(2, 1, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Directories of the engines' models; the defaults come with the package."""
+
+    recogniser: Path = _MODELS / "asr-en-8k"
+    voice: Path = _MODELS / "voices" / "en_US" / "ringmaster_low"
+
+
+@dataclass(frozen=True, slots=True)
+class Nats:
+    """The cluster's bus. Without `url` a nats-server is started here, on `port` (0: any free one)."""
+
+    url: str = ""
+    port: int = _port(4222)
+    server: Path | None = None
+    """The nats-server to start; None: the one beside this Python, then the one on PATH."""
+    replicas: int = _within(1, 1, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Central:
+    """Limits on new calls."""
+
+    base: float = _within(0.0, 0, 10000)
+    """Base of the token bucket; 0: twice the machine's cores."""
+    max_concurrent: int = _within(100, 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The machine's one HTTP server."""
+
+    bind: str = "127.0.0.1"
+    port: int = _port(8080)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """The events' database; None: `ringmaster.duckdb` in the state directory."""
+
+    database: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Log lines from this level up."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one machine."""
+
+    node: Node = field(default_factory=Node)
+    paths: Paths = field(default_factory=Paths)
+    sip: Sip = field(default_factory=Sip)
+    rtp: Rtp = field(default_factory=Rtp)
+    media: Media = field(default_factory=Media)
+    speech: Speech = field(default_factory=Speech)
+    models: Models = field(default_factory=Models)
+    nats: Nats = field(default_factory=Nats)
+    central: Central = field(default_factory=Central)
+    desk: Desk = field(default_factory=Desk)
+    recorder: Recorder = field(default_factory=Recorder)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read the file, else the one that RINGMASTER_CONFIG names, else none. Raises: `ConfigError`."""
+    if path is None and environment.get(ENVIRONMENT):
+        path = Path(environment[ENVIRONMENT])
+    if path is None:
+        return parse("", "defaults", Path.cwd())
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path), path.resolve().parent)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), "", str(error)) from error
+
+
+def parse(text: str, file: str, base: Path) -> Config:
+    """Read a configuration's text; `file` is named in errors, relative paths are below `base`. Raises: `ConfigError`.
+
+    >>> parse("[sip]\\nport = 99999", "x.toml", Path("/srv"))
+    Traceback (most recent call last):
+    nodes.tables.ConfigError: x.toml: sip.port: 99999 is not between 0 and 65535
+    """
+    try:
+        config = Reader(file, base).table(Config, tomllib.loads(text), "")
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(file, "", str(error)) from error
+    if (n_bytes := len(os.fsencode(config.paths.run))) > _RUN_PATH:
+        raise ConfigError(file, "paths.state", f"is too long for the sockets below it by {n_bytes - _RUN_PATH} bytes")
+    if config.recorder.database is None:
+        return replace(config, recorder=Recorder(config.paths.state / "ringmaster.duckdb"))
+    return config
+
+
+__all__ = [
+    "Config", "ConfigError", "ENVIRONMENT", "load", "parse",
+    "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Models", "Nats", "Central", "Desk", "Recorder",
+    "Telemetry",
+]  # fmt: skip

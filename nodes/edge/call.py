@@ -1,0 +1,314 @@
+"""One call: the actor that lives from the order to the last event, whichever life of it that is.
+
+    placing -> ringing -> answered -> conversing -> handing_over -> bridged -> ending -> done
+
+It gives the bot what happens, one thing at a time, and does what only a call can: opens the line, dials, ends. Every
+recovery, of this actor, its process or its node, is `resume`: the record says where the call is, media and speech are
+told what they should be doing, and the talk goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from grammars import conversation_state as says
+from grammars.errors import GrammarError
+from nodes.edge.bot import Bot
+from nodes.edge.diary import Diary
+from nodes.edge.ears import Ears, NoEngine
+from nodes.edge.fetch import fetch
+from nodes.edge.leg import Leg
+from nodes.edge.line import Line, NoMedia
+from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.edge.trunk import Unreachable
+from nodes.telemetry import logs
+from protocols.handover import HandoverFailed
+from protocols.sip import (
+    Answered,
+    Dial,
+    Disposition,
+    EarlyMedia,
+    Ended,
+    HangUp,
+    Listening,
+    Local,
+    Media,
+    MediaChanged,
+    Ringing,
+    Side,
+)  # fmt: skip
+from protocols.wire.events import Kind
+from protocols.wire.ids import ChannelId
+from protocols.wire.messages import (
+    AudioArrived,
+    AudioLost,
+    BeepHeard,
+    DigitPressed,
+    Heard,
+    Partial,
+    PlayEnded,
+    SpeechEnded,
+    SpeechStarted,
+)  # fmt: skip
+from supervisors import Actor, Exit, Normal, Timer
+
+if TYPE_CHECKING:
+    from nodes.edge.means import Means
+
+log = logs.get(__name__)
+GONE_AFTER_S = 30.0
+"""A callee of whom nothing is heard for so long has left without a BYE (RFC 3550 has no rule; carriers use 30 s)."""
+
+
+class Call(Actor):
+    """One call. Its keeper has the record; its sibling `Leg` has the telephone."""
+
+    def __init__(self, keeper: Keeper, means: Means) -> None:
+        self._keeper, self._means = keeper, means
+        channel_id = ChannelId(keeper.record.order.call_id)
+        self._line = Line(keeper, means.mesh)
+        self._ears = Ears(means.engines, means.mesh, channel_id)
+        self._diary = Diary(keeper, means.node_id, means.post)
+        self._bot: Bot | None = None
+        self._alarm: Timer | None = None
+
+    def init(self) -> None:
+        """Begin the call, or go on with it; both as the first thing after the start, so that starting never waits."""
+        ref = self.ref
+        self._keeper.happened = lambda event: ref.tell(Call.happened, event)
+        self._means.attach(self._keeper.record.order.call_id, self.ref)
+        self._line.follow(self._means.roster)
+        self.defer(Call.place if self._record.leg is None and self._record.revision == 0 else Call.resume)
+
+    def terminate(self, reason: Exit) -> None:
+        """Messages for this life have nowhere to go any more."""
+        self._means.detach(self._keeper.record.order.call_id, self.ref)
+
+    @property
+    def _record(self) -> CallRecord:
+        return self._keeper.record
+
+    # ---- beginning -------------------------------------------------------------------------------------------------
+
+    async def place(self) -> None:
+        """Make everything ready, then dial: nobody is called whom we could not talk to."""
+        order = self._record.order
+        self._keeper.write(placed_s=time.monotonic())
+        try:
+            self._bot = self._new_bot()
+            self._diary.note(Kind.PLACING, script=self._bot.script.hash)
+            if problems := self._bot.script.problems(order.slots):
+                return await self._over("invalid", "; ".join(problems))
+            hop = await self._means.trunk.next_hop(order.target)
+            local = self._means.trunk.local(hop)
+            await self._means.engines.warm(order.call_id, order.script)
+            port = await self._line.open(ChannelId(order.call_id), _rtp_numbers(), time.monotonic())
+        except (GrammarError, Unreachable, NoEngine, NoMedia) as error:
+            return await self._over("failed", str(error))
+        self._leg_dials(local, hop, port)
+        await self._ears.speak(self._bot.script.speakable(order.slots))  # while it rings
+
+    def _leg_dials(self, local: Local, hop: tuple[str, int], port: int) -> None:
+        order = self._record.order
+        caller = order.caller_id or f"sip:{local.user}@{local.host}"
+        script = self._bot.script.hash if self._bot else ""
+        headers = (("x-ringmaster-call", order.call_id), ("x-ringmaster-script", script))
+        listening = Listening(self._means.rtp_host(hop), port)
+        self._dial(local, Dial(order.target, caller, listening, hop, order.ring_s, headers=headers))
+
+    async def resume(self) -> None:
+        """Go on from the record: the one recovery path."""
+        self._keeper.write(epoch=self._record.epoch + 1)
+        self._diary.note(Kind.RECOVERED, what="call", phase=self._record.phase.value)
+        if self._record.phase is Phase.DONE:
+            return self.stop(Normal())
+        self._bot = self._new_bot()
+        self._line.want()  # the channel's owner is this process now
+        leg = self._record.leg
+        if leg is None or leg.phase in ("ended", "finished"):
+            return await self._over("failed", "lost_while_placing" if leg is None else "ended_during_outage")
+        if self._record.phase not in (Phase.PLACING, Phase.RINGING):
+            await self._bot.resume()
+        elif leg.media and leg.phase == "confirmed":
+            await self.happened(Answered(leg.media))
+        self._set_alarm()
+
+    # ---- what happens ----------------------------------------------------------------------------------------------
+
+    async def happened(self, event: object) -> None:
+        """The leg tells what the telephone does."""
+        match event:
+            case Ringing() if self._record.phase is Phase.PLACING:
+                self._keeper.write(phase=Phase.RINGING)
+                self._diary.note(Kind.RINGING, after_ms=self._diary.since_placed_ms())
+            case EarlyMedia(media=media):
+                self._line.agree(media)
+                self._diary.note(Kind.EARLY_MEDIA, after_ms=self._diary.since_placed_ms())
+            case Answered(media=media):
+                await self._answered(media)
+            case MediaChanged(media=media):
+                self._line.agree(media)
+            case Ended():
+                await self._hung_up(event)
+            case _:
+                pass
+        self._set_alarm()
+
+    async def _answered(self, media: Media) -> None:
+        self._keeper.write(phase=Phase.ANSWERED, answered_s=time.monotonic())
+        self._line.agree(media)
+        self._line.want(recording=self._means.recording(self._record.order.call_id))
+        self._diary.note(Kind.ANSWERED, after_ms=self._diary.since_placed_ms())
+        if self._bot:
+            self._bot.answered()
+
+    async def told(
+        self,
+        given: SpeechStarted
+        | SpeechEnded
+        | Partial
+        | Heard
+        | DigitPressed
+        | BeepHeard
+        | PlayEnded
+        | AudioArrived
+        | AudioLost,
+    ) -> None:
+        """Media or speech tells of our channel."""
+        if self._bot is None or self._record.phase in (Phase.PLACING, Phase.RINGING, Phase.ENDING, Phase.DONE):
+            return
+        try:
+            match given:
+                case PlayEnded():
+                    await self._bot.played(given)
+                case AudioLost(silent_s=silent_s) if silent_s >= GONE_AFTER_S:
+                    self.hang_up("failed", "no_audio")
+                case AudioLost() | AudioArrived():
+                    pass
+                case _:
+                    await self._bot.heard(given)
+        except NoEngine as error:
+            self._cannot_go_on(error)
+        self._set_alarm()
+
+    async def expired(self) -> None:
+        """One of the bot's deadlines has passed."""
+        self._alarm = None
+        try:
+            if self._bot and self._record.phase not in (Phase.ENDING, Phase.DONE):
+                await self._bot.expired()
+        except NoEngine as error:
+            self._cannot_go_on(error)
+        self._set_alarm()
+
+    async def roster_changed(self) -> None:
+        """Processes have come and gone: our media and engine among them, perhaps."""
+        self._line.follow(self._means.roster)
+        try:
+            if self._bot and self._record.phase is Phase.CONVERSING:
+                await self._bot.follow_engines()
+        except NoEngine as error:
+            self._cannot_go_on(error)
+
+    # ---- what the bot wishes ---------------------------------------------------------------------------------------
+
+    def fetch(self, wanted: says.Fetch) -> None:
+        """Ask a business API, beside the conversation; the answer comes back as a message."""
+        _ = self.task(self._fetch(wanted))
+
+    async def _fetch(self, wanted: says.Fetch) -> None:
+        asked_s = time.monotonic()
+        answer = await fetch(self._means.breakers, wanted)
+        ms = round((time.monotonic() - asked_s) * 1000)
+        if isinstance(answer, says.FetchFailed):
+            self._diary.note(Kind.FETCH_FAILED, ms=ms, reason=answer.reason)
+        else:
+            self._diary.note(Kind.FETCH_DONE, ms=ms)
+        self.ref.tell(Call.answer, answer)
+
+    def enqueue(self, wanted: says.Enqueue) -> None:
+        """Hand the callee over. Nobody is at a desk on this node: the script goes on with its other way."""
+        self._diary.note(Kind.HANDOVER_FAILED, reason="no_desk", ms=0)
+        self.ref.tell(Call.answer, HandoverFailed("no_desk"))
+
+    async def answer(self, given: says.Fetched | says.FetchFailed | HandoverFailed) -> None:
+        """What the conversation was waiting for."""
+        try:
+            if self._bot:
+                await self._bot.tell(given)
+        except NoEngine as error:
+            self._cannot_go_on(error)
+        self._set_alarm()
+
+    def opt_out(self) -> None:
+        """The callee must not be called again, by anybody, from now on."""
+        self._means.opt_out(self._record.order)
+
+    def hang_up(self, disposition: str, cause: str) -> None:
+        """End the call from our side."""
+        if self._record.phase in (Phase.ENDING, Phase.DONE):
+            return
+        self._keeper.write(phase=Phase.ENDING)
+        self._hang_up_leg(HangUp(Disposition(disposition), cause))
+
+    # ---- ending ----------------------------------------------------------------------------------------------------
+
+    def _cannot_go_on(self, error: NoEngine) -> None:
+        log.error("call.no_engine", reason=str(error))
+        self.hang_up("failed", "no_engine")
+
+    async def _hung_up(self, ended: Ended) -> None:
+        disposition = ended.disposition.value
+        if ended.by is Side.THEM and self._bot and self._record.answered_s:
+            await self._bot.tell(says.HungUp())
+            disposition = self._bot.conversation.disposition or disposition
+        await self._over(disposition, ended.cause, code=ended.code, q850=ended.q850, by=ended.by.value)
+
+    async def _over(self, disposition: str, cause: str, code: int = 0, q850: int = 0, by: str = "nobody") -> None:
+        """The last event, once; then nothing is left of the call but its recording."""
+        if self._record.phase is Phase.DONE:
+            return
+        self._ears.deafen()
+        carried = await self._line.close()
+        answered_s = self._record.answered_s
+        self._keeper.write(phase=Phase.DONE)
+        self._diary.note(
+            Kind.ENDED, disposition=disposition, cause=cause, code=code or None, q850=q850 or None, by=by,
+            duration_s=round(time.monotonic() - answered_s, 3) if answered_s else 0.0,
+            sent=carried.sent, received=carried.received, lost=carried.lost, late=carried.late,
+            jitter_ms=carried.jitter_ms, recording=carried.recording or None,
+        )  # fmt: skip
+        if self._record.leg is None:
+            self._hang_up_leg(HangUp(Disposition(disposition), cause))
+        self.stop(Normal())
+
+    # ---- small things ----------------------------------------------------------------------------------------------
+
+    def _new_bot(self) -> Bot:
+        return Bot(self._keeper, self._line, self._ears, self._diary, self, time.monotonic)
+
+    def _dial(self, local: Local, order: Dial) -> None:
+        if self._keeper.leg:
+            self._keeper.leg.tell(Leg.dial, local, order)
+
+    def _hang_up_leg(self, order: HangUp) -> None:
+        if self._keeper.leg:
+            self._keeper.leg.tell(Leg.hang_up, order)
+
+    def _set_alarm(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._bot and (deadline := self._bot.deadline) is not None and self._record.phase is not Phase.DONE:
+            self._alarm = self.after(max(0.0, deadline - time.monotonic()), Call.expired)
+
+
+def _rtp_numbers() -> tuple[int, int, int]:
+    """SSRC, first sequence number, first timestamp: random, so that streams cannot be guessed (RFC 3550 s.5.1)."""
+    entropy = os.urandom(10)
+    return int.from_bytes(entropy[:4]), int.from_bytes(entropy[4:6]), int.from_bytes(entropy[6:])
+
+
+__all__ = ["Call"]

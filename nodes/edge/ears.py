@@ -1,0 +1,158 @@
+"""The call's side of speech: which engine hears it and speaks for it, and what to do when that engine dies.
+
+Every engine can do everything, so the next one takes over: a prompt is rendered there, an utterance in progress is
+replayed to it by the media process. What is warmed and rendered is known for the whole edge; whom a call listens with
+is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from nodes.errors import NodeError
+from nodes.links.errors import LinkError, Refused
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster
+from nodes.telemetry import logs
+from protocols.floor import Listen
+from protocols.wire.ids import ChannelId, Identity, ScriptHash
+from protocols.wire.messages import Deafen, Hear, Part, Prompt, Render, WarmScript
+
+log = logs.get(__name__)
+MAX_RENDERED: Final = 4096
+"""Sentences whose files are remembered; the least recently said is forgotten first."""
+WARM_S: Final = 30.0
+"""So long may an engine take for a script: compiling its grammars and rendering its prompts."""
+AWAIT_ENGINE_S: Final = 5.0
+"""So long does a call wait for an engine when all have just died: a start takes about 3 s."""
+
+
+class NoEngine(NodeError):
+    """No speech engine is up, or none could do it."""
+
+
+class Engines:
+    """All speech engines as this edge sees them. One for the process."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._peers: list[Peer] = []
+        self._changed = asyncio.Event()
+        self._warm: set[tuple[Identity, str]] = set()
+        self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
+
+    def follow(self, roster: Roster) -> None:
+        """Take the launcher's word on which engines live."""
+        self._peers = roster.active("speech")
+        living = {peer.identity for peer in self._peers}
+        self._warm = {(identity, text) for identity, text in self._warm if identity in living}
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def lives(self, engine: Identity) -> bool:
+        """Say whether this incarnation is up."""
+        return any(peer.identity == engine for peer in self._peers)
+
+    async def ordered(self, key: str) -> list[Identity]:
+        """Return the engines in a call's own order, so that calls spread and one's successor is settled.
+
+        Waits for one to come up. Raises: NoEngine.
+        """
+        if not self._peers:
+            try:
+                async with asyncio.timeout(AWAIT_ENGINE_S):
+                    while not self._peers:
+                        await self._changed.wait()
+            except TimeoutError as error:
+                raise NoEngine(f"no speech engine for {AWAIT_ENGINE_S:g} s") from error
+        first = zlib.crc32(key.encode()) % len(self._peers)
+        return [peer.identity for peer in (*self._peers[first:], *self._peers[:first])]
+
+    async def warm(self, key: str, text: str) -> None:
+        """Have the script ready on the first engine of the call's order; on the others soon. Raises: NoEngine."""
+        for engine in await self.ordered(key):
+            if (engine, text) in self._warm:
+                return
+            try:
+                await self._mesh.ask(engine, WarmScript(text), timeout_s=WARM_S)
+            except Refused as error:
+                raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
+            except LinkError as error:
+                log.warning("engine.not_warm", engine=engine, reason=str(error))
+                continue
+            self._warm.add((engine, text))
+            return
+        raise NoEngine("no speech engine could take the script")
+
+    async def render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:
+        """Return the file of one sentence, rendered now if it has not been. Raises: NoEngine."""
+        if known := self._rendered.get(sentence):
+            self._rendered.move_to_end(sentence)
+            return known
+        for engine in await self.ordered(key):
+            try:
+                prompt: Prompt = await self._mesh.ask(engine, Render(sentence), timeout_s=5.0)
+            except LinkError as error:
+                log.warning("engine.not_rendered", engine=engine, reason=str(error))
+                continue
+            self._rendered[sentence] = prompt
+            if len(self._rendered) > MAX_RENDERED:
+                self._rendered.popitem(last=False)
+            return prompt
+        raise NoEngine("no speech engine could speak")
+
+
+class Ears:
+    """One call's hearing. Not an actor: a plain object of the call."""
+
+    def __init__(self, engines: Engines, mesh: Mesh, channel_id: ChannelId) -> None:
+        self._engines, self._mesh, self._channel_id = engines, mesh, channel_id
+        self.engine = Identity("")
+
+    async def speak(self, sentences: Sequence[tuple[Part, ...]]) -> list[Prompt]:
+        """Return the files of what is to be said, in order. Raises: NoEngine."""
+        return [await self._engines.render(self._channel_id, sentence) for sentence in sentences]
+
+    async def listen(self, script: ScriptHash, text: str, listen: Listen) -> Identity:
+        """Have an engine hear the callee from the next utterance on; return which. Raises: NoEngine."""
+        hear = Hear(self._channel_id, self._mesh.identity, script, listen.rules, listen.turn)
+        for engine in await self._engines.ordered(self._channel_id):
+            try:
+                await self._mesh.ask(engine, hear, timeout_s=1.0)
+            except Refused:  # it does not know the script: it is a new one
+                if not await self._retold(engine, text, hear):
+                    continue
+            except LinkError as error:
+                log.warning("engine.deaf", engine=engine, reason=str(error))
+                continue
+            if self.engine not in ("", engine):
+                self._mesh.tell(self.engine, Deafen(self._channel_id))
+            self.engine = engine
+            return engine
+        raise NoEngine("no speech engine could listen")
+
+    def has_lost_its_engine(self) -> bool:
+        """Say whether the engine that hears us has died."""
+        return bool(self.engine) and not self._engines.lives(self.engine)
+
+    def deafen(self) -> None:
+        """Stop listening."""
+        if self.engine:
+            self._mesh.tell(self.engine, Deafen(self._channel_id))
+            self.engine = Identity("")
+
+    async def _retold(self, engine: Identity, text: str, hear: Hear) -> bool:
+        try:
+            await self._mesh.ask(engine, WarmScript(text), timeout_s=WARM_S)
+            await self._mesh.ask(engine, hear, timeout_s=1.0)
+        except LinkError as error:
+            log.warning("engine.deaf", engine=engine, reason=str(error))
+            return False
+        return True
+
+
+__all__ = ["Ears", "Engines", "NoEngine"]

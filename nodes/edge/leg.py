@@ -1,0 +1,97 @@
+"""One SIP leg: the actor around `protocols.sip.Uac`. Carries its effects to the wire and its events to the call.
+
+The leg is what keeps the telephone connected. It knows no conversation and no audio; when it crashes it goes on from
+the record that it wrote before its last effects, and the far end sees nothing but a retransmission.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from nodes.edge.record import Keeper
+from protocols.machine import Expired, Notify, Transmit
+from protocols.sip import Dial, Finished, HangUp, Local, Offer, Received, Request, Response, Uac
+from supervisors import Actor, Exit, Timer
+
+if TYPE_CHECKING:
+    from nodes.edge.trunk import Trunk
+    from protocols.machine import Address
+
+
+class Leg(Actor):
+    """The callee's leg of one call. Ends by itself once nothing more will be sent or wanted."""
+
+    def __init__(self, keeper: Keeper, trunk: Trunk) -> None:
+        self._keeper, self._trunk = keeper, trunk
+        self._uac: Uac | None = None
+        self._alarm: Timer | None = None
+
+    def init(self) -> None:
+        """Begin: idle, or where the record says that the last life was."""
+        self._keeper.leg = self.ref
+        if (record := self._keeper.record.leg) is not None:
+            self._live(Uac.resume(record, time.monotonic(), os.urandom, self._trunk.credentials))
+            self._set_alarm()
+
+    def terminate(self, reason: Exit) -> None:
+        """The trunk need not look for us any more."""
+        if self._uac:
+            self._trunk.detach(self._uac.sip_call_id, self.ref)
+
+    def dial(self, local: Local, order: Dial) -> None:
+        """Send the INVITE, from this address."""
+        self._live(Uac(local, os.urandom, self._trunk.credentials))
+        self._step(order)
+
+    def hang_up(self, order: HangUp) -> None:
+        """CANCEL while it rings, BYE once it is answered; `Ended` comes to the call. A leg that never dialled ends."""
+        if self._uac is None:
+            self.stop()
+        else:
+            self._step(order)
+
+    def offer(self, order: Offer) -> None:
+        """Re-negotiate: a new address for our media, or hold."""
+        self._step(order)
+
+    def received(self, message: Request | Response, source: Address) -> None:
+        """A message of this leg has arrived from `source`."""
+        self._step(Received(message, source))
+
+    def expired(self) -> None:
+        """The machine's deadline has passed."""
+        self._alarm = None
+        self._step(Expired())
+
+    def _live(self, uac: Uac) -> None:
+        self._uac = uac
+        self._trunk.attach(uac.sip_call_id, self.ref)
+
+    def _step(self, given: Dial | HangUp | Offer | Received | Expired) -> None:
+        if self._uac is None:
+            return
+        effects = self._uac.step(given, time.monotonic())
+        self._keeper.write(leg=self._uac.record)  # before anybody outside can have seen it
+        for effect in effects:
+            match effect:
+                case Transmit(data=data, to=to) if to is not None:
+                    self._trunk.send(data, to)
+                case Notify(event=Finished()):
+                    self.stop()
+                case Notify(event=event):
+                    self._keeper.happened(event)
+                case _:
+                    pass
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._uac and (deadline := self._uac.deadline) is not None:
+            self._alarm = self.after(max(0.0, deadline - time.monotonic()), Leg.expired)
+
+
+__all__ = ["Leg"]

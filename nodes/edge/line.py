@@ -1,0 +1,131 @@
+"""The call's side of media: the wanted state of its channel, kept in the record and told to whoever serves it now.
+
+The media process is known by its name, because its sockets are; which incarnation serves the name is the roster's word.
+A new incarnation is told the same wanted state and plays on: there is no other recovery.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from nodes.edge.record import Keeper
+from nodes.errors import NodeError
+from nodes.links.errors import LinkError
+from nodes.links.mesh import Mesh
+from nodes.links.roster import NOBODY, Peer, Roster
+from protocols.sip import Media
+from protocols.wire.ids import ChannelId, Identity, PromptHash
+from protocols.wire.messages import (
+    Channel,
+    ChannelClosed,
+    ChannelOpened,
+    CloseChannel,
+    OpenChannel,
+    Playing,
+    SendDigits,
+    SetChannel,
+)  # fmt: skip
+
+OPEN_S = 2.0
+CLOSE_S = 3.0
+"""Closing publishes the recording."""
+NOTHING_CARRIED = ChannelClosed(0, 0, 0, 0, 0.0)
+
+
+class NoMedia(NodeError):
+    """No media process has a free port: the node is full, or none is up."""
+
+
+class Line:
+    """One call's channel in a media process. Not an actor: a plain object of the call."""
+
+    def __init__(self, keeper: Keeper, mesh: Mesh) -> None:
+        self._keeper, self._mesh = keeper, mesh
+        self._roster = NOBODY
+
+    @property
+    def channel(self) -> Channel | None:
+        """The wanted state, as last written."""
+        return self._keeper.record.channel
+
+    async def open(self, channel_id: ChannelId, numbers: tuple[int, int, int], now: float) -> int:
+        """Reserve a port with the first media process that has one; return it. Raises: NoMedia.
+
+        `numbers`: 32-bit SSRC, 16-bit first sequence number, 32-bit first timestamp; random (RFC 3550 s.5.1, 8.1).
+        """
+        ssrc, seq0, ts0 = numbers
+        for peer in self._roster.active("media"):
+            try:
+                order = OpenChannel(channel_id, self._mesh.identity)
+                opened: ChannelOpened = await self._mesh.ask(peer.identity, order, timeout_s=OPEN_S)
+            except LinkError:
+                continue
+            channel = Channel(channel_id, self._mesh.identity, opened.port, ssrc, seq0, ts0, born_s=now)
+            self._keeper.write(media=peer.name, channel=channel)
+            return opened.port
+        raise NoMedia("no media process has a free port")
+
+    def follow(self, roster: Roster) -> None:
+        """Take the launcher's word. When our media process has a new incarnation, it is told what we want."""
+        before, self._roster = self._peer(), roster
+        if (peer := self._peer()) and (before is None or before.identity != peer.identity):
+            self.tell()
+
+    def tell(self) -> None:
+        """Say once more what we want: after a resume, or to a new incarnation."""
+        if (channel := self.channel) and channel.remote_host and (peer := self._peer()):
+            self._mesh.tell(peer.identity, SetChannel(channel))
+
+    def agree(self, media: Media) -> None:
+        """The far end has said where it listens, and what (RFC 3264)."""
+        self.want(
+            remote_host=media.host,
+            remote_port=media.port,
+            payload_type=media.payload_type,
+            dtmf_type=media.dtmf_type,
+            sends=media.sends,
+        )
+
+    def want(self, **changes: Any) -> None:
+        """Change the wanted state and tell it."""
+        if self.channel is None:
+            return
+        self._keeper.write(channel=replace(self.channel, owner=self._mesh.identity, **changes))
+        self.tell()
+
+    def play(self, prompts: tuple[PromptHash, ...], now: float) -> int:
+        """Play these from now on, instead of whatever plays; return the number that `PlayEnded` will carry."""
+        playing = self.channel.playing if self.channel else None
+        play_id = self._last_play = max(playing.play_id if playing else 0, getattr(self, "_last_play", 0)) + 1
+        self.want(playing=Playing(play_id, prompts, now))
+        return play_id
+
+    def hush(self) -> None:
+        """Stop playing, at the next tick."""
+        self.want(playing=None)
+
+    def heard_by(self, engine: Identity) -> None:
+        """Let this engine have the callee's speech; the utterance in progress is replayed to it."""
+        self.want(engine=engine)
+
+    async def press(self, digits: str) -> None:
+        """Send telephone events (RFC 4733). Raises: LinkError."""
+        if (channel := self.channel) and (peer := self._peer()):
+            await self._mesh.ask(peer.identity, SendDigits(channel.channel_id, digits))
+
+    async def close(self) -> ChannelClosed:
+        """Give the port back; return what was carried, as far as anybody still knows."""
+        if (channel := self.channel) is None or (peer := self._peer()) is None:
+            return NOTHING_CARRIED
+        try:
+            return await self._mesh.ask(peer.identity, CloseChannel(channel.channel_id), timeout_s=CLOSE_S)
+        except LinkError:
+            return NOTHING_CARRIED
+
+    def _peer(self) -> Peer | None:
+        name = self._keeper.record.media
+        return next((peer for peer in self._roster.active("media") if peer.name == name), None)
+
+
+__all__ = ["Line", "NoMedia", "NOTHING_CARRIED"]

@@ -1,0 +1,62 @@
+"""What all calls of an edge share: the buses, the socket, the engines, and who is who."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nodes.config import Config
+from nodes.edge.ears import Engines
+from nodes.edge.fetch import Breakers
+from nodes.edge.trunk import Trunk, route_to
+from nodes.links.mesh import Mesh
+from nodes.links.roster import NOBODY, Roster
+from protocols.wire.events import CallEvent
+from protocols.wire.ids import CallId, NodeId
+from protocols.wire.messages import PlaceCall
+
+if TYPE_CHECKING:
+    from nodes.edge.call import Call
+    from supervisors import Ref
+
+
+@dataclass(slots=True)
+class Means:
+    """Handed to each call. `post` takes an event at once; `opt_out` puts a callee on the do-not-call list."""
+
+    config: Config
+    mesh: Mesh
+    trunk: Trunk
+    engines: Engines
+    post: Callable[[CallEvent], None]
+    opt_out: Callable[[PlaceCall], None]
+    roster: Roster = NOBODY
+    breakers: Breakers = field(default_factory=Breakers)
+    calls: dict[CallId, Ref[Call]] = field(default_factory=dict)
+    """The actors whose channels media and speech talk about; a channel has its call's id."""
+
+    @property
+    def node_id(self) -> NodeId:
+        """This node."""
+        return self.config.node.id
+
+    def attach(self, call_id: CallId, call: Ref[Call]) -> None:
+        """What media and speech tell of this call is for this actor."""
+        self.calls[call_id] = call
+
+    def detach(self, call_id: CallId, call: Ref[Call]) -> None:
+        """The actor has ended."""
+        if self.calls.get(call_id) is call:
+            del self.calls[call_id]
+
+    def rtp_host(self, hop: tuple[str, int]) -> str:
+        """Return the address at which the far end of `hop` reaches our media."""
+        return route_to(hop, self.config.rtp.bind)
+
+    def recording(self, call_id: CallId) -> str:
+        """Return the base path of a call's recording."""
+        return str(self.config.paths.recordings / call_id)
+
+
+__all__ = ["Means"]

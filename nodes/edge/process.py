@@ -1,0 +1,185 @@
+"""One edge process: active, or a spare that keeps the active one's records and has its sockets.
+
+Becoming active is: read the socket, go on with every call of the legacy. It is all that a takeover needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from grammars.errors import GrammarError
+from nodes.config import Config
+from nodes.edge.bot import script_of
+from nodes.edge.call import Call
+from nodes.edge.ears import Engines
+from nodes.edge.heirs import Heirs, Legacy
+from nodes.edge.leg import Leg
+from nodes.edge.means import Means
+from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.edge.trunk import Trunk
+from nodes.links.bus import Bus
+from nodes.links.errors import Refused
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Roster
+from nodes.links.server import url
+from nodes.telemetry import logs
+from protocols.wire import messages as wire
+from protocols.wire.events import CallEvent, to_body
+from protocols.wire.ids import CallId, Identity
+from protocols.wire.subjects import call_events
+from supervisors import AutoShutdown, Child, Dynamic, DynamicRef, Event, Restart, Supervisor, TooManyChildren, running
+from supervisors.parent import Activate, Parent, Stop, Told
+
+log = logs.get(__name__)
+OF_A_CHANNEL = (
+    wire.SpeechStarted, wire.SpeechEnded, wire.Partial, wire.Heard, wire.DigitPressed,
+    wire.BeepHeard, wire.PlayEnded, wire.AudioArrived, wire.AudioLost,
+)  # fmt: skip
+"""What media and speech tell; each goes to the call whose channel it names."""
+MAX_CALLS = 500
+"""Calls of one edge: the plan of DESIGN 10 for its media, with room."""
+
+
+class Edge:
+    """The calls of this process, and what comes for them from other processes."""
+
+    def __init__(self, means: Means, calls: DynamicRef[[Keeper], Supervisor]) -> None:
+        self._means, self._calls = means, calls
+        self._keepers: dict[CallId, Keeper] = {}
+        self._heirs = Heirs(means.mesh, self._keepers)
+        self._legacy = Legacy()
+        self._is_active = False
+
+    def serve(self) -> None:
+        """Answer the mesh from now on."""
+        mesh = self._means.mesh
+        mesh.serve(wire.PlaceCall, self.place)
+        mesh.serve(wire.EndCall, self.end)
+        mesh.serve(wire.KeepRecord, self._legacy.keep)
+        mesh.serve(wire.GetStatus, self.status)
+        for message in OF_A_CHANNEL:
+            mesh.serve(message, self._told)
+
+    async def activate(self) -> None:
+        """Be the edge: go on with every call whose record we keep, then take what the socket has for them."""
+        self._is_active = True
+        records = self._legacy.take()
+        for record in records:
+            await self._start(record)
+        self._means.trunk.open()
+        log.info("edge.active", calls=len(records))
+
+    def follow(self, roster: Roster) -> None:
+        """Take the launcher's word on who lives."""
+        self._means.roster = roster
+        self._means.mesh.roster(roster)
+        self._means.engines.follow(roster)
+        self._heirs.follow(roster)
+        for call in list(self._means.calls.values()):
+            call.tell(Call.roster_changed)
+
+    async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
+        """Take an order, once. Refuses: `not_active`, `bad_script: line N: ...`, `node_full`."""
+        if not self._is_active:
+            raise Refused("not_active")
+        if order.call_id in self._keepers or self._legacy.has_been(order.call_id):
+            return wire.CallAccepted(order.call_id, duplicate=True)
+        try:
+            script_of(order.script)
+        except GrammarError as error:
+            raise Refused(f"bad_script: {error}") from error
+        try:
+            await self._start(CallRecord(order))
+        except TooManyChildren as error:
+            raise Refused("node_full") from error
+        return wire.CallAccepted(order.call_id)
+
+    def end(self, order: wire.EndCall, sender: Identity) -> wire.Done:
+        """Hang up a call; one that is over stays over."""
+        if call := self._means.calls.get(order.call_id):
+            call.tell(Call.hang_up, order.disposition, "ordered")
+        return wire.Done()
+
+    def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
+        """How this edge is: its calls by phase, and what it dropped."""
+        phases = [keeper.record.phase.value for keeper in self._keepers.values()]
+        figures = {f"calls_{phase}": float(phases.count(phase)) for phase in sorted(set(phases))}
+        dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
+        return wire.Status("edge", os.getpid(), {"calls": float(len(phases)), **figures, **dropped})
+
+    def _told(self, given: Any, sender: Identity) -> None:
+        if call := self._means.calls.get(given.channel_id):
+            call.tell(Call.told, given)
+
+    async def _start(self, record: CallRecord) -> None:
+        keeper = Keeper(record, self._wrote)
+        self._keepers[record.order.call_id] = keeper
+        try:
+            await self._calls.start(keeper)
+        except BaseException:
+            del self._keepers[record.order.call_id]
+            raise
+
+    def _wrote(self, keeper: Keeper) -> None:
+        self._heirs.wrote(keeper)
+        if keeper.record.phase is Phase.DONE:
+            self._keepers.pop(keeper.record.order.call_id, None)
+            self._legacy.ended(keeper.record.order.call_id)
+
+
+def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
+    """Return the tree of one call: the leg keeps the telephone connected, the call talks; both end, then it is over."""
+
+    def tree(keeper: Keeper) -> Supervisor:
+        return Supervisor(
+            [
+                Child(lambda: Leg(keeper, means.trunk), id="leg", restart=Restart.TRANSIENT, significant=True),
+                Child(lambda: Call(keeper, means), id="call", restart=Restart.TRANSIENT, significant=True),
+            ],
+            auto_shutdown=AutoShutdown.ALL_SIGNIFICANT,
+            intensity=3,
+            period_s=10.0,
+        )
+
+    return tree
+
+
+async def run(parent: Parent, config: Config, identity: Identity) -> None:
+    """Be an edge process until the launcher says stop."""
+    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
+    bus = await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)
+    trunk = Trunk(config, parent.sockets["sip"])
+
+    def post(event: CallEvent) -> None:
+        bus.record(call_events(event.call_id), event.event_id, to_body(event))
+
+    means = Means(config, mesh, trunk, Engines(mesh), post, opt_out=lambda order: None)
+    start = one_call(means)
+    tree = Supervisor([Dynamic(start, id="calls", max_children=MAX_CALLS, restart=Restart.TEMPORARY)])
+    async with running(tree, hook=_note) as system:
+        edge = Edge(means, system.dynamic("calls", start))
+        edge.serve()
+        await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+        if not parent.is_spare:
+            await edge.activate()
+        async for order in parent.orders:
+            match order:
+                case Activate():
+                    await edge.activate()
+                case Told(body={"roster": roster}):
+                    edge.follow(Roster.of(roster))
+                case Stop():
+                    trunk.close()
+                case _:
+                    pass
+    await bus.close()
+    await mesh.close()
+
+
+def _note(event: Event) -> None:
+    log.info("supervision", what=type(event).__name__, detail=str(event))
+
+
+__all__ = ["Edge", "one_call", "run"]

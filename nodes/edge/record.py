@@ -1,0 +1,93 @@
+"""Everything needed to go on with a call in another actor, process or node, and who keeps it.
+
+One record is written at each transition and turn, before anything of it is carried out: what a successor reads is
+never behind what the world has seen by more than one step, and sending a wanted state twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from grammars.conversation_state import ConversationState
+from protocols.errors import RemoteProtocolError
+from protocols.floor import Listen
+from protocols.sip import LegRecord
+from protocols.wire.messages import Channel, PlaceCall
+
+if TYPE_CHECKING:
+    from nodes.edge.leg import Leg
+    from supervisors import Ref
+
+
+class Phase(StrEnum):
+    """Where a call is in its life (DESIGN 4)."""
+
+    PLACING = "placing"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    CONVERSING = "conversing"
+    HANDING_OVER = "handing_over"
+    BRIDGED = "bridged"
+    ENDING = "ending"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call, whole. `revision` rises with every write; `epoch` with every resume, so that event ids never repeat."""
+
+    order: PlaceCall
+    phase: Phase = Phase.PLACING
+    revision: int = 0
+    epoch: int = 0
+    n_events: int = 0
+    leg: LegRecord | None = None
+    media: str = ""
+    """The name of the media process that has the sockets (`media-0`); its identity changes when it dies."""
+    channel: Channel | None = None
+    conversation: ConversationState | None = None
+    listen: Listen | None = None
+    """What the callee is being asked right now; None while nobody listens."""
+    placed_s: float = 0.0
+    answered_s: float = 0.0
+    """Both on this machine's monotonic clock; 0.0: not yet."""
+
+
+def pack(record: CallRecord) -> bytes:
+    """Return the record as MessagePack, for an heir."""
+    return msgspec.msgpack.encode(record)
+
+
+def unpack(body: bytes) -> CallRecord:
+    """Return the record. Raises: `RemoteProtocolError`, with the field's path, for bytes that are none."""
+    try:
+        return msgspec.msgpack.decode(body, type=CallRecord)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError("malformed_record", str(error)) from error
+
+
+class Keeper:
+    """The last record of one call. Its supervisor owns it, so that it outlives the actors that write it."""
+
+    def __init__(self, record: CallRecord, wrote: Callable[[Keeper], None]) -> None:
+        self.record = record
+        self._wrote = wrote
+        self.leg: Ref[Leg] | None = None
+        self.happened: Callable[[object], object] = lambda event: None
+        """Where the leg's events go: set by the call's actor in each of its lives."""
+
+    def write(self, **changes: Any) -> CallRecord:
+        """Change fields of the record; the heirs get it. Nothing changed: nothing is sent."""
+        after = replace(self.record, **changes)
+        if after != self.record:
+            self.record = replace(after, revision=self.record.revision + 1)
+            self._wrote(self)
+        return self.record
+
+
+__all__ = ["CallRecord", "Keeper", "Phase", "pack", "unpack"]

@@ -1,0 +1,168 @@
+"""The SIP socket of an edge: which leg a datagram belongs to, and the way out.
+
+What it does: reads the socket that the launcher bound, admits or answers what belongs to no call (OPTIONS, strays,
+garbage), gives the rest to its leg by Call-ID. What it does not: signalling; that is each leg's machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from nodes.config import Config
+from nodes.edge.leg import Leg
+from nodes.errors import NodeError
+from nodes.telemetry import logs
+from protocols.errors import RemoteProtocolError
+from protocols.sip import Credentials, Local, Request, Responder, Response
+from protocols.sip.syntax import uri
+
+if TYPE_CHECKING:
+    from protocols.machine import Address, Transmit
+    from supervisors import Ref
+
+log = logs.get(__name__)
+DSCP_CS3: Final = 24
+"""Signalling is marked class selector 3 (RFC 4594 s.3.1)."""
+DATAGRAM: Final = 65_535
+DRAIN: Final = 64
+"""Datagrams taken in one turn of the loop: a flood must not starve the calls."""
+BUFFER: Final = 4 * 1024 * 1024
+
+
+class Unreachable(NodeError):
+    """The target has no address, or none that our bound address can reach."""
+
+
+class Trunk:
+    """The edge's one SIP socket and the legs that live on it. A spare has it too, and does not read it."""
+
+    def __init__(self, config: Config, sock: socket.socket) -> None:
+        self._config, self._socket = config, sock
+        self._legs: dict[str, Ref[Leg]] = {}
+        self._responder = Responder()
+        self.counts: Counter[str] = Counter()
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP_CS3 << 2)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Who we are to the carrier, if it asks."""
+        trunk = self._config.sip.trunks[0] if self._config.sip.trunks else None
+        return Credentials(trunk.user, trunk.password) if trunk and trunk.user else None
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """What was refused or dropped, how often, by word."""
+        return {**self._responder.counters, **self.counts}
+
+    def open(self) -> None:
+        """Begin to read: this edge is the active one."""
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def close(self) -> None:
+        """Stop reading; the socket stays open for the launcher and the spare."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+
+    def attach(self, sip_call_id: str, leg: Ref[Leg]) -> None:
+        """Messages with this Call-ID are the leg's from now on."""
+        self._legs[sip_call_id] = leg
+
+    def detach(self, sip_call_id: str, leg: Ref[Leg]) -> None:
+        """The leg has ended."""
+        if self._legs.get(sip_call_id) is leg:
+            del self._legs[sip_call_id]
+
+    def send(self, data: bytes, to: Address) -> None:
+        """Send one datagram. What the network refuses is counted; the transaction's timers send it again."""
+        try:
+            self._socket.sendto(data, to)
+        except OSError as error:
+            self.counts["not_sent"] += 1
+            log.warning("sip.not_sent", reason=str(error))
+
+    async def next_hop(self, target: str) -> Address:
+        """Return where a request for `target` goes first: the carrier if there is one, else the URI's own host.
+
+        Raises: Unreachable.
+        """
+        if self._config.sip.trunks:
+            host, port = self._config.sip.trunks[0].host, self._config.sip.trunks[0].port
+        else:
+            host, port = _host_of(target)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(5.0):
+                found = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_DGRAM)
+        except (OSError, TimeoutError) as error:
+            raise Unreachable(f"{host}: {error or 'the name was not found in 5 s'}") from error
+        address = found[0][4]
+        return str(address[0]), int(address[1])
+
+    def local(self, hop: Address) -> Local:
+        """Return the address by which `hop` reaches us: the bound one, or the route's when bound to all.
+
+        Raises: Unreachable.
+        """
+        return Local(route_to(hop, self._config.sip.bind), self._socket.getsockname()[1])
+
+    def _readable(self) -> None:
+        for _ in range(DRAIN):
+            try:
+                data, source = self._socket.recvfrom(DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError as error:  # an ICMP refusal of something sent before
+                self.counts["icmp"] += 1
+                log.debug("sip.refused", reason=str(error))
+                continue
+            self._take(data, source)
+
+    def _take(self, data: bytes, source: Address) -> None:
+        match self._responder.admit(data, source):
+            case Request() | Response() as message:
+                if leg := self._legs.get(message.sip_call_id):
+                    leg.tell(Leg.received, message, source)
+                elif answer := self._responder.answer(message, source):
+                    self._answer(answer)
+            case None:
+                pass
+            case refusal:
+                self._answer(refusal)
+
+    def _answer(self, answer: Transmit) -> None:
+        if answer.to is not None:
+            self.send(answer.data, answer.to)
+
+
+def _host_of(target: str) -> tuple[str, int]:
+    try:
+        wanted = uri(target)
+    except RemoteProtocolError as error:
+        raise Unreachable(f"{target}: not a SIP URI ({error})") from error
+    if not wanted.host:
+        raise Unreachable(f"{target}: not a SIP URI, and no trunk is configured to dial it through")
+    return wanted.host, wanted.port or 5060
+
+
+def route_to(hop: Address, bound: str) -> str:
+    """Return the local address that packets to `hop` leave from. Raises: Unreachable.
+
+    A socket that is connected, and never sent on, asks the kernel's routing table without a packet.
+    """
+    if bound != "0.0.0.0":
+        if bound.startswith("127.") and not hop[0].startswith("127."):
+            raise Unreachable(f"{hop[0]}: this node listens on {bound} only; set sip.bind and rtp.bind to reach others")
+        return bound
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(hop)
+        except OSError as error:
+            raise Unreachable(f"{hop[0]}: {error}") from error
+        return str(probe.getsockname()[0])
+
+
+__all__ = ["Trunk", "Unreachable", "route_to"]

@@ -1,0 +1,133 @@
+"""A key-value bucket of JSON objects, and a watch on it that survives the server.
+
+What is expected is a value: a key that is not there is None, and so is a write that somebody else was faster with.
+A bucket is the copy for newcomers and for who looks in; no call waits for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import nats.errors
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KeyValue
+
+from nodes.links.connection import Connection, away_for_errors
+from nodes.links.errors import BusAway
+from protocols.wire.subjects import Bucket as Name
+from protocols.wire.subjects import part
+
+Body: TypeAlias = dict[str, Any]
+
+LOOK_S: Final = 0.5
+"""How soon a watch notices that the connection is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key's value at a revision. `value` is None when the key was deleted, or holds something that is no object."""
+
+    key: str
+    value: Body | None
+    revision: int
+
+
+class Bucket:
+    """One bucket. Every method but `watch` raises `BusAway` when NATS does not answer."""
+
+    def __init__(self, connection: Connection, name: Name) -> None:
+        self._connection, self._name = connection, name
+
+    async def get(self, key: str) -> Entry | None:
+        """Return the key's newest value, or None."""
+        with away_for_errors():
+            try:
+                found = await self._store().get(part(key))
+            except KeyNotFoundError:
+                return None
+        return Entry(key, _body(found.value), found.revision or 0)
+
+    async def put(self, key: str, value: Body) -> int:
+        """Write whatever was there before; returns the revision."""
+        with away_for_errors():
+            return await self._store().put(part(key), msgspec.json.encode(value))
+
+    async def create(self, key: str, value: Body) -> int | None:
+        """Write if the key is not there; returns the revision, or None if it is."""
+        with away_for_errors():
+            try:
+                return await self._store().create(part(key), msgspec.json.encode(value))
+            except (KeyWrongLastSequenceError, KeyNotFoundError):  # not found: it expired while nats-py looked again
+                return None
+
+    async def update(self, key: str, value: Body, revision: int) -> int | None:
+        """Write if `revision` is still the newest; returns the new revision, or None if it is not."""
+        with away_for_errors():
+            try:
+                return await self._store().update(part(key), msgspec.json.encode(value), revision)
+            except KeyWrongLastSequenceError:
+                return None
+
+    async def delete(self, key: str) -> None:
+        """Delete the key; a watch tells it. (Expiry is not told: whoever needs to know of it keeps a clock.)"""
+        with away_for_errors():
+            await self._store().delete(part(key))
+
+    async def watch(self) -> AsyncIterator[Entry | None]:
+        """Tell all that is there, then None, then every change, for ever; close it with `aclose` or a cancelled task.
+
+        When NATS was away, everything is told again, keys that have gone meanwhile as deleted, and then None again.
+        """
+        known: set[str] = set()
+        while True:
+            await self._connection.up.wait()
+            try:
+                async for entry in self._watch_once(known):
+                    yield entry
+            except BusAway:
+                await asyncio.sleep(LOOK_S)
+
+    async def _watch_once(self, known: set[str]) -> AsyncIterator[Entry | None]:
+        """Tell everything, and then changes, until the connection is another; `known`: the keys told last time."""
+        generation = self._connection.generation
+        with away_for_errors():
+            watcher = await self._store().watchall()
+        try:
+            gone, is_snapshot = set(known), True
+            while generation == self._connection.generation:
+                try:
+                    update = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]  # nats-py
+                except TimeoutError:
+                    continue
+                if update is not None:
+                    entry = Entry(update.key, None if update.operation else _body(update.value), update.revision or 0)
+                    gone.discard(entry.key)
+                    known.add(entry.key) if entry.value is not None else known.discard(entry.key)
+                    yield entry
+                elif is_snapshot:
+                    is_snapshot = False
+                    known -= gone
+                    for key in sorted(gone):
+                        yield Entry(key, None, 0)
+                    yield None
+        finally:
+            with suppress(nats.errors.Error):
+                await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py
+
+    def _store(self) -> KeyValue:
+        return KeyValue(self._name, f"KV_{self._name}", f"$KV.{self._name}.", self._connection.jetstream, direct=True)
+
+
+def _body(raw: bytes | None) -> Body | None:
+    try:
+        return msgspec.json.decode(raw or b"", type=dict[str, Any])
+    except ValueError:
+        return None
+
+
+__all__ = ["Body", "Bucket", "Entry"]

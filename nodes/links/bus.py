@@ -1,0 +1,231 @@
+"""What the cluster knows and what people may look at: JSON over NATS.
+
+    bus.publish     a delta, a heartbeat          at most once; dropped and counted while NATS is away
+    bus.record      what became of a call         at least once; kept on disk while NATS is away
+    bus.commit      what must be so before we act  returns when the stream has it, or raises `BusAway`
+    bus.kv          the copy for newcomers        raises `BusAway`
+    bus.lease       one holder in the cluster     ends by itself while NATS is away
+
+Nothing here is on the path of a sounding call: `publish` and `record` return at once, whatever NATS does. Names come
+from `protocols.wire.subjects` only. NATS itself: nats-server 2.9 or later, and nothing that 2.9 does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from inspect import isawaitable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import Header
+
+from nodes.links import layout, service
+from nodes.links.bucket import Body, Bucket
+from nodes.links.connection import Connection, away_for_errors
+from nodes.links.consumer import Consumer, Received, replay
+from nodes.links.courier import Courier
+from nodes.links.errors import BusAway, ServerTooOld
+from nodes.links.lease import Lease
+from nodes.links.spool import Record, Spool
+from nodes.links.tasks import Tasks
+from nodes.telemetry import logs
+from protocols.errors import LocalProtocolError
+from protocols.wire import subjects
+from protocols.wire.ids import NodeId
+from protocols.wire.subjects import Stream
+
+MAX_PAYLOAD: Final = 512 * 1024
+"""Bytes of one body: half of what a nats-server takes by default."""
+MAX_OUTGOING: Final = 1024
+"""Published bodies that wait for the socket; then the newest is dropped (`refuse`)."""
+CONNECT_S: Final = 2.0
+"""How long `connect` waits for NATS before it goes on without."""
+ACK_S: Final = 1.0
+CLOSE_S: Final = 1.0
+OLDEST: Final = (2, 9)
+
+log = logs.get(__name__)
+
+
+class Bus:
+    """One process's end of the bus: made by `connect`, ended by `close`. `counts`: what was dropped, and why."""
+
+    def __init__(self, url: str, name: str, node_id: NodeId, spool: Path | None) -> None:
+        self.node_id = node_id
+        self.counts: Counter[str] = Counter()
+        self._connection = Connection(url, name, f"_INBOX.{subjects.part(node_id)}")
+        self._courier = Courier(Spool(spool, name), self._deliver, self._connection.up, self.counts)
+        self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_OUTGOING)
+        self._tasks = Tasks()
+
+    @classmethod
+    async def connect(cls, url: str, *, name: str, node_id: NodeId, spool: Path | None = None) -> Bus:
+        """Return a bus, connected or not: it connects as soon as it can, and again whenever it must.
+
+        `name`: the process's; it is shown by `nats server`, and names its file in the directory `spool` (without a
+        directory, what is recorded lives in memory only). Raises: `ServerTooOld`.
+        """
+        bus = cls(url, name, node_id, spool)
+        await bus._tasks.open()
+        bus._tasks.spawn(bus._connection.run())
+        bus._tasks.spawn(bus._courier.run())
+        bus._tasks.spawn(bus._publish_all())
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await bus._connection.up.wait()
+            bus._check_version()
+        except TimeoutError:
+            log.warning("bus.not_there_yet", url=url)
+        except ServerTooOld:
+            await bus.close()
+            raise
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS is there now."""
+        return self._connection.up.is_set()
+
+    async def up(self) -> None:
+        """Return when NATS is there."""
+        await self._connection.up.wait()
+
+    async def close(self) -> None:
+        """Give the last records a second to be taken, then leave; what was not taken is on disk."""
+        if self.connected:
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await self.settled()
+            except TimeoutError:
+                pass
+        await self._tasks.close()
+
+    def publish(self, subject: str, body: Body) -> bool:
+        """Send it to whoever listens now; False, and counted, while NATS is away or cannot keep up."""
+        data = _json(body)
+        if not self.connected or self._outgoing.full():
+            self.counts["not_published"] += 1
+            return False
+        self._outgoing.put_nowait((subject, data))
+        return True
+
+    async def subscribe(self, subject: str, handler: Callable[[Body, str], object]) -> None:
+        """Call `handler(body, subject)` for all that is published, in order; it may be async. Stands for good.
+
+        What is no JSON object is dropped and counted. Subscribing does not wait for NATS; who needs the state of
+        before watches the bucket.
+        """
+
+        async def attach(client: Client) -> None:
+            await client.subscribe(subject, cb=self._receiver(handler))
+
+        await self._connection.attach(attach)
+
+    def record(self, subject: str, event_id: str, body: Body) -> bool:
+        """Take an event for its stream; never waits for NATS. False (`refuse`), counted, when the spool is full.
+
+        It is in memory until the stream has it, and on disk too when that takes longer than `ACK_S`. The stream
+        drops a second one with the same `event_id` within two minutes.
+        """
+        return self._courier.put(Record(event_id, subject, _json(body)))
+
+    async def settled(self) -> None:
+        """Return when the streams have all that was recorded."""
+        await self._courier.settled()
+
+    async def commit(self, subject: str, event_id: str, body: Body, timeout_s: float = 5.0) -> int:
+        """Return the sequence at which the stream has it. Raises: `BusAway`: then it may have it, and a retry with the
+        same `event_id` does no harm.
+        """
+        return await self._send(Record(event_id, subject, _json(body)), timeout_s)
+
+    async def replay(self, stream: Stream, after: int = 0) -> AsyncIterator[Received]:
+        """Read a stream from the message after sequence `after` up to its end. Raises: `BusAway`."""
+        async for received in replay(self._connection, stream, after):
+            yield received
+
+    def consume(self, stream: Stream, durable: str) -> Consumer:
+        """Return a durable consumer: `fetch`, store, `ack`."""
+        return Consumer(self._connection, stream, durable)
+
+    def kv(self, bucket: subjects.Bucket) -> Bucket:
+        """Return a bucket: `get put create update delete watch`."""
+        return Bucket(self._connection, bucket)
+
+    def lease(self, name: str, holder: str) -> Lease:
+        """Return a lease that `holder` (an `Identity`) may come to hold: `keep` it every few seconds."""
+        return Lease(self.kv(subjects.Bucket.LEASES), name, holder)
+
+    async def service(
+        self, name: str, version: str, metadata: Mapping[str, str], endpoints: Mapping[str, service.Answer]
+    ) -> None:
+        """Answer for this node on `rm.node.<node>.cmd.<endpoint>` and to `$SRV.*` (`nats micro ls`), for good."""
+
+        async def attach(client: Client) -> None:
+            await service.attach(client, self.node_id, name, version, metadata, endpoints)
+
+        await self._connection.attach(attach)
+
+    async def ensure_layout(self, replicas: int = 1) -> None:
+        """Make the streams and buckets that are missing. Raises: `BusAway`, `LayoutMismatch`, `ServerTooOld`."""
+        self._check_version()
+        with away_for_errors():
+            await layout.ensure(self._connection.jetstream, replicas)
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _check_version(self) -> None:
+        found = self._connection.client.connected_server_version
+        if (found.major, found.minor) < OLDEST:
+            raise ServerTooOld(f"{found.major}.{found.minor}", "{}.{}".format(*OLDEST))
+
+    async def _deliver(self, record: Record) -> None:
+        await self._send(record, ACK_S)
+
+    async def _send(self, record: Record, timeout_s: float) -> int:
+        with away_for_errors():
+            ack = await self._connection.jetstream.publish(
+                record.subject, record.body, timeout=timeout_s, headers={Header.MSG_ID: record.event_id}
+            )
+        return ack.seq
+
+    async def _publish_all(self) -> None:
+        while True:
+            subject, data = await self._outgoing.get()
+            try:
+                with away_for_errors():
+                    await self._connection.client.publish(subject, data)
+            except BusAway:
+                self.counts["not_published"] += 1
+
+    def _receiver(self, handler: Callable[[Body, str], object]) -> Callable[[Msg], Awaitable[None]]:
+        async def receive(message: Msg) -> None:
+            try:
+                body = msgspec.json.decode(message.data, type=Body)
+            except ValueError:
+                self.counts["malformed"] += 1
+                return
+            try:
+                given = handler(body, message.subject)
+                if isawaitable(given):
+                    await given
+            except Exception:  # one bad delta must not end the subscription
+                log.exception("bus.handler_failed", subject=message.subject)
+
+        return receive
+
+
+def _json(body: Body) -> bytes:
+    """Return a body's bytes. Raises: `LocalProtocolError` for what is too long for the bus."""
+    data = msgspec.json.encode(body)
+    if len(data) > MAX_PAYLOAD:
+        raise LocalProtocolError("too_long", f"{len(data)} bytes")
+    return data
+
+
+__all__ = ["Bus"]

@@ -1,0 +1,136 @@
+"""A connection to NATS that never gives up: it comes up when the server does, and comes back when it does.
+
+What nats-py does: reconnect to a server that went away, and subscribe again. What is added: a start without a server,
+a new client where nats-py closes the old one for good (a refused login, a protocol error), and one word for all of its
+errors, `BusAway`. Settings: five seconds to notice a silent server twice, 0.2 s between tries, for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeAlias
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from nodes.links.errors import BusAway
+from nodes.telemetry import logs
+
+Attach: TypeAlias = Callable[[Client], Awaitable[None]]
+
+REOPEN_S: Final = 1.0
+"""Pause before a new client, where the server has closed the old one for good."""
+REQUEST_S: Final = 5.0
+"""Time-out of a JetStream request: longer than most elections of a leader (4 to 7 s) is not worth waiting."""
+CLOSE_S: Final = 2.0
+
+log = logs.get(__name__)
+
+
+@contextmanager
+def away_for_errors() -> Iterator[None]:
+    """Raise `BusAway` for whatever nats-py raises about its connection or the server."""
+    try:
+        yield
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise BusAway(f"{type(error).__name__}: {error}") from error
+
+
+class Connection:
+    """One client at a time, kept by `run`. `up` is set while it is connected; `generation`: how often it came up."""
+
+    def __init__(self, url: str, name: str, inbox: str) -> None:
+        self.up = asyncio.Event()
+        self.generation = 0
+        self._url, self._name, self._inbox = url, name, inbox
+        self._client: Client | None = None
+        self._standing: list[Attach] = []
+        self._last_error = ""
+
+    @property
+    def client(self) -> Client:
+        """The connected client. Raises: `BusAway` when there is none now."""
+        if self._client is None or not self._client.is_connected:
+            raise BusAway("not connected")
+        return self._client
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """The connected client's JetStream. Raises: `BusAway`."""
+        return self.client.jetstream(timeout=REQUEST_S)
+
+    async def attach(self, attach: Attach) -> None:
+        """Have something stand on every client (a subscription, a service), now and on each one to come."""
+        self._standing.append(attach)
+        if self._client is not None and self.up.is_set():
+            with away_for_errors():
+                await attach(self._client)
+
+    async def run(self) -> None:
+        """Connect, and stay connected, until cancelled."""
+        while True:
+            closed = asyncio.Event()
+            client = Client()
+            try:
+                await self._connect(client, closed)
+                await closed.wait()
+            except nats.errors.Error as error:
+                await self._on_error(error)
+            finally:
+                self.up.clear()
+                await _close(client)
+            await asyncio.sleep(REOPEN_S)
+
+    async def _connect(self, client: Client, closed: asyncio.Event) -> None:
+        async def on_closed() -> None:
+            closed.set()
+
+        await client.connect(
+            self._url,
+            name=self._name,
+            inbox_prefix=self._inbox,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # declared int; seconds as a float are passed to sleep
+            ping_interval=5,
+            max_outstanding_pings=2,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_up,
+            closed_cb=on_closed,
+        )
+        self._client = client
+        for attach in list(self._standing):
+            await attach(client)
+        await self._on_up()
+
+    async def _on_up(self) -> None:
+        self.generation += 1
+        self._last_error = ""
+        self.up.set()
+        log.info("bus.up", generation=self.generation)
+
+    async def _on_disconnected(self) -> None:
+        if self.up.is_set():
+            self.up.clear()
+            log.warning("bus.away")
+
+    async def _on_error(self, error: Exception) -> None:
+        """Log an error once, not at each of five tries in a second."""
+        text = f"{type(error).__name__}: {error}"
+        if text != self._last_error:
+            self._last_error = text
+            log.warning("bus.error", error=text)
+
+
+async def _close(client: Client) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await client.close()
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        log.warning("bus.close_failed", error=str(error))
+
+
+__all__ = ["Attach", "Connection", "away_for_errors"]

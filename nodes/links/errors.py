@@ -1,0 +1,71 @@
+"""The errors of the two buses.
+
+LinkError
+  PeerGone          the process is not in the roster: it has ended, or never was
+  AskTimeout        no answer in time; whether the message was handled is unknown
+  Refused           the answer is no; `reason` says why, in one word
+  BusAway           NATS or its stream does not answer; whether the record was taken is unknown
+  ServerTooOld      the nats-server lacks what we build on
+  LayoutMismatch    a stream or bucket exists and is not as we need it
+"""
+
+from __future__ import annotations
+
+from nodes.errors import NodeError
+
+
+class LinkError(NodeError):
+    """The root of this package's errors."""
+
+
+class PeerGone(LinkError):
+    """The peer's incarnation has ended, or the roster never had it: ask its successor."""
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(peer)
+        self.peer = peer
+
+
+class AskTimeout(LinkError):
+    """No answer within `timeout_s`. The peer may have handled the ask, be about to, or hang."""
+
+    def __init__(self, peer: str, kind: str, timeout_s: float) -> None:
+        super().__init__(f"{peer} did not answer {kind} within {timeout_s} s")
+        self.peer, self.kind, self.timeout_s = peer, kind, timeout_s
+
+
+class Refused(LinkError):
+    """The answer is no. A handler raises it to refuse; the asker gets it raised.
+
+    The mesh's own reasons: `not_served` (no handler), `internal_error` (the handler failed; its log says how), `busy`
+    (too many asks are being handled), `buffer_full` (not sent), `bad_message` and `bad_reply` (the two sides disagree
+    about a message).
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BusAway(LinkError):
+    """The stream has not acknowledged in time. Retrying with the same event id is safe."""
+
+
+class ServerTooOld(LinkError):
+    """`found` is below the oldest nats-server whose features we build on."""
+
+    def __init__(self, found: str, needed: str) -> None:
+        super().__init__(f"nats-server {found} is older than {needed}")
+        self.found, self.needed = found, needed
+
+
+class LayoutMismatch(LinkError):
+    """Stream or bucket `name` exists with another configuration: `wrong` is field -> (wanted, found)."""
+
+    def __init__(self, name: str, wrong: dict[str, tuple[object, object]]) -> None:
+        said = ", ".join(f"{key} is {found!r}, not {wanted!r}" for key, (wanted, found) in wrong.items())
+        super().__init__(f"{name}: {said}")
+        self.name, self.wrong = name, wrong
+
+
+__all__ = ["LinkError", "PeerGone", "AskTimeout", "Refused", "BusAway", "ServerTooOld", "LayoutMismatch"]

@@ -1,0 +1,94 @@
+"""The streams and buckets that must exist, made where they are missing and compared where they are not.
+
+Only what nats-server 2.9 knows: it drops what it does not know without a word, so the configuration is read back and
+compared field by field. A difference is an error with both values, and is never repaired from here: a stream's
+limits are an administrator's decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from nodes.links.errors import LayoutMismatch
+from protocols.wire import subjects
+from protocols.wire.subjects import Bucket, Stream
+
+DAY_S: Final = 86400.0
+DEDUP_S: Final = 120.0
+"""How long a stream remembers message ids (the server's own default)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One stream, or a bucket as the stream that it is. 0 means without limit."""
+
+    name: str
+    subject: str
+    max_age_s: float = 0.0
+    history: int = 0
+    """Values kept for each key of a bucket; 0: this is no bucket."""
+
+    def config(self, replicas: int) -> StreamConfig:
+        """Return it as JetStream has it; a bucket's fields are those of ADR-8 of the NATS project."""
+        is_bucket = self.history > 0
+        return StreamConfig(
+            name=self.name,
+            subjects=[self.subject],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            max_age=self.max_age_s,
+            duplicate_window=min(DEDUP_S, self.max_age_s or DEDUP_S),
+            max_msgs_per_subject=self.history or -1,
+            discard=DiscardPolicy.NEW if is_bucket else DiscardPolicy.OLD,
+            allow_rollup_hdrs=is_bucket,
+            deny_delete=is_bucket,
+            allow_direct=is_bucket,
+        )
+
+
+def _bucket(bucket: Bucket, ttl_s: float, history: int = 1) -> Wanted:
+    return Wanted(f"KV_{bucket}", f"$KV.{bucket}.>", ttl_s, history)
+
+
+WANTED: Final = (
+    Wanted(Stream.EVENTS, subjects.ALL_EVENTS, 7 * DAY_S),
+    Wanted(Stream.CAMPAIGN, subjects.ALL_CAMPAIGNS),  # the memory of central: never forgotten
+    _bucket(Bucket.NODES, 30.0),
+    _bucket(Bucket.AGENTS, 90.0),  # three beats of a seat
+    _bucket(Bucket.CALLS, 3600.0),
+    _bucket(Bucket.DNC, 0.0),
+    _bucket(Bucket.LEASES, 15.0),  # longer than any election of a JetStream leader
+    _bucket(Bucket.CONFIG, 0.0, history=10),
+)
+_COMPARED: Final = (
+    "subjects", "retention", "storage", "num_replicas", "max_age", "duplicate_window", "max_msgs_per_subject",
+    "discard", "allow_rollup_hdrs", "deny_delete", "allow_direct",
+)  # fmt: skip
+
+
+async def ensure(jetstream: JetStreamContext, replicas: int) -> None:
+    """Make what is missing, and compare everything with what the server says it has. Raises: `LayoutMismatch`."""
+    for wanted in WANTED:
+        config = wanted.config(replicas)
+        try:
+            found = await jetstream.stream_info(wanted.name)
+        except NotFoundError:
+            await jetstream.add_stream(config)
+            found = await jetstream.stream_info(wanted.name)
+        if wrong := differences(config, found.config):
+            raise LayoutMismatch(wanted.name, wrong)
+
+
+def differences(wanted: StreamConfig, found: StreamConfig) -> dict[str, tuple[object, object]]:
+    """Return field -> (wanted, found) where a stream is not as we need it."""
+    pairs = {field: (getattr(wanted, field), getattr(found, field)) for field in _COMPARED}
+    return {field: (want, have) for field, (want, have) in pairs.items() if (want or 0) != (have or 0)}
+
+
+__all__ = ["WANTED", "Wanted", "differences", "ensure"]

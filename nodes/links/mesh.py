@@ -1,0 +1,288 @@
+"""Messages between processes: `ask` for an answer, `tell` without, over ZeroMQ.
+
+One ROUTER is bound per process, and one DEALER is made per peer of the roster, at the first message. Everything for a
+peer of the roster, answers too, goes through our DEALER to it, so that its order is kept as in Erlang: what
+one process says to another arrives in the order in which it was said. A sender that the roster does not hold (the
+command line) is a guest: it is answered over the connection it came by.
+
+    a peer ...                           asks fail with                  tells
+    is not in the roster, or leaves it   PeerGone, at once               False
+    is hung                              AskTimeout, at the deadline     wait in buffers, then False
+    is killed, before the roster says    AskTimeout or PeerGone          are lost; the roster is the proof
+
+Messages are handled at most once, and an ask not at all once its time is up (`age`). Nothing is sent again by the mesh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar, cast
+
+import zmq
+
+from nodes.links.age import Age
+from nodes.links.asks import Asks
+from nodes.links.curve import ClusterKey
+from nodes.links.errors import PeerGone, Refused
+from nodes.links.line import Context, Line
+from nodes.links.outbox import Outbox
+from nodes.links.roster import NOBODY, Peer, Roster
+from nodes.links.serving import Serving
+from nodes.telemetry.logs import TRACE
+from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.wire import codec
+from protocols.wire.envelope import VERSION, Act, Envelope, Frame, Refusal
+from protocols.wire.ids import Identity
+
+MAX_REMEMBERED: Final = 1024
+"""Guests that may be answered, and the ended whose late frames are dropped: the oldest are forgotten first."""
+
+_PRIVATE: Final = ("ipc://", "tcp://127.", "tcp://[::1]:")
+"""Endpoints that nobody from outside can reach."""
+
+M = TypeVar("M")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Request(Protocol[R_co]):
+    """A message that is asked: its class names the class of its reply."""
+
+    @property
+    def Reply(self) -> type[R_co]: ...  # noqa: N802  a class, so it is named as one
+
+
+class _Link:
+    """What we hold of one peer: the way to it once there is one, and the age of what comes from it."""
+
+    __slots__ = ("age", "line", "outbox")
+
+    def __init__(self) -> None:
+        self.age = Age()
+        self.line: Line | None = None
+        self.outbox: Outbox | None = None
+
+
+class Mesh:
+    """This process's place among the others: made by `start`, ended by `close`. `counts`: what went wrong."""
+
+    def __init__(self, identity: Identity, key: ClusterKey | None) -> None:
+        self.identity = identity
+        self.endpoint = ""
+        self.counts: Counter[str] = Counter()
+        self._peers: dict[Identity, Peer] = {}
+        self._links: dict[Identity, _Link] = {}
+        self._guests: OrderedDict[Identity, _Link] = OrderedDict()
+        self._gone: OrderedDict[Identity, None] = OrderedDict()
+        self._asks = Asks()
+        self._serving = Serving(self.counts)
+        self._loop = asyncio.get_running_loop()
+        self._context: Context = zmq.Context()
+        self._key = key
+        self._guard = key.guard(self._context) if key else None
+        self._router = Line(self._context, zmq.ROUTER, self._from_router)
+
+    @classmethod
+    async def start(cls, identity: Identity, endpoint: str = "", key: ClusterKey | None = None) -> Mesh:
+        """Begin to listen at `endpoint` (`ipc:///path`, `tcp://127.0.0.1:*`); empty for a guest, which only asks.
+
+        `mesh.endpoint` is what peers connect to, with the port that was found. `key`: encrypt, and speak with holders
+        of the key only; needed beyond this machine. Raises: `zmq.ZMQError` when the endpoint is taken,
+        `LocalProtocolError` for one that others could reach without a key.
+        """
+        if endpoint and key is None and not endpoint.startswith(_PRIVATE):
+            raise LocalProtocolError("needs_a_key", endpoint)
+        mesh = cls(identity, key)
+        await mesh._serving.start()
+        try:
+            if endpoint:
+                mesh._bind(endpoint)
+        except zmq.ZMQError:
+            await mesh.close()
+            raise
+        return mesh
+
+    async def close(self) -> None:
+        """Stop: handlers under way are cancelled, waiting asks fail with `PeerGone`, what was not sent is dropped."""
+        self._router.close()
+        self.roster(NOBODY)
+        for guest in list(self._guests):
+            self._forget_guest(guest)
+        await self._serving.close()
+        if self._guard:
+            self._guard.close()
+        self._context.term()
+
+    def roster(self, roster: Roster) -> None:
+        """Take the launcher's word on who lives: asks to those who have left fail now."""
+        peers = {peer.identity: peer for peer in roster.processes}
+        for identity in self._peers.keys() - peers.keys():
+            self._forget(identity)
+        for identity in peers.keys() & self._gone.keys():  # another machine's, whose silence was taken for its end
+            del self._gone[identity]
+        self._peers = peers
+
+    def serve(self, message: type[M], handler: Callable[[M, Identity], object]) -> None:
+        """Handle all messages of a class: `handler(message, sender)` returns the reply, or an awaitable of it.
+
+        For a message that is told, what it returns is not looked at. Raise `Refused(reason)` to say no; any other
+        error is logged and answered as `internal_error`. Handlers of one sender's messages begin in their order.
+        """
+        self._serving.serve(message, handler)
+
+    async def ask(self, peer: Identity, message: Request[R_co], timeout_s: float = 5.0) -> R_co:
+        """Return the peer's reply. Raises: `PeerGone`, `AskTimeout`, `Refused`.
+
+        After `AskTimeout` the message may have been handled, or may be; it is not begun after `timeout_s`.
+        """
+        ask = self._asks.open(peer, type(message).__name__, message.Reply, timeout_s)
+        try:
+            if not self._way_to(peer).put(_envelope(Act.ASK, ask.number, message, timeout_s)):
+                self.counts["buffer_full"] += 1
+                raise Refused("buffer_full")
+            return cast(R_co, await ask.answer)
+        finally:
+            self._asks.close(ask)
+
+    def tell(self, peer: Identity, message: object) -> bool:
+        """Send a message that has no reply. False, and counted, when the peer is gone or its buffer is full."""
+        try:
+            way = self._way_to(peer)
+        except PeerGone:
+            self.counts["peer_gone"] += 1
+            return False
+        if not way.put(_envelope(Act.TELL, 0, message, 0.0)):
+            self.counts["buffer_full"] += 1
+            return False
+        return True
+
+    # ---- the ways out -------------------------------------------------------------------------------------------
+
+    def _way_to(self, identity: Identity) -> Outbox:
+        """Return the way to a peer of the roster, made now if it is the first time, or to a guest."""
+        if peer := self._peers.get(identity):
+            link = self._links.setdefault(identity, _Link())
+            return link.outbox or self._connect(link, peer)
+        if (guest := self._guests.get(identity)) and guest.outbox:
+            return guest.outbox
+        raise PeerGone(identity)
+
+    def _connect(self, link: _Link, peer: Peer) -> Outbox:
+        def receive(parts: list[bytes]) -> int:
+            return self._from(peer.identity, link, parts[-1])
+
+        link.line = Line(self._context, zmq.DEALER, receive)
+        link.line.socket.setsockopt(zmq.ROUTING_ID, self.identity.encode())
+        if self._key:
+            self._key.secure(link.line.socket, is_server=False)
+        link.line.socket.connect(peer.endpoint)
+        link.line.look()
+        link.outbox = self._outbox(link.line, peer.identity, [])
+        return link.outbox
+
+    def _outbox(self, line: Line, to: Identity, head: list[bytes]) -> Outbox:
+        def pack(envelopes: tuple[Envelope, ...]) -> bytes:
+            return codec.pack(Frame(VERSION, self.identity, to, self._loop.time(), envelopes))
+
+        return Outbox(line, head, pack, unreachable=lambda: self._forget_guest(to))
+
+    def _bind(self, endpoint: str) -> None:
+        router = self._router.socket
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        # An identity is one incarnation: a second connection with the same one is its reconnect, and takes over.
+        router.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        if self._key:
+            self._key.secure(router, is_server=True)
+        router.bind(endpoint)
+        self.endpoint = router.getsockopt_string(zmq.LAST_ENDPOINT)
+        if self.endpoint.startswith("ipc://"):
+            os.chmod(self.endpoint.removeprefix("ipc://"), 0o600)
+        self._router.look()
+
+    def _forget(self, identity: Identity) -> None:
+        """The peer has ended: nothing is sent to it any more, and nothing it has still sent is heard."""
+        self._gone[identity] = None
+        if len(self._gone) > MAX_REMEMBERED:
+            self._gone.popitem(last=False)
+        if link := self._links.pop(identity, None):
+            _close(link)
+        self._asks.gone(identity)
+
+    def _forget_guest(self, identity: Identity) -> None:
+        if link := self._guests.pop(identity, None):
+            _close(link)
+            self._asks.gone(identity)
+
+    # ---- the way in ---------------------------------------------------------------------------------------------
+
+    def _from_router(self, parts: list[bytes]) -> int:
+        sender = Identity(parts[0].decode(errors="replace"))
+        if sender in self._gone:
+            self.counts["late"] += 1
+            return 1
+        link = self._links.setdefault(sender, _Link()) if sender in self._peers else self._guest(sender, parts[0])
+        return self._from(sender, link, parts[-1])
+
+    def _guest(self, identity: Identity, routing_id: bytes) -> _Link:
+        link = self._guests.get(identity)
+        if link is None:
+            link = self._guests[identity] = _Link()
+            link.outbox = self._outbox(self._router, identity, [routing_id])
+            if len(self._guests) > MAX_REMEMBERED:
+                self._forget_guest(next(iter(self._guests)))
+        return link
+
+    def _from(self, sender: Identity, link: _Link, data: bytes) -> int:
+        """Take one frame; returns how many messages it counts for."""
+        try:
+            frame = codec.unpack(data)
+        except RemoteProtocolError as error:
+            self.counts[error.what] += 1
+            return 1
+        if frame.to != self.identity or frame.sender != sender:
+            self.counts["misdirected"] += 1
+            return 1
+        age_s = link.age.of(frame.sent_s, self._loop.time())
+        for envelope in frame.envelopes:
+            self._take(sender, envelope, age_s)
+        return len(frame.envelopes) + 1
+
+    def _take(self, sender: Identity, envelope: Envelope, age_s: float) -> None:
+        match envelope.act:
+            case Act.TELL:
+                self._serving.handle(envelope, sender, _nothing)
+            case Act.ASK if age_s > envelope.within_s:
+                self.counts["expired"] += 1
+            case Act.ASK:
+                self._serving.handle(envelope, sender, lambda given: self._answer(sender, envelope, given))
+            case Act.REPLY | Act.REFUSAL if not self._asks.answered(envelope, sender):
+                self.counts["late"] += 1
+
+    def _answer(self, asker: Identity, asked: Envelope, given: object) -> None:
+        act = Act.REFUSAL if isinstance(given, Refusal) else Act.REPLY
+        try:
+            sent = self._way_to(asker).put(_envelope(act, asked.number, given, 0.0))
+        except PeerGone:
+            sent = False
+        if not sent:
+            self.counts["unanswered"] += 1
+
+
+def _envelope(act: Act, number: int, message: object, within_s: float) -> Envelope:
+    return Envelope(act, number, type(message).__name__, within_s, TRACE.get(), codec.encode(message))
+
+
+def _close(link: _Link) -> None:
+    if link.outbox:
+        link.outbox.stop()
+    if link.line:
+        link.line.close()
+
+
+def _nothing(given: object) -> None:
+    """Nobody waits for the answer to a tell."""
+
+
+__all__ = ["Mesh", "Request"]

@@ -1,0 +1,90 @@
+"""Which processes there are, as the launcher last said: the proof of who lives.
+
+What it does: reads the roster and answers questions about it. What it does not: watch anything. A process that the
+roster does not hold has ended; the launcher has waited for its exit before it said so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from protocols.errors import RemoteProtocolError
+from protocols.wire.ids import Identity
+
+
+class State(StrEnum):
+    """What a process is for at the moment."""
+
+    ACTIVE = "active"
+    SPARE = "spare"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One process. `endpoint`: where its ZeroMQ ROUTER listens (`ipc://...`, `tcp://...`)."""
+
+    role: str
+    name: str
+    identity: Identity
+    endpoint: str
+    pid: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """All processes of one revision, in the launcher's order."""
+
+    revision: int
+    processes: tuple[Peer, ...]
+
+    @classmethod
+    def of(cls, body: object) -> Roster:
+        """Build it from the launcher's word (`told["roster"]`). Raises: `RemoteProtocolError` with the field's path."""
+        try:
+            return msgspec.convert(body, cls)
+        except (ValueError, RecursionError) as error:
+            raise RemoteProtocolError("malformed_roster", str(error)) from error
+
+    @classmethod
+    def read(cls, path: Path) -> Roster:
+        """Read `<state>/run/roster.json`, as the command line does. Raises: `OSError`, `RemoteProtocolError`."""
+        try:
+            return cls.of(msgspec.json.decode(path.read_bytes()))
+        except msgspec.DecodeError as error:
+            raise RemoteProtocolError("malformed_roster", str(error)) from error
+
+    def active(self, role: str) -> list[Peer]:
+        """Return the active processes of a role, in the launcher's order."""
+        return self._with(role, State.ACTIVE)
+
+    def spare(self, role: str) -> list[Peer]:
+        """Return the spares of a role, in the launcher's order."""
+        return self._with(role, State.SPARE)
+
+    def by_identity(self, identity: Identity) -> Peer | None:
+        """Return the process with this identity; None says that it has ended."""
+        return next((peer for peer in self.processes if peer.identity == identity), None)
+
+    def _with(self, role: str, state: State) -> list[Peer]:
+        return [peer for peer in self.processes if peer.role == role and peer.state is state]
+
+
+NOBODY: Final = Roster(0, ())
+
+
+def make_identity(node_id: str, process: str, boot_epoch: str) -> Identity:
+    """Return the identity of one incarnation of a process; `boot_epoch` is new at each start.
+
+    >>> make_identity("n1", "media-0", "5f3a")
+    'n1.media-0:5f3a'
+    """
+    return Identity(f"{node_id}.{process}:{boot_epoch}")
+
+
+__all__ = ["NOBODY", "Peer", "Roster", "State", "make_identity"]

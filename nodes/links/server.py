@@ -1,0 +1,108 @@
+"""The nats-server of a development machine: which one, with what configuration, at what address.
+
+The launcher starts it as a child like any other; in production NATS runs under systemd and `nats.url` names it. It
+listens on the loopback only and asks for no password: whoever is on this machine is its operator. Standard library
+only, because the launcher imports it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nodes.config import Config, ConfigError
+from nodes.links.errors import ServerTooOld
+
+OLDEST: Final = (2, 9, 0)
+VERSION_S: Final = 5.0
+_SBIN: Final = "/usr/local/sbin:/usr/sbin"
+"""Where Debian puts it, which is on the PATH of few."""
+_SETTINGS: Final = """\
+# Written at each start; changes here are lost.
+server_name: {name}
+listen: "127.0.0.1:{port}"
+max_payload: 1MB
+jetstream {{
+  store_dir: {store}
+  max_file_store: 8GB
+  max_memory_store: 64MB
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What to run, and where it will listen."""
+
+    argv: tuple[str, ...]
+    url: str
+
+
+def embedded(config: Config) -> Server:
+    """Write the server's configuration below the state directory and return how to start it.
+
+    A port of 0 becomes a free one now, so that clients find the server there again after each of its restarts.
+    Raises: `ConfigError` when there is no nats-server, `ServerTooOld`.
+    """
+    program = find(config.nats.server)
+    check(program)
+    port = config.nats.port or _free_port()
+    config.paths.nats.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings = config.paths.nats / "nats-server.conf"
+    store = json.dumps(str(config.paths.nats / "store"))
+    settings.write_text(_SETTINGS.format(name=config.node.id, port=port, store=store), encoding="utf-8")
+    server = Server((str(program), "--config", str(settings)), f"nats://127.0.0.1:{port}")
+    _address(config).write_text(server.url, encoding="utf-8")
+    return server
+
+
+def url(config: Config) -> str:
+    """Return where NATS is: the configured address, else the embedded server's, as `embedded` has left it.
+
+    Raises: `OSError` when there is none configured and `embedded` was never called.
+    """
+    return config.nats.url or _address(config).read_text(encoding="utf-8")
+
+
+def _address(config: Config) -> Path:
+    return config.paths.nats / "url"
+
+
+def find(configured: Path | None = None) -> Path:
+    """Return the nats-server that is configured, else the one beside this Python, else the one on PATH."""
+    beside = Path(sys.executable).with_name("nats-server")
+    on_path = shutil.which("nats-server") or shutil.which("nats-server", path=_SBIN)
+    for program in (configured,) if configured else (beside, Path(on_path or "")):
+        if program.is_file():
+            return program
+    raise ConfigError("configuration", "nats.server", f"there is no nats-server {configured or 'on PATH'}")
+
+
+def check(program: Path) -> tuple[int, int, int]:
+    """Return a nats-server's version. Raises: `ServerTooOld`."""
+    try:
+        said = subprocess.check_output([program, "--version"], text=True, timeout=VERSION_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigError("configuration", "nats.server", str(error)) from error
+    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", said)
+    version = (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+    if version < OLDEST:
+        raise ServerTooOld(".".join(map(str, version)) if found else f"of unknown version ({said.strip()!r})", "2.9")
+    return version
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+__all__ = ["Server", "check", "embedded", "find", "url"]

@@ -1,0 +1,18 @@
+"""The media process: the sound of calls. It knows nothing of a call but what `SetChannel` says.
+
+    socket -> line -> jitter buffer -> channel -> line -> socket
+                                        |- player (prompts)      what the callee hears
+                                        |- utterance             what the engine hears
+                                        '- tap -> recording      what is kept
+
+- `process`: serves the messages of `protocols.wire.messages`, thin;
+- `plane`: all channels of the process, one slot of them at a time; `pacer` says when;
+- `channel`: one channel, tick by tick; `line` is its socket and its far end;
+- `player`, `prompts`: what is said; `hearing`, `utterance`: what is heard;
+- `recording`: two-channel files, written by a thread;
+- `bench`, `reflector`: how many calls a core can hold.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []

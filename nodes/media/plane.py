@@ -1,0 +1,232 @@
+"""All channels of one process: which socket is whose, and what happens in a slot.
+
+What it does: opens, sets and closes channels; at each beat moves one slot's channels one frame on; gathers what engines
+are to hear into one message each. What it does not: talk to other processes; it is given `tell`, and `process` serves
+what it offers. `tick` is a plain function of the instant, so a test can be the pacer.
+
+A process that takes over is told the same channels with `set`: nothing here tells a new channel from an inherited one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping, Set
+from functools import partial
+from socket import socket as Socket  # noqa: N812  a class
+from typing import Final
+
+from nodes.links.errors import Refused
+from nodes.media.channel import Channel
+from nodes.media.hearing import HUSH, analyse
+from nodes.media.pacer import SLOTS, Lateness, Pacer
+from nodes.media.prompts import Prompts
+from nodes.media.recording import Writer
+from protocols.wire import messages as wire
+from protocols.wire.ids import ChannelId, Identity
+from protocols.wire.messages import AudioFrame
+
+ORPHAN_S: Final = 30.0
+"""An edge's successor claims its channels within a second; those nobody has claimed after this are closed."""
+_REPLAY_FRAMES: Final = 50
+"""In one message, when an engine is told what it has missed."""
+_MAX_ROUNDS: Final = 8
+"""A flood of one socket gets 1600 packets a second of our time, no more."""
+
+Tell = Callable[[Identity, object], bool]
+
+
+class MediaPlane:
+    """`sockets`: RTP sockets by port, bound and non-blocking; none is read until a channel has it.
+
+    `tell(identity, message)` sends and says whether it could. `clock`: seconds, the loop's own.
+    """
+
+    def __init__(self, sockets: Mapping[int, Socket], tell: Tell, prompts: Prompts, writer: Writer,
+                 clock: Callable[[], float] = time.monotonic, orphan_s: float = ORPHAN_S) -> None:  # fmt: skip
+        self._sockets = sockets
+        self._free = deque(sockets)  # longest unused first, so that a late packet finds its port still nobody's
+        self._send, self._prompts, self._writer, self._clock = tell, prompts, writer, clock
+        self._orphan_s = orphan_s
+        self._channels: dict[ChannelId, Channel] = {}
+        self._slots: list[list[Channel]] = [[] for _ in range(SLOTS)]
+        self._counts: Counter[str] = Counter()
+        self._epoll = select.epoll()
+        self._readers: dict[int, Callable[[], None]] = {}  # by file descriptor
+        self.pacer = Pacer(self.tick)
+        self.lateness = Lateness()
+
+    def start(self) -> None:
+        """Begin to beat. A spare does not, until it is activated."""
+        self.pacer.start()
+
+    def stop(self) -> None:
+        """Leave everything to a successor: no beat, no reading, and recordings on disk as far as they are."""
+        self.pacer.stop()
+        for channel in self._channels.values():
+            channel.flush()
+
+    # ---- what the messages ask for ----------------------------------------------------------------------------------
+
+    def open(self, channel_id: ChannelId, owner: Identity) -> int:
+        """Return the port that is now this channel's; asked again, the same one.
+
+        Raises: Refused: `no_port_free`, or `saturated` when this core can carry no more.
+        """
+        if channel := self._channels.get(channel_id):
+            return channel.wanted.port
+        if self.pacer.is_saturated():
+            self._counts["saturated"] += 1
+            raise Refused("saturated")
+        if not self._free:
+            self._counts["no_port_free"] += 1
+            raise Refused("no_port_free")
+        wanted = wire.Channel(channel_id, owner, self._free[0], ssrc=0, seq0=0, ts0=0, born_s=self._clock())
+        self._create(wanted)
+        return wanted.port
+
+    def set(self, wanted: wire.Channel) -> None:
+        """Make the channel be like this, whatever it was.
+
+        Raises: Refused: `port_not_ours`, `port_taken`, `bad_remote`, `bad_payload_type`; then it is as it was, and one
+        that was unknown is open.
+        """
+        channel = self._channels.get(wanted.channel_id) or self._create(wanted)
+        if channel.wanted.port != wanted.port:
+            raise Refused("port_taken")
+        is_new_engine = bool(wanted.engine) and wanted.engine != channel.wanted.engine
+        missed = channel.replay(self._clock()) if is_new_engine else []
+        channel.set(wanted)
+        for k in range(0, len(missed), _REPLAY_FRAMES):
+            self._tell(wanted.engine, wire.Audio(tuple(missed[k : k + _REPLAY_FRAMES])))
+        if peer := self._channels.get(wanted.bridge):
+            self._move_beside(channel, peer)
+
+    def press(self, channel_id: ChannelId, keys: str, ms: int) -> None:
+        """Send keys on a channel. Raises: Refused: `no_such_channel`, or as `Channel.press`."""
+        if channel_id not in self._channels:
+            raise Refused("no_such_channel")
+        self._channels[channel_id].press(keys, ms)
+
+    async def close(self, channel_id: ChannelId) -> wire.ChannelClosed:
+        """Give the port back, publish the recording, and say what was carried; an unknown channel carried nothing."""
+        channel = self._channels.get(channel_id)
+        if channel is None:
+            return wire.ChannelClosed(sent=0, received=0, lost=0, late=0, jitter_ms=0.0)
+        self._drop(channel)
+        return await channel.close()
+
+    def owners(self, alive: Set[Identity]) -> None:
+        """Hear which processes live; channels of the others are closed unless somebody claims them in time."""
+        for channel in self._channels.values():
+            if channel.wanted.owner not in alive:
+                asyncio.get_running_loop().call_later(self._orphan_s, self._reap, channel, channel.wanted.owner)
+
+    def figures(self) -> dict[str, float]:
+        """Return counters and gauges by name; packets are those of the open channels."""
+        lines = [channel.line for channel in self._channels.values()]
+        return {
+            "sent": sum(line.sent for line in lines),
+            "received": sum(line.reception.received for line in lines),
+            "lost": sum(line.reception.lost for line in lines),
+            "late": sum(line.late for line in lines),
+            "channels": len(self._channels),
+            "ports_free": len(self._free),
+            "late_p50_ms": self.lateness.quantile_ms(0.5),
+            "late_p99_ms": self.lateness.quantile_ms(0.99),
+            "late_max_ms": round(self.lateness.max_s * 1000, 3),
+            "slots_missed": self.pacer.missed,
+            "busy": round(self.pacer.busy, 3),
+            "prompts_missing": self._prompts.missing,
+            "recording_blocks_dropped": self._writer.dropped,
+            "recording_blocks_failed": self._writer.failed,
+            **self._counts,
+        }
+
+    # ---- a slot -----------------------------------------------------------------------------------------------------
+
+    def tick(self, slot: int, at: float) -> None:
+        """Move the channels of one slot on by the frame that is due at `at`."""
+        channels = [channel for channel in self._slots[slot] if channel.line.is_open]
+        for channel in channels:
+            channel.receive(at)
+        for channel in channels:
+            channel.transmit(at, self._channels.get(channel.wanted.bridge))
+            self.lateness.add(self._clock() - at)
+        self._read()
+        self._listen(channels, at)
+
+    def _read(self) -> None:
+        """Take what has arrived on all sockets, of every slot; a burst in more than one round.
+
+        On the beat and not when the loop sees it: a wake-up for each packet costs as much as all that is done with it,
+        and nobody waits for it: it is played at a beat anyway.
+        """
+        for _ in range(_MAX_ROUNDS):
+            ready = self._epoll.poll(0)
+            for descriptor, _ in ready:
+                self._readers[descriptor]()
+            if not ready:
+                return
+
+    def _listen(self, channels: list[Channel], at: float) -> None:
+        sounds = iter(analyse([channel.heard for channel in channels if channel.has_audio]))
+        batches: defaultdict[Identity, list[AudioFrame]] = defaultdict(list)
+        for channel in channels:
+            frames = channel.listen(next(sounds) if channel.has_audio else HUSH, at)
+            if frames and channel.wanted.engine:
+                batches[channel.wanted.engine] += frames
+        for engine, batch in batches.items():
+            self._tell(engine, wire.Audio(tuple(batch)))
+
+    # ---- channels and slots -----------------------------------------------------------------------------------------
+
+    def _create(self, wanted: wire.Channel) -> Channel:
+        if wanted.port not in self._sockets:
+            raise Refused("port_not_ours")
+        if wanted.port not in self._free:
+            raise Refused("port_taken")
+        sock = self._sockets[wanted.port]
+        tell = partial(self._tell_owner, wanted.channel_id)
+        channel = Channel(sock, wanted, tell, self._prompts, self._writer, self._counts, self._clock)
+        self._free.remove(wanted.port)
+        self._channels[wanted.channel_id] = channel
+        min(self._slots, key=len).append(channel)
+        self._epoll.register(sock, select.EPOLLIN)
+        self._readers[sock.fileno()] = channel.line.read
+        return channel
+
+    def _drop(self, channel: Channel) -> None:
+        del self._channels[channel.wanted.channel_id]
+        self._slot_of(channel).remove(channel)
+        sock = self._sockets[channel.wanted.port]
+        self._epoll.unregister(sock)
+        del self._readers[sock.fileno()]
+        self._free.append(channel.wanted.port)
+
+    def _reap(self, channel: Channel, owner: Identity) -> None:
+        if channel.wanted.owner == owner and self._channels.get(channel.wanted.channel_id) is channel:
+            self._counts["orphans_closed"] += 1
+            self._drop(channel)
+            channel.abandon()
+
+    def _move_beside(self, channel: Channel, peer: Channel) -> None:
+        """Put a bridged channel into its peer's slot: then neither voice waits for the other's beat."""
+        self._slot_of(channel).remove(channel)
+        self._slot_of(peer).append(channel)
+
+    def _slot_of(self, channel: Channel) -> list[Channel]:
+        return next(slot for slot in self._slots if channel in slot)
+
+    def _tell_owner(self, channel_id: ChannelId, message: object) -> None:
+        if channel := self._channels.get(channel_id):
+            self._tell(channel.wanted.owner, message)
+
+    def _tell(self, to: Identity, message: object) -> None:
+        if not self._send(to, message):
+            self._counts["untold"] += 1
+
+
+__all__ = ["ORPHAN_S", "MediaPlane", "Tell"]

@@ -1,0 +1,103 @@
+"""The media process: the plane behind the mesh, and the launcher's orders.
+
+What it does: turns messages into calls of `MediaPlane` and back. What it does not: anything else. A spare serves too,
+but does not beat and has no channel: the launcher has waited for its predecessor's end before anybody is told of it.
+"""
+
+from __future__ import annotations
+
+import os
+from socket import socket as Socket  # noqa: N812  a class
+from typing import Final
+
+from nodes.config import Config
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Roster
+from nodes.media import realtime
+from nodes.media.plane import MediaPlane
+from nodes.media.prompts import Prompts
+from nodes.media.recording import Writer
+from nodes.telemetry import logs
+from protocols.wire import messages as wire
+from protocols.wire.ids import Identity
+from supervisors.parent import Activate, Parent, Stop, Told
+
+_RTP: Final = "rtp-"
+
+log = logs.get(__name__)
+
+
+class Served:
+    """What other processes may ask of this one: a handler for each message."""
+
+    def __init__(self, plane: MediaPlane, mesh: Mesh, is_realtime: bool) -> None:
+        self._plane, self._mesh, self._is_realtime = plane, mesh, is_realtime
+        mesh.serve(wire.OpenChannel, self.open)
+        mesh.serve(wire.SetChannel, self.set)
+        mesh.serve(wire.SendDigits, self.press)
+        mesh.serve(wire.CloseChannel, self.close)
+        mesh.serve(wire.GetStatus, self.status)
+
+    def open(self, order: wire.OpenChannel, sender: Identity) -> wire.ChannelOpened:
+        """Reserve a socket. Refused: `no_port_free`, `saturated`."""
+        return wire.ChannelOpened(self._plane.open(order.channel_id, order.owner))
+
+    def set(self, order: wire.SetChannel, sender: Identity) -> wire.Done:
+        """Make a channel be as wanted. Refused: see `MediaPlane.set`."""
+        self._plane.set(order.channel)
+        return wire.Done()
+
+    def press(self, order: wire.SendDigits, sender: Identity) -> wire.Done:
+        """Queue keys. Refused: see `MediaPlane.press`."""
+        self._plane.press(order.channel_id, order.digits, order.ms)
+        return wire.Done()
+
+    async def close(self, order: wire.CloseChannel, sender: Identity) -> wire.ChannelClosed:
+        """Give the socket back; answered when the recording is published."""
+        return await self._plane.close(order.channel_id)
+
+    def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
+        """How this process is."""
+        mesh = {f"mesh_{word}": float(count) for word, count in self._mesh.counts.items()}
+        figures = {"realtime": float(self._is_realtime), **self._plane.figures(), **mesh}
+        return wire.Status("media", os.getpid(), figures)
+
+
+async def run(parent: Parent, config: Config, identity: Identity) -> None:
+    """Be a media process until the launcher says stop."""
+    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
+    writer = Writer(config.paths.recordings)
+    plane = MediaPlane(_rtp_sockets(parent), mesh.tell, Prompts(config.paths.prompts), writer)
+    is_realtime = realtime.claim()
+    log.info("media.started", scheduler=realtime.scheduler(), realtime=is_realtime)
+    Served(plane, mesh, is_realtime)
+    writer.start()
+    await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+    if not parent.is_spare:
+        plane.start()
+    async for order in parent.orders:
+        match order:
+            case Activate():
+                plane.start()
+            case Told(body={"roster": roster}):
+                follow(plane, mesh, Roster.of(roster))
+            case Stop():
+                plane.stop()
+            case _:
+                pass
+    writer.close()
+    await mesh.close()
+
+
+def follow(plane: MediaPlane, mesh: Mesh, roster: Roster) -> None:
+    """Take the launcher's word on who lives."""
+    mesh.roster(roster)
+    plane.owners({peer.identity for peer in roster.processes})
+
+
+def _rtp_sockets(parent: Parent) -> dict[int, Socket]:
+    """Return the inherited RTP sockets by port."""
+    return {int(name.removeprefix(_RTP)): sock for name, sock in parent.sockets.items() if name.startswith(_RTP)}
+
+
+__all__ = ["Served", "follow", "run"]

@@ -1,0 +1,159 @@
+"""The recorder process: streams in, rows down, acknowledged after the commit; and reports to whoever asks.
+
+Its two threads are DuckDB's: one writes, one reads; the event loop waits for neither. A disk that is full or gone keeps
+the events where they are, in the stream, until it is back: the batch is tried again, nothing is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, TypeVar
+
+from nodes.config import Config
+from nodes.links import server
+from nodes.links.bus import Bus
+from nodes.links.consumer import Received
+from nodes.links.errors import BusAway, Refused
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Roster
+from nodes.links.tasks import Tasks
+from nodes.recorder import reports
+from nodes.recorder.export import NotExported, export
+from nodes.recorder.rows import row_of
+from nodes.recorder.store import Store, StoreUnwritable
+from nodes.telemetry import logs
+from protocols.wire import reports as wire
+from protocols.wire.ids import Identity
+from protocols.wire.messages import GetStatus, Status
+from protocols.wire.subjects import Stream
+from supervisors.parent import Parent, Told
+
+T = TypeVar("T")
+
+RETRY_S: Final = 1.0
+"""Pause before NATS or the disk is tried again."""
+
+log = logs.get(__name__)
+
+
+class Recorder:
+    """One database, what fills it and what reads it. `counts`: rows and letters by word."""
+
+    def __init__(self, store: Store, bus: Bus) -> None:
+        self.counts: Counter[str] = Counter()
+        self._store, self._bus = store, bus
+        self._writer = ThreadPoolExecutor(1, "recorder-writer")
+        self._reader = ThreadPoolExecutor(1, "recorder-reader")
+
+    def serve(self, mesh: Mesh) -> None:
+        """Answer the mesh from now on."""
+        mesh.serve(wire.GetReport, self.report)
+        mesh.serve(wire.GetLedger, self.ledger)
+        mesh.serve(wire.Export, self.export)
+        mesh.serve(GetStatus, self.status)
+
+    async def run(self, tasks: Tasks, replicas: int) -> None:
+        """Begin to record, as soon as the streams are there: one of `tasks` for each."""
+        await self._prepare(replicas)
+        for stream in Stream:
+            tasks.spawn(self.consume(stream))
+
+    async def consume(self, stream: Stream) -> None:
+        """Write down a stream, batch by batch, until cancelled."""
+        consumer = self._bus.consume(stream, "recorder")
+        while True:
+            try:
+                if received := await consumer.fetch():
+                    await self._record(stream, received)
+                    await consumer.ack(received)
+                    self.counts["acknowledged"] += len(received)
+            except BusAway as error:
+                log.warning("recorder.bus_away", stream=stream, error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _record(self, stream: Stream, received: Sequence[Received]) -> None:
+        rows = [row for one in received if (row := row_of(stream, one.sequence, one.data))]
+        self.counts["received"] += len(received)
+        self.counts["dead_letters"] += sum(row.table == "dead_letters" for row in rows)
+        while True:
+            try:
+                new = await self._in(self._writer, partial(self._store.write, rows))
+            except StoreUnwritable as error:
+                self.counts["unwritable"] += 1
+                log.error("recorder.unwritable", stream=stream, rows=len(rows), error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.counts["written"] += new
+                return
+
+    async def report(self, asked: wire.GetReport, sender: Identity) -> wire.Report:
+        """Answer with the figures of a campaign and a time."""
+        try:
+            return await self._in(self._reader, partial(reports.report, self._store, asked))
+        except reports.BadTime as error:
+            raise Refused("bad_time") from error
+
+    async def ledger(self, asked: wire.GetLedger, sender: Identity) -> wire.Ledger:
+        """Answer with a page of a ledger."""
+        return await self._in(self._reader, partial(reports.ledger, self._store, asked))
+
+    async def export(self, asked: wire.Export, sender: Identity) -> wire.Exported:
+        """Write all tables as Parquet."""
+        try:
+            directory, rows = await self._in(self._reader, partial(export, self._store, asked.name))
+        except NotExported as error:
+            raise Refused(error.reason) from error
+        except StoreUnwritable as error:
+            log.error("export.failed", error=str(error))
+            raise Refused("disk") from error
+        return wire.Exported(str(directory), rows)
+
+    def status(self, _: GetStatus, sender: Identity) -> Status:
+        """How this recorder is."""
+        return Status("recorder", os.getpid(), {word: float(count) for word, count in self.counts.items()})
+
+    def close(self) -> None:
+        """Finish the batch under way, and close the files."""
+        self._writer.shutdown()
+        self._reader.shutdown()
+        self._store.close()
+
+    async def _prepare(self, replicas: int) -> None:
+        while True:
+            await self._bus.up()
+            try:
+                return await self._bus.ensure_layout(replicas)
+            except BusAway as error:
+                log.warning("recorder.no_streams", error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+
+
+async def run(parent: Parent, config: Config, identity: Identity) -> None:
+    """Be the recorder until the launcher says stop. Raises: `StoreLocked` when another one has the database."""
+    assert config.recorder.database is not None  # the configuration has put a path in the place of None
+    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
+    bus = await Bus.connect(server.url(config), name=identity, node_id=config.node.id)
+    recorder = Recorder(await asyncio.to_thread(Store, config.recorder.database), bus)
+    recorder.serve(mesh)
+    tasks = Tasks()
+    await tasks.open()
+    tasks.spawn(recorder.run(tasks, config.nats.replicas))
+    await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+    async for order in parent.orders:
+        if isinstance(order, Told) and "roster" in order.body:
+            mesh.roster(Roster.of(order.body["roster"]))
+    await tasks.close()
+    await asyncio.to_thread(recorder.close)
+    await bus.close()
+    await mesh.close()
+
+
+__all__ = ["Recorder", "run"]

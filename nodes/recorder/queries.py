@@ -1,0 +1,97 @@
+"""The reports, as SQL over the tables of `store.TABLES`. `$campaign`, `$since`, `$until`: empty means all.
+
+An attempt is what its events tell, or, when it never came to an edge, its line in the ledger.
+"""
+
+from __future__ import annotations
+
+ENDED_BY_SOMEBODY = """(ended_by IN ('them', 'callee', 'agent') OR cause IN ('script', 'agent', 'ordered'))"""
+"""What makes the end of an answered call an end that somebody wanted; without it the call is lost."""
+
+ATTEMPTS = f"""
+CREATE VIEW attempts AS
+WITH calls AS (
+    SELECT coalesce(nullif(attempt_id, ''), call_id) AS attempt_id,
+           any_value(campaign_id) AS campaign_id,
+           min(wall) AS began,
+           bool_or(kind = 'call.answered') AS is_answered,
+           bool_or(kind = 'recovered') AS is_recovered,
+           any_value(fields->>'disposition') FILTER (kind = 'call.ended') AS disposition,
+           any_value(fields->>'cause') FILTER (kind = 'call.ended') AS cause,
+           any_value(fields->>'by') FILTER (kind = 'call.ended') AS ended_by,
+           any_value(CAST(fields->>'duration_s' AS DOUBLE)) FILTER (kind = 'call.ended') AS duration_s
+    FROM events
+    GROUP BY 1
+)
+SELECT *, is_answered AND disposition <> 'open' AND NOT {ENDED_BY_SOMEBODY} AS is_lost
+FROM (
+    SELECT attempt_id,
+           coalesce(calls.campaign_id, ledger.campaign_id) AS campaign_id,
+           coalesce(calls.began, ledger.wall) AS began,
+           coalesce(is_answered, false) AS is_answered,
+           coalesce(is_recovered, false) AS is_recovered,
+           coalesce(calls.disposition, outcomes.disposition, 'open') AS disposition,
+           coalesce(calls.cause, outcomes.cause, '') AS cause,
+           coalesce(ended_by, '') AS ended_by,
+           duration_s
+    FROM calls FULL JOIN ledger USING (attempt_id) LEFT JOIN outcomes USING (attempt_id)
+)
+"""
+
+_RANGE = """
+    ($campaign = '' OR campaign_id = $campaign)
+    AND ($since = '' OR {moment} >= CAST(nullif($since, '') AS TIMESTAMPTZ))
+    AND ($until = '' OR {moment} < CAST(nullif($until, '') AS TIMESTAMPTZ))
+"""
+
+CALLS = f"""
+SELECT count(*) AS attempts,
+       count(*) FILTER (is_answered) AS answered,
+       count(*) FILTER (is_answered AND disposition <> 'open') / nullif(count(*) FILTER (disposition <> 'open'), 0)
+           AS answer_seizure_ratio,
+       avg(duration_s) FILTER (is_answered) AS mean_call_duration_s,
+       count(*) FILTER (is_lost) AS lost,
+       count(*) FILTER (is_recovered) AS recovered
+FROM attempts WHERE {_RANGE.format(moment="began")}
+"""
+
+DISPOSITIONS = f"""
+SELECT disposition, count(*) AS n FROM attempts WHERE {_RANGE.format(moment="began")} GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+
+TURNS = f"""
+SELECT count(*) FILTER (kind = 'turn.heard') AS turns_understood,
+       count(*) FILTER (kind = 'turn.nomatch') AS turns_not_understood,
+       count(*) FILTER (kind = 'turn.noinput') AS turns_silent,
+       quantile_cont(CAST(fields->>'answer_ms' AS DOUBLE), 0.5) FILTER (kind = 'prompt.started') AS turn_ms_p50,
+       quantile_cont(CAST(fields->>'answer_ms' AS DOUBLE), 0.95) FILTER (kind = 'prompt.started') AS turn_ms_p95,
+       count(*) FILTER (kind = 'handover.done') AS handovers,
+       count(*) FILTER (kind = 'handover.failed') AS handovers_failed,
+       quantile_cont(CAST(fields->>'ms' AS DOUBLE), 0.5) FILTER (kind = 'handover.done') AS handover_ms_p50,
+       quantile_cont(CAST(fields->>'ms' AS DOUBLE), 0.99) FILTER (kind = 'handover.done') AS handover_ms_p99
+FROM events WHERE {_RANGE.format(moment="wall")}
+"""
+
+DEAD_LETTERS = "SELECT count(*) AS dead_letters FROM dead_letters"
+
+LEDGER = """
+CREATE VIEW decisions AS
+SELECT campaign_id, wall, contact_id, attempt_id, n, trunk, consent, passed, '' AS refused,
+       coalesce(attempts.disposition, 'open') AS disposition, coalesce(attempts.cause, '') AS cause
+FROM ledger LEFT JOIN (SELECT attempt_id, disposition, cause FROM attempts) AS attempts USING (attempt_id)
+UNION ALL
+SELECT campaign_id, wall, contact_id, '', 0, '', '', [], rule_id, '', '' FROM refusals
+"""
+
+LEDGER_TOTAL = "SELECT count(*) AS total FROM decisions WHERE campaign_id = $campaign"
+
+LEDGER_PAGE = """
+SELECT * EXCLUDE (campaign_id) REPLACE (strftime(wall, '%Y-%m-%dT%H:%M:%S.%fZ') AS wall)
+FROM decisions WHERE campaign_id = $campaign
+ORDER BY decisions.wall, attempt_id, contact_id LIMIT $limit OFFSET $offset
+"""
+
+VIEWS = (ATTEMPTS, LEDGER)
+"""In the order in which they build on each other."""
+
+__all__ = ["CALLS", "DEAD_LETTERS", "DISPOSITIONS", "LEDGER_PAGE", "LEDGER_TOTAL", "TURNS", "VIEWS"]

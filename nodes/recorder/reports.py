@@ -1,0 +1,54 @@
+"""Questions to the recorder, answered: SQL in, typed rows out. Runs in the reader's thread."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from nodes.recorder import queries
+from nodes.recorder.store import Store
+from protocols.wire.reports import LEDGER_PAGE, GetLedger, GetReport, Ledger, LedgerRow, Report
+
+
+class BadTime(ValueError):
+    """A bound is no ISO 8601 moment with offset."""
+
+
+def report(store: Store, asked: GetReport) -> Report:
+    """Return the report on the attempts of a campaign and a time. Raises BadTime.
+
+    What turns and handovers took is of events in that time, whenever their call began.
+    """
+    given: dict[str, str | int] = {
+        "campaign": asked.campaign_id,
+        "since": _moment(asked.since),
+        "until": _moment(asked.until),
+    }
+    figures: dict[str, object] = {}
+    for sql in (queries.CALLS, queries.TURNS):
+        figures |= store.records(sql, given)[0]
+    figures |= store.records(queries.DEAD_LETTERS)[0]
+    dispositions = {row["disposition"]: row["n"] for row in store.records(queries.DISPOSITIONS, given)}
+    return msgspec.convert({**figures, "dispositions": dispositions}, Report)
+
+
+def ledger(store: Store, asked: GetLedger) -> Ledger:
+    """Return a page of a campaign's ledger."""
+    given: dict[str, str | int] = {"campaign": asked.campaign_id}
+    total = store.records(queries.LEDGER_TOTAL, given)[0]["total"]
+    given |= {"limit": LEDGER_PAGE, "offset": max(0, asked.offset)}
+    rows = msgspec.convert(store.records(queries.LEDGER_PAGE, given), tuple[LedgerRow, ...])
+    return Ledger(msgspec.convert(total, int), rows)
+
+
+def _moment(text: str) -> str:
+    try:
+        if not text or datetime.fromisoformat(text).tzinfo is not None:
+            return text
+    except ValueError:
+        pass
+    raise BadTime(text)
+
+
+__all__ = ["BadTime", "ledger", "report"]

@@ -1,0 +1,48 @@
+"""What a message of the streams becomes: a row of a table, or a dead letter when it cannot be read.
+
+From `RM_EVENTS` every event is kept. From `RM_CAMPAIGN` what the ledger needs: attempts, how they ended, and refusals;
+contacts and plans are central's memory, and their numbers have no business in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from nodes.recorder.store import Row, dead_letter
+from protocols.errors import RemoteProtocolError
+from protocols.wire import events, journal
+from protocols.wire.campaigns import contact_of
+from protocols.wire.events import CallEvent
+from protocols.wire.subjects import Stream
+
+TABLE_OF: Mapping[type, str] = {journal.Attempted: "ledger", journal.Ended: "outcomes", journal.Refused: "refusals"}
+
+
+def row_of(stream: Stream, seq: int, data: bytes) -> Row | None:
+    """Return the row for message `seq` of `stream`; None when it is read and not kept. Never raises."""
+    try:
+        body = msgspec.json.decode(data)
+        if stream is Stream.EVENTS:
+            return _event(events.from_body(body))
+        return _entry(journal.from_body(body))
+    except (ValueError, RecursionError, RemoteProtocolError) as error:
+        return dead_letter(f"{stream}/{seq}", str(error), data.decode(errors="backslashreplace"))
+
+
+def _event(event: CallEvent) -> Row:
+    """A call of no campaign has no contact, and is its own."""
+    values = {**msgspec.to_builtins(event), "wall": event.wall.isoformat()}
+    return Row("events", contact_of(event.attempt_id) or event.call_id, values)
+
+
+def _entry(entry: journal.Entry) -> Row | None:
+    if isinstance(entry, journal.Attempted | journal.Ended | journal.Refused):
+        values = msgspec.to_builtins(entry)
+        values |= {"wall": entry.at.isoformat(), "refusal_id": f"{entry.campaign_id}/{entry.contact_id}"}
+        return Row(TABLE_OF[type(entry)], entry.contact_id, values)
+    return None
+
+
+__all__ = ["row_of"]

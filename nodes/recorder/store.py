@@ -1,0 +1,213 @@
+"""The files of the recorder: DuckDB, one file a shard, written by one thread, each row once.
+
+A row's first columns are its key, and a key that is there already stays as it is: events may come twice, so a batch is
+written, committed, and only then acknowledged. A batch is one JSON text and one parameter a table (16,000 rows a second
+where row by row gives 120). A row that DuckDB will not take does not hold up the others: it becomes a dead letter.
+
+Shards are chosen by blake2b of the contact, which does not change with the library's version; a transaction writes one
+shard, so after a crash one shard may be a batch ahead of another, and the redelivered batch evens that out.
+
+One process at a time can open the files; others ask the recorder, or read its Parquet exports. Not for the event loop:
+every call here may take tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeAlias
+
+import duckdb
+
+from nodes.recorder import queries
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "events": {
+        "event_id": "VARCHAR", "call_id": "VARCHAR", "attempt_id": "VARCHAR", "campaign_id": "VARCHAR",
+        "node_id": "VARCHAR", "wall": "TIMESTAMPTZ", "seq": "UBIGINT", "kind": "VARCHAR", "fields": "JSON",
+    },
+    "ledger": {
+        "attempt_id": "VARCHAR", "campaign_id": "VARCHAR", "contact_id": "VARCHAR", "n": "UINTEGER",
+        "wall": "TIMESTAMPTZ", "trunk": "VARCHAR", "consent": "VARCHAR", "passed": "VARCHAR[]",
+    },
+    "outcomes": {
+        "attempt_id": "VARCHAR", "campaign_id": "VARCHAR", "contact_id": "VARCHAR",
+        "disposition": "VARCHAR", "cause": "VARCHAR", "wall": "TIMESTAMPTZ",
+    },
+    "refusals": {
+        "refusal_id": "VARCHAR", "campaign_id": "VARCHAR", "contact_id": "VARCHAR", "rule_id": "VARCHAR",
+        "wall": "TIMESTAMPTZ",
+    },
+    "dead_letters": {"letter_id": "VARCHAR", "reason": "VARCHAR", "body": "VARCHAR"},
+}  # fmt: skip
+"""Table to column to type; the first column is the key."""
+
+Value: TypeAlias = str | int | float | Sequence[str] | Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row for a table of `TABLES`. `shard_by`: rows of one contact say the same and lie in one file."""
+
+    table: str
+    shard_by: str
+    values: Mapping[str, Value]
+
+
+class StoreError(Exception):
+    """The root of this module's errors; nothing of the batch is known to be written."""
+
+
+class StoreLocked(StoreError):
+    """Another process has the file open."""
+
+
+class StoreUnwritable(StoreError):
+    """The disk is full, gone or not ours. Trying again later is right: the events are still in the stream."""
+
+
+class Store:
+    """All shards, attached to one connection. `write` from one thread, `records` and `copy_out` from one other."""
+
+    def __init__(self, database: Path, n_shards: int = 1, memory: str = "512MB") -> None:
+        """Open or make the file `database`, and its siblings `.1`, `.2` if there are more shards than one.
+
+        The number of shards stays what it was when the files were made. Raises StoreLocked, StoreUnwritable.
+        """
+        directory = self.directory = database.parent
+        spill = directory / f"{database.stem}.spill"
+        shutil.rmtree(spill, ignore_errors=True)  # what a killed predecessor left
+        directory.mkdir(parents=True, exist_ok=True)
+        self._writer = _connection(directory, spill, memory)
+        self._shards = [self._attach(database, n) for n in range(n_shards)]
+        for table in TABLES:
+            union = " UNION ALL ".join(f"SELECT * FROM {shard}.{table}" for shard in self._shards)
+            self._writer.execute(f"CREATE VIEW {table} AS {union}")
+        for view in queries.VIEWS:
+            self._writer.execute(view)
+        self._reader = self._writer.cursor()
+
+    def write(self, rows: Iterable[Row]) -> int:
+        """Write a batch and return how many rows were new. Raises StoreUnwritable: write it again, whole."""
+        by_shard: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_shard[self._shard_of(row.shard_by)].append(row)
+        return sum(self._write_shard(shard, batch) for shard, batch in by_shard.items())
+
+    def records(self, sql: str, parameters: Mapping[str, str | int] | None = None) -> list[dict[str, object]]:
+        """Return what a query over tables and views yields, a dict a row; `$name` in it is a parameter."""
+        self._reader.execute(sql, dict(parameters or {}))
+        names = [column[0] for column in self._reader.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in self._reader.fetchall()]
+
+    def copy_out(self, table: str, directory: Path) -> int:
+        """Write a table as Parquet below `directory`, events by day; return how many rows. Raises StoreUnwritable."""
+        day = "strftime(wall, '%Y-%m-%d')"
+        what, to, how = f"SELECT * FROM {table}", directory / f"{table}.parquet", "FORMAT parquet"
+        if table == "events":
+            what, to, how = f"SELECT *, {day} AS day FROM {table}", directory / table, f"{how}, PARTITION_BY (day)"
+        try:
+            done = self._reader.execute(f"COPY ({what}) TO {_quoted(to)} ({how})").fetchone()
+        except duckdb.OperationalError as error:
+            raise StoreUnwritable(f"{to}: {error}") from error
+        return int(done[0]) if done else 0
+
+    def close(self) -> None:
+        """Write the logs into the files and let go of them."""
+        self._reader.close()
+        self._writer.close()
+
+    def _attach(self, database: Path, n: int) -> str:
+        shard = f"shard{n}"
+        path = database.with_suffix(f".{n}{database.suffix}") if n else database
+        try:
+            self._writer.execute(f"ATTACH {_quoted(path)} AS {shard}")
+        except duckdb.IOException as error:
+            kind = StoreLocked if "lock" in str(error) else StoreUnwritable
+            raise kind(f"{path}: {error}") from error
+        for table, columns in TABLES.items():
+            declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            key = next(iter(columns))
+            self._writer.execute(f"CREATE TABLE IF NOT EXISTS {shard}.{table} ({declared}, PRIMARY KEY ({key}))")
+        return shard
+
+    def _shard_of(self, shard_by: str) -> str:
+        digest = blake2b(shard_by.encode(errors="replace"), digest_size=8).digest()
+        return self._shards[int.from_bytes(digest, "big") % len(self._shards)]
+
+    def _write_shard(self, shard: str, rows: Sequence[Row]) -> int:
+        """Write rows of one shard at once; if DuckDB has something against one, one by one."""
+        try:
+            return self._commit(shard, rows)
+        except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
+            if len(rows) > 1:
+                return sum(self._write_shard(shard, [row]) for row in rows)
+            return self._commit(shard, [dead_letter(_key(rows[0]), str(error), _shown(rows[0].values))])
+
+    def _commit(self, shard: str, rows: Sequence[Row]) -> int:
+        by_table: dict[str, list[Mapping[str, Value]]] = defaultdict(list)
+        for row in rows:
+            by_table[row.table].append(row.values)
+        try:
+            self._writer.begin()
+            new = sum(self._insert(shard, table, batch) for table, batch in by_table.items())
+            self._writer.commit()
+        except duckdb.Error as error:
+            with suppress(duckdb.TransactionException):  # a commit that failed has rolled itself back
+                self._writer.rollback()
+            if isinstance(error, duckdb.OperationalError):
+                raise StoreUnwritable(f"{self.directory}: {error}") from error
+            raise
+        return new
+
+    def _insert(self, shard: str, table: str, batch: Sequence[Mapping[str, Value]]) -> int:
+        """Insert what is not there. Strict: a value that is not of its column's type is an error, not NULL."""
+        shape = json.dumps([TABLES[table]])
+        rows = f"SELECT unnest(from_json_strict(?::JSON, {_quoted(shape)}), recursive := true)"
+        done = self._writer.execute(f"INSERT INTO {shard}.{table} {rows} ON CONFLICT DO NOTHING", [json.dumps(batch)])
+        count = done.fetchone()
+        return int(count[0]) if count else 0
+
+
+def dead_letter(letter_id: str, reason: str, body: str) -> Row:
+    """Return the row that keeps what could not be read, under an id that is the same when it comes again."""
+    return Row("dead_letters", "", {"letter_id": letter_id, "reason": reason[:500], "body": body[:10_000]})
+
+
+def _connection(directory: Path, spill: Path, memory: str) -> duckdb.DuckDBPyConnection:
+    """Return an empty database in memory; it may touch `directory` and no other file, and no network."""
+    settings = {
+        "threads": "1",
+        "memory_limit": memory,
+        "temp_directory": str(spill),
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    connection = duckdb.connect(":memory:", config=dict(settings))
+    connection.execute("SET timezone = 'UTC'")
+    connection.execute(f"SET allowed_directories = [{_quoted(directory)}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _quoted(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _key(row: Row) -> str:
+    first = next(iter(TABLES[row.table]))
+    return f"{row.table}/{_shown(row.values.get(first))}"
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value).encode("ascii", "backslashreplace").decode()
+
+
+__all__ = ["TABLES", "Row", "Store", "StoreError", "StoreLocked", "StoreUnwritable", "dead_letter"]

@@ -1,0 +1,233 @@
+"""One callee in one call: rings, answers, listens, and answers the script's questions in its own manner.
+
+What is asked it knows from the call's events, as a person knows it from hearing; when to speak it decides by its own
+ear. What it says is drawn from the grammar of the question by the seed, so that what the bot has made of it can
+be judged: `report` says what was said and meant, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from grammars.rules.rule import Rule
+from grammars.script_model import Gather, Script
+from nodes.audio import g711
+from nodes.audio.tones import tone
+from nodes.rehearsal.earpiece import Earpiece
+from nodes.rehearsal.personas import Persona, persona_of
+from nodes.rehearsal.voices import VOICES, speak
+from protocols.machine import Address, Expired, Notify, Transmit
+from protocols.sip import (
+    Accept,
+    Answered,
+    Ended,
+    Finished,
+    HangUp,
+    Invited,
+    Listening,
+    Local,
+    MediaChanged,
+    Received,
+    Reject,
+    Request,
+    Response,
+    Ring,
+    Uas,
+)  # fmt: skip
+from protocols.wire.events import CallEvent, Kind
+
+RING_S = 0.4
+GREET_S = 0.5
+THINK_S = 0.3
+"""A person's own pause before an answer."""
+LOST_S = 4.0
+"""After so long a silence of the bot a question is taken as asked, whatever the events say."""
+TICK_S = 0.05
+
+
+@dataclass(slots=True)
+class Said:
+    """One answer: the question's state, the words, what they mean, and when they began (wall clock)."""
+
+    state: str
+    words: str
+    intent: str
+    slots: dict[str, str]
+
+
+@dataclass(slots=True)
+class Report:
+    """What this callee has lived through."""
+
+    call_id: str
+    persona: str
+    answered: bool = False
+    ended_by: str = ""
+    cause: str = ""
+    said: list[Said] = field(default_factory=list)
+    answers_ms: list[float] = field(default_factory=list)
+    worst_gap_ms: float = 0.0
+    bot_voice_s: float = 0.0
+    packets: int = 0
+
+
+class Callee:
+    """One call at the callee's end."""
+
+    def __init__(
+        self,
+        local: Local,
+        script: Script,
+        rules: Mapping[str, Rule],
+        seed: int,
+        send: Callable[[bytes, Address], None],
+        tasks: asyncio.TaskGroup,
+        publish: Callable[[Report], None],
+    ) -> None:
+        self._publish = publish
+        self._uas = Uas(local, os.urandom)
+        self._script, self._rules, self._send, self._tasks = script, rules, send, tasks
+        self._random = random.Random(seed)
+        self._voice = VOICES[seed % len(VOICES)]
+        self._earpiece = Earpiece(local.host)
+        self._listening = Listening(local.host, self._earpiece.port)
+        self._persona = Persona()
+        self._state = ""
+        self._asked_s = self._prompt_s = 0.0
+        self._n_prompts = 0
+        self._is_up = False
+        self.report = Report("", "")
+        self.is_over = asyncio.Event()
+
+    def received(self, message: Request | Response, source: Address) -> None:
+        """A SIP message of this call."""
+        if isinstance(message, Request) and message.is_new_invite and not self.report.persona:
+            self.report.call_id = message.first("x-ringmaster-call")
+        self._step(Received(message, source))
+
+    def expired(self, now: float) -> None:
+        """Look at the clock: retransmissions, and whether to say something."""
+        if self._uas.deadline is not None and now >= self._uas.deadline:
+            self._step(Expired())
+
+    def event(self, event: CallEvent) -> None:
+        """What the bot has told the world about this call: what it is asking."""
+        match event.kind:
+            case Kind.STATE_ENTERED:
+                self._state = str(event.fields["state"])
+            case Kind.PROMPT_STARTED:
+                self._prompt_s, self._asked_s = time.monotonic(), 0.0
+            case Kind.PROMPT_ENDED:
+                self._n_prompts += 1
+                self._asked_s = time.monotonic()
+            case _:
+                pass
+
+    # ---- the telephone ---------------------------------------------------------------------------------------------
+
+    def _step(self, given: object) -> None:
+        for effect in self._uas.step(given, time.monotonic()):  # type: ignore[arg-type]
+            match effect:
+                case Transmit(data=data, to=to) if to is not None:
+                    self._send(data, to)
+                case Notify(event=event):
+                    self._happened(event)
+                case _:
+                    pass
+
+    def _happened(self, event: object) -> None:
+        match event:
+            case Invited(target=target):
+                user = target.partition(":")[2].partition("@")[0]
+                self._persona, self.report.persona = persona_of(user), user.partition("-")[0]
+                self._tasks.create_task(self._live())
+            case Answered(media=media) | MediaChanged(media=media):
+                self._earpiece.start((media.host, media.port), self._tasks)
+            case Ended(by=by, cause=cause):
+                self.report.ended_by, self.report.cause = by.value, cause
+                self._hang_up()
+            case Finished():
+                self.is_over.set()
+            case _:
+                pass
+
+    def _hang_up(self) -> None:
+        """Put the earpiece down and tell what it was like; the leg may still have to repeat itself for a while."""
+        self._is_up = False
+        heard = self._earpiece.heard
+        self.report.answers_ms = [round(ms, 1) for ms in heard.answers_ms]
+        self.report.worst_gap_ms, self.report.packets = round(heard.worst_gap_ms, 1), heard.packets
+        self.report.bot_voice_s = round(heard.voice_s, 2)
+        self._earpiece.close()
+        self._publish(self.report)
+
+    # ---- the person ------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        persona = self._persona
+        if persona.reject:
+            return self._step(Reject(persona.reject))
+        self._step(Ring())
+        if not persona.picks_up:
+            return
+        await asyncio.sleep(RING_S)
+        greeting = await speak(persona.greeting, self._voice) if persona.greeting else b""
+        self._step(Accept(self._listening))
+        self._is_up = self.report.answered = True
+        await asyncio.sleep(GREET_S)
+        self._earpiece.say(greeting)
+        if persona.beep:
+            self._earpiece.say(g711.encode(tone(1000.0, 400)))
+        while self._is_up:
+            await asyncio.sleep(TICK_S)
+            await self._consider()
+
+    async def _consider(self) -> None:
+        """Say something if it is our turn, or hang up if we have had enough."""
+        persona = self._persona
+        if persona.hangs_up_after and self._n_prompts >= persona.hangs_up_after:
+            return self._step(HangUp())
+        if not persona.speaks or self._earpiece.is_speaking or not self._is_our_turn(time.monotonic()):
+            return
+        verb = self._script.states[self._state].verb if self._state in self._script.states else None
+        if not isinstance(verb, Gather):
+            return
+        self._prompt_s = self._asked_s = 0.0
+        said = self._answer(verb)
+        audio = await speak(said.words, self._voice)
+        if self._is_up:
+            self.report.said.append(said)
+            self._earpiece.say(audio)
+
+    def _is_our_turn(self, now: float) -> bool:
+        if self._persona.barges_in_s and self._prompt_s:
+            return now >= self._prompt_s + self._persona.barges_in_s
+        if self._asked_s:
+            return now >= self._asked_s + THINK_S
+        quiet_since = self._earpiece.heard.last_voice_s
+        return bool(self._prompt_s) and quiet_since > self._prompt_s and now >= quiet_since + LOST_S
+
+    def _answer(self, verb: Gather) -> Said:
+        first = not self.report.said
+        if first and self._persona.intent:
+            rule = self._rules[self._persona.intent]
+        else:
+            rule = self._rules[verb.rule]
+        words, meaning = rule.sample(self._random)
+        if verb.rule == "yes_no" and self._persona.yes_no and rule is self._rules[verb.rule]:
+            while meaning.intent != self._persona.yes_no:
+                words, meaning = rule.sample(self._random)
+        return Said(self._state, words, meaning.intent, dict(meaning.slots))
+
+
+def as_json(report: Report) -> dict[str, object]:
+    """Return the report as plain data."""
+    return asdict(report)
+
+
+__all__ = ["Callee", "Report", "Said", "as_json"]

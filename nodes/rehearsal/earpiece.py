@@ -1,0 +1,131 @@
+"""A callee's RTP: speaks 20 ms at a time, and notes when the bot's voice comes, goes and has gaps.
+
+The stamps are what a person at the phone would notice: the first loud sample after one's own last one is the answer,
+and a hole in the stream is a hole, whatever the far side believes to have sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nodes.audio import g711
+from protocols.errors import RemoteProtocolError
+from protocols.rtp.packet import Packet, header
+
+FRAME_S = 0.02
+FRAME = 160
+QUIET = b"\xff" * FRAME
+"""Mu-law for nothing."""
+LOUD = 400
+"""Peak of a frame in which somebody speaks; the bot's comfort noise stays below it, its voice is ten times above."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What has come out of the earpiece so far; times are monotonic seconds, 0.0 for never."""
+
+    packets: int = 0
+    last_packet_s: float = 0.0
+    worst_gap_ms: float = 0.0
+    voice_s: float = 0.0
+    """Seconds of the bot's voice."""
+    last_voice_s: float = 0.0
+    answers_ms: list[float] = field(default_factory=list)
+    """From our last spoken sample to the bot's next voice."""
+
+
+class Earpiece:
+    """One callee's media. `start` begins to send and to hear; `close` ends both."""
+
+    def __init__(self, host: str) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind((host, 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.heard = Heard()
+        self._frames: deque[bytes] = deque()
+        self._spoke_until_s = 0.0
+        self._awaits_answer = False
+        self._remote: tuple[str, int] | None = None
+        self._task: asyncio.Task[None] | None = None
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def start(self, remote: tuple[str, int], tasks: asyncio.TaskGroup) -> None:
+        """Send to `remote` from now on: silence, until there is something to say."""
+        self._remote = remote
+        if self._task is None:
+            self._task = tasks.create_task(self._pace())
+
+    def say(self, ulaw: bytes) -> float:
+        """Queue words; return how many seconds they take."""
+        self._frames.extend(ulaw[at : at + FRAME].ljust(FRAME, b"\xff") for at in range(0, len(ulaw), FRAME))
+        return len(ulaw) / 8000
+
+    @property
+    def is_speaking(self) -> bool:
+        """Say whether there is something left to say."""
+        return bool(self._frames)
+
+    def close(self) -> None:
+        """Hang up the earpiece."""
+        if self._task:
+            self._task.cancel()
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+    async def _pace(self) -> None:
+        ssrc, began = int.from_bytes(os.urandom(4)), time.monotonic()
+        number = 0
+        while self._remote:
+            frame = self._frames.popleft() if self._frames else QUIET
+            if frame is not QUIET and _peak(frame) > LOUD:
+                self._spoke_until_s, self._awaits_answer = time.monotonic() + FRAME_S, True
+            try:
+                self._socket.sendto(header(0, number == 0, number, number * FRAME, ssrc) + frame, self._remote)
+            except OSError:
+                pass  # the bot's socket is between two lives
+            number += 1
+            await asyncio.sleep(max(0.0, began + number * FRAME_S - time.monotonic()))
+
+    def _readable(self) -> None:
+        while True:
+            try:
+                data, _ = self._socket.recvfrom(2048)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            try:
+                packet = Packet.parse(data)
+            except RemoteProtocolError:
+                continue
+            if packet.payload_type == 0:
+                self._hear(packet.payload, time.monotonic())
+
+    def _hear(self, payload: bytes, now: float) -> None:
+        heard = self.heard
+        heard.packets += 1
+        if heard.last_packet_s:
+            heard.worst_gap_ms = max(heard.worst_gap_ms, (now - heard.last_packet_s) * 1000)
+        heard.last_packet_s = now
+        if _peak(payload) <= LOUD:
+            return
+        if self._awaits_answer and now > self._spoke_until_s and not self._frames:
+            heard.answers_ms.append((now - self._spoke_until_s) * 1000)
+            self._awaits_answer = False
+        heard.voice_s += len(payload) / 8000
+        heard.last_voice_s = now
+
+
+def _peak(payload: bytes) -> int:
+    return int(np.abs(g711.decode(payload).astype(np.int32)).max(initial=0))
+
+
+__all__ = ["Earpiece", "FRAME_S", "Heard"]

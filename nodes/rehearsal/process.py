@@ -1,0 +1,62 @@
+"""A rehearsal in a process of its own: the exchange, and the events that tell the callees what they are asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from grammars.rules.compile import compile_rule
+from grammars.rules.rule import Rule
+from grammars.script import load
+from grammars.script_model import Script
+from nodes.config import Config
+from nodes.links.bus import Bus
+from nodes.links.server import url
+from nodes.rehearsal.exchange import Exchange
+from protocols.wire.events import from_body
+from protocols.wire.ids import Identity
+from protocols.wire.subjects import ALL_EVENTS
+from supervisors.parent import Parent
+
+SCRIPTS = "RINGMASTER_REHEARSAL_SCRIPTS"
+"""Environment variable: paths of the scripts that will be heard, joined with `:`."""
+SEED = "RINGMASTER_REHEARSAL_SEED"
+REPORTS = "rehearsal.jsonl"
+"""In the state directory: one line for each call, as the callee has lived it."""
+
+
+async def run(parent: Parent, config: Config, identity: Identity) -> None:
+    """Take calls on the inherited socket `sip` until the parent says stop."""
+    scripts = _scripts(os.environ[SCRIPTS].split(":"))
+    rules = {script.hash: _rules(script) for script in scripts}
+    exchange = Exchange(
+        parent.sockets["sip"],
+        {script.hash: script for script in scripts},
+        rules,
+        int(os.environ.get(SEED, "1")),
+        config.paths.state / REPORTS,
+    )
+    bus = await Bus.connect(url(config), name=identity, node_id=config.node.id)
+    await bus.subscribe(ALL_EVENTS, lambda body, _: exchange.event(from_body(body)))
+    async with asyncio.TaskGroup() as tasks:
+        calls = tasks.create_task(exchange.run())
+        await parent.ready({"identity": identity})
+        async for _ in parent.orders:
+            pass
+        calls.cancel()
+    await bus.close()
+
+
+def _scripts(paths: Sequence[str]) -> list[Script]:
+    return [load(Path(path).read_text(encoding="utf-8")) for path in paths]
+
+
+def _rules(script: Script) -> dict[str, Rule]:
+    today = date.today()  # noqa: DTZ011  the callee's own day
+    return {name: compile_rule(spec, today) for name, spec in script.rules.items()}
+
+
+__all__ = ["REPORTS", "SCRIPTS", "SEED", "run"]

@@ -1,0 +1,80 @@
+"""The ears of this process: one for each script in use, built once, the least recently used given up first."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from grammars.errors import GrammarError
+from grammars.rules.spec import RuleSpec
+from grammars.script_model import Script
+from nodes.speech.errors import SpeechError, UnknownScript
+from nodes.speech.recogniser import Ear
+from protocols.wire.ids import ScriptHash
+
+__all__ = ["MAX_EARS", "Ears"]
+
+MAX_EARS = 16
+"""Scripts that can be heard at once, some 15 MB each. One more, and the one unused for longest is forgotten."""
+
+
+class Ears:
+    """Script hash -> ear."""
+
+    def __init__(self, model: Path, into: Path) -> None:
+        """`into` is this process's own directory."""
+        self._model = model
+        self._into = into
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ears")
+        self._ears: dict[ScriptHash, asyncio.Future[Ear]] = {}
+
+    def __len__(self) -> int:
+        """Scripts that are warm, or being warmed."""
+        return len(self._ears)
+
+    def build(self, name: str, rules: Mapping[str, RuleSpec]) -> asyncio.Future[Ear]:
+        """Build an ear that belongs to the caller, off the loop. Raises, when awaited, what `Ear` raises."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, Ear, rules, self._model, self._into / name)
+
+    async def warm(self, script: Script) -> Ear:
+        """Return the script's ear, built now if need be; asked twice at once, it is built once.
+
+        Raises: what building raises (`Ear`), to everybody who waits for it; the next ask tries again.
+        """
+        building = self._ears.pop(script.hash, None) or self.build(script.hash, script.rules)
+        self._ears[script.hash] = building
+        try:
+            ear = await asyncio.shield(building)
+        except (GrammarError, SpeechError):
+            self._ears.pop(script.hash, None)
+            raise
+        self._forget_oldest()
+        return ear
+
+    def find(self, script: ScriptHash) -> Ear:
+        """Return a warm ear and note that it is in use. Raises: UnknownScript."""
+        ear = self._ears.get(script)
+        if ear is None or not ear.done() or ear.exception():
+            raise UnknownScript(script)
+        self._ears[script] = self._ears.pop(script)
+        return ear.result()
+
+    def close(self) -> None:
+        """Free them all."""
+        for script in list(self._ears):
+            self._forget(script)
+        self._thread.shutdown()
+
+    def _forget_oldest(self) -> None:
+        for script in list(self._ears)[:-MAX_EARS]:
+            self._forget(script)
+
+    def _forget(self, script: ScriptHash) -> None:
+        """Utterances under way end with the ear they began with; new ones are refused."""
+        ear = self._ears.pop(script)
+        if ear.done() and not ear.exception():
+            ear.result().close()
+        shutil.rmtree(self._into / script, ignore_errors=True)

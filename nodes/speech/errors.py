@@ -1,0 +1,64 @@
+"""What can be wrong with an engine.
+
+SpeechError (a NodeError)
+  BrokenModel     a model or voice on disk is not what the engine needs: names the file
+  EngineFailed    the library gave up on one utterance or prompt; the next one may well succeed
+  EngineBusy      every decoder is in use; the utterance is not heard
+  UnknownScript   nobody warmed this script here
+  UnknownRule     the script has no such rule
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from nodes.errors import NodeError
+
+__all__ = ["BrokenModel", "EngineBusy", "EngineFailed", "SpeechError", "UnknownRule", "UnknownScript"]
+
+
+class SpeechError(NodeError):
+    """Root of what this process can say about its engines. `word` is what an asker is refused with."""
+
+    word: ClassVar[str] = "engine_failed"
+
+
+class BrokenModel(SpeechError):
+    """A model file is missing, empty or cut short."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path, self.why = path, why
+
+
+class EngineFailed(SpeechError):
+    """The library reported an error while it worked on one utterance or prompt."""
+
+
+class EngineBusy(SpeechError):
+    """All `n_utterances` that can be heard at once are being heard."""
+
+    def __init__(self, n_utterances: int) -> None:
+        super().__init__(f"{n_utterances} utterances are being heard")
+        self.n_utterances = n_utterances
+
+
+class UnknownScript(SpeechError):
+    """No ear for this script; warm it first."""
+
+    word = "unknown_script"
+
+    def __init__(self, script: str) -> None:
+        super().__init__(f"script {script} is not warm")
+        self.script = script
+
+
+class UnknownRule(SpeechError):
+    """The script declares no rule of this name."""
+
+    word = "unknown_rule"
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"no rule {rule!r}")
+        self.rule = rule

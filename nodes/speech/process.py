@@ -1,0 +1,176 @@
+"""The speech process: one recogniser and one voice behind the mesh, both tried before it says that it is ready.
+
+What it does: turns messages into calls of `Listening`, `Ears` and `Synthesiser`, and refuses by word what they cannot
+do. What it does not: anything else. The engine speaks to itself first, so that no caller waits for what a first
+utterance loads, and a model that does not hear is known before a call is.
+
+The recogniser's library answers an impossible state by aborting the process. That is the launcher's to see; callers
+are heard by the next engine, to which their utterance is replayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
+from pathlib import Path
+
+from grammars import load
+from grammars.errors import GrammarError
+from grammars.lexicon import index_gruut
+from grammars.rules.spec import RuleSpec
+from nodes.config import Config
+from nodes.links.errors import Refused
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Roster
+from nodes.speech.channel import Surroundings
+from nodes.speech.ears import Ears
+from nodes.speech.errors import BrokenModel, SpeechError
+from nodes.speech.flite import FliteVoice
+from nodes.speech.listening import Listening
+from nodes.speech.recogniser import Ear
+from nodes.speech.synthesiser import Synthesiser
+from nodes.speech.voice import Voice
+from nodes.telemetry import logs
+from protocols.wire import messages as wire
+from protocols.wire.ids import Identity
+from supervisors.parent import Parent, Stop, Told
+
+__all__ = ["Served", "run"]
+
+log = logs.get(__name__)
+
+
+class Served:
+    """What other processes may ask of this one: a handler for each message."""
+
+    def __init__(self, mesh: Mesh, ears: Ears, listening: Listening, voice: Synthesiser, counts: Counter[str]) -> None:
+        self._mesh, self._ears, self._listening, self._voice, self._counts = mesh, ears, listening, voice, counts
+        mesh.serve(wire.WarmScript, self.warm)
+        mesh.serve(wire.Render, self.render)
+        mesh.serve(wire.Hear, self.hear)
+        mesh.serve(wire.Deafen, self.deafen)
+        mesh.serve(wire.Audio, self.audio)
+        mesh.serve(wire.GetStatus, self.status)
+
+    async def warm(self, order: wire.WarmScript, sender: Identity) -> wire.ScriptWarmed:
+        """Compile the script's rules and render its sentences. Refused: `bad_script: ...`, `engine_failed`."""
+        began = time.monotonic()
+        try:
+            script = load(order.text)
+            await self._ears.warm(script)
+            for sentence in script.prompts:
+                await self._voice.render(sentence)
+        except GrammarError as error:
+            raise Refused(f"bad_script: {error}") from error
+        except SpeechError as error:
+            raise self._failed("warm", error) from error
+        return wire.ScriptWarmed(script.hash, round((time.monotonic() - began) * 1000))
+
+    async def render(self, order: wire.Render, sender: Identity) -> wire.Prompt:
+        """Have a sentence on disk. Refused: `engine_failed`."""
+        try:
+            return await self._voice.render(order.parts)
+        except SpeechError as error:
+            raise self._failed("render", error) from error
+
+    def hear(self, order: wire.Hear, sender: Identity) -> wire.Done:
+        """Hear a channel from its next utterance on. Refused: `unknown_script` (warm it again), `unknown_rule`."""
+        try:
+            self._listening.hear(order)
+        except SpeechError as error:
+            raise Refused(error.word) from error
+        return wire.Done()
+
+    def deafen(self, order: wire.Deafen, sender: Identity) -> None:
+        """Forget a channel."""
+        self._listening.deafen(order.channel_id)
+
+    def audio(self, batch: wire.Audio, sender: Identity) -> None:
+        """Take what callers say."""
+        self._listening.audio(batch.frames)
+
+    def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
+        """How this engine is; `voice_of_last_resort` is 1 when the configured voice did not start."""
+        figures = {
+            "channels": float(self._listening.n_channels),
+            "scripts": float(len(self._ears)),
+            "prompts_rendered": float(self._voice.n_rendered),
+            "voice_of_last_resort": float(isinstance(self._voice.voice, FliteVoice)),
+        }
+        counted = {**self._counts, **{f"mesh_{word}": count for word, count in self._mesh.counts.items()}}
+        return wire.Status("speech", os.getpid(), figures | {word: float(n) for word, n in counted.items()})
+
+    def _failed(self, what: str, error: SpeechError) -> Refused:
+        self._counts[f"{what}_failed"] += 1
+        log.warning(f"speech.{what}_failed", reason=str(error))
+        return Refused(error.word)
+
+
+async def run(parent: Parent, config: Config, identity: Identity) -> None:
+    """Be a speech process until the launcher says stop.
+
+    Raises: BrokenModel, which names the file, when the recogniser cannot start.
+    """
+    faulthandler.enable()  # the recogniser's abort then names the line that called it
+    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
+    counts = Counter[str]()
+    ears = Ears(config.models.recogniser, config.paths.run / f"{identity}.ears")
+    voice = Synthesiser(config.paths.prompts, lambda: start_voice(config.models.voice))
+    decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder")
+    around = Surroundings(decoders, mesh.tell, time.monotonic, today, counts)
+    await warm_up(ears, voice)
+    async with asyncio.TaskGroup() as tasks:
+        listening = Listening(ears, around, tasks)
+        Served(mesh, ears, listening, voice, counts)
+        await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+        async for order in parent.orders:
+            match order:
+                case Told(body={"roster": roster}):
+                    mesh.roster(Roster.of(roster))
+                case Stop():
+                    break
+                case _:
+                    pass
+        listening.close()
+    await mesh.close()
+    decoders.shutdown()
+    voice.close()
+    ears.close()
+
+
+def start_voice(directory: Path) -> Voice:
+    """Return the voice in `directory`, or flite's when that does not start. Raises: EngineFailed without flite."""
+    try:
+        from nodes.speech.mimic import MimicVoice  # seconds of imports, on the thread that will speak
+
+        return MimicVoice(directory)
+    except (BrokenModel, ImportError) as error:
+        log.error("speech.voice_of_last_resort", voice=str(directory), reason=str(error))
+        return FliteVoice()
+
+
+async def warm_up(ears: Ears, voice: Synthesiser) -> None:
+    """Speak and hear once. Raises: BrokenModel, EngineFailed."""
+    index_gruut()
+    began = time.monotonic()
+    ear, _ = await asyncio.gather(ears.build("warm-up", {"yes_no": RuleSpec("yes_no")}), voice.start())
+    said = await voice.render([wire.Part("Yes.")])
+    heard = await asyncio.to_thread(_hear_once, ear, voice.path(said.prompt).read_bytes())
+    ear.close()
+    log.info("speech.ready", voice=voice.voice.name, heard=heard, after_ms=round((time.monotonic() - began) * 1000))
+
+
+def _hear_once(ear: Ear, audio: bytes) -> str:
+    decoding = ear.begin(["yes_no"], today())
+    decoding.feed(audio)
+    return decoding.finish(speech_ms=len(audio) // 8).words
+
+
+def today() -> date:
+    """The day on this machine's clock, which relative dates refer to."""
+    return datetime.now().astimezone().date()

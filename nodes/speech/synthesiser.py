@@ -1,0 +1,117 @@
+"""Prompts: words to files of 8 kHz mu-law, each rendered once and named by what is in it.
+
+A prompt's name is the hash of the voice, the rate and the words as they are spoken. So the same sentence is the same
+file for every call, process and restart on this machine, and a file that exists is finished: it is written beside
+its place and moved there whole.
+
+All speaking happens on one warmed thread (`mimic` says why). A voice that does not start is replaced by `flite`, and
+said to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from grammars.spoken import normalise, verbalise
+from nodes.speech.errors import EngineFailed
+from nodes.speech.telephone import RATE_HZ, telephone
+from nodes.speech.voice import Voice
+from protocols.wire.ids import PromptHash
+from protocols.wire.messages import Part, Prompt
+
+__all__ = ["Synthesiser", "prompt_hash", "publish", "spoken", "sweep"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEEP_DAYS = 30
+"""Prompts hold slots, hence names and dates of people: what nobody has asked for in this time is deleted."""
+
+
+class Synthesiser:
+    """Renders prompts into a directory with one voice."""
+
+    def __init__(self, prompts: Path, start_voice: Callable[[], Voice], rate: float = 1.0) -> None:
+        """`start_voice` runs on the thread that will speak, at `start`. `rate` 1.2 is a fifth faster than usual."""
+        self._prompts = prompts
+        self._start_voice = start_voice
+        self._rate = rate
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="voice")
+        self.voice: Voice
+        self.n_rendered = 0
+
+    async def start(self) -> None:
+        """Load the voice and delete old prompts. Raises: BrokenModel, EngineFailed."""
+        self._prompts.mkdir(parents=True, exist_ok=True)
+        sweep(self._prompts, time.time() - KEEP_DAYS * 86400)
+        self.voice = await self._run(self._start_voice)
+
+    async def render(self, parts: Sequence[Part]) -> Prompt:
+        """The prompt of these parts, on disk. Raises: EngineFailed, also when there is nothing to say."""
+        words = spoken(parts)
+        name = prompt_hash(self.voice.name, self._rate, words)
+        path = self.path(name)
+        if not path.exists():
+            await self._run(self._write, path, words)
+        os.utime(path)
+        return Prompt(name, ms=path.stat().st_size * 1000 // RATE_HZ, spoken=words)
+
+    def path(self, prompt: PromptHash) -> Path:
+        """Where a prompt is, once it is rendered."""
+        return self._prompts / f"{prompt}.ulaw"
+
+    def close(self) -> None:
+        """End the thread; what it is rendering is finished first."""
+        self._thread.shutdown()
+
+    async def _run(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.wrap_future(self._thread.submit(do, *args, **kwargs))
+
+    def _write(self, path: Path, words: str) -> None:
+        if path.exists():  # somebody else asked for it while we waited for the thread
+            return
+        audio = telephone(self.voice.speak(words, self._rate), self.voice.rate_hz)
+        if not audio:
+            raise EngineFailed(f"{self.voice.name} says nothing for {len(words)} characters")
+        publish(path, audio)
+        self.n_rendered += 1
+
+
+def spoken(parts: Sequence[Part]) -> str:
+    """The words of a prompt as they are said.
+
+    >>> spoken([Part("You owe"), Part("42.50", "money"), Part(".")])
+    'You owe forty two dollars and fifty cents.'
+    """
+    return normalise(" ".join(verbalise(part.text, part.kind) if part.kind else part.text for part in parts))
+
+
+def prompt_hash(voice: str, rate: float, words: str) -> PromptHash:
+    """The name of a prompt: 128 bits over all that decides how it sounds."""
+    return PromptHash(blake2b(f"{voice}\0{rate:g}\0{words}".encode(), digest_size=16).hexdigest())
+
+
+def publish(path: Path, audio: bytes) -> None:
+    """Make `path` exist with all of `audio` or not at all, also after a power cut."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(audio)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def sweep(prompts: Path, before: float) -> None:
+    """Delete prompts last asked for before this time (seconds since 1970), and what a killed writer left behind."""
+    for path in prompts.iterdir():
+        with suppress(FileNotFoundError):  # another speech process sweeps at the same time
+            if path.stat().st_mtime < before:
+                path.unlink()

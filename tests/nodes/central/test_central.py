@@ -1,0 +1,312 @@
+"""Central as a process of the node: a real nats-server, a real mesh, and an edge that answers what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from nodes import config as configuration
+from nodes.central.memory import Memory
+from nodes.central.process import Central
+from nodes.config import Config
+from nodes.links.bus import Bus
+from nodes.links.errors import Refused
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, State
+from nodes.links.tasks import Tasks
+from protocols.wire import campaigns as wire
+from protocols.wire import events
+from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
+from protocols.wire.events import CallEvent, Kind, Value
+from protocols.wire.ids import CampaignId, Identity, NodeId
+from protocols.wire.journal import Attempted, Contact, Imported, Listed, from_body
+from protocols.wire.messages import CallAccepted, PlaceCall
+from protocols.wire.subjects import Bucket, Stream, all_states, call_events
+from tests.conftest import NatsServer
+
+SCRIPT = Path("grammars/scripts/hello.yaml").read_text()
+SPRING = CampaignId("spring")
+ANYTIME = Plan(opens_min=0, closes_min=1440, zone="UTC", spacing_s=0.0)
+LIST = (
+    b"number,name,consent\nsip:ada@127.0.0.1,Ada,form-1\nsip:bob@127.0.0.1,Bob,form-2\nsip:cyd@127.0.0.1,Cyd,form-3\n"
+)
+
+
+class Edge:
+    """An edge without telephones: it takes orders, and its calls end when the test says so."""
+
+    def __init__(self, mesh: Mesh, bus: Bus) -> None:
+        self.mesh, self.bus = mesh, bus
+        self.orders: list[PlaceCall] = []
+        self.refuses = ""
+        self.ordered = asyncio.Condition()
+        self.in_stream: list[bool] = []
+        self._n = 0
+        mesh.serve(PlaceCall, self.place)
+
+    async def place(self, order: PlaceCall, sender: Identity) -> CallAccepted:
+        written = [from_body(one.body or {}) async for one in self.bus.replay(Stream.CAMPAIGN)]
+        self.in_stream.append(any(isinstance(e, Attempted) and e.attempt_id == order.attempt_id for e in written))
+        async with self.ordered:
+            self.orders.append(order)
+            self.ordered.notify_all()
+        if self.refuses:
+            raise Refused(self.refuses)
+        return CallAccepted(order.call_id)
+
+    def say(self, order: PlaceCall, kind: Kind, **fields: Value) -> None:
+        self._n += 1
+        event = CallEvent(
+            f"{order.call_id}:{self._n}", order.call_id, order.attempt_id, order.campaign_id, NodeId("n1"),
+            datetime.now(UTC), self._n, kind, fields,
+        )  # fmt: skip
+        assert self.bus.record(call_events(order.call_id), event.event_id, events.to_body(event))
+
+    def end(self, order: PlaceCall, disposition: str = "completed") -> None:
+        self.say(order, Kind.ENDED, disposition=disposition, cause="script", duration_s=1.0, by="us")
+
+    async def order(self, n: int) -> PlaceCall:
+        """Return the `n`th order, from 0."""
+        async with asyncio.timeout(15), self.ordered:
+            await self.ordered.wait_for(lambda: len(self.orders) > n)
+            return self.orders[n]
+
+
+class Node:
+    """One edge, any number of centrals, and an operator."""
+
+    def __init__(self, config: Config, url: str, edge: Edge, operator: Mesh) -> None:
+        self.config, self.url, self.edge, self.operator = config, url, edge, operator
+        self.peers = [peer("edge", edge.mesh)]
+
+    @asynccontextmanager
+    async def central(self, name: str) -> AsyncIterator[Identity]:
+        """Run a central for the length of the block; stop it as the launcher would."""
+        identity = Identity(f"n1.{name}:1")
+        mesh = await Mesh.start(identity, self.config.paths.endpoint(identity))
+        bus = await Bus.connect(self.url, name=identity, node_id=NodeId("n1"))
+        central, tasks = Central(self.config, identity, bus, mesh), Tasks()
+        central.serve()
+        self.peers.append(peer("central", mesh))
+        roster = Roster(1, tuple(self.peers))
+        self.edge.mesh.roster(roster)
+        self.operator.roster(roster)
+        central.follow(roster)
+        await tasks.open()
+        tasks.spawn(central.do_not_call.follow())
+        tasks.spawn(central.run())
+        try:
+            yield identity
+        finally:
+            await tasks.close()
+            await bus.close()
+            await mesh.close()
+
+    async def leads(self, central: Identity) -> None:
+        """Return when it leads."""
+        async with asyncio.timeout(15):
+            while True:
+                try:
+                    await self.operator.ask(central, wire.ListCampaigns())
+                    return
+                except Refused as refused:
+                    if refused.reason != "not_leading":
+                        raise
+                    await asyncio.sleep(0.05)
+
+    async def imports(
+        self, central: Identity, name: CampaignId = SPRING, data: bytes = LIST, plan: Plan = ANYTIME
+    ) -> wire.CampaignImported:
+        for part in wire.list_parts(data):
+            await self.operator.ask(central, part)
+        request = wire.ImportCampaign(name, "list.csv", len(data), SCRIPT, plan)
+        return await self.operator.ask(central, request, timeout_s=10.0)
+
+    async def runs(self, central: Identity, name: CampaignId = SPRING) -> wire.CampaignStatus:
+        return await self.operator.ask(central, wire.SteerCampaign(name, "running"))
+
+    async def status(self, central: Identity, seen: Callable[[wire.CampaignStatus], bool]) -> wire.CampaignStatus:
+        """Return the campaign's status once it is as wanted: asked, and asked again whenever a change is published."""
+        changed = asyncio.Event()
+        await self.edge.bus.subscribe(all_states("campaigns"), lambda body, subject: changed.set())
+        async with asyncio.timeout(15):
+            while True:
+                changed.clear()
+                if seen(status := await self.operator.ask(central, wire.GetCampaign(SPRING))):
+                    return status
+                await changed.wait()
+
+
+def peer(role: str, mesh: Mesh) -> Peer:
+    return Peer(role, mesh.identity.split(":")[0], mesh.identity, mesh.endpoint, 1, State.ACTIVE)
+
+
+@pytest.fixture
+async def node(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Node]:
+    config = configuration.parse("[central]\nbase = 100\n[paths]\nstate = 'n1'", "test", tmp_path)
+    config.paths.run.mkdir(parents=True)
+    edge_mesh = await Mesh.start(Identity("n1.edge-0:1"), config.paths.endpoint("n1.edge-0:1"))
+    edge_bus = await Bus.connect(nats_server.url, name="edge-0", node_id=NodeId("n1"), spool=config.paths.spool)
+    operator = await Mesh.start(Identity("n1.command:1"))
+    yield Node(config, nats_server.url, Edge(edge_mesh, edge_bus), operator)
+    await operator.close()
+    await edge_bus.close()
+    await edge_mesh.close()
+
+
+async def test_a_campaign_is_imported_dialled_and_counted(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        assert await node.imports(central) == wire.CampaignImported(3)
+        assert (await node.runs(central)).phase == "running"
+        await node.edge.order(2)
+        orders = {order.slots["name"]: order for order in node.edge.orders}
+        assert orders["Ada"].target == "sip:ada@127.0.0.1"
+        assert orders["Ada"].script == SCRIPT
+        assert node.edge.in_stream == [True, True, True]
+        node.edge.say(orders["Ada"], Kind.ANSWERED, after_ms=900)
+        status = await node.status(central, lambda status: status.talking == 1)
+        assert (status.in_flight, status.done) == (3, 0)
+        node.edge.end(orders["Ada"])
+        node.edge.end(orders["Bob"], "busy")
+        node.edge.end(orders["Cyd"], "invalid")
+        status = await node.status(central, lambda status: status.in_flight == 0)
+        assert (status.waiting, status.done) == (1, 2)
+        assert status.dispositions == {"completed": 1, "busy": 1, "invalid": 1}
+
+
+async def test_what_is_wrong_with_an_import_is_answered_and_nothing_is_written(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        told = await node.imports(central, data=b"number\nsip:ada@127.0.0.1\n+49 30 123456\nnonsense\n")
+        assert told.contacts == 0
+        assert [(problem.line, problem.reason) for problem in told.problems] == [
+            (3, "a telephone number needs a trunk, and none is configured"),
+            (4, "is neither a telephone number nor a SIP URI"),
+        ]
+        assert [one async for one in node.edge.bus.replay(Stream.CAMPAIGN)] == []
+        with pytest.raises(Refused, match="unknown_campaign"):
+            await node.runs(central)
+
+
+async def test_a_list_that_has_not_come_whole_is_refused(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.operator.ask(central, wire.ListPart(0, b"number\n"))
+        with pytest.raises(Refused, match="wrong_offset"):
+            await node.operator.ask(central, wire.ListPart(99, b"x"))
+        with pytest.raises(Refused, match="list_incomplete"):
+            await node.operator.ask(central, wire.ImportCampaign(SPRING, "list.csv", 99, SCRIPT))
+
+
+async def test_a_name_is_taken_once_and_a_stopped_campaign_stays_stopped(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        with pytest.raises(Refused, match="campaign_exists"):
+            await node.imports(central)
+        with pytest.raises(Refused, match="unknown_phase"):
+            await node.operator.ask(central, wire.SteerCampaign(SPRING, "imported"))
+        await node.operator.ask(central, wire.SteerCampaign(SPRING, "stopped"))
+        with pytest.raises(Refused, match="campaign_stopped"):
+            await node.runs(central)
+
+
+async def test_an_edge_that_refuses_costs_the_attempt_and_not_the_contact(node: Node) -> None:
+    node.edge.refuses = "node_full"
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        await node.runs(central)
+        status = await node.status(central, lambda status: status.dispositions == {"failed": 3})
+        assert status.waiting == 3
+
+
+async def test_an_opt_out_holds_in_every_campaign_from_then_on(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        await node.runs(central)
+        await node.edge.order(2)
+        order = node.edge.orders[0]
+        node.edge.say(order, Kind.OPT_OUT, by="stop")
+        for each in node.edge.orders:
+            node.edge.end(each, "opted_out" if each is order else "completed")
+        await node.status(central, lambda status: status.done == 3)
+        entry = await node.edge.bus.kv(Bucket.DNC).get(contact_of(order.attempt_id))
+        assert entry is not None
+        assert entry.value is not None
+        assert entry.value["by"] == "stop"
+        autumn = CampaignId("autumn")
+        await node.imports(central, autumn)
+        await node.runs(central, autumn)
+        await node.edge.order(4)
+        told = await node.operator.ask(central, wire.GetCampaign(autumn))
+        assert told.refused == {"do_not_call": 1}
+        assert len(node.edge.orders) == 5
+
+
+async def test_a_second_central_waits_takes_over_and_dials_nobody_twice(node: Node) -> None:
+    one_at_a_time = Plan(opens_min=0, closes_min=1440, zone="UTC", spacing_s=0.0, concurrency=2)
+    async with node.central("central-0") as first:
+        await node.leads(first)
+        await node.imports(first, plan=one_at_a_time)
+        await node.runs(first)
+        await node.edge.order(1)
+        async with node.central("central-1") as second:
+            with pytest.raises(Refused, match="not_leading"):
+                await node.operator.ask(second, wire.GetCampaign(SPRING))
+            await _stop(node, first)
+            await node.leads(second)
+            status = await node.operator.ask(second, wire.GetCampaign(SPRING))
+            assert (status.in_flight, status.waiting) == (2, 1)
+            node.edge.end(node.edge.orders[0])
+            await node.edge.order(2)
+            node.edge.end(node.edge.orders[1])
+            node.edge.end(node.edge.orders[2])
+            await node.status(second, lambda status: status.done == 3)
+    assert len({order.attempt_id for order in node.edge.orders}) == len(node.edge.orders) == 3
+
+
+async def _stop(node: Node, central: Identity) -> None:
+    """Take the lease from it, as its time-out would."""
+    await node.edge.bus.kv(Bucket.LEASES).delete("central")
+
+
+async def test_while_nats_is_away_nobody_is_dialled_and_then_it_goes_on(node: Node, nats_server: NatsServer) -> None:
+    slow = Plan(opens_min=0, closes_min=1440, zone="UTC", spacing_s=0.0, concurrency=1)
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central, plan=slow)
+        await node.runs(central)
+        first = await node.edge.order(0)
+        nats_server.kill()
+        node.edge.end(first)
+        await nats_server.start()
+        second = await node.edge.order(1)
+        assert second.attempt_id != first.attempt_id
+        assert len(node.edge.orders) == 2
+
+
+async def test_two_writers_end_with_the_same_knowledge_whoever_was_late(node: Node) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    at = datetime.now(UTC)
+    a = Memory(bus, bus.lease("central", "a"), "a")
+    b = Memory(bus, bus.lease("central", "b"), "b")
+    ada = ContactId("ada")
+    await a.write(Listed(SPRING, "i", (Contact(ada, "sip:a@b", ("UTC",), "form"),)))
+    await a.write(Imported(SPRING, "i", ANYTIME, SCRIPT, at))
+    await b.catch_up()
+    mine, theirs = (Attempted(SPRING, ada, attempt_id(SPRING, ada, 1), 1, at, trunk, "form", ()) for trunk in "ab")
+    await a.write(mine)
+    await b.write(theirs)
+    await a.catch_up()
+    assert a.campaigns == b.campaigns
+    assert b.campaigns.in_flight == {ada: mine}
+    assert b.last == 4

@@ -1,0 +1,33 @@
+"""What is given up is taken back later than it was given up."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.central.degradation import THRESHOLDS, Level, next_level
+
+used = st.floats(0, 1.5)
+
+
+@given(st.sampled_from(Level), used)
+def test_a_level_is_entered_at_its_threshold_whatever_was_before(level: Level, share: float) -> None:
+    after = next_level(level, share)
+    for each, (enter, leave) in THRESHOLDS.items():
+        if share >= enter:
+            assert after >= each
+        if share < leave:
+            assert after < each
+
+
+@given(st.sampled_from(Level), used, used)
+def test_a_wobble_smaller_than_the_gap_does_not_switch(level: Level, share: float, wobble: float) -> None:
+    settled = next_level(level, share)
+    for each, (enter, leave) in THRESHOLDS.items():
+        if leave <= share < enter and leave <= wobble < enter:
+            assert (next_level(settled, wobble) >= each) == (settled >= each)
+
+
+def test_a_full_cluster_takes_no_new_calls_and_begins_again_below_95_percent() -> None:
+    level = next_level(Level.NOTHING, 1.0)
+    assert level is Level.NEW_CALLS
+    assert next_level(level, 0.96) is Level.NEW_CALLS
+    assert next_level(level, 0.94) is Level.TRANSCRIPTS

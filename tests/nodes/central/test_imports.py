@@ -1,0 +1,108 @@
+"""An import is decided whole: entries that fit the bus, or every problem with its place."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from nodes.central.campaign import folded
+from nodes.central.contacts import BadContactList
+from nodes.central.imports import PART_BYTES, entries_of
+from protocols.wire.campaigns import ImportCampaign, Plan
+from protocols.wire.ids import CampaignId
+from protocols.wire.journal import Entry, Imported, Listed, to_body
+
+SCRIPTS = Path(__file__).parents[3] / "grammars" / "scripts"
+NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
+LIST = "number,name\n+4930123456,Ada\n"
+
+
+def drafted(
+    text: str = LIST, plan: Plan | None = None, script: str = "hello", name: str = "spring", trunk: str = "carrier"
+) -> list[Entry]:
+    data = text.encode()
+    words = (SCRIPTS / f"{script}.yaml").read_text() if script.isidentifier() else script
+    request = ImportCampaign(CampaignId(name), "list.csv", len(data), words, plan or Plan())
+    return entries_of(request, data, import_id="i", key=bytes(32), trunks=[trunk] if trunk else [], wall=NOW)
+
+
+def reasons(**given: object) -> list[tuple[str, int, str]]:
+    with pytest.raises(BadContactList) as refused:
+        drafted(**given)  # type: ignore[arg-type]  # as a table has it
+    return [(problem.file, problem.line, problem.reason) for problem in refused.value.problems]
+
+
+def test_a_right_import_is_a_list_and_a_last_word() -> None:
+    listed, imported = drafted()
+    assert isinstance(listed, Listed)
+    assert isinstance(imported, Imported)
+    assert imported.at == NOW
+    (contact,) = folded([listed, imported]).campaigns[CampaignId("spring")].contacts.values()
+    assert contact.contact.target == "+4930123456"
+
+
+def test_a_long_list_is_cut_into_parts_that_the_bus_takes() -> None:
+    rows = "".join(f"+49301{n:06},{'x' * 200}\n" for n in range(3000))
+    *parts, imported = drafted("number,name\n" + rows)
+    assert len(parts) > 3
+    assert all(len(msgspec.json.encode(to_body(part))) < PART_BYTES + 20_000 for part in parts)
+    assert len(folded([*parts, imported]).campaigns[CampaignId("spring")].contacts) == 3000
+
+
+def test_a_slot_that_the_script_needs_is_missed_with_its_line() -> None:
+    ((file, line, reason),) = reasons(text=LIST, script="appointment_reminder")
+    assert (file, line) == ("list.csv", 2)
+    assert "clinic" in reason
+
+
+def test_a_script_that_cannot_run_is_refused_with_its_lines() -> None:
+    found = reasons(script="flow: hello\nversion: 1\n")
+    assert found
+    assert {file for file, _, _ in found} == {"script"}
+
+
+def test_a_script_too_long_for_a_message_is_refused() -> None:
+    assert reasons(script="#" * 200_001) == [("script", 0, "is longer than 200000 bytes")]
+
+
+@pytest.mark.parametrize(
+    ("plan", "reason"),
+    [
+        (Plan(opens_min=600, closes_min=600), "calling hours open before they close, within one day"),
+        (Plan(closes_min=1441), "calling hours open before they close, within one day"),
+        (Plan(days=()), "days are weekdays, 0 (Monday) to 6"),
+        (Plan(days=(7,)), "days are weekdays, 0 (Monday) to 6"),
+        (Plan(zone="Berlin"), "'Berlin' is not an IANA time zone"),
+        (Plan(trunk="gone"), "there is no trunk 'gone'"),
+        (Plan(concurrency=0), "`per_day` and `concurrency` are at least 1"),
+        (Plan(share=float("nan")), "`share` and `ring_s` are above 0"),
+        (Plan(ring_s=float("inf")), "`share` and `ring_s` are above 0"),
+        (Plan(spacing_s=-1), "waiting times are 0 to a year of seconds"),
+        (Plan(retries={"busy": (float("nan"),)}), "waiting times are 0 to a year of seconds"),
+        (Plan(clock="noon"), "`clock` is an ISO 8601 moment with offset"),
+        (Plan(clock="2026-03-03T12:00:00"), "`clock` is an ISO 8601 moment with offset"),
+        (Plan(clock="9999-12-31T23:59:59+00:00"), "`clock` is an ISO 8601 moment with offset"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused_in_words(plan: Plan, reason: str) -> None:
+    assert reasons(plan=plan) == [("plan", 0, reason)]
+
+
+@pytest.mark.parametrize("name", ["", "Spring", "a b", "-a", "x" * 65, "a.b"])
+def test_a_name_that_cannot_be_part_of_a_subject_is_refused(name: str) -> None:
+    assert reasons(name=name) == [("plan", 0, "a campaign's name is 1 to 64 of a-z 0-9 - _")]
+
+
+def test_numbers_need_a_trunk_and_are_never_dialled_in_a_rehearsal_with_its_own_clock() -> None:
+    plan = Plan(clock="2026-03-03T03:00:00+00:00")
+    assert reasons(plan=plan, trunk="") == [
+        ("list.csv", 2, "a rehearsal with its own clock dials SIP URIs only; "
+                        "a telephone number needs a trunk, and none is configured")
+    ]  # fmt: skip
+
+
+def test_the_clock_of_a_rehearsal_runs_from_the_moment_it_names() -> None:
+    *_, imported = drafted("number\nsip:a@b\n", Plan(clock="2026-07-01T10:00:00+02:00"), trunk="")
+    campaign = folded([imported]).campaigns[CampaignId("spring")]
+    assert campaign.at(NOW + timedelta(minutes=5)) == datetime(2026, 7, 1, 8, 5, tzinfo=UTC)

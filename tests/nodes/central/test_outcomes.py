@@ -1,0 +1,74 @@
+"""Events become outcomes of the attempts they belong to, and silence becomes one too."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from nodes.central.campaign import Campaigns, folded
+from nodes.central.outcomes import entry_of, lost
+from protocols.wire.campaigns import ContactId, Plan, attempt_id
+from protocols.wire.events import CallEvent, Kind, Value
+from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
+from protocols.wire.journal import Answered, Attempted, Contact, Ended, Imported, Listed
+
+NOON = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
+SPRING, ADA = CampaignId("spring"), ContactId("ada")
+ATTEMPT = attempt_id(SPRING, ADA, 1)
+
+
+def event(kind: Kind, attempt: AttemptId = ATTEMPT, **fields: Value) -> CallEvent:
+    return CallEvent("e", CallId("c"), attempt, SPRING, NodeId("n1"), NOON, 1, kind, fields)
+
+
+def ended() -> CallEvent:
+    return event(Kind.ENDED, disposition="busy", cause="486", duration_s=0.0, by="them")
+
+
+@pytest.fixture
+def fold() -> Campaigns:
+    contact = Contact(ADA, "sip:a@b", ("UTC",), "form")
+    return folded(
+        [
+            Listed(SPRING, "i", (contact,)),
+            Imported(SPRING, "i", Plan(), "flow: x", NOON, shift_s=3600.0),
+            Attempted(SPRING, ADA, ATTEMPT, 1, NOON + timedelta(hours=1), "", "form", ()),
+        ]
+    )
+
+
+def test_the_end_of_a_call_is_the_outcome_of_its_attempt_in_campaign_time(fold: Campaigns) -> None:
+    assert entry_of(ended(), fold) == Ended(SPRING, ADA, ATTEMPT, "busy", "486", NOON + timedelta(hours=1))
+
+
+def test_an_answer_is_written_down_once(fold: Campaigns) -> None:
+    answered = entry_of(event(Kind.ANSWERED, after_ms=1), fold)
+    assert answered == Answered(SPRING, ADA, ATTEMPT, NOON + timedelta(hours=1))
+    fold.apply(answered)
+    assert entry_of(event(Kind.ANSWERED, after_ms=1), fold) is None
+
+
+def test_events_of_other_calls_and_of_attempts_that_are_over_say_nothing(fold: Campaigns) -> None:
+    assert entry_of(event(Kind.RINGING, after_ms=1), fold) is None
+    assert entry_of(event(Kind.ANSWERED, AttemptId(""), after_ms=1), fold) is None
+    assert entry_of(event(Kind.ANSWERED, attempt_id(SPRING, ADA, 2), after_ms=1), fold) is None
+    over = entry_of(ended(), fold)
+    assert over
+    fold.apply(over)
+    assert entry_of(ended(), fold) is None
+
+
+def test_an_unanswered_attempt_is_given_up_a_minute_after_the_ringing_and_may_be_retried(fold: Campaigns) -> None:
+    assert list(lost(fold, NOON + timedelta(seconds=90))) == []
+    (given_up,) = lost(fold, NOON + timedelta(seconds=91))
+    assert (given_up.disposition, given_up.cause) == ("failed", "node_lost")
+    fold.apply(given_up)
+    assert fold.campaigns[SPRING].contacts[ADA].due == given_up.at + timedelta(seconds=300)
+
+
+def test_an_answered_attempt_is_given_an_hour_and_is_not_called_again_that_day(fold: Campaigns) -> None:
+    fold.apply(Answered(SPRING, ADA, ATTEMPT, NOON))
+    assert list(lost(fold, NOON + timedelta(hours=1))) == []
+    (given_up,) = lost(fold, NOON + timedelta(hours=1, seconds=1))
+    assert given_up.disposition == "abandoned"
+    fold.apply(given_up)
+    assert fold.campaigns[SPRING].contacts[ADA].due == given_up.at + timedelta(hours=72)

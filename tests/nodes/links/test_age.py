@@ -1,0 +1,35 @@
+"""How long a frame was on its way, between clocks that nobody has compared."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.links.age import DRIFT, Age
+
+delays = st.lists(st.tuples(st.floats(0.001, 5.0), st.floats(0.0, 10.0)), min_size=1, max_size=50)
+
+
+@given(delays, st.floats(-1e6, 1e6), st.floats(-DRIFT / 2, DRIFT / 2))
+def test_an_age_is_never_negative_and_never_more_than_the_frame_was_on_its_way(frames, offset, drift):
+    """`frames`: time since the last one was sent, and how long it took. The other clock is `offset` away and drifts."""
+    age, sent, arrived = Age(), 0.0, 0.0
+    fastest = float("inf")
+    for gap, took in frames:
+        sent += gap
+        arrived = max(arrived, sent + took)  # frames do not overtake each other
+        found = age.of(sent * (1 + drift) + offset, arrived)
+        fastest = min(fastest, arrived - sent)
+        assert -1e-6 <= found <= arrived - sent + abs(drift) * arrived + 1e-6
+
+
+def test_a_frame_that_lay_for_five_seconds_is_five_seconds_old():
+    age = Age()
+    for second in range(10):
+        age.of(1000.0 + second, 5.0 + second)
+    assert 4.9 < age.of(1010.0, 20.0) <= 5.0
+
+
+def test_a_clock_that_runs_slower_for_a_day_makes_nothing_old():
+    age = Age()
+    assert max(age.of(n * (1 - 1e-4), float(n)) for n in range(0, 86_400, 60)) < 0.01

@@ -1,0 +1,88 @@
+"""Records on their way to a stream that fails whenever it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodes.links import courier as module
+from nodes.links.courier import Courier
+from nodes.links.errors import BusAway
+from nodes.links.spool import Record, Spool
+
+
+class Stream:
+    """A stream as its clients know it: drops what it has by id, and fails before or after it has taken something."""
+
+    def __init__(self, failures: list[str]) -> None:
+        self.failures = failures
+        self.taken: list[str] = []
+
+    async def deliver(self, record: Record) -> None:
+        failure = self.failures.pop() if self.failures else ""
+        await asyncio.sleep(0)
+        if failure == "before":
+            raise BusAway
+        if record.event_id not in self.taken:
+            self.taken.append(record.event_id)
+        if failure == "after":
+            raise BusAway
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["", "", "", "before", "after"]), max_size=200), st.integers(1, 150))
+def test_however_the_stream_fails_it_gets_everything_and_each_once(failures: list[str], n_records: int):
+    async def run() -> list[str]:
+        stream, up = Stream(list(failures)), asyncio.Event()
+        up.set()
+        courier = Courier(Spool(None, "edge-0"), stream.deliver, up, Counter())
+        for n in range(n_records):
+            assert courier.put(Record(f"e{n}", "s", b"{}"))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(courier.run())
+            await courier.settled()
+            running.cancel()
+        return stream.taken
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "RETRY_S", 0.0)
+        assert sorted(asyncio.run(run())) == sorted(f"e{n}" for n in range(n_records))
+
+
+async def test_what_was_recorded_before_the_stream_came_is_delivered_in_its_order(tmp_path: Path):
+    stream, up = Stream([]), asyncio.Event()
+    courier = Courier(Spool(tmp_path, "edge-0"), stream.deliver, up, Counter())
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(courier.run())
+        for n in range(200):
+            courier.put(Record(f"e{n}", "s", b"{}"))
+        up.set()
+        await courier.settled()
+        running.cancel()
+    assert stream.taken == [f"e{n}" for n in range(200)]
+
+
+async def test_a_full_spool_refuses_and_counts():
+    counts: Counter[str] = Counter()
+    courier = Courier(Spool(None, "edge-0", max_records=1), Stream([]).deliver, asyncio.Event(), counts)
+    assert [courier.put(Record(f"e{n}", "s", b"{}")) for n in range(3)] == [True, False, False]
+    assert counts == {"spool_full": 2}
+
+
+async def test_an_error_that_is_not_the_streams_absence_ends_the_courier(tmp_path: Path):
+    async def broken(record: Record) -> None:
+        raise ZeroDivisionError
+
+    up = asyncio.Event()
+    up.set()
+    courier = Courier(Spool(tmp_path, "edge-0"), broken, up, Counter())
+    courier.put(Record("e1", "s", b"{}"))
+    with pytest.raises(ZeroDivisionError):
+        await courier.run()
+    assert len(os.listdir(tmp_path)) == 1, "and what it had is on disk"

@@ -1,0 +1,59 @@
+"""The launcher's word, as its children and the command line read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.links.roster import NOBODY, Roster, State
+from protocols.errors import RemoteProtocolError
+
+
+def process(name: str, state: str = "active", role: str = "media") -> dict[str, Any]:
+    return {"role": role, "name": name, "identity": f"n1.{name}:1", "endpoint": "ipc:///x", "pid": 7, "state": state}
+
+
+SAID = {"revision": 3, "processes": [process("media-0"), process("media-1"), process("media-2", "spare")]}
+
+
+def test_active_and_spare_processes_are_found_by_role_in_the_launchers_order():
+    roster = Roster.of(SAID)
+    assert [peer.name for peer in roster.active("media")] == ["media-0", "media-1"]
+    assert [peer.name for peer in roster.spare("media")] == ["media-2"]
+    assert roster.active("edge") == []
+
+
+def test_a_process_that_is_not_in_it_has_ended():
+    roster = Roster.of(SAID)
+    assert roster.by_identity("n1.media-2:1").state is State.SPARE
+    assert roster.by_identity("n1.media-2:0") is None
+    assert NOBODY.by_identity("n1.media-2:1") is None
+
+
+def test_the_command_line_reads_the_same_from_the_file(tmp_path: Path):
+    path = tmp_path / "roster.json"
+    path.write_text(json.dumps(SAID))
+    assert Roster.read(path) == Roster.of(SAID)
+
+
+def test_a_file_that_is_being_looked_for_too_early_is_an_os_error(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        Roster.read(tmp_path / "roster.json")
+
+
+def test_a_wrong_field_is_named():
+    with pytest.raises(RemoteProtocolError, match=r"processes\[0\]\.pid"):
+        Roster.of({"revision": 1, "processes": [{**process("a"), "pid": "x"}]})
+
+
+@given(st.binary(max_size=100))
+def test_no_file_raises_anything_but_a_remote_error(tmp_path_factory: pytest.TempPathFactory, data: bytes):
+    path = tmp_path_factory.mktemp("roster") / "roster.json"
+    path.write_bytes(data)
+    with pytest.raises(RemoteProtocolError):
+        Roster.read(path)

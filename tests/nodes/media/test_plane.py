@@ -1,0 +1,121 @@
+"""Ports and slots: who gets one, who is refused, and how it comes back."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from nodes.links.errors import Refused
+from protocols.wire.ids import ChannelId, Identity
+from protocols.wire.messages import ChannelClosed
+
+EDGE = Identity("n1.edge-0:1")
+
+
+def ids(*names: str) -> list[ChannelId]:
+    return [ChannelId(name) for name in names]
+
+
+async def test_each_channel_has_a_port_of_its_own_until_there_are_none(rig) -> None:
+    ports = {rig.plane.open(name, EDGE) for name in ids("a", "b", "c")}
+    assert ports == set(rig.sockets)
+    with pytest.raises(Refused, match="no_port_free"):
+        rig.plane.open(ChannelId("d"), EDGE)
+
+
+async def test_opening_twice_gives_the_same_port(rig) -> None:
+    assert rig.plane.open(ChannelId("a"), EDGE) == rig.plane.open(ChannelId("a"), EDGE)
+    assert rig.plane.figures()["channels"] == 1
+
+
+async def test_a_port_that_was_given_back_is_the_last_to_be_used_again(rig) -> None:
+    first = rig.plane.open(ChannelId("a"), EDGE)
+    await rig.plane.close(ChannelId("a"))
+    later = [rig.plane.open(name, EDGE) for name in ids("b", "c", "d")]
+    assert later.index(first) == 2
+
+
+async def test_a_port_belongs_to_one_channel(rig, far) -> None:
+    rig.plane.set(rig.channel(far, "a"))
+    with pytest.raises(Refused, match="port_taken"):
+        rig.plane.set(rig.channel(far, "b"))
+
+
+async def test_what_a_port_received_for_an_earlier_channel_is_not_heard_by_the_next(rig, far) -> None:
+    far.say(bytes(160))
+    rig.plane.open(ChannelId("a"), EDGE)
+    rig.beats(1)
+    rig.plane.set(rig.channel(far, "a"))
+    rig.frames(4)
+    assert rig.plane.figures()["received"] == 0
+
+
+async def test_closing_says_what_was_carried(rig, far) -> None:
+    rig.plane.set(rig.channel(far))
+    rig.converse(far, [bytes(160)] * 5)
+    far.k += 2
+    rig.converse(far, [bytes(160)] * 5)
+    closed = await rig.plane.close(ChannelId("c"))
+    assert (closed.sent, closed.received, closed.lost, closed.late) == (10, 10, 2, 0)
+
+
+async def test_an_unknown_channel_has_carried_nothing(rig) -> None:
+    assert await rig.plane.close(ChannelId("x")) == ChannelClosed(0, 0, 0, 0, 0.0)
+    with pytest.raises(Refused, match="no_such_channel"):
+        rig.plane.press(ChannelId("x"), "1", 100)
+
+
+async def test_channels_are_spread_over_the_slots(rig, fars) -> None:
+    for k, far in enumerate(fars):
+        rig.plane.set(rig.channel(far, str(k)))
+    counts = []
+    for _ in range(4):
+        rig.beats(1)
+        counts.append(sum(len(far.heard()) for far in fars))
+    assert sorted(counts) == [0, 1, 1, 1]
+
+
+async def test_a_channel_whose_edge_is_gone_is_closed_unless_somebody_claims_it(incarnate, fars) -> None:
+    rig = incarnate(orphan_s=0.0)
+    for name, far in zip("ab", fars, strict=False):
+        rig.plane.set(rig.channel(far, name, recording=name))
+    rig.frames(60)
+    rig.plane.owners({Identity("n1.edge-0:2")})
+    rig.plane.set(rig.channel(fars[1], "b", owner="n1.edge-0:2"))
+    await asyncio.sleep(0.001)  # the loop's timer of no delay
+    figures = rig.plane.figures()
+    assert (figures["channels"], figures["orphans_closed"]) == (1, 1)
+    rig.writer.close()
+    assert (rig.root / "a.wav").exists()
+
+
+async def test_the_beat_of_the_process_sends_every_20_ms_at_its_instant(rig, far) -> None:
+    """The one test here with the real clock: a second of it."""
+    loop = asyncio.get_running_loop()
+    plane = rig.plane
+    plane._clock = loop.time
+    arrivals: list[float] = []
+    done = asyncio.Event()
+
+    def arrived() -> None:
+        far.sock.recv(2048)
+        arrivals.append(loop.time())
+        if len(arrivals) == 25:
+            done.set()
+
+    loop.add_reader(far.sock, arrived)
+    plane.set(rig.channel(far, born_s=loop.time()))
+    plane.start()
+    await asyncio.wait_for(done.wait(), 10)
+    plane.stop()
+    loop.remove_reader(far.sock)
+    assert arrivals[-1] - arrivals[0] == pytest.approx(24 * 0.02, abs=0.1)
+    assert sum(abs(b - a - 0.02) < 0.015 for a, b in pairwise(arrivals)) > 12
+
+
+async def test_a_core_that_is_full_refuses_the_next_channel_and_keeps_those_it_has(rig) -> None:
+    port = rig.plane.open(ChannelId("a"), EDGE)
+    rig.plane.pacer.busy = 0.7
+    with pytest.raises(Refused, match="saturated"):
+        rig.plane.open(ChannelId("b"), EDGE)
+    assert rig.plane.open(ChannelId("a"), EDGE) == port

@@ -1,0 +1,65 @@
+"""A media process dies, its spare is sent the same channels: what the caller and the callee notice."""
+
+from dataclasses import replace
+
+import pytest
+
+from protocols.wire.messages import AudioArrived, PlayEnded, Playing
+
+
+@pytest.mark.parametrize("gap_ms", [5, 35, 90])
+async def test_prompt_sequence_and_timestamp_go_on_as_if_nobody_had_died(incarnate, far, gap_ms) -> None:
+    first = incarnate()
+    wanted = first.channel(far, playing=Playing(1, (first.prompt("p", 100),), at_s=first.now))
+    first.plane.set(wanted)
+    first.frames(20)
+    first.die()
+    last = far.heard()[-1]
+    second = incarnate(at=first.now + gap_ms / 1000)
+    second.plane.set(wanted)
+    second.frames(10)
+    packets = far.heard()
+    missed = (packets[0].sequence - last.sequence) % 65536 - 1
+    assert missed <= gap_ms / 20 + 1
+    assert packets[0].payload[0] == last.payload[0] + 1 + missed
+    assert packets[0].timestamp == (last.timestamp + 160 * (1 + missed)) % 2**32
+    assert [packet.payload[0] - packets[0].payload[0] for packet in packets] == list(range(10))
+
+
+async def test_the_callers_packets_wait_in_the_socket_for_the_successor(incarnate, fars) -> None:
+    here, there = fars[:2]
+    first = incarnate()
+    channels = [first.channel(here, "one", bridge="two"), first.channel(there, "two", bridge="one")]
+    for wanted in channels:
+        first.plane.set(wanted)
+    first.converse(here, [b"\x90" * 160] * 5)
+    first.die()
+    for _ in range(3):
+        here.say(b"\x91" * 160)
+    second = incarnate(at=first.now + 0.06)
+    for wanted in channels:
+        second.plane.set(wanted)
+    there.heard()
+    second.frames(8)
+    assert [packet.payload[0] for packet in there.heard()].count(0x91) == 3
+    assert len(second.heard_of(AudioArrived)) == 1
+
+
+async def test_a_play_that_ended_in_between_is_told_by_the_successor(incarnate, far) -> None:
+    first = incarnate()
+    wanted = first.channel(far, playing=Playing(4, (first.prompt("p", 10),), at_s=first.now))
+    first.plane.set(wanted)
+    first.frames(8)
+    first.die()
+    second = incarnate(at=first.now + 0.1)
+    second.plane.set(wanted)
+    second.frames()
+    assert [told.play_id for told in second.heard_of(PlayEnded)] == [4]
+
+
+async def test_another_edge_takes_a_channel_over_by_naming_itself(rig, far) -> None:
+    wanted = rig.channel(far)
+    rig.plane.set(wanted)
+    rig.plane.set(replace(wanted, owner="n1.edge-1:2"))
+    rig.converse(far, [bytes(160)])
+    assert len(rig.heard_of(AudioArrived, to="n1.edge-1:2")) == 1

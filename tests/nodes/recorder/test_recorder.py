@@ -1,0 +1,209 @@
+"""The recorder between a real nats-server and a real file: every event once, also when it is killed in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from nodes.links.bus import Bus
+from nodes.links.errors import Refused
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, State
+from nodes.links.tasks import Tasks
+from nodes.recorder.process import Recorder
+from nodes.recorder.store import Store
+from protocols.wire import events, journal
+from protocols.wire import reports as wire
+from protocols.wire.campaigns import ContactId, attempt_id
+from protocols.wire.events import CallEvent, Kind
+from protocols.wire.ids import AttemptId, CallId, CampaignId, Identity, NodeId
+from protocols.wire.messages import GetStatus
+from protocols.wire.subjects import call_events, campaign_events
+from tests.conftest import NatsServer
+
+N_EVENTS = 3000
+RECORDER = """
+import asyncio, sys
+from pathlib import Path
+from nodes.links import consumer
+from nodes.links.bus import Bus
+from nodes.recorder.process import Recorder
+from nodes.recorder.store import Store
+from nodes.telemetry import logs
+from protocols.wire.subjects import Stream
+
+logs.configure("info", "n1", "recorder-0")
+consumer.ACK_WAIT_S = 1.0  # what a killed recorder left comes again after this, and not after half a minute
+
+class Told(Store):
+    def write(self, rows):
+        new = super().write(rows)
+        print(new, flush=True)  # committed, and not acknowledged yet
+        sys.stdin.readline()
+        return new
+
+async def main():
+    bus = await Bus.connect(sys.argv[1], name="recorder-0", node_id="n1")
+    await Recorder(Told(Path(sys.argv[2])), bus).consume(Stream.EVENTS)
+
+asyncio.run(main())
+"""
+
+
+def event(n: int) -> CallEvent:
+    call = CallId(f"c{n % 100}")
+    ids = AttemptId(""), CampaignId(""), NodeId("n1")
+    return CallEvent(f"e{n}", call, *ids, datetime.now(UTC), 1, Kind.RINGING, {"after_ms": n})
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    connected = await Bus.connect(nats_server.url, name="edge-0", node_id=NodeId("n1"))
+    await connected.ensure_layout()
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "recorder" / "ringmaster.duckdb"
+
+
+@asynccontextmanager
+async def recording(url: str, database: Path) -> AsyncIterator[Recorder]:
+    bus = await Bus.connect(url, name="recorder-0", node_id=NodeId("n1"))
+    recorder, tasks = Recorder(Store(database), bus), Tasks()
+    await tasks.open()
+    tasks.spawn(recorder.run(tasks, replicas=1))
+    try:
+        yield recorder
+    finally:
+        await tasks.close()
+        await asyncio.to_thread(recorder.close)
+        await bus.close()
+
+
+@asynccontextmanager
+async def asked(recorder: Recorder) -> AsyncIterator[tuple[Mesh, Identity]]:
+    """An operator's mesh, and the name of the recorder on it."""
+    mesh = await Mesh.start(Identity("n1.recorder-0:1"), "tcp://127.0.0.1:*")
+    recorder.serve(mesh)
+    operator = await Mesh.start(Identity("n1.command:1"))
+    operator.roster(Roster(1, (Peer("recorder", "recorder-0", mesh.identity, mesh.endpoint, 1, State.ACTIVE),)))
+    try:
+        yield operator, mesh.identity
+    finally:
+        await operator.close()
+        await mesh.close()
+
+
+async def figure(operator: Mesh, recorder: Identity, word: str, n: int) -> None:
+    """Return when the recorder has counted so many: it says so when it is asked."""
+    async with asyncio.timeout(20):
+        while True:
+            if (await operator.ask(recorder, GetStatus())).figures.get(word, 0) >= n:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def record(bus: Bus, n: int) -> None:
+    for made in map(event, range(n)):
+        assert bus.record(call_events(made.call_id), made.event_id, events.to_body(made))
+    async with asyncio.timeout(20):
+        await bus.settled()
+
+
+async def test_events_and_decisions_are_written_and_reported_over_the_mesh(
+    bus: Bus, nats_server: NatsServer, database: Path
+) -> None:
+    spring, ada = CampaignId("spring"), ContactId("ada")
+    decided = journal.Attempted(
+        spring, ada, attempt_id(spring, ada, 1), 1, datetime.now(UTC), "", "form-7", ("consent",)
+    )
+    await bus.commit(campaign_events(spring), "a1", journal.to_body(decided))
+    await bus.commit("rm.ev.c1", "poison", {"kind": "dinner"})
+    await record(bus, 150)
+    async with recording(nats_server.url, database) as recorder, asked(recorder) as (operator, name):
+        await figure(operator, name, "acknowledged", 152)
+        report = await operator.ask(name, wire.GetReport())
+        assert (report.attempts, report.dead_letters) == (101, 1)
+        page = await operator.ask(name, wire.GetLedger(spring))
+        assert [row.passed for row in page.rows] == [("consent",)]
+        exported = await operator.ask(name, wire.Export("today"))
+        assert exported.rows["events"] == 150
+        with pytest.raises(Refused, match="exists"):
+            await operator.ask(name, wire.Export("today"))
+        with pytest.raises(Refused, match="bad_time"):
+            await operator.ask(name, wire.GetReport(since="yesterday"))
+
+
+async def test_what_was_acknowledged_does_not_come_again(bus: Bus, nats_server: NatsServer, database: Path) -> None:
+    await record(bus, 100)
+    async with recording(nats_server.url, database) as recorder, asked(recorder) as (operator, name):
+        await figure(operator, name, "acknowledged", 100)
+    async with recording(nats_server.url, database) as recorder, asked(recorder) as (operator, name):
+        await record(bus, 101)
+        await figure(operator, name, "acknowledged", 1)
+        assert recorder.counts["received"] == 1
+
+
+async def test_on_a_full_disk_the_events_stay_in_the_stream_until_there_is_room(
+    bus: Bus, nats_server: NatsServer, database: Path
+) -> None:
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    async with recording(nats_server.url, database) as recorder, asked(recorder) as (operator, name):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, unlimited[1]))
+        try:
+            await record(bus, 300)
+            await figure(operator, name, "unwritable", 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+            signal.signal(signal.SIGXFSZ, ignored)
+        assert (await operator.ask(name, wire.GetReport())).attempts == 0
+        await figure(operator, name, "acknowledged", 300)
+        assert (await operator.ask(name, wire.GetReport())).attempts == 100
+
+
+async def test_killed_between_commit_and_acknowledgement_every_event_is_there_once(
+    bus: Bus, nats_server: NatsServer, database: Path
+) -> None:
+    await record(bus, N_EVENTS)
+    n_new = 0
+    for _ in range(2):
+        killed = await _start(nats_server.url, database, asyncio.subprocess.PIPE)
+        n_new += await _committed(killed)
+        killed.kill()
+        await killed.wait()
+    assert 0 < n_new < N_EVENTS
+    last = await _start(nats_server.url, database, asyncio.subprocess.DEVNULL)
+    async with asyncio.timeout(30):
+        while n_new < N_EVENTS:
+            n_new += await _committed(last)
+    last.kill()
+    await last.wait()
+    store = Store(database)
+    assert store.records("SELECT count(*) AS n FROM events") == [{"n": N_EVENTS}]
+    store.close()
+
+
+async def _committed(recorder: asyncio.subprocess.Process) -> int:
+    """Return how many rows of its next batch were new, once that is committed."""
+    assert recorder.stdout is not None
+    return int(await recorder.stdout.readline())
+
+
+async def _start(url: str, database: Path, stdin: int) -> asyncio.subprocess.Process:
+    """Start a recorder that waits for a line after each commit, or, with an empty input, does not."""
+    argv = (sys.executable, "-c", RECORDER, url, str(database))
+    return await asyncio.create_subprocess_exec(
+        *argv, stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )

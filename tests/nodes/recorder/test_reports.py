@@ -1,0 +1,218 @@
+"""What the figures of a report mean, on events written down by hand."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from nodes.recorder.export import NotExported, export
+from nodes.recorder.reports import BadTime, ledger, report
+from nodes.recorder.rows import row_of
+from nodes.recorder.store import Row, Store
+from protocols.wire import events, journal
+from protocols.wire.campaigns import ContactId, attempt_id
+from protocols.wire.events import CallEvent, Kind, Value
+from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
+from protocols.wire.reports import LEDGER_PAGE, GetLedger, GetReport
+from protocols.wire.subjects import Stream
+
+AT = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
+SPRING = CampaignId("spring")
+
+
+class Book:
+    """Writes what streams would bring."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.rows: list[Row] = []
+
+    def call(
+        self, name: str, *told: tuple[str, dict[str, Value]], campaign: str = "spring", at: datetime = AT
+    ) -> AttemptId:
+        attempt = attempt_id(CampaignId(campaign), ContactId(name), 1)
+        for seq, (kind, fields) in enumerate([("call.placing", {"script": "s"}), *told], 1):
+            moment = at + timedelta(seconds=seq)
+            call_id, node = CallId(attempt), NodeId("n1")
+            event_id = f"{attempt}:{seq}"
+            event = CallEvent(event_id, call_id, attempt, CampaignId(campaign), node, moment, seq, Kind(kind), fields)
+            self._add(Stream.EVENTS, events.to_body(event))
+        return attempt
+
+    def entry(self, entry: journal.Entry) -> None:
+        self._add(Stream.CAMPAIGN, journal.to_body(entry))
+
+    def dial(self, name: str) -> None:
+        contact = ContactId(name)
+        passed = ("consent", "spacing")
+        self.entry(journal.Attempted(SPRING, contact, attempt_id(SPRING, contact, 1), 1, AT, "", "f", passed))
+
+    def end(self, name: str, disposition: str, cause: str) -> None:
+        contact = ContactId(name)
+        self.entry(journal.Ended(SPRING, contact, attempt_id(SPRING, contact, 1), disposition, cause, AT))
+
+    def write(self) -> None:
+        self.store.write(self.rows)
+        self.rows = []
+
+    def _add(self, stream: Stream, body: dict[str, object]) -> None:
+        row = row_of(stream, len(self.rows), msgspec.json.encode(body))
+        assert row is not None
+        assert row.table != "dead_letters", row
+        self.rows.append(row)
+
+
+def answered() -> tuple[str, dict[str, Value]]:
+    return "call.answered", {"after_ms": 3000}
+
+
+def over(disposition: str, by: str, cause: str, duration_s: float = 0.0) -> tuple[str, dict[str, Value]]:
+    return "call.ended", {"disposition": disposition, "cause": cause, "by": by, "duration_s": duration_s}
+
+
+@pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])
+def book(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Book]:
+    store = Store(tmp_path / "ringmaster.duckdb", n_shards=request.param)
+    yield Book(store)
+    store.close()
+
+
+def test_attempts_are_counted_by_how_they_ended(book: Book) -> None:
+    book.call("a", over("busy", "them", "486"))
+    book.call("b", over("busy", "them", "486"))
+    book.call("c", answered(), over("completed", "us", "script", 30.0))
+    book.call("d", answered(), over("completed", "them", "", 10.0))
+    book.call("e", answered())
+    book.write()
+    made = report(book.store, GetReport(SPRING))
+    assert (made.attempts, made.answered) == (5, 3)
+    assert made.dispositions == {"busy": 2, "completed": 2, "open": 1}
+    assert made.answer_seizure_ratio == 0.5
+    assert made.mean_call_duration_s == 20.0
+
+
+@pytest.mark.parametrize(
+    ("by", "cause", "lost"),
+    [
+        ("them", "", 0), ("us", "script", 0), ("us", "ordered", 0), ("agent", "", 0),
+        ("us", "no_engine", 1), ("us", "no_audio", 1), ("nobody", "node_lost", 1),
+    ],
+)  # fmt: skip
+def test_an_answered_call_is_lost_when_neither_callee_nor_agent_nor_script_ended_it(
+    book: Book, by: str, cause: str, lost: int
+) -> None:
+    book.call("a", answered(), over("failed", by, cause, 5.0))
+    book.call("b", over("failed", by, cause))
+    book.write()
+    assert report(book.store, GetReport()).lost == lost
+
+
+def test_an_answered_call_of_which_nothing_more_was_heard_is_lost_once_central_gives_it_up(book: Book) -> None:
+    book.dial("a")
+    book.call("a", answered())
+    book.write()
+    assert report(book.store, GetReport(SPRING)).lost == 0
+    book.end("a", "failed", "node_lost")
+    book.write()
+    assert report(book.store, GetReport(SPRING)).lost == 1
+
+
+def test_an_attempt_that_never_came_to_an_edge_is_counted_from_the_ledger(book: Book) -> None:
+    book.dial("a")
+    book.dial("b")
+    book.end("b", "failed", "edge_gone")
+    book.write()
+    assert report(book.store, GetReport(SPRING)).dispositions == {"open": 1, "failed": 1}
+
+
+def test_turns_and_handovers_are_counted_with_their_quantiles(book: Book) -> None:
+    book.call(
+        "a",
+        answered(),
+        ("turn.heard", {"turn": 1, "words": "yes", "confidence": 0.9, "rule": "yes_no", "intent": "yes", "slots": {}}),
+        ("turn.nomatch", {"turn": 2, "words": "mumble"}),
+        ("turn.noinput", {"turn": 3}),
+        *(("prompt.started", {"play_id": n, "spoken": "hello", "answer_ms": 100 * n}) for n in range(1, 12)),
+        ("prompt.started", {"play_id": 99, "spoken": "the greeting answers nobody"}),
+        ("handover.done", {"agent_id": "bo", "ms": 20}),
+        ("handover.done", {"agent_id": "bo", "ms": 40}),
+        ("handover.failed", {"reason": "no_agent", "ms": 500}),
+        ("recovered", {"what": "edge"}),
+        ("recovered", {"what": "media"}),
+    )
+    book.write()
+    made = report(book.store, GetReport(SPRING))
+    assert (made.turns_understood, made.turns_not_understood, made.turns_silent) == (1, 1, 1)
+    assert (made.turn_ms_p50, made.turn_ms_p95) == (600.0, 1050.0)
+    assert (made.handovers, made.handovers_failed) == (2, 1)
+    assert made.handover_ms_p50 == 30.0
+    assert made.handover_ms_p99 == pytest.approx(39.8)
+    assert made.recovered == 1
+
+
+def test_nothing_is_a_report_of_none(book: Book) -> None:
+    made = report(book.store, GetReport(SPRING))
+    assert made.attempts == 0
+    assert made.answer_seizure_ratio is made.mean_call_duration_s is made.turn_ms_p50 is None
+
+
+def test_a_report_is_of_its_campaign_and_its_time(book: Book) -> None:
+    book.call("a", campaign="spring")
+    book.call("b", campaign="autumn")
+    book.call("c", campaign="spring", at=AT + timedelta(days=1))
+    book.write()
+    assert report(book.store, GetReport()).attempts == 3
+    assert report(book.store, GetReport(SPRING)).attempts == 2
+    assert report(book.store, GetReport(since="2026-03-04T00:00:00+00:00")).attempts == 1
+    assert report(book.store, GetReport(SPRING, until="2026-03-04T00:00:00+00:00")).attempts == 1
+
+
+@pytest.mark.parametrize("bound", ["yesterday", "2026-03-04", "2026-03-04T00:00:00"])
+def test_a_bound_without_an_offset_is_refused(book: Book, bound: str) -> None:
+    with pytest.raises(BadTime):
+        report(book.store, GetReport(since=bound))
+
+
+def test_every_attempt_has_a_line_in_the_ledger_with_the_rules_it_passed(book: Book) -> None:
+    book.dial("a")
+    attempt = book.call("a", over("busy", "them", "486"))
+    book.entry(journal.Refused(SPRING, ContactId("b"), "do_not_call", AT + timedelta(seconds=1)))
+    book.write()
+    page = ledger(book.store, GetLedger(SPRING))
+    assert page.total == 2
+    dialled, refused = page.rows
+    assert (dialled.attempt_id, dialled.passed, dialled.consent) == (attempt, ("consent", "spacing"), "f")
+    assert (dialled.disposition, dialled.cause, dialled.wall) == ("busy", "486", "2026-03-03T12:00:00.000000Z")
+    assert (refused.contact_id, refused.refused, refused.passed) == ("b", "do_not_call", ())
+    assert ledger(book.store, GetLedger(CampaignId("autumn"))).total == 0
+
+
+def test_a_long_ledger_comes_in_pages_without_a_gap(book: Book) -> None:
+    for n in range(LEDGER_PAGE + 50):
+        book.dial(f"a{n:04}")
+    book.write()
+    pages = [ledger(book.store, GetLedger(SPRING, offset)).rows for offset in (0, LEDGER_PAGE, 2 * LEDGER_PAGE)]
+    assert [len(page) for page in pages] == [LEDGER_PAGE, 50, 0]
+    assert len({row.contact_id for page in pages for row in page}) == LEDGER_PAGE + 50
+
+
+def test_an_export_is_parquet_that_anybody_reads_complete_or_not_there(book: Book) -> None:
+    book.dial("a")
+    book.call("a", answered())
+    book.call("b", at=AT + timedelta(days=1))
+    book.write()
+    directory, rows = export(book.store, "monday")
+    assert rows == {"events": 3, "ledger": 1, "outcomes": 0, "refusals": 0, "dead_letters": 0}
+    assert sorted(path.name for path in (directory / "events").iterdir()) == ["day=2026-03-03", "day=2026-03-04"]
+    read = book.store.records(f"SELECT count(*) AS n FROM read_parquet('{directory}/events/*/*.parquet')")
+    assert read == [{"n": 3}]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("../up", "bad_name"), ("", "bad_name"), ("twice", "exists")])
+def test_an_export_never_leaves_its_directory_nor_overwrites(book: Book, name: str, reason: str) -> None:
+    export(book.store, "twice")
+    with pytest.raises(NotExported) as refused:
+        export(book.store, name)
+    assert refused.value.reason == reason

@@ -1,0 +1,64 @@
+"""A message of the streams becomes a row, or a dead letter, and never an exception."""
+
+from datetime import datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.recorder.rows import row_of
+from nodes.recorder.store import TABLES
+from protocols.wire import events, journal
+from protocols.wire.campaigns import ContactId, Plan, attempt_id
+from protocols.wire.events import CallEvent, Kind
+from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
+from protocols.wire.journal import Phase
+from protocols.wire.subjects import Stream
+
+AT = datetime.fromisoformat("2026-03-03T12:00:00+01:00")
+SPRING, ADA = CampaignId("spring"), ContactId("ada")
+ATTEMPT = attempt_id(SPRING, ADA, 1)
+
+
+def ringing(attempt: AttemptId = ATTEMPT) -> bytes:
+    event = CallEvent("e1", CallId("c1"), attempt, SPRING, NodeId("n1"), AT, 1, Kind.RINGING, {"after_ms": 812})
+    return msgspec.json.encode(events.to_body(event))
+
+
+def test_an_event_is_a_row_of_its_contacts_shard() -> None:
+    row = row_of(Stream.EVENTS, 1, ringing())
+    assert row is not None
+    assert (row.table, row.shard_by) == ("events", "ada")
+    assert row.values["fields"] == {"after_ms": 812}
+
+
+def test_an_event_of_a_call_without_a_campaign_is_sharded_by_its_call() -> None:
+    row = row_of(Stream.EVENTS, 1, ringing(AttemptId("7c1f")))
+    assert row is not None
+    assert row.shard_by == "c1"
+
+
+@pytest.mark.parametrize(
+    ("entry", "table"),
+    [
+        (journal.Attempted(SPRING, ADA, ATTEMPT, 1, AT, "", "form-7", ("consent",)), "ledger"),
+        (journal.Ended(SPRING, ADA, ATTEMPT, "busy", "486", AT), "outcomes"),
+        (journal.Refused(SPRING, ADA, "consent", AT), "refusals"),
+        (journal.Listed(SPRING, "i", (journal.Contact(ADA, "+4930123456"),)), None),
+        (journal.Imported(SPRING, "i", Plan(), "flow: x", AT), None),
+        (journal.Steered(SPRING, Phase.RUNNING, AT), None),
+    ],
+)
+def test_of_the_journal_the_ledger_keeps_decisions_and_no_numbers(entry: journal.Entry, table: str | None) -> None:
+    row = row_of(Stream.CAMPAIGN, 1, msgspec.json.encode(journal.to_body(entry)))
+    assert (row.table if row else None) == table
+    assert row is None or set(TABLES[row.table]) <= set(row.values)
+
+
+@given(st.sampled_from(Stream), st.binary(max_size=60) | st.just(b"[" * 100_000) | st.just(b'{"kind": "attempt"}'))
+def test_no_bytes_raise_and_what_cannot_be_read_is_kept(stream: Stream, data: bytes) -> None:
+    row = row_of(stream, 7, data)
+    assert row is not None
+    assert row.table == "dead_letters"
+    assert row.values["letter_id"] == f"{stream}/7"

@@ -1,0 +1,161 @@
+"""The configuration: every default is good, every mistake is named before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.config import Config, ConfigError, load, parse
+from nodes.errors import NodeError
+
+BASE = Path("/srv/ringmaster")
+
+EXAMPLE = """
+[node]
+id = "edge-7"
+[paths]
+state = "/var/lib/ringmaster"
+[sip]
+bind = "192.0.2.10"
+[[sip.trunks]]
+name = "carrier"
+host = "sip.example.net"
+user = "100"
+password = "secret"
+register = true
+cps = 10
+[rtp]
+ports = [20000, 20999]
+[media]
+processes = 2
+[nats]
+url = "nats://192.0.2.1:4222"
+[recorder]
+database = "calls.duckdb"
+[telemetry]
+level = "debug"
+"""
+
+
+def read(text: str) -> Config:
+    return parse(text, "ringmaster.toml", BASE)
+
+
+def test_an_empty_file_is_one_machine_that_only_listens_to_itself():
+    config = read("")
+    assert {config.sip.bind, config.rtp.bind, config.desk.bind} == {"127.0.0.1"}
+    assert (config.node.id, config.nats.url, config.speech.processes) == ("n1", "", 2)
+    assert config.paths.state == BASE / "var"
+    assert config.recorder.database == BASE / "var/ringmaster.duckdb"
+    first, last = config.rtp.ports
+    assert last - first + 1 >= config.media.processes * config.media.channels
+
+
+def test_the_models_that_come_with_the_package_are_the_default_and_exist():
+    models = read("").models
+    assert models.recogniser.is_dir()
+    assert models.voice.is_dir()
+
+
+def test_what_is_written_is_what_is_read():
+    config = read(EXAMPLE)
+    (trunk,) = config.sip.trunks
+    assert (trunk.name, trunk.host, trunk.port, trunk.register, trunk.cps) == (
+        "carrier",
+        "sip.example.net",
+        5060,
+        True,
+        10.0,
+    )
+    assert (config.node.id, config.rtp.ports, config.media.processes) == ("edge-7", (20000, 20999), 2)
+    assert config.paths.run == Path("/var/lib/ringmaster/run")
+    assert config.recorder.database == BASE / "calls.duckdb"
+
+
+def test_a_password_is_not_shown_with_the_rest():
+    assert "secret" not in repr(read(EXAMPLE))
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ("[sip]\nprot = 1", "sip.prot", "did you mean port?"),
+        ("[sap]", "sap", "did you mean sip?"),
+        ("[sip]\nxyz = 1", "sip.xyz", "known are bind, port, trunks"),
+        ("[sip]\nport = '5060'", "sip.port", "is a string, not a whole number"),
+        ("[sip]\nport = 99999", "sip.port", "99999 is not between 0 and 65535"),
+        ("[sip]\nport = true", "sip.port", "is true or false, not a whole number"),
+        ("[sip]\ntrunks = 3", "sip.trunks", "is a whole number, not a list"),
+        ("[[sip.trunks]]\nname = 'x'", "sip.trunks[0].host", "is missing"),
+        ("[[sip.trunks]]\nname = 'x'\nhost = 'h'\ncps = 0", "sip.trunks[0].cps", "0.0 is not between 0.1 and 1000"),
+        ("[rtp]\nports = [4]", "rtp.ports", "has 1 values, not 2"),
+        ("[rtp]\nports = [5, 'x']", "rtp.ports[1]", "is a string, not a whole number"),
+        ("[rtp]\nports = [9000, 8000]", "rtp", "first and last"),
+        ("[node]\nid = 'a.b'", "node", "letters, digits"),
+        ("[node]\nid = ''", "node", "letters, digits"),
+        ("[telemetry]\nlevel = 'loud'", "telemetry.level", "is 'loud', not one of debug, info, warning, error"),
+        ("sip = 3", "sip", "is a whole number, not a table"),
+        (f"[paths]\nstate = '/{'x' * 90}'", "paths.state", "too long for the sockets below it by"),
+        ("[sip\n", "", "line 1"),
+    ],
+)
+def test_a_mistake_is_named_with_file_key_and_reason(text: str, key: str, reason: str):
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert (caught.value.file, caught.value.key) == ("ringmaster.toml", key)
+    assert reason in caught.value.reason
+    assert str(caught.value).startswith("ringmaster.toml: ")
+    assert isinstance(caught.value, NodeError)
+
+
+SECTIONS = {one.name: one for one in fields(Config)}
+
+
+@given(
+    st.sampled_from(sorted(SECTIONS)),
+    st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12),
+    st.sampled_from(["1", "'x'", "true", "1.5", "[]", "[1, 2]", "{}", "[{}]", "2020-01-01"]),
+)
+def test_no_setting_is_taken_unless_it_is_one_of_its_section(section: str, name: str, value: str):
+    known = {one.name for one in fields(type(getattr(Config(), section)))}
+    if name not in known:
+        with pytest.raises(ConfigError, match=f"{section}.{name}"):
+            read(f"[{section}]\n{name} = {value}")
+
+
+@given(st.data())
+def test_whatever_type_a_setting_is_given_the_outcome_is_a_config_or_a_config_error(data: st.DataObject):
+    section = data.draw(st.sampled_from(sorted(SECTIONS)))
+    name = data.draw(st.sampled_from([one.name for one in fields(type(getattr(Config(), section)))]))
+    value = data.draw(st.sampled_from(["1", "-1", "'x'", "true", "nan", "[]", "[1, 2]", "{}", "[{}]", "2020-01-01"]))
+    try:
+        assert is_dataclass(read(f"[{section}]\n{name} = {value}"))
+    except ConfigError as error:
+        assert error.key  # noqa: PT017  either outcome is right
+
+
+def test_the_environment_names_the_file_and_an_argument_goes_before_it(tmp_path: Path):
+    named, given_ = tmp_path / "named.toml", tmp_path / "given.toml"
+    named.write_text('[node]\nid = "named"')
+    given_.write_text('[node]\nid = "given"')
+    environment = {"RINGMASTER_CONFIG": str(named)}
+    assert load(environment=environment).node.id == "named"
+    assert load(given_, environment=environment).node.id == "given"
+    assert load(environment={}).node.id == "n1"
+
+
+def test_a_file_that_is_not_there_is_an_error_with_its_name(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path):
+    path = tmp_path / "ringmaster.toml"
+    path.write_text('[paths]\nstate = "state"')
+    config = load(path)
+    assert config.paths.state == tmp_path / "state"
+    assert config.paths.endpoint("n1.media-0:5f3a") == f"ipc://{tmp_path}/state/run/media-0:5f3a"
