@@ -23,6 +23,10 @@ class Captions:
             who = self.names.get(event.call_id, event.call_id[:8])
             self._console.print(f"[bold]{escape(who):>14}[/]  {line}", highlight=False)
 
+    def say(self, line: str) -> None:
+        """Print a line that is no call's."""
+        self._console.print(f"{'':>14}  [bold red]{escape(line)}[/]", highlight=False)
+
 
 def caption(event: CallEvent) -> str:
     """Return the event as one line of rich markup; empty for what only machines care about."""

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Client:
             raise NotUp(f"the node's {role} process is not up")
         return active[0]
 
-    async def ready(self, needed: dict[str, int], within_s: float) -> Roster:
+    async def ready(self, needed: Mapping[str, int], within_s: float) -> Roster:
         """Return the roster once so many processes of each role are active. Raises: NotUp, saying what is missing."""
         give_up_s = time.monotonic() + within_s
         while missing := self._missing(needed):
@@ -65,7 +65,7 @@ class Client:
             await asyncio.sleep(LOOK_S)
         return self.roster()
 
-    def _missing(self, needed: dict[str, int]) -> list[str]:
+    def _missing(self, needed: Mapping[str, int]) -> list[str]:
         try:
             roster = self.roster()
         except NotUp:

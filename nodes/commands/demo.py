@@ -1,57 +1,187 @@
-"""`ringmaster demo`: real calls on this machine, from nothing to the report."""
+"""`ringmaster demo`: a node, three campaigns, a dozen and more callees of every kind, and what came of it.
+
+Everything is real but the people: SIP, RTP, voices, the recogniser, NATS, the database. While the calls run the demo
+kills one speech engine and the edge with SIGKILL, and the calls go on.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from aiohttp import web
 from rich.console import Console
 
-from nodes.commands.call import follow, new_order
+from nodes.commands import report as reporting
 from nodes.commands.captions import Captions
-from nodes.commands.scripts import find_script
+from nodes.commands.central import Campaign
+from nodes.commands.judge import Verdict, judge, percentile
+from nodes.commands.play import Part, Watch, play
+from nodes.commands.scripts import read_script
 from nodes.commands.stage import Stage, stage
-from protocols.wire.events import CallEvent
+from protocols.wire.campaigns import Plan
+from protocols.wire.ids import CampaignId
+from protocols.wire.reports import Report
 
-NEEDED = {"media": 1, "edge": 1, "speech": 1}
+NEEDED = {"recorder": 1, "speech": 2, "media": 1, "edge": 1, "central": 1}
+KILLS = {6: "speech", 14: "edge"}
+"""After so many heard turns, whom to kill."""
+BILLING = "http://127.0.0.1:8090"
+"""The billing system that the shipped payment reminder names."""
+PLAN = Plan(
+    zone="Europe/London",
+    clock="2026-03-03T10:00:00+00:00",
+    spacing_s=1.0,
+    ring_s=4.0,
+    concurrency=4,
+    retries={"busy": (2.0,)},
+)
+"""A Tuesday morning; calls of a rehearsal may be made at any hour of the real day."""
+CASTS = {
+    "appointment_reminder": (
+        "clinic,date,time\n",
+        "Rivertown Dental,2026-03-05,15:30",
+        ("cooperative-1", "cooperative-2", "refuses-1", "voicemail-1", "busy-1", "cooperative-3"),
+    ),
+    "payment_reminder": (
+        "company,account\n",
+        "Acme,4250",
+        ("cooperative-4", "interrupts-1", "optout-1", "silent-1", "noanswer-1", "cooperative-5"),
+    ),
+    "survey": (
+        "company\n",
+        "Acme",
+        ("cooperative-6", "cooperative-7", "human-1", "hangsup-1", "cooperative-8", "cooperative-9"),
+    ),
+}
+"""Script -> its columns, what each contact has in them, and who is called."""
+NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo")
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
-    """How much to show, and which draw of callees."""
-    parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
+    """How much to show, and which draw of answers."""
+    parser.add_argument("--json", action="store_true", help="end with one JSON object; captions go to standard error")
     parser.add_argument("--seed", type=int, default=1, help="what callees answer (default: 1)")
-    parser.add_argument("--state", default="var/demo", metavar="DIR", help="where recordings stay (default: var/demo)")
-    parser.add_argument("--persona", default="cooperative", help="who is called")
-    parser.add_argument("--script", default="survey")
+    parser.add_argument("--state", default="var/demo", metavar="DIR", help="where everything stays (default: var/demo)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when no call was lost and the callee was understood."""
+    """0 when no call was lost and every event was recorded."""
     return asyncio.run(_run(args, Path(args.state).resolve()))
 
 
 async def _run(args: argparse.Namespace, state: Path) -> int:
     console = Console(stderr=args.json)
-    script = find_script(args.script)
-    async with stage(state, [script], args.seed, NEEDED) as play:
-        ended = await _one_call(play, script.read_text(), args.persona, console)
-    lived = play.lived()
-    console.print(lived)
-    console.print(f"recording: {ended.fields.get('recording', 'none')}")
+    began_s = time.monotonic()
+    async with _billing() as address:
+        scripts = {name: read_script(name).replace(BILLING, address) for name in CASTS}
+        async with stage(state, scripts, args.seed, NEEDED) as here:
+            console.print(f"[dim]the node was up after {time.monotonic() - began_s:.1f} s; its log is {here.log}[/]")
+            _show_processes(here, console)
+            parts = [Part(Campaign(CampaignId(name), PLAN), scripts[name], _contacts(name)) for name in CASTS]
+            watch = await play(here, parts, Captions(console), KILLS)
+            report = await _settled_report(here, watch)
+            verdict = judge(watch.events.values(), here.lived())
+            outcome = _outcome(here, watch, verdict, report, args.seed)
+    _show_outcome(console, verdict, report, time.monotonic() - began_s)
     if args.json:
-        print(json.dumps({"seed": args.seed, "calls": 1}))
-    return 0
+        print(json.dumps(outcome), flush=True)
+    return 0 if not outcome["lost"] and outcome["events"] == outcome["events_recorded"] else 1
 
 
-async def _one_call(play: Stage, script: str, persona: str, console: Console) -> CallEvent:
-    captions = Captions(console)
-    for peer in play.client.roster().processes:
-        console.print(f"  {peer.name:<10} {peer.state:<7} pid {peer.pid:<7} kill it: kill -9 {peer.pid}", style="dim")
-    order = new_order(play.callee(f"{persona}-1"), script, {"name": "Alex", "company": "Ringmaster"})
-    captions.names[order.call_id] = f"{persona}-1"
-    return await follow(play.client, order, captions)
+def _contacts(script: str) -> str:
+    """Return the contact list of a cast as CSV."""
+    columns, values, users = CASTS[script]
+    rows = (f"sip:{user}@callees,{name},rehearsal,{values}\n" for user, name in zip(users, NAMES, strict=True))
+    return f"number,name,consent,{columns}" + "".join(rows)
+
+
+@asynccontextmanager
+async def _billing() -> AsyncIterator[str]:
+    """Be the billing system that the payment reminder asks; yields its address."""
+
+    async def account(request: web.Request) -> web.Response:
+        balance = {"balance": "42.50", "due": "2026-02-27", "number": request.match_info["number"]}
+        return web.json_response({"account": balance})
+
+    app = web.Application()
+    app.add_routes([web.get("/accounts/{number}", account)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _settled_report(here: Stage, watch: Watch) -> Report:
+    """Return the report once the recorder has every event that we have seen, or 10 s later."""
+    give_up_s = time.monotonic() + 10.0
+    while True:
+        report = await reporting.ask(here.client)
+        if report.events >= len(watch.events) or time.monotonic() > give_up_s:
+            return report
+        await asyncio.sleep(0.2)
+
+
+def _outcome(here: Stage, watch: Watch, verdict: Verdict, report: Report, seed: int) -> dict[str, object]:
+    models = here.config.models
+    return {
+        "calls": verdict.calls,
+        "answered": verdict.answered,
+        "lost": verdict.lost,
+        "dispositions": dict(verdict.dispositions),
+        "handovers": verdict.handovers,
+        "handover_ms": {
+            "p50": percentile(verdict.handover_ms, 50),
+            "p99": percentile(verdict.handover_ms, 99),
+            "n": len(verdict.handover_ms),
+        },
+        "turns": verdict.turns,
+        "turn_ms": {
+            "p50": percentile(verdict.turn_ms, 50),
+            "p95": percentile(verdict.turn_ms, 95),
+            "n": len(verdict.turn_ms),
+        },
+        "understood": verdict.understood,
+        "misunderstood": verdict.misunderstood,
+        "events": len(watch.events),
+        "events_recorded": report.events,
+        "kills": len(watch.kills),
+        "restarts": watch.restarts,
+        "recovered": verdict.recovered,
+        "worst_gap_ms": verdict.worst_gap_ms,
+        "recogniser": models.recogniser.name,
+        "synthesiser": f"mimic3 {models.voice.parent.name}/{models.voice.name}",
+        "seed": seed,
+    }
+
+
+def _show_processes(here: Stage, console: Console) -> None:
+    for peer in here.client.roster().processes:
+        console.print(f"  {peer.name:<11} {peer.state:<7} kill it: kill -9 {peer.pid}", style="dim", highlight=False)
+
+
+def _show_outcome(console: Console, verdict: Verdict, report: Report, took_s: float) -> None:
+    console.rule(f"{verdict.calls} calls in {took_s:.0f} s")
+    reporting.show(report, console)
+    understood = verdict.understood + verdict.misunderstood
+    console.print(
+        f"understood {verdict.understood} of {understood}; longest gap in anybody's ear {verdict.worst_gap_ms:.0f} ms"
+    )
+    for one in verdict.misheard:
+        console.print(f"  misunderstood: {one}", style="dim", markup=False)
+    for recording in verdict.recordings[:3]:
+        console.print(f"  {recording}", style="dim", soft_wrap=True)
+    console.print("next:  ringmaster script talk survey --slot company=Acme")
+    console.print("       ringmaster up, and in another terminal: ringmaster call sip:you@127.0.0.1:5070")
+    console.print("       ringmaster doctor")
 
 
 __all__ = ["describe", "run"]

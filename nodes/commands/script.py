@@ -17,7 +17,7 @@ from grammars.rules.compile import compile_rule
 from grammars.rules.ruleset import RuleSet
 from grammars.script import load
 from grammars.script_model import Script
-from grammars.spoken import normalise, verbalise
+from grammars.spoken import verbalise
 from nodes.commands.scripts import find_script
 from protocols.floor import Listen, NotUnderstood, Pressed, PromptEnded, Silence, Understood
 from protocols.handover import HandoverFailed
@@ -101,13 +101,12 @@ class _Talk:
             return self.happened(Silence())
         if len(typed.strip()) == 1 and typed.strip() in "0123456789*#":
             return self.happened(Pressed(typed.strip()))
-        words = normalise(typed)
         heard = RuleSet({name: self._rules[name] for name in self._listen.rules}) if self._listen else None
-        meaning = heard.parse(words) if heard else None
+        meaning = heard.read(typed) if heard else None
         if meaning is None:
-            return self.happened(NotUnderstood(words))
+            return self.happened(NotUnderstood(typed))
         self._console.print(f"[dim]        = {meaning.intent} {dict(meaning.slots) or ''}[/]")
-        self.happened(Understood(meaning, words))
+        self.happened(Understood(meaning, typed))
 
     def happened(self, given: says.Input) -> None:
         """Step the conversation; what cannot be done at a keyboard fails, as it would on a bare node."""

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,14 +57,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(state: Path, scripts: Sequence[Path], seed: int, needed: dict[str, int]) -> AsyncIterator[Stage]:
-    """Set up a node with its state in `state`, which is emptied first, and callees who know `scripts`.
+async def stage(state: Path, scripts: Mapping[str, str], seed: int, needed: Mapping[str, int]) -> AsyncIterator[Stage]:
+    """Set up a node with its state in `state`, which is emptied first, and callees who know `scripts` (name -> text).
 
     `needed`: how many processes of which role must be active before the block begins. Raises: NodeError.
     """
     file = _configuration(state)
     config = load(file)
     callees = _udp_socket()
+    paths = _written(scripts, state)
     log = state / "node.log"
     node = Program(
         argv=(sys.executable, "-m", "nodes.launcher"), env={ENVIRONMENT: str(file)}, speaks=False, stop_s=15.0
@@ -74,7 +75,7 @@ async def stage(state: Path, scripts: Sequence[Path], seed: int, needed: dict[st
         env={
             ENVIRONMENT: str(file),
             PROCESS: "rehearsal-0 rehearsal",
-            SCRIPTS: ":".join(map(str, scripts)),
+            SCRIPTS: ":".join(map(str, paths)),
             SEED: str(seed),
         },
         sockets={"sip": callees},
@@ -108,6 +109,13 @@ def _configuration(state: Path) -> Path:
     return file
 
 
+def _written(scripts: Mapping[str, str], state: Path) -> list[Path]:
+    paths = [state / f"{name}.yaml" for name in scripts]
+    for path, text in zip(paths, scripts.values(), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return paths
+
+
 def _udp_socket() -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
@@ -116,11 +124,17 @@ def _udp_socket() -> socket.socket:
 
 
 def _free_block() -> int:
-    """Return the first port of a block whose even ports are all free now."""
-    for first in range(40_000, 60_000, RTP_PORTS):
+    """Return the first port of a block whose even ports are all free now.
+
+    Below those that the kernel gives to sockets that ask for any (32768 and up on Linux), which come and go. Where the
+    search begins is this process's own, so that two stages that are set up at once do not find the same block.
+    """
+    blocks = [*range(10_000, 32_000, RTP_PORTS)]
+    own = os.getpid() % len(blocks)
+    for first in (*blocks[own:], *blocks[:own]):
         if all(_is_free(port) for port in range(first, first + RTP_PORTS, 2)):
             return first
-    raise NodeError("no free block of RTP ports between 40000 and 60000")
+    raise NodeError("no free block of RTP ports between 10000 and 32000")
 
 
 def _is_free(port: int) -> bool:

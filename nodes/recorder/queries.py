@@ -73,6 +73,7 @@ FROM events WHERE {_RANGE.format(moment="wall")}
 """
 
 DEAD_LETTERS = "SELECT count(*) AS dead_letters FROM dead_letters"
+EVENTS = "SELECT count(*) AS events FROM events"
 
 LEDGER = """
 CREATE VIEW decisions AS

@@ -25,7 +25,8 @@ class Ears:
     """Script hash -> ear."""
 
     def __init__(self, model: Path, into: Path) -> None:
-        """`into` is this process's own directory."""
+        """`into` is this process's own directory: what an earlier life of it left there is deleted."""
+        shutil.rmtree(into, ignore_errors=True)
         self._model = model
         self._into = into
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ears")

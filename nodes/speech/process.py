@@ -119,7 +119,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     faulthandler.enable()  # the recogniser's abort then names the line that called it
     mesh = await Mesh.start(identity, config.paths.endpoint(identity))
     counts = Counter[str]()
-    ears = Ears(config.models.recogniser, config.paths.run / f"{identity}.ears")
+    ears = Ears(config.models.recogniser, config.paths.run / f"{identity.partition(':')[0]}.ears")
     voice = Synthesiser(config.paths.prompts, lambda: start_voice(config.models.voice))
     decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder")
     around = Surroundings(decoders, mesh.tell, time.monotonic, today, counts)

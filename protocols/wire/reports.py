@@ -38,6 +38,8 @@ class Report:
     handovers_failed: int
     handover_ms_p50: float | None
     handover_ms_p99: float | None
+    events: int
+    """Everything that calls have told, each event once; of all campaigns and times."""
     dead_letters: int
     """Messages that could not be read; they are kept, and not counted above."""
 

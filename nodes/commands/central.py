@@ -1,0 +1,120 @@
+"""What commands ask of central: import a list, steer a campaign, wait for its end."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from nodes.commands.client import Client
+from nodes.errors import NodeError
+from nodes.links.errors import LinkError, Refused
+from nodes.links.roster import Peer
+from protocols.wire.campaigns import (
+    CampaignImported,
+    CampaignStatus,
+    GetCampaign,
+    ImportCampaign,
+    Plan,
+    Problem,
+    SteerCampaign,
+    list_parts,
+)
+from protocols.wire.ids import CampaignId
+
+IMPORT_S = 60.0
+LOOK_S = 0.5
+LEAD_S = 30.0
+"""So long may it take until a central leads: a lease that its last holder did not give back runs out after 15 s."""
+
+
+class BadList(NodeError):
+    """The contact list, the script or the plan is not right; `problems` says where."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        lines = (f"{one.file}:{one.line}: {one.column + ': ' if one.column else ''}{one.reason}" for one in problems)
+        super().__init__("\n".join(lines))
+        self.problems = problems
+
+
+class Declined(NodeError):
+    """Central says no, or does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign as its file says: the plan, and under which name it runs."""
+
+    id: CampaignId
+    plan: Plan = field(default_factory=Plan)
+
+
+def read_campaign(path: Path) -> Campaign:
+    """Read a campaign's TOML file: `id`, and a table `plan`. Raises: Declined, with file and key."""
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Campaign)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise Declined(f"{path}: {error}") from error
+
+
+async def bring(client: Client, campaign: Campaign, file: str, contacts: bytes, script: str) -> int:
+    """Import a campaign; return how many contacts it has. Raises: BadList, Declined."""
+    central = (await _leading(client)).identity
+    try:
+        for part in list_parts(contacts):
+            await client.mesh.ask(central, part)
+        order = ImportCampaign(campaign.id, file, len(contacts), script, campaign.plan)
+        imported: CampaignImported = await client.mesh.ask(central, order, timeout_s=IMPORT_S)
+    except LinkError as error:
+        raise Declined(f"campaign {campaign.id}: {error}") from error
+    if imported.problems:
+        raise BadList(imported.problems)
+    return imported.contacts
+
+
+async def steer(client: Client, campaign_id: CampaignId, phase: str) -> CampaignStatus:
+    """Have the campaign `running`, `paused` or `stopped`. Raises: Declined."""
+    try:
+        return await client.mesh.ask(client.one("central").identity, SteerCampaign(campaign_id, phase))
+    except LinkError as error:
+        raise Declined(f"campaign {campaign_id}: {error}") from error
+
+
+async def status(client: Client, campaign_id: CampaignId) -> CampaignStatus:
+    """Return how it is going. Raises: Declined."""
+    try:
+        return await client.mesh.ask(client.one("central").identity, GetCampaign(campaign_id))
+    except LinkError as error:
+        raise Declined(f"campaign {campaign_id}: {error}") from error
+
+
+async def until_done(client: Client, campaign_id: CampaignId) -> CampaignStatus:
+    """Return the status once nobody is left to call and no call is up. Raises: Declined."""
+    while True:
+        now = await status(client, campaign_id)
+        if now.done == now.contacts:
+            return now
+        await asyncio.sleep(LOOK_S)
+
+
+async def _leading(client: Client) -> Peer:
+    """Return the central process once it leads."""
+    deadline = asyncio.get_running_loop().time() + LEAD_S
+    while True:
+        peer = client.one("central")
+        try:
+            await client.mesh.ask(peer.identity, GetCampaign(CampaignId("none")))
+        except Refused as error:
+            if error.reason != "not_leading":
+                return peer
+        except LinkError:
+            pass
+        if asyncio.get_running_loop().time() > deadline:
+            raise Declined(f"no central process leads after {LEAD_S:g} s")
+        await asyncio.sleep(LOOK_S)
+
+
+__all__ = ["BadList", "Campaign", "Declined", "bring", "read_campaign", "status", "steer", "until_done"]

@@ -1,0 +1,87 @@
+"""`ringmaster report`: what the calls came to, asked of the recorder."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from nodes.commands.client import Client, configured, connected
+from nodes.errors import NodeError
+from nodes.links.errors import LinkError
+from protocols.wire.ids import CampaignId
+from protocols.wire.reports import GetReport, Report
+
+
+class NoReport(NodeError):
+    """The recorder does not answer."""
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Of what, and for whom."""
+    parser.add_argument("--campaign", default="", help="one campaign only")
+    parser.add_argument("--since", default="", metavar="TIME", help="attempts from this ISO 8601 moment on")
+    parser.add_argument("--until", default="", metavar="TIME", help="attempts before this ISO 8601 moment")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report of the running node."""
+    return asyncio.run(_run(args))
+
+
+async def _run(args: argparse.Namespace) -> int:
+    async with connected(configured(args)) as client:
+        found = await ask(client, args.campaign, args.since, args.until)
+    if args.json:
+        print(json.dumps(asdict(found)))
+    else:
+        show(found, Console())
+    return 0
+
+
+async def ask(client: Client, campaign: str = "", since: str = "", until: str = "") -> Report:
+    """Return the recorder's report. Raises: NoReport, NotUp."""
+    try:
+        return await client.mesh.ask(client.one("recorder").identity, GetReport(CampaignId(campaign), since, until))
+    except LinkError as error:
+        raise NoReport(f"the recorder does not report: {error}") from error
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report as a table for people."""
+    table = Table("", "", show_header=False, box=None)
+    for name, value in rows(report):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def rows(report: Report) -> list[tuple[str, str]]:
+    """Return the report's lines: a name and a value, in the order of a call's life."""
+    return [
+        ("attempts", str(report.attempts)),
+        ("answered", f"{report.answered}   answer-seizure ratio {_figure(report.answer_seizure_ratio, '.2f')}"),
+        ("mean call duration", f"{_figure(report.mean_call_duration_s, '.1f')} s"),
+        ("dispositions", "  ".join(f"{name} {count}" for name, count in sorted(report.dispositions.items()))),
+        ("lost", str(report.lost)),
+        ("recovered", str(report.recovered)),
+        (
+            "turns",
+            f"understood {report.turns_understood}, not {report.turns_not_understood}, silent {report.turns_silent}",
+        ),
+        ("turn", f"p50 {_figure(report.turn_ms_p50)} ms, p95 {_figure(report.turn_ms_p95)} ms"),
+        ("handovers", f"{report.handovers}, failed {report.handovers_failed}"),
+        ("handover", f"p50 {_figure(report.handover_ms_p50)} ms, p99 {_figure(report.handover_ms_p99)} ms"),
+        ("events", f"{report.events} recorded, {report.dead_letters} unreadable"),
+    ]
+
+
+def _figure(value: float | None, form: str = ".0f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+__all__ = ["NoReport", "ask", "describe", "rows", "run", "show"]

@@ -1,0 +1,189 @@
+"""What callers say, as the speech process hears it: real voices, real engines, over the mesh."""
+
+import asyncio
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from nodes.audio import g711
+from protocols.wire import messages as wire
+
+YEAR = datetime.now(UTC).year + 1
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "voice_name", "intent", "value"),
+    [
+        ("confirm", "yes", "kal16", "yes", "yes"),
+        ("confirm", "no thank you", "slt", "no", "no"),
+        ("confirm", "that's right", "awb", "yes", "yes"),
+        ("pin", "four two seven one", "rms", "digits", "4271"),
+        ("pin", "nine nine five zero", "kal", "digits", "9950"),
+        ("age", "forty two", "kal16", "number", "42"),
+        ("day", f"the third of march twenty {YEAR % 100}", "slt", "date", None),
+        ("hour", "half past three", "rms", "time", None),
+        ("amount", "twenty dollars", "kal16", "money", None),
+        ("line", "two one two five five five nine one seven six", "slt", "phone", "2125559176"),
+        ("team", "the sales team", "kal16", "sales", "sales"),
+        ("team", "technical support", "awb", "support", "support"),
+        ("confirm", "stop calling me", "kal16", "stop", None),
+        ("team", "i want to speak to an agent", "slt", "human", None),
+        ("pin", "can you repeat that please", "rms", "repeat", None),
+        ("confirm", "you have the wrong number", "kal", "wrong_number", None),
+        ("confirm", "yes please", "espeak", "yes", "yes"),
+        ("team", "technical support", "festival", "support", "support"),
+    ],
+)
+async def test_an_answer_is_understood(
+    caller, voice, state: str, said: str, voice_name: str, intent: str, value: str | None
+) -> None:
+    heard = await caller.answer(state, voice(said, voice_name))
+    assert heard.meaning is not None, heard
+    assert heard.meaning.intent == intent
+    assert value is None or heard.meaning.slots == {"value": value}
+    assert heard.confidence >= 0.5
+    assert (heard.channel_id, heard.turn, heard.utterance) == (caller.channel, 1, 1)
+
+
+def sounds() -> dict[str, bytes]:
+    """A second of what is no speech, between silences."""
+    rng = np.random.default_rng(1)
+    at = np.arange(8000) / 8000
+    chord = sum(np.sin(2 * np.pi * hz * at) for hz in (262, 330, 392, 523))
+    heard = {
+        "white noise": rng.normal(0, 4000, 8000),
+        "a tone": 9000 * np.sin(2 * np.pi * 440 * at),
+        "music": 4000 * chord * (1 + np.sin(2 * np.pi * 3 * at)),
+        "clicks": np.where(rng.random(8000) < 0.003, 20000, 0),
+        "full scale": np.where(at % 0.01 < 0.005, 32000, -32000),
+    }
+    quiet = b"\xff" * 2400
+    return {name: quiet + g711.encode(sound.astype(np.int16)) + quiet for name, sound in heard.items()} | {
+        "any bytes": quiet + rng.bytes(8000) + quiet
+    }
+
+
+@pytest.mark.parametrize("sound", sounds().values(), ids=sounds().keys())
+async def test_what_is_no_speech_is_no_answer_and_stops_no_prompt(caller, voice, sound: bytes) -> None:
+    await caller.listen("confirm")
+    frames = caller.frames(sound)
+    caller.send([replace(frame, voiced=2400 <= 160 * frame.index < 10400) for frame in frames])
+    heard = await caller.next_heard()
+    assert heard.meaning is None
+    assert heard.words == ""
+    assert not [partial for partial in caller.partials if partial.in_grammar]
+    again = await caller.answer("confirm", voice("yes"), turn=2)
+    assert again.meaning is not None, "and the engine hears on"
+
+
+async def test_other_speech_is_no_answer(caller, voice) -> None:
+    heard = await caller.answer("pin", voice("the children are playing in the garden"))
+    assert heard.meaning is None
+
+
+async def test_a_complete_answer_is_told_long_before_the_tail_ends(caller, voice) -> None:
+    await caller.listen("confirm")
+    frames = caller.frames(voice("yes", after_ms=180), is_over=False)
+    caller.send(frames)
+    heard = await caller.next_heard()
+    assert heard.meaning is not None
+    assert heard.speech_ended_s < frames[-8].at_s
+    assert heard.decided_s >= heard.speech_ended_s - 1.0
+
+
+async def test_an_answer_that_may_go_on_is_waited_for(caller, voice) -> None:
+    await caller.listen("age")
+    first = voice("twenty", after_ms=300)
+    caller.send(caller.frames(first + voice("three", before_ms=0, after_ms=820)))
+    heard = await caller.next_heard()
+    assert heard.meaning is not None
+    assert heard.meaning.slots == {"value": "23"}
+
+
+async def test_words_of_the_grammar_are_told_while_they_are_said(caller, voice) -> None:
+    heard = await caller.answer("line", voice("two one two five five five nine one seven six"))
+    beginnings = [partial for partial in caller.partials if partial.in_grammar]
+    assert beginnings
+    assert all((partial.turn, partial.utterance) == (1, heard.utterance) for partial in beginnings)
+    assert beginnings[0].words.startswith("two")
+
+
+async def test_frames_that_come_twice_or_never_change_little(caller, voice) -> None:
+    await caller.listen("pin")
+    frames = list(caller.frames(voice("four two seven one")))
+    rng = random.Random(4)
+    lost = set(rng.sample(range(40, 70), 2))
+    ragged = [frame for frame in frames if frame.index not in lost]
+    caller.send([copy for frame in ragged for copy in [frame] * rng.choice([1, 1, 2])])
+    heard = await caller.next_heard()
+    assert heard.meaning is not None
+    assert heard.meaning.slots == {"value": "4271"}
+
+
+async def test_frames_of_any_length_and_content_do_no_harm(caller, voice) -> None:
+    await caller.listen("confirm")
+    rng = random.Random(2)
+    frames = caller.frames(voice("yes"))
+    caller.send([replace(frame, payload=rng.randbytes(rng.randrange(0, 400))) for frame in frames])
+    assert (await caller.next_heard()).meaning is None
+    assert (await caller.answer("confirm", voice("yes"), turn=2)).meaning is not None
+
+
+async def test_an_engine_that_takes_over_hears_the_same_from_the_replay(caller, voice) -> None:
+    frames = caller.frames(voice("the third of march"))
+    await caller.listen("day")
+    caller.send(frames[:60])
+    caller.edge.tell(caller.engine, wire.Deafen(caller.channel))  # here the engine has died, and the next is asked
+    await caller.listen("day")
+    caller.send(frames)
+    replayed = await caller.next_heard()
+    whole = await caller.answer("day", voice("the third of march"), turn=2)
+    assert replayed.meaning == whole.meaning
+    assert whole.meaning is not None
+    assert whole.meaning.slots["value"].endswith("-03-03")
+
+
+async def test_what_is_said_after_an_answer_is_heard_for_the_next_turn(caller, voice) -> None:
+    await caller.listen("confirm", turn=1)
+    both = voice("no", after_ms=300) + voice("i want to speak to an agent", before_ms=0)
+    frames = caller.frames(both)
+    split = next(n for n in range(40, len(frames)) if not any(frame.voiced for frame in frames[n - 9 : n]))
+    caller.send(frames[:split])
+    first = await caller.next_heard()
+    await caller.listen("team", turn=2)
+    caller.send(frames[split:])
+    second = await caller.next_heard()
+    assert first.meaning is not None
+    assert second.meaning is not None
+    assert (first.turn, first.meaning.intent) == (1, "no")
+    assert (second.turn, second.meaning.intent) == (2, "human")
+
+
+async def test_a_channel_is_heard_on_after_what_was_no_answer(caller, voice) -> None:
+    assert (await caller.answer("confirm", voice("the weather is nice"))).meaning is None
+    caller.send(caller.frames(voice("yes")))
+    assert (await caller.next_heard()).meaning is not None
+
+
+async def test_nothing_is_heard_after_the_answer_until_somebody_asks(caller, voice) -> None:
+    assert (await caller.answer("confirm", voice("yes"))).meaning is not None
+    caller.send(caller.frames(voice("no")))
+    assert (await caller.answer("confirm", voice("yes"), turn=2)).turn == 2
+    assert caller.heard.empty()
+
+
+async def test_silence_is_never_told(caller, voice, silence) -> None:
+    await caller.listen("confirm")
+    caller.send(caller.frames(silence(2000)))
+    await caller.settle()
+    assert (await caller.answer("confirm", voice("yes"), turn=2)).turn == 2
+    assert caller.heard.empty()
+
+
+async def test_forty_callers_are_heard_at_once(caller, voice) -> None:
+    others = [caller.another(f"caller {n}") for n in range(40)]
+    answers = await asyncio.gather(*(other.answer("pin", voice("four two seven one")) for other in others))
+    assert {heard.meaning.slots["value"] if heard.meaning else None for heard in answers} == {"4271"}

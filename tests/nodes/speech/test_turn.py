@@ -1,0 +1,70 @@
+"""When the turn is ours: the decision, for every kind of guess."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grammars.rules.rule import Completeness
+from nodes.speech.confidence import ACCEPT, REJECT
+from nodes.speech.turn import GUESS_MS, UNFINISHED_MS, UNSURE_MS, Guess, Step, begins, next_step, patience_ms
+from protocols.wire.messages import Meaning
+
+COMPLETE, EXTENDABLE, PREFIX, NO = (
+    Completeness.COMPLETE, Completeness.EXTENDABLE, Completeness.PREFIX, Completeness.NO,
+)  # fmt: skip
+GUESSES = st.builds(
+    Guess,
+    words=st.just("words"),
+    completeness=st.sampled_from(Completeness),
+    confidence=st.floats(0, 1),
+    meaning=st.none() | st.just(Meaning("r", "i")),
+)
+
+
+def guess(completeness: Completeness, confidence: float) -> Guess:
+    return Guess("words", completeness, confidence, None)
+
+
+@pytest.mark.parametrize(
+    ("completeness", "confidence", "silence_ms"),
+    [
+        (COMPLETE, ACCEPT, GUESS_MS),
+        (COMPLETE, ACCEPT - 0.01, UNSURE_MS),
+        (COMPLETE, REJECT - 0.01, UNFINISHED_MS),
+        (EXTENDABLE, 1.0, UNSURE_MS),
+        (EXTENDABLE, REJECT - 0.01, UNFINISHED_MS),
+        (PREFIX, 1.0, UNFINISHED_MS),
+        (NO, 1.0, UNFINISHED_MS),
+    ],
+)
+def test_how_long_the_caller_may_pause(completeness: Completeness, confidence: float, silence_ms: int) -> None:
+    assert patience_ms(guess(completeness, confidence)) == silence_ms
+
+
+def test_nothing_is_guessed_in_the_closure_of_a_plosive() -> None:
+    assert next_step(GUESS_MS - 10, None, is_over=False) is Step.LISTEN
+
+
+def test_a_guess_comes_before_any_answer() -> None:
+    assert next_step(5000, None, is_over=True) is Step.GUESS
+
+
+def test_a_complete_answer_needs_no_further_silence() -> None:
+    assert next_step(GUESS_MS, guess(COMPLETE, 1.0), is_over=False) is Step.ANSWER
+
+
+@given(GUESSES, st.integers(0, 5000))
+def test_every_utterance_ends_in_an_answer(made: Guess, silence_ms: int) -> None:
+    assert next_step(silence_ms, made, is_over=True) is Step.ANSWER
+    assert next_step(max(silence_ms, UNFINISHED_MS), made, is_over=False) is Step.ANSWER
+
+
+@given(GUESSES, st.integers(0, 2000), st.integers(0, 2000))
+def test_more_silence_never_takes_an_answer_back(made: Guess, less: int, more: int) -> None:
+    if next_step(less, made, is_over=False) is Step.ANSWER:
+        assert next_step(less + more, made, is_over=False) is Step.ANSWER
+
+
+@given(GUESSES)
+def test_only_words_of_the_grammar_stop_a_prompt(made: Guess) -> None:
+    assert begins(made) == (made.completeness is not NO and made.confidence >= ACCEPT)
