@@ -32,17 +32,23 @@ def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
     if ref._actor is not actor:
         return
     is_up = ref._phase is Phase.UP
+    has_begun = is_up or _is_good(actor._task)
     ref._actor = None
     ref._phase = Phase.STOPPING
     _fail_asks(ref, actor, reason)
     tasks = _release(actor)
     last: Awaitable[object] | None = None
-    if is_up and not tasks and not isinstance(reason, Killed):
+    if has_begun and not tasks and not isinstance(reason, Killed):
         last, reason = _terminate(ref, actor, reason)
     if tasks or last is not None:
-        ref._closing = Closing(ref, actor, reason, during, is_up, tasks, last)
+        ref._closing = Closing(ref, actor, reason, during, is_up, has_begun, tasks, last)
     else:
         _finish(ref, reason, during, is_up)
+
+
+def _is_good(init: asyncio.Task[object] | None) -> bool:
+    """Return whether this init has returned, though its starter has not been told yet."""
+    return init is not None and init.done() and not init.cancelled() and init.exception() is None
 
 
 def kill(ref: Ref[Actor]) -> None:
@@ -64,7 +70,7 @@ async def halt(ref: Ref[Actor]) -> None:
 class Closing:
     """The part of an end that waits."""
 
-    __slots__ = ("_actor", "_during", "_is_patient", "_is_up", "_reason", "_ref", "_task", "_until")
+    __slots__ = ("_actor", "_during", "_has_begun", "_is_patient", "_is_up", "_reason", "_ref", "_task", "_until")
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class Closing:
         reason: Exit,
         during: str,
         is_up: bool,
+        has_begun: bool,
         tasks: Tasks,
         last: Awaitable[object] | None,
     ) -> None:
@@ -82,6 +89,7 @@ class Closing:
         self._reason = reason
         self._during = during
         self._is_up = is_up
+        self._has_begun = has_begun
         self._is_patient = False
         self._until = loop.time() + (ref._spec.shutdown or _OWN_END_S)
         self._task = loop.create_task(self._run(tasks, last), name=f"{ref.path} ends")
@@ -100,7 +108,7 @@ class Closing:
         try:
             if self._is_patient:
                 left = await self._settle(left)
-            if self._is_patient and not left and self._is_up and last is None:
+            if self._is_patient and not left and self._has_begun and last is None:
                 last, self._reason = _terminate(self._ref, self._actor, self._reason)
                 left = [] if last is None else [self._last_words(last)]
                 left = await self._settle(left)

@@ -21,6 +21,7 @@ from supervisors.end import end, task_of
 from supervisors.errors import StartFailed
 from supervisors.events import ChildExited, ChildStarted
 from supervisors.exits import Crash, Exit, NoProc, Normal, Shutdown
+from supervisors.ladder import consume
 from supervisors.ref import Phase, Ref
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _begin(ref: Ref[Actor], context: Context) -> bool | asyncio.Task[object]:
 async def born(ref: Ref[Actor], init: asyncio.Task[object]) -> bool:
     """Wait for an init that waits; as `launch`. Whoever gives up waiting stops the child."""
     actor, limit = ref._actor, ref._spec.start_timeout_s
+    init.add_done_callback(consume)  # its error is told as the exit reason, or comes too late to matter
     try:
         await asyncio.wait({init}, timeout=limit if limit < float("inf") else None)
     except asyncio.CancelledError:

@@ -67,6 +67,15 @@ class _Keeper(Actor):
         self.ref._watch(leash, lambda *_: leash.kill("its keeper is gone"))  # after a kill there is no terminate
         return leash
 
+    async def _ready(self, leash: Leash) -> None:
+        """Wait for it to be ready; a start that is cancelled leaves no process."""
+        try:
+            await leash.ready()
+        except BaseException:
+            leash.kill("its start was cancelled")
+            await leash.gone()
+            raise
+
     def _changed(self, leash: Leash) -> None:
         if self._on_change is not None:  # soon, in this order: a take-over does not wait for its audience
             self.system.loop.call_soon(self._on_change, self._report(leash))
@@ -107,7 +116,7 @@ class OsProcess(_Keeper):
 
     async def init(self) -> None:
         """Spawn it; return when it is ready. Raises ProcessDied, OSError."""
-        await self._spawn(is_spare=False).ready()
+        await self._ready(self._spawn(is_spare=False))
 
 
 class Pair(_Keeper):
@@ -145,7 +154,7 @@ class Pair(_Keeper):
     async def init(self) -> None:
         """Spawn the active process; when it is ready, spawn the spare and return. Raises ProcessDied, OSError."""
         self._active = self._spawn(is_spare=False)
-        await self._active.ready()
+        await self._ready(self._active)
         self._new_spare()
 
     def _new_spare(self) -> None:

@@ -13,6 +13,7 @@ from supervisors import (
     Child,
     ChildExited,
     Crash,
+    Dynamic,
     Gone,
     Name,
     NoProc,
@@ -23,7 +24,6 @@ from supervisors import (
     Shutdown,
     StartFailed,
     Supervisor,
-    System,
     running,
 )
 from supervisors.life import Ignore
@@ -325,16 +325,28 @@ class TestTime:
 
 
 class Opening(Actor):
-    """Starts as told."""
+    """Takes a second to start."""
 
-    result: Ignore | None = None
-
-    async def init(self) -> Ignore | None:
+    async def init(self) -> None:
         await asyncio.sleep(1)
-        return self.result
 
     def hello(self) -> str:
         return "hello"
+
+
+class Idle(Actor):
+    """Has nothing to do."""
+
+    def init(self) -> Ignore:
+        return IGNORE
+
+
+class SlowIdle(Actor):
+    """Finds out after a second that it has nothing to do."""
+
+    async def init(self) -> Ignore:
+        await asyncio.sleep(1)
+        return IGNORE
 
 
 class TestBeginningAndEnd:
@@ -360,17 +372,11 @@ class TestBeginningAndEnd:
         assert asyncio.get_running_loop().time() == pytest.approx(3.0)
         assert isinstance(failed.value.exit, Crash)
 
-    @pytest.mark.parametrize("start", [Echo, Opening])
+    @pytest.mark.parametrize("start", [Idle, SlowIdle])
     def test_an_init_that_says_ignore_leaves_a_child_without_a_life(self, start: type[Actor]) -> None:
-        class Ignored(start):  # type: ignore[valid-type, misc]
-            result = IGNORE
-
-            def init(self) -> Ignore | None:
-                return super().init() or IGNORE if start is Echo else super().init()  # type: ignore[no-any-return]
-
         @virtual
         async def scenario() -> None:
-            async with running(one(Ignored)) as system:
+            async with running(one(start)) as system:
                 assert not system.ref("a", Actor).is_alive
                 counts = await system.root.ask(Supervisor.count_children)
                 assert (counts.specs, counts.active) == (1, 0)
@@ -423,6 +429,29 @@ class TestBeginningAndEnd:
         scenario()
 
     @virtual
+    async def test_a_life_whose_init_has_just_returned_gets_its_terminate_when_its_start_is_cancelled(self) -> None:
+        gate, heard = asyncio.Event(), []
+
+        class Gated(Echo):
+            async def init(self) -> None:
+                await gate.wait()
+
+            def terminate(self, reason: object) -> None:
+                heard.append(reason)
+
+        async with running(Supervisor([Dynamic(Gated, id="d")])) as system:
+            start = asyncio.create_task(system.dynamic("d", Gated).start())
+            await asyncio.sleep(1)
+            (ref,) = system.dynamic("d", Gated)
+            gate.set()
+            await asyncio.sleep(0)  # init returns in this turn, its starter would hear of it in the next
+            start.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await start
+            assert heard == [Shutdown("start cancelled")]
+            assert not ref.is_alive
+
+    @virtual
     async def test_a_terminate_that_raises_becomes_the_reason(self) -> None:
         class Clumsy(Echo):
             def terminate(self, reason: object) -> None:
@@ -443,7 +472,6 @@ class TestBeginningAndEnd:
 
     @virtual
     async def test_a_handler_that_waits_is_cancelled_at_a_stop_and_its_asker_told_at_once(self) -> None:
-        system: System
         async with running(one(AsyncEcho)) as system:
             ask = system.ref("a", AsyncEcho).ask(AsyncEcho.nap, 3600.0)
             await asyncio.sleep(1)

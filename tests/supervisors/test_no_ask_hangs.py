@@ -81,13 +81,13 @@ async def storm(seed: int, strategy: Strategy, n_asks: int) -> None:
                     (refs[1], Mortal.later_boom, (0.001,)),
                 ]
             )
-            asks.append((ref, ref._lives, ref.ask(handler, *args)))  # type: ignore[arg-type]
+            asks.append((ref, ref.ask(handler, *args)))  # type: ignore[arg-type]
             if chance.random() < 0.3:
                 await asyncio.sleep(chance.choice([0, 0, 0.0005, 0.002]))
         for ref in refs:  # now end every life that is left: nothing may be owed after that
             ref.tell(Echo.end, Killed())
         await asyncio.sleep(0.5)
-        for ref, _, ask in asks:
+        for ref, ask in asks:
             assert ask.done(), (seed, ref)
             assert isinstance(ask.exception(), Gone | type(None)), (seed, ask)
 

@@ -206,6 +206,19 @@ class TestOneProcess:
             os.kill(await self.pid(system), signal.SIGKILL)
             await gone(grandchild)
 
+    async def test_a_start_that_is_cancelled_leaves_no_process(self, news: News) -> None:
+        async def start() -> None:
+            async with one(news, OsProcess.child("a", Program(("sleep", "3600")), on_change=news.report)):
+                raise AssertionError("started")
+
+        starting = asyncio.create_task(start())
+        while not news.reports:
+            await news.reported.wait()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await news.until_gone(news.reports[0].pid)
+
     async def test_a_brutal_kill_leaves_no_process(self, news: News) -> None:
         child = Child(lambda: OsProcess(news.program(), news.report), id="a", shutdown=BRUTAL_KILL)
         async with one(news, child) as system:
@@ -309,5 +322,5 @@ async def test_a_process_that_cannot_be_kept_alive_uses_up_the_restart_intensity
         async with running(Supervisor([OsProcess.child("a", program)], intensity=2)):
             await asyncio.get_running_loop().create_future()
 
-    with pytest.raises(TreeDown):
+    with pytest.raises((TreeDown, StartFailed)):  # it may be quicker than its own start
         await run()
