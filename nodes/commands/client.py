@@ -87,9 +87,7 @@ class Client:
 @asynccontextmanager
 async def connected(config: Config, within_s: float = 0.0) -> AsyncIterator[Client]:
     """Be a guest of the node for the length of the block, once it has been up for the first time. Raises: NotUp."""
-    give_up_s = time.monotonic() + within_s
-    while not (config.paths.run / "roster.json").exists() and time.monotonic() < give_up_s:
-        await asyncio.sleep(LOOK_S)
+    await _first_up(config.paths.run / "roster.json", within_s)
     try:
         address = url(config)
     except OSError as error:
@@ -102,6 +100,14 @@ async def connected(config: Config, within_s: float = 0.0) -> AsyncIterator[Clie
     finally:
         await bus.close()
         await mesh.close()
+
+
+async def _first_up(roster: Path, within_s: float) -> None:
+    """Return once the launcher, another process, has written the roster; or when it takes too long."""
+    for _ in range(int(within_s / LOOK_S)):
+        if await asyncio.to_thread(roster.exists):
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 __all__ = ["Client", "NotUp", "configured", "connected"]

@@ -57,12 +57,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(state: Path, scripts: Mapping[str, str], seed: int, needed: Mapping[str, int]) -> AsyncIterator[Stage]:
+async def stage(
+    state: Path, scripts: Mapping[str, str], seed: int, needed: Mapping[str, int], settings: str = ""
+) -> AsyncIterator[Stage]:
     """Set up a node with its state in `state`, which is emptied first, and callees who know `scripts` (name -> text).
 
-    `needed`: how many processes of which role must be active before the block begins. Raises: NodeError.
+    `needed`: how many processes of which role must be active before the block begins. `settings`: further tables of
+    its configuration, as TOML. Raises: NodeError.
     """
-    file = _configuration(state)
+    file = _configuration(state, settings)
     config = load(file)
     callees = _udp_socket()
     paths = _written(scripts, state)
@@ -96,15 +99,15 @@ async def stage(state: Path, scripts: Mapping[str, str], seed: int, needed: Mapp
             callees.close()
 
 
-def _configuration(state: Path) -> Path:
+def _configuration(state: Path, settings: str) -> Path:
     """Write a configuration with free ports into an empty state directory."""
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)
     first = _free_block()
     file = state / "ringmaster.toml"
     file.write_text(
-        f'[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = 0\n'
-        f"[rtp]\nports = [{first}, {first + RTP_PORTS - 1}]\n[nats]\nport = 0\n[desk]\nport = 0\n"
+        f'[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
+        f"[rtp]\nports = [{first}, {first + RTP_PORTS - 1}]\n[nats]\nport = 0\n[desk]\nport = 0\n{settings}"
     )
     return file
 
@@ -121,6 +124,12 @@ def _udp_socket() -> socket.socket:
     sock.bind(("127.0.0.1", 0))
     sock.setblocking(False)
     return sock
+
+
+def _free_port() -> int:
+    """Return a port that is free now; the node's own, so that whoever calls it knows it."""
+    with _udp_socket() as sock:
+        return int(sock.getsockname()[1])
 
 
 def _free_block() -> int:

@@ -99,6 +99,8 @@ class Call(Actor):
         try:
             self._bot = self._new_bot()
             self._diary.note(Kind.PLACING, script=self._bot.script.hash)
+            if self._means.refusals.refuses(order):
+                return await self._over("rejected", "do_not_call")
             if problems := self._bot.script.problems(order.slots):
                 return await self._over("invalid", "; ".join(problems))
             hop = await self._means.trunk.next_hop(order.target)
@@ -244,7 +246,7 @@ class Call(Actor):
 
     def opt_out(self) -> None:
         """The callee must not be called again, by anybody, from now on."""
-        self._means.opt_out(self._record.order)
+        self._means.refusals.add(self._record.order)
 
     def hang_up(self, disposition: str, cause: str) -> None:
         """End the call from our side."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from nodes.config import Config
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Breakers
+from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
 from protocols.wire.events import CallEvent
 from protocols.wire.ids import CallId, NodeId
-from protocols.wire.messages import PlaceCall
 
 if TYPE_CHECKING:
     from nodes.edge.call import Call
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Means:
-    """Handed to each call. `post` takes an event at once; `opt_out` puts a callee on the do-not-call list."""
+    """Handed to each call. `post` takes an event at once; `refusals`: who must not be called."""
 
     config: Config
     mesh: Mesh
     trunk: Trunk
     engines: Engines
     post: Callable[[CallEvent], None]
-    opt_out: Callable[[PlaceCall], None]
+    refusals: Refusals
     roster: Roster = NOBODY
     breakers: Breakers = field(default_factory=Breakers)
     calls: dict[CallId, Ref[Call]] = field(default_factory=dict)

@@ -6,7 +6,7 @@ Becoming active is: read the socket, go on with every call of the legacy. It is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from grammars.errors import GrammarError
@@ -18,18 +18,33 @@ from nodes.edge.heirs import Heirs, Legacy
 from nodes.edge.leg import Leg
 from nodes.edge.means import Means
 from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk
 from nodes.links.bus import Bus
+from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.server import url
+from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.events import CallEvent, to_body
 from protocols.wire.ids import CallId, Identity
-from protocols.wire.subjects import call_events
-from supervisors import AutoShutdown, Child, Dynamic, DynamicRef, Event, Restart, Supervisor, TooManyChildren, running
+from protocols.wire.inspection import GetTree, Tree, TreeRow
+from protocols.wire.subjects import Bucket, call_events
+from supervisors import (
+    AutoShutdown,
+    Census,
+    Child,
+    Dynamic,
+    DynamicRef,
+    Event,
+    Restart,
+    Supervisor,
+    TooManyChildren,
+    running,
+)
 from supervisors.parent import Activate, Parent, Stop, Told
 
 log = logs.get(__name__)
@@ -45,8 +60,8 @@ MAX_CALLS = 500
 class Edge:
     """The calls of this process, and what comes for them from other processes."""
 
-    def __init__(self, means: Means, calls: DynamicRef[[Keeper], Supervisor]) -> None:
-        self._means, self._calls = means, calls
+    def __init__(self, means: Means, calls: DynamicRef[[Keeper], Supervisor], census: Callable[[], Census]) -> None:
+        self._means, self._calls, self._census = means, calls, census
         self._keepers: dict[CallId, Keeper] = {}
         self._heirs = Heirs(means.mesh, self._keepers)
         self._legacy = Legacy()
@@ -59,6 +74,7 @@ class Edge:
         mesh.serve(wire.EndCall, self.end)
         mesh.serve(wire.KeepRecord, self._legacy.keep)
         mesh.serve(wire.GetStatus, self.status)
+        mesh.serve(GetTree, self.tree)
         for message in OF_A_CHANNEL:
             mesh.serve(message, self._told)
 
@@ -109,6 +125,10 @@ class Edge:
         dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
         return wire.Status("edge", os.getpid(), {"calls": float(len(phases)), **figures, **dropped})
 
+    def tree(self, _: GetTree, sender: Identity) -> Tree:
+        """The supervision tree of this process."""
+        return Tree(tuple(_rows(self._census(), 0)))
+
     def _told(self, given: Any, sender: Identity) -> None:
         if call := self._means.calls.get(given.channel_id):
             call.tell(Call.told, given)
@@ -155,11 +175,14 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     def post(event: CallEvent) -> None:
         bus.record(call_events(event.call_id), event.event_id, to_body(event))
 
-    means = Means(config, mesh, trunk, Engines(mesh), post, opt_out=lambda order: None)
+    tasks = Tasks()
+    await tasks.open()
+    refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC)), contact_key(config.paths.state), tasks)
+    means = Means(config, mesh, trunk, Engines(mesh), post, refusals)
     start = one_call(means)
     tree = Supervisor([Dynamic(start, id="calls", max_children=MAX_CALLS, restart=Restart.TEMPORARY)])
     async with running(tree, hook=_note) as system:
-        edge = Edge(means, system.dynamic("calls", start))
+        edge = Edge(means, system.dynamic("calls", start), system.census)
         edge.serve()
         await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
         if not parent.is_spare:
@@ -174,8 +197,18 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
                     trunk.close()
                 case _:
                     pass
+    await tasks.close()
     await bus.close()
     await mesh.close()
+
+
+def _rows(child: Census, depth: int) -> Iterator[TreeRow]:
+    name = child.path.rpartition("/")[2] or "/"
+    yield TreeRow(
+        depth, name, child.kind, child.state, child.restarts, child.n_waiting, round(child.uptime_s, 1), child.last
+    )
+    for one in child.children:
+        yield from _rows(one, depth + 1)
 
 
 def _note(event: Event) -> None:

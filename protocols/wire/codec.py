@@ -18,7 +18,9 @@ import msgspec
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.wire.campaigns import CAMPAIGN_MESSAGES
+from protocols.wire.desk import DESK_MESSAGES
 from protocols.wire.envelope import VERSION, Frame, Refusal
+from protocols.wire.inspection import INSPECTION_MESSAGES
 from protocols.wire.messages import MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
 
@@ -28,7 +30,9 @@ MAX_FRAME: Final = 1024 * 1024
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FRAMES: Final = msgspec.msgpack.Decoder(Frame)
-KINDS: Final[frozenset[type]] = frozenset((*MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, Refusal))
+KINDS: Final[frozenset[type]] = frozenset(
+    (*MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, Refusal)
+)
 """Everything that an envelope may carry; a new page of messages is added here."""
 _BODIES: Final[dict[str, msgspec.msgpack.Decoder[object]]] = {
     kind.__name__: msgspec.msgpack.Decoder(kind) for kind in KINDS
