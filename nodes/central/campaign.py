@@ -94,10 +94,11 @@ class Campaigns:
     n_ignored: int = 0
     """Entries that said nothing new, or something impossible."""
 
-    def apply(self, entry: Entry) -> None:
-        """Take the journal's next entry."""
-        if not self._applied(entry):
-            self.n_ignored += 1
+    def apply(self, entry: Entry) -> bool:
+        """Take the journal's next entry; False, and counted, when it changes nothing."""
+        has_changed = self._applied(entry)
+        self.n_ignored += not has_changed
+        return has_changed
 
     def callee(self, contact: Contact, do_not_call: bool) -> Callee:
         """Return the contact as `may_call` wants to see them."""

@@ -59,10 +59,11 @@ class Dialler:
                 return decided
         return None
 
-    def ended(self, entry: Ended) -> None:
+    def ended(self, entry: Ended, now: float) -> None:
         """Take note of an attempt's end, after the fold has."""
         campaign = self._fold.campaigns[entry.campaign_id]
         progress = campaign.contacts[entry.contact_id]
+        self._admission.ended(self._trunk(campaign, progress.contact), entry.disposition, now)
         if progress.due is not None:
             self._agenda(campaign).put(entry.contact_id, progress.due)
 

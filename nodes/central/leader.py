@@ -41,7 +41,7 @@ from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import CampaignStatus, contact_of
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.ids import CallId, CampaignId, Identity
-from protocols.wire.journal import Attempted, Contact, Ended, Phase
+from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase
 from protocols.wire.messages import PlaceCall
 from protocols.wire.subjects import Stream, state
 
@@ -104,8 +104,9 @@ class Leader:
     def status(self, campaign: Campaign) -> CampaignStatus:
         """Return a campaign as an operator sees it."""
         held = self.dialler.held.get(campaign.campaign_id, "") if campaign.phase is Phase.RUNNING else ""
-        talking = self._memory.campaigns.talking
-        return campaign.status(sum(name in talking for name in campaign.contacts) if talking else 0, held)
+        fold = self._memory.campaigns
+        talking = sum(fold.in_flight[name].campaign_id == campaign.campaign_id for name in fold.talking)
+        return campaign.status(talking, held)
 
     # ---- placing ---------------------------------------------------------------------------------------------------
 
@@ -122,7 +123,9 @@ class Leader:
             await self._mesh.ask(edge, self._order(attempt))
         except Refused as refused:
             log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
-            await self._end(ended(attempt, "failed", refused.reason, self._campaign(attempt).at(datetime.now(UTC))))
+            await self._memory.write(
+                ended(attempt, "failed", refused.reason, self._campaign(attempt).at(datetime.now(UTC)))
+            )
         except (PeerGone, AskTimeout) as error:  # it may have been dialled: its events will tell, or their absence
             log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=str(error))
 
@@ -151,23 +154,18 @@ class Leader:
         self._count(event)
         if event.kind is Kind.OPT_OUT and (contact := contact_of(event.attempt_id)):
             await self._do_not_call.add(contact, str(event.fields["by"]))
-        entry = entry_of(event, self._memory.campaigns)
-        if isinstance(entry, Ended):
-            await self._end(entry)
-        elif entry:
+        if entry := entry_of(event, self._memory.campaigns):
             await self._memory.write(entry)
 
     async def _give_up_lost(self) -> None:
         for entry in list(lost(self._memory.campaigns, datetime.now(UTC))):
             log.warning("attempt.lost", campaign_id=entry.campaign_id, disposition=entry.disposition)
-            await self._end(entry)
+            await self._memory.write(entry)
 
-    async def _end(self, entry: Ended) -> None:
-        attempt = self._memory.campaigns.in_flight.get(entry.contact_id)
-        await self._memory.write(entry)
-        if attempt and entry.contact_id not in self._memory.campaigns.in_flight:
-            self._admission.ended(attempt.trunk, entry.disposition, time.monotonic())
-            self.dialler.ended(entry)
+    def heard(self, entry: Entry) -> None:
+        """Take note of what is now known, whoever wrote it down."""
+        if isinstance(entry, Ended):
+            self.dialler.ended(entry, time.monotonic())
 
     def _count(self, event: CallEvent) -> None:
         """Learn how much conversation a call of this campaign is."""

@@ -8,6 +8,7 @@ whether the entry was possible is what the fold says, here as in every later rep
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from nodes.central.campaign import Campaigns
 from nodes.links.bus import Bus
@@ -36,6 +37,8 @@ class Memory:
         self._bus, self._lease = bus, lease
         self._writer, self._n_written = writer, 0
         self._in_order = asyncio.Lock()
+        self.heard: Callable[[Entry], None] = lambda entry: None
+        """Called with each entry that has changed the fold, whoever wrote it."""
 
     async def catch_up(self) -> None:
         """Learn what others have written. Raises: `BusAway`."""
@@ -50,8 +53,7 @@ class Memory:
         async with self._in_order:
             sequence = await self._commit(entry)
             if sequence == self.last + 1:
-                self.last = sequence
-                self.campaigns.apply(entry)
+                self._apply(sequence, entry)
             elif sequence > self.last:
                 await self._read()
 
@@ -69,11 +71,16 @@ class Memory:
 
     async def _read(self) -> None:
         async for received in self._bus.replay(Stream.CAMPAIGN, after=self.last):
-            self.last = received.sequence
             try:
-                self.campaigns.apply(from_body(received.body))
+                self._apply(received.sequence, from_body(received.body))
             except RemoteProtocolError as error:
+                self.last = received.sequence
                 log.error("journal.unreadable", sequence=received.sequence, error=str(error))
+
+    def _apply(self, sequence: int, entry: Entry) -> None:
+        self.last = sequence
+        if self.campaigns.apply(entry):
+            self.heard(entry)
 
 
 __all__ = ["Memory"]

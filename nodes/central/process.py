@@ -97,7 +97,7 @@ class Central:
     async def _lead(self) -> None:
         leader = Leader(self._config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
         leader.roster = self._roster
-        self._requests.leader = leader
+        self._requests.leader, self._memory.heard = leader, leader.heard
         log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
         tasks = Tasks()
         await tasks.open()
@@ -116,6 +116,7 @@ class Central:
             await asyncio.sleep(RENEW_S)
             try:
                 await self._lease.keep()
+                await self._memory.catch_up()  # a predecessor's last word may come late
             except BusAway as error:
                 log.warning("lease.not_renewed", error=str(error))
 

@@ -72,8 +72,9 @@ SELECT count(*) FILTER (kind = 'turn.heard') AS turns_understood,
 FROM events WHERE {_RANGE.format(moment="wall")}
 """
 
-DEAD_LETTERS = "SELECT count(*) AS dead_letters FROM dead_letters"
-EVENTS = "SELECT count(*) AS events FROM events"
+TOTALS = """
+SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM dead_letters) AS dead_letters
+"""
 
 LEDGER = """
 CREATE VIEW decisions AS
@@ -95,4 +96,4 @@ ORDER BY decisions.wall, attempt_id, contact_id LIMIT $limit OFFSET $offset
 VIEWS = (ATTEMPTS, LEDGER)
 """In the order in which they build on each other."""
 
-__all__ = ["CALLS", "DEAD_LETTERS", "DISPOSITIONS", "LEDGER_PAGE", "LEDGER_TOTAL", "TURNS", "VIEWS"]
+__all__ = ["CALLS", "DISPOSITIONS", "LEDGER_PAGE", "LEDGER_TOTAL", "TOTALS", "TURNS", "VIEWS"]

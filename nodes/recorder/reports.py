@@ -28,7 +28,7 @@ def report(store: Store, asked: GetReport) -> Report:
     figures: dict[str, object] = {}
     for sql in (queries.CALLS, queries.TURNS):
         figures |= store.records(sql, given)[0]
-    figures |= store.records(queries.EVENTS)[0] | store.records(queries.DEAD_LETTERS)[0]
+    figures |= store.records(queries.TOTALS)[0]
     dispositions = {row["disposition"]: row["n"] for row in store.records(queries.DISPOSITIONS, given)}
     return msgspec.convert({**figures, "dispositions": dispositions}, Report)
 

@@ -9,24 +9,31 @@ What it does not: decide anything (`nodes/central`), or hold what central writes
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import ClassVar, NewType
+from typing import ClassVar, Final, NewType
 
 from protocols.wire.ids import AttemptId, CampaignId
 
 ContactId = NewType("ContactId", str)
 """A person to call, the same in every campaign: 32 hexadecimal digits that say nothing without the key."""
+_NUMBER: Final = re.compile(r"sips?:(\+\d+)@[^;]+;(?:[^;]+;)*user=phone(?:;.*)?", re.IGNORECASE)
 
 
 def contact_id(target: str, key: bytes) -> ContactId:
     """Return the name of whoever answers at `target` (an E.164 number with `+`, or a SIP URI).
 
+    A SIP URI that is a number at some trunk (RFC 3261 s.19.1.6) is the same contact as the number.
     `key`: 16 to 64 secret bytes, the same on all nodes of a cluster. Source: BLAKE2b keyed mode, RFC 7693 s.2.9.
 
     >>> contact_id("+4930123456", bytes(32))
     'be03fbd7ea1ffcc1141b72da31591300'
+    >>> contact_id("sip:+4930123456@sip.example.net:5060;user=phone", bytes(32))
+    'be03fbd7ea1ffcc1141b72da31591300'
     """
+    if number := _NUMBER.fullmatch(target):
+        target = number[1]
     return ContactId(blake2b(target.encode(), key=key, digest_size=16).hexdigest())
 
 

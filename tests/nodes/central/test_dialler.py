@@ -58,8 +58,7 @@ class Desk:
     def end(self, attempt: Attempted, disposition: str) -> None:
         ended = Ended(attempt.campaign_id, attempt.contact_id, attempt.attempt_id, disposition, "", attempt.at)
         self.fold.apply(ended)
-        self.admission.ended(attempt.trunk, disposition, self.now)
-        self.dialler.ended(ended)
+        self.dialler.ended(ended, self.now)
 
 
 def test_contacts_are_dialled_in_the_order_of_their_list_each_with_the_rules_they_passed() -> None:
@@ -160,7 +159,7 @@ def test_a_trunk_gets_no_more_calls_a_second_than_its_carrier_takes_and_sip_uris
     desk = Desk(running("numbers", numbers), running("uris", uris), cps=2.0)
     first = Counter(entry.campaign_id for entry in desk.all())
     assert first == {"numbers": 2, "uris": 9}
-    assert desk.dialler.held["numbers"] == "trunk_rate"
+    assert desk.dialler.held[CampaignId("numbers")] == "trunk_rate"
     desk.wait(1)
     assert len(desk.all()) == 2
 

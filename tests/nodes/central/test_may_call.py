@@ -111,7 +111,8 @@ def test_no_day_of_a_callee_sees_more_dials_than_the_cap(
     zones: tuple[str, ...], start: datetime, steps_min: list[int], cap: int
 ) -> None:
     plan = Plan(per_day=cap, spacing_s=0, opens_min=0, closes_min=1440)
-    at, dialled = start, ()
+    at = start
+    dialled: tuple[datetime, ...] = ()
     for step in steps_min:
         at += timedelta(minutes=step)
         if isinstance(may_call(callee(*zones, dialled=dialled), plan, at), Pass):
@@ -125,7 +126,8 @@ def test_no_day_of_a_callee_sees_more_dials_than_the_cap(
 def test_no_two_dials_are_closer_than_the_spacing(start: datetime, steps_s: list[float], spacing_s: float) -> None:
     plan = Plan(per_day=99, spacing_s=spacing_s, opens_min=0, closes_min=1440)
     assume(spacing_s > 0)
-    at, dialled = start, ()
+    at = start
+    dialled: tuple[datetime, ...] = ()
     for step in steps_s:
         at += timedelta(seconds=step)
         if isinstance(may_call(callee(dialled=dialled), plan, at), Pass):

@@ -33,7 +33,8 @@ class Book:
         self, name: str, *told: tuple[str, dict[str, Value]], campaign: str = "spring", at: datetime = AT
     ) -> AttemptId:
         attempt = attempt_id(CampaignId(campaign), ContactId(name), 1)
-        for seq, (kind, fields) in enumerate([("call.placing", {"script": "s"}), *told], 1):
+        placing: tuple[str, dict[str, Value]] = ("call.placing", {"script": "s"})
+        for seq, (kind, fields) in enumerate([placing, *told], 1):
             moment = at + timedelta(seconds=seq)
             call_id, node = CallId(attempt), NodeId("n1")
             event_id = f"{attempt}:{seq}"
@@ -68,6 +69,10 @@ def answered() -> tuple[str, dict[str, Value]]:
     return "call.answered", {"after_ms": 3000}
 
 
+def answer(n: int) -> tuple[str, dict[str, Value]]:
+    return "prompt.started", {"play_id": n, "spoken": "hello", "answer_ms": 100 * n}
+
+
 def over(disposition: str, by: str, cause: str, duration_s: float = 0.0) -> tuple[str, dict[str, Value]]:
     return "call.ended", {"disposition": disposition, "cause": cause, "by": by, "duration_s": duration_s}
 
@@ -87,7 +92,7 @@ def test_attempts_are_counted_by_how_they_ended(book: Book) -> None:
     book.call("e", answered())
     book.write()
     made = report(book.store, GetReport(SPRING))
-    assert (made.attempts, made.answered) == (5, 3)
+    assert (made.attempts, made.answered, made.events) == (5, 3, 12)
     assert made.dispositions == {"busy": 2, "completed": 2, "open": 1}
     assert made.answer_seizure_ratio == 0.5
     assert made.mean_call_duration_s == 20.0
@@ -134,7 +139,7 @@ def test_turns_and_handovers_are_counted_with_their_quantiles(book: Book) -> Non
         ("turn.heard", {"turn": 1, "words": "yes", "confidence": 0.9, "rule": "yes_no", "intent": "yes", "slots": {}}),
         ("turn.nomatch", {"turn": 2, "words": "mumble"}),
         ("turn.noinput", {"turn": 3}),
-        *(("prompt.started", {"play_id": n, "spoken": "hello", "answer_ms": 100 * n}) for n in range(1, 12)),
+        *map(answer, range(1, 12)),
         ("prompt.started", {"play_id": 99, "spoken": "the greeting answers nobody"}),
         ("handover.done", {"agent_id": "bo", "ms": 20}),
         ("handover.done", {"agent_id": "bo", "ms": 40}),
