@@ -10,9 +10,9 @@
     over           the caller has left
 
 The times are latest moments, not delays: nothing waits that could go on. A stage that is late, and any failure on the
-way, releases the seat and goes to the queue; a queue without a seat goes back to the bot, and so does a caller whose
-agent is lost. A caller who leaves before an agent had them is promised a callback. The transition prompt is the
-conversation's; this machine only tells when it is later than 200 ms.
+way, releases the seat and goes to the queue; a queue without a seat goes back to the bot (at once where there is nobody
+to wait for), and so does a caller whose agent is lost. A caller who leaves before an agent had them is promised a
+callback. The transition prompt is the conversation's; this machine only tells when it is later than 200 ms.
 """
 
 from __future__ import annotations
@@ -72,6 +72,11 @@ class SeatReserved:
 @dataclass(frozen=True, slots=True)
 class SeatRefused:
     """There is no seat now."""
+
+
+@dataclass(frozen=True, slots=True)
+class NobodyHere:
+    """There is no seat, and none will be free: nobody to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,7 @@ HandoverInput: TypeAlias = (
     | TransitionStarted
     | SeatReserved
     | SeatRefused
+    | NobodyHere
     | LegConnected
     | ContextAcknowledged
     | AgentConfirmed
@@ -180,6 +186,7 @@ TABLE: Mapping[tuple[Stage, type], _Row] = {
     (Stage.REACHING, SeatReserved): (Stage.CONNECTING, (Do.CONNECT,)),
     (Stage.REACHING, SeatRefused): (Stage.QUEUED, (Do.JOIN_QUEUE,)),
     (Stage.REACHING, Expired): (Stage.QUEUED, (Do.JOIN_QUEUE,)),
+    (Stage.REACHING, NobodyHere): (Stage.RETURNED, (Do.FAIL,)),
     (Stage.REACHING, CallerLeft): (Stage.OVER, (Do.PROMISE_CALLBACK,)),
     (Stage.CONNECTING, LegConnected): (Stage.LEG_CONNECTED, ()),
     (Stage.CONNECTING, ContextAcknowledged): (Stage.CONTEXT_KNOWN, ()),
@@ -190,7 +197,7 @@ TABLE: Mapping[tuple[Stage, type], _Row] = {
     **{(stage, lost): _TO_QUEUE for stage in _WITH_SEAT for lost in (SeatLost, Expired)},
     **{(stage, CallerLeft): _LEFT for stage in _WITH_SEAT},
     (Stage.QUEUED, SeatReserved): (Stage.CONNECTING, (Do.LEAVE_QUEUE, Do.CONNECT)),
-    (Stage.QUEUED, Expired): (Stage.RETURNED, (Do.LEAVE_QUEUE, Do.FAIL)),
+    **{(Stage.QUEUED, end): (Stage.RETURNED, (Do.LEAVE_QUEUE, Do.FAIL)) for end in (Expired, NobodyHere)},
     (Stage.QUEUED, CallerLeft): (Stage.OVER, (Do.LEAVE_QUEUE, Do.PROMISE_CALLBACK)),
     (Stage.BRIDGED, SeatLost): (Stage.RETURNED, (Do.UNBRIDGE, Do.RELEASE, Do.FAIL)),
     (Stage.BRIDGED, AgentFinished): (Stage.OVER, (Do.RELEASE,)),
@@ -220,6 +227,13 @@ class Handover:
         self._transition: float | None = None
         self._latest: float | None = None
         self._patience = 0.0
+
+    @classmethod
+    def bridged(cls, seat: str) -> Handover:
+        """Return the handover of a caller who is with an agent already: what a successor goes on with."""
+        handover = cls()
+        handover.stage, handover._seat = Stage.BRIDGED, seat
+        return handover
 
     @property
     def deadline(self) -> float | None:

@@ -75,7 +75,7 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
     Kind.FETCH_DONE: ({"ms": int}, {}),
     Kind.FETCH_FAILED: ({"ms": int, "reason": str}, {}),
     Kind.HANDOVER_STARTED: ({"skill": str, "reason": str, "urgency": str}, {}),
-    Kind.HANDOVER_DONE: ({"agent_id": str, "ms": int}, {}),
+    Kind.HANDOVER_DONE: ({"agent_id": str, "ms": int}, {"connected_ms": int, "confirmed_ms": int}),
     Kind.HANDOVER_FAILED: ({"reason": str, "ms": int}, {"then": str}),
     Kind.HUMAN_DETECTED: ({"after_ms": int}, {"is_sure": bool}),
     Kind.MACHINE_DETECTED: ({"after_ms": int}, {"evidence": str}),

@@ -103,6 +103,8 @@ class Channel:
     """Base path of the two-channel recording, without suffix; empty: none."""
     bridge: ChannelId = ChannelId("")
     """The channel whose caller is heard here instead of prompts, in the same media process; empty: none."""
+    link: Identity = Identity("")
+    """The desk whose seat is the far end, over the mesh (`desk.LinkAudio`); such a channel has no port (0)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from protocols.handover import (
     HandoverInput,
     Late,
     LegConnected,
+    NobodyHere,
     Order,
     SeatLost,
     SeatRefused,
@@ -102,6 +103,19 @@ def test_a_desk_that_does_not_answer_is_like_one_without_a_seat() -> None:
     assert run(handover, SeatReserved("ben"), now=3.0) == [Order(Do.LEAVE_QUEUE), Order(Do.CONNECT, "ben")]
 
 
+@pytest.mark.parametrize("stage", [Stage.REACHING, Stage.QUEUED])
+def test_where_there_is_nobody_to_wait_for_the_bot_has_the_caller_at_once(stage: Stage) -> None:
+    handover = at(stage)
+    assert run(handover, NobodyHere())[-1] == HandoverFailed("no_agent")
+    assert handover.stage.owner == "bot"
+
+
+def test_a_successor_goes_on_with_a_caller_who_is_with_an_agent() -> None:
+    handover = Handover.bridged("ann")
+    assert (handover.stage.owner, handover.deadline) == ("agent", None)
+    assert run(handover, SeatLost()) == run(at(Stage.BRIDGED), SeatLost())
+
+
 def test_a_second_seat_is_given_back() -> None:
     assert run(at(Stage.CONFIRMING), SeatReserved("ben")) == [Order(Do.RELEASE, "ben")]
 
@@ -154,7 +168,7 @@ def test_every_stage_that_waits_has_an_owner_a_latest_moment_and_a_way_back() ->
 
 ANYTHING: st.SearchStrategy[HandoverInput] = st.one_of(
     st.sampled_from([Start(), TransitionStarted(), SeatRefused(), LegConnected(), ContextAcknowledged(), Expired()]),
-    st.sampled_from([AgentConfirmed(), BridgeMade(), SeatLost(), AgentFinished(), CallerLeft()]),
+    st.sampled_from([AgentConfirmed(), BridgeMade(), SeatLost(), AgentFinished(), CallerLeft(), NobodyHere()]),
     st.builds(SeatReserved, st.sampled_from(["ann", "ben"])),
     st.sampled_from(TO_THE_AGENT),
 )
