@@ -9,8 +9,7 @@ whatever the rest costs: `receive` (out of the jitter buffer), `transmit`, `list
 
 from __future__ import annotations
 
-import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -20,6 +19,7 @@ from nodes.audio.vad import Speech, VoiceDetector
 from nodes.links.errors import Refused
 from nodes.media.hearing import Sound
 from nodes.media.line import Line
+from nodes.media.link import Link
 from nodes.media.player import Player
 from nodes.media.prompts import Prompts
 from nodes.media.recording import Tap, Writer
@@ -39,12 +39,19 @@ _MAX_ORDERS: Final = 16
 
 
 class Channel:
-    """`heard`: the caller's last 20 ms, mu-law; `has_audio` says whether there was anything."""
+    """`line`: a telephone's socket, or a seat's link. `heard`: the far end's last 20 ms, mu-law; `has_audio` says
+    whether there was anything."""
 
-    def __init__(self, sock: socket.socket, wanted: wire.Channel, tell: Callable[[object], None], prompts: Prompts,
-                 writer: Writer, counts: Counter[str], clock: Callable[[], float]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        line: Line | Link,
+        wanted: wire.Channel,
+        tell: Callable[[object], None],
+        prompts: Prompts,
+        writer: Writer,
+    ) -> None:
         self.wanted = wanted
-        self.line = Line(sock, wanted, tell, counts, clock)
+        self.line = line
         self._tell = tell
         self._writer = writer
         self._player = Player(prompts)

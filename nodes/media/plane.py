@@ -21,10 +21,13 @@ from typing import Final
 from nodes.links.errors import Refused
 from nodes.media.channel import Channel
 from nodes.media.hearing import HUSH, analyse
+from nodes.media.line import Line
+from nodes.media.link import Link
 from nodes.media.pacer import SLOTS, Lateness, Pacer
 from nodes.media.prompts import Prompts
 from nodes.media.recording import Writer
 from protocols.wire import messages as wire
+from protocols.wire.desk import LinkAudio, LinkFrame
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import AudioFrame
 
@@ -55,6 +58,7 @@ class MediaPlane:
         self._counts: Counter[str] = Counter()
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}  # by file descriptor
+        self._linked: defaultdict[Identity, list[LinkFrame]] = defaultdict(list)  # of this slot, by desk
         self.pacer = Pacer(self.tick)
         self.lateness = Lateness()
 
@@ -103,6 +107,14 @@ class MediaPlane:
             self._tell(wanted.engine, wire.Audio(tuple(missed[k : k + _REPLAY_FRAMES])))
         if peer := self._channels.get(wanted.bridge):
             self._move_beside(channel, peer)
+
+    def link(self, audio: LinkAudio) -> None:
+        """Take what seats have said; frames of channels that are gone are dropped."""
+        now = self._clock()
+        for frame in audio.frames:
+            channel = self._channels.get(frame.channel_id)
+            if channel and isinstance(channel.line, Link):
+                channel.line.put(frame, now)
 
     def press(self, channel_id: ChannelId, keys: str, ms: int) -> None:
         """Send keys on a channel. Raises: Refused: `no_such_channel`, or as `Channel.press`."""
@@ -155,6 +167,9 @@ class MediaPlane:
         for channel in channels:
             channel.transmit(at, self._channels.get(channel.wanted.bridge))
             self.lateness.add(self._clock() - at)
+        linked, self._linked = self._linked, defaultdict(list)
+        for desk, frames in linked.items():
+            self._tell(desk, LinkAudio(tuple(frames)))
         self._read()
         self._listen(channels, at)
 
@@ -184,27 +199,37 @@ class MediaPlane:
     # ---- channels and slots -----------------------------------------------------------------------------------------
 
     def _create(self, wanted: wire.Channel) -> Channel:
+        line = Link(wanted, self._put, self._counts) if wanted.link else self._line(wanted)
+        tell = partial(self._tell_owner, wanted.channel_id)
+        channel = Channel(line, wanted, tell, self._prompts, self._writer)
+        self._channels[wanted.channel_id] = channel
+        min(self._slots, key=len).append(channel)
+        return channel
+
+    def _line(self, wanted: wire.Channel) -> Line:
+        """Return a line on the socket of the wanted port, and read it from now on."""
         if wanted.port not in self._sockets:
             raise Refused("port_not_ours")
         if wanted.port not in self._free:
             raise Refused("port_taken")
         sock = self._sockets[wanted.port]
-        tell = partial(self._tell_owner, wanted.channel_id)
-        channel = Channel(sock, wanted, tell, self._prompts, self._writer, self._counts, self._clock)
+        line = Line(sock, wanted, partial(self._tell_owner, wanted.channel_id), self._counts, self._clock)
         self._free.remove(wanted.port)
-        self._channels[wanted.channel_id] = channel
-        min(self._slots, key=len).append(channel)
         self._epoll.register(sock, select.EPOLLIN)
-        self._readers[sock.fileno()] = channel.line.read
-        return channel
+        self._readers[sock.fileno()] = line.read
+        return line
+
+    def _put(self, desk: Identity, frame: LinkFrame) -> None:
+        self._linked[desk].append(frame)
 
     def _drop(self, channel: Channel) -> None:
         del self._channels[channel.wanted.channel_id]
         self._slot_of(channel).remove(channel)
-        sock = self._sockets[channel.wanted.port]
-        self._epoll.unregister(sock)
-        del self._readers[sock.fileno()]
-        self._free.append(channel.wanted.port)
+        if isinstance(channel.line, Line):
+            sock = self._sockets[channel.wanted.port]
+            self._epoll.unregister(sock)
+            del self._readers[sock.fileno()]
+            self._free.append(channel.wanted.port)
 
     def _reap(self, channel: Channel, owner: Identity) -> None:
         if channel.wanted.owner == owner and self._channels.get(channel.wanted.channel_id) is channel:

@@ -19,6 +19,7 @@ from nodes.media.prompts import Prompts
 from nodes.media.recording import Writer
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
+from protocols.wire.desk import LinkAudio
 from protocols.wire.ids import Identity
 from supervisors.parent import Activate, Parent, Stop, Told
 
@@ -36,6 +37,7 @@ class Served:
         mesh.serve(wire.SetChannel, self.set)
         mesh.serve(wire.SendDigits, self.press)
         mesh.serve(wire.CloseChannel, self.close)
+        mesh.serve(LinkAudio, self.link)
         mesh.serve(wire.GetStatus, self.status)
 
     def open(self, order: wire.OpenChannel, sender: Identity) -> wire.ChannelOpened:
@@ -46,6 +48,10 @@ class Served:
         """Make a channel be as wanted. Refused: see `MediaPlane.set`."""
         self._plane.set(order.channel)
         return wire.Done()
+
+    def link(self, audio: LinkAudio, sender: Identity) -> None:
+        """What seats of a desk have said."""
+        self._plane.link(audio)
 
     def press(self, order: wire.SendDigits, sender: Identity) -> wire.Done:
         """Queue keys. Refused: see `MediaPlane.press`."""

@@ -119,6 +119,8 @@ class Channel:
 
     async def _advance(self, hearing: Hearing) -> bool:
         """Do the next thing for the oldest utterance; False when there is nothing to do until something arrives."""
+        if self._has_left:
+            return False
         utterance = hearing.utterance
         if utterance.last_voiced_s is None or hearing.wanted is None:
             if utterance.is_over:

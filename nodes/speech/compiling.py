@@ -2,7 +2,7 @@
 
 pynini and the recogniser each bring an OpenFst, of different versions. The dynamic linker merges what both define
 inline (STB_GNU_UNIQUE, whatever the loading mode), so the second of them to be loaded hangs or writes past the other's
-objects. pynini only compiles, and a compiled `Rule` is plain tables: so it compiles elsewhere, in 0.4 s a script.
+objects. pynini only compiles, and a compiled `Rule` is plain tables: so it compiles elsewhere (`compiler`), in 0.4 s.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROOT = Path(__file__).parents[2]
 def compile_rules(specs: Mapping[str, RuleSpec]) -> dict[str, Rule]:
     """Return rule id -> compiled rule; blocks. Raises: EngineFailed with what the compiling process said."""
     given = pickle.dumps(dict(specs))
-    command = [sys.executable, "-m", "nodes.speech.compiling"]
+    command = [sys.executable, "-m", "nodes.speech.compiler"]
     try:
         done = subprocess.run(command, input=given, capture_output=True, timeout=TIMEOUT_S, check=True, cwd=_ROOT)
     except subprocess.TimeoutExpired as error:
@@ -36,18 +36,3 @@ def compile_rules(specs: Mapping[str, RuleSpec]) -> dict[str, Rule]:
         raise EngineFailed(f"rules not compiled: {error.stderr.decode(errors='replace')[-2000:]}") from error
     rules: dict[str, Rule] = pickle.loads(done.stdout)
     return rules
-
-
-def main() -> int:
-    """Specifications on standard input, rules on standard output, both pickled by the same installation."""
-    from datetime import date
-
-    from grammars.rules.compile import compile_rule
-
-    specs: dict[str, RuleSpec] = pickle.load(sys.stdin.buffer)
-    pickle.dump({rule: compile_rule(spec, date.min) for rule, spec in specs.items()}, sys.stdout.buffer)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

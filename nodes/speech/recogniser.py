@@ -32,7 +32,9 @@ from nodes.speech.turn import Guess
 __all__ = ["Decoding", "Ear"]
 
 MAX_UTTERANCES = 64
-"""How many callers one ear hears at the same moment; a decoder in use holds about 4 MB, and an utterance two."""
+"""How many callers one ear hears at the same moment; an utterance holds two decoders, together some 6 MB."""
+KEPT = 8
+"""Pairs of decoders kept for the next utterances; a new pair takes 30 ms, while the caller speaks."""
 
 WORD = 0.1
 """Probability of each further word. Without it the likeliest phrase of a rule costs nothing, and noise is heard as
@@ -94,7 +96,7 @@ class Ear:
     def give_back(self, pair: _Pair) -> None:
         """Keep a pair for the next utterance."""
         with self._lock:
-            if not self._is_closed:
+            if not self._is_closed and len(self._idle) < KEPT:
                 self._idle.append(pair)
                 return
         self.discard(pair)

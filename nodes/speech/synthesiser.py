@@ -32,8 +32,10 @@ __all__ = ["Synthesiser", "prompt_hash", "publish", "spoken", "sweep"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KEEP_DAYS = 30
+KEEP_S = 30 * 86400.0
 """Prompts hold slots, hence names and dates of people: what nobody has asked for in this time is deleted."""
+DRAFT_S = 60.0
+"""No writer takes that long."""
 
 
 class Synthesiser:
@@ -51,7 +53,7 @@ class Synthesiser:
     async def start(self) -> None:
         """Load the voice and delete old prompts. Raises: BrokenModel, EngineFailed."""
         self._prompts.mkdir(parents=True, exist_ok=True)
-        sweep(self._prompts, time.time() - KEEP_DAYS * 86400)
+        sweep(self._prompts, time.time())
         self.voice = await self._run(self._start_voice)
 
     async def render(self, parts: Sequence[Part]) -> Prompt:
@@ -59,9 +61,8 @@ class Synthesiser:
         words = spoken(parts)
         name = prompt_hash(self.voice.name, self._rate, words)
         path = self.path(name)
-        if not path.exists():
+        if not touched(path):
             await self._run(self._write, path, words)
-        os.utime(path)
         return Prompt(name, ms=path.stat().st_size * 1000 // RATE_HZ, spoken=words)
 
     def path(self, prompt: PromptHash) -> Path:
@@ -76,12 +77,15 @@ class Synthesiser:
         return await asyncio.wrap_future(self._thread.submit(do, *args, **kwargs))
 
     def _write(self, path: Path, words: str) -> None:
-        if path.exists():  # somebody else asked for it while we waited for the thread
+        if touched(path):  # somebody else asked for it while we waited for the thread
             return
         audio = telephone(self.voice.speak(words, self._rate), self.voice.rate_hz)
         if not audio:
             raise EngineFailed(f"{self.voice.name} says nothing for {len(words)} characters")
-        publish(path, audio)
+        try:
+            publish(path, audio)
+        except OSError as error:
+            raise EngineFailed(f"{path} cannot be written: {error}") from error
         self.n_rendered += 1
 
 
@@ -99,6 +103,15 @@ def prompt_hash(voice: str, rate: float, words: str) -> PromptHash:
     return PromptHash(blake2b(f"{voice}\0{rate:g}\0{words}".encode(), digest_size=16).hexdigest())
 
 
+def touched(path: Path) -> bool:
+    """Whether the prompt is there; if so it is as good as new for `sweep`."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def publish(path: Path, audio: bytes) -> None:
     """Make `path` exist with all of `audio` or not at all, also after a power cut."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -109,9 +122,13 @@ def publish(path: Path, audio: bytes) -> None:
     beside.replace(path)
 
 
-def sweep(prompts: Path, before: float) -> None:
-    """Delete prompts last asked for before this time (seconds since 1970), and what a killed writer left behind."""
+def sweep(prompts: Path, wall_s: float) -> None:
+    """Delete prompts that nobody has asked for in a month, and what a killed writer left behind.
+
+    `wall_s`: the time now, in seconds since 1970.
+    """
     for path in prompts.iterdir():
+        keep_s = DRAFT_S if path.name.startswith(".") else KEEP_S
         with suppress(FileNotFoundError):  # another speech process sweeps at the same time
-            if path.stat().st_mtime < before:
+            if path.stat().st_mtime < wall_s - keep_s:
                 path.unlink()

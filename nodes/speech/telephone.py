@@ -31,14 +31,17 @@ _KAISER_BETA = 5.0
 
 
 def telephone(samples: Samples, rate_hz: int) -> bytes:
-    """The prompt as 8 kHz mu-law at half amplitude, from just before its first sound; empty when it has none.
+    """The prompt in whole frames of 20 ms of mu-law, from just before its first sound; empty when it has none.
 
-    Voices give every sentence at full scale: half of it leaves room for the code's steps and for callees' ears, and
+    Voices give every sentence at full scale: half of that leaves room for the code's steps and for callees' ears, and
     is the same for all sentences, so that those of one prompt are equally loud.
     """
     low = at_8_khz(samples, rate_hz) // 2
     heard = np.flatnonzero(np.abs(low) > _AUDIBLE)
-    return g711.encode(low[max(0, heard[0] - _LEAD) :]) if len(heard) else b""
+    if not len(heard):
+        return b""
+    audio = g711.encode(low[max(0, heard[0] - _LEAD) :])
+    return audio + g711.SILENCE[: -len(audio) % g711.FRAME_BYTES]
 
 
 def at_8_khz(samples: Samples, rate_hz: int) -> Samples:

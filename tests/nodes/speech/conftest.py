@@ -126,17 +126,17 @@ class Caller:
     def __init__(self, engine: Identity, edge: Mesh, script: Script, channel: ChannelId) -> None:
         self.engine, self.edge, self.script, self.channel = engine, edge, script, channel
         self.heard: asyncio.Queue[wire.Heard] = asyncio.Queue()
-        self.partials: list[wire.Partial] = []
+        self.partials: asyncio.Queue[wire.Partial] = asyncio.Queue()
         self._callers = {channel: self}
         self._n_said = 0
         self._at_s = time.monotonic()
         edge.serve(wire.Heard, lambda heard, _: self._callers[heard.channel_id].heard.put_nowait(heard))
-        edge.serve(wire.Partial, lambda partial, _: self._callers[partial.channel_id].partials.append(partial))
+        edge.serve(wire.Partial, lambda partial, _: self._callers[partial.channel_id].partials.put_nowait(partial))
 
     def another(self, channel: str) -> "Caller":
         """A second caller, at the same edge."""
         other = copy.copy(self)
-        other.channel, other.heard, other.partials = ChannelId(channel), asyncio.Queue(), []
+        other.channel, other.heard, other.partials = ChannelId(channel), asyncio.Queue(), asyncio.Queue()
         self._callers[other.channel] = other
         return other
 

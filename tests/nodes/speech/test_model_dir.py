@@ -71,7 +71,7 @@ def test_words_that_sound_alike_or_begin_alike_are_told_apart(written: Path) -> 
     phones = {word: rest for word, _, *rest in rows(written / "lexiconp_disambig.base.txt")}
     assert phones["yes"] == ["j_B", "E_I", "s_E"]
     assert phones["no"] != phones["know"]
-    assert phones["oh"] == phones["&oU"][:1] + ["#1"] or phones["&oU"] == ["oU_S", "#1"]
+    assert sorted([phones["oh"], phones["&oU"]]) == [["oU_S", "#1"], ["oU_S", "#2"]]
 
 
 def test_every_word_has_an_alignment_and_nonterminals_have_an_empty_one(written: Path) -> None:
