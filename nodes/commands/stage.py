@@ -129,7 +129,8 @@ def _udp_socket() -> socket.socket:
 def _free_port() -> int:
     """Return a port that is free now; the node's own, so that whoever calls it knows it."""
     with _udp_socket() as sock:
-        return int(sock.getsockname()[1])
+        port: int = sock.getsockname()[1]
+        return port
 
 
 def _free_block() -> int:
