@@ -139,9 +139,9 @@ def _free_block() -> int:
     Below those that the kernel gives to sockets that ask for any (32768 and up on Linux), which come and go. Where the
     search begins is this process's own, so that two stages that are set up at once do not find the same block.
     """
-    blocks = [*range(10_000, 32_000, RTP_PORTS)]
+    blocks = list(range(10_000, 32_000, RTP_PORTS))
     own = os.getpid() % len(blocks)
-    for first in (*blocks[own:], *blocks[:own]):
+    for first in blocks[own:] + blocks[:own]:
         if all(_is_free(port) for port in range(first, first + RTP_PORTS, 2)):
             return first
     raise NodeError("no free block of RTP ports between 10000 and 32000")
