@@ -66,15 +66,30 @@ class Line:
             return opened.port
         raise NoMedia("no media process has a free port")
 
-    def follow(self, roster: Roster) -> None:
-        """Take the launcher's word. When our media process has a new incarnation, it is told what we want."""
+    def open_link(self, channel_id: ChannelId, desk: Identity, now: float) -> None:
+        """Have a channel whose far end is a seat of `desk`; it needs no port. Raises: NoMedia."""
+        if not (peers := self._roster.active("media")):
+            raise NoMedia("no media process is up")
+        channel = Channel(channel_id, self._mesh.identity, 0, 0, 0, 0, born_s=now, link=desk)
+        self._keeper.write(media=peers[0].name, channel=channel)
+
+    @property
+    def media(self) -> Identity:
+        """The process that has our channel now; empty while there is none."""
+        peer = self._peer()
+        return peer.identity if peer else Identity("")
+
+    def follow(self, roster: Roster) -> bool:
+        """Take the launcher's word. When our media process has a new incarnation, it is told what we want: True."""
         before, self._roster = self._peer(), roster
-        if (peer := self._peer()) and (before is None or before.identity != peer.identity):
+        is_new = (peer := self._peer()) is not None and (before is None or before.identity != peer.identity)
+        if is_new:
             self.tell()
+        return is_new
 
     def tell(self) -> None:
         """Say once more what we want: after a resume, or to a new incarnation."""
-        if (channel := self.channel) and channel.remote_host and (peer := self._peer()):
+        if (channel := self.channel) and (channel.remote_host or channel.link) and (peer := self._peer()):
             self._mesh.tell(peer.identity, SetChannel(channel))
 
     def agree(self, media: Media) -> None:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from grammars.conversation_state import ConversationState
+from grammars.conversation_state import ConversationState, Enqueue
 from protocols.errors import RemoteProtocolError
 from protocols.floor import Listen
 from protocols.sip import LegRecord
+from protocols.wire.desk import SeatNews
+from protocols.wire.ids import Identity
 from protocols.wire.messages import Channel, PlaceCall
 
 if TYPE_CHECKING:
@@ -38,6 +40,15 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Handed:
+    """A handover that is wanted, and the seat it has come to; the seat is empty until one is reserved."""
+
+    wanted: Enqueue
+    desk: Identity = Identity("")
+    seat: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallRecord:
     """One call, whole. `revision` rises with every write; `epoch` with every resume, so that event ids never repeat."""
 
@@ -47,15 +58,24 @@ class CallRecord:
     epoch: int = 0
     n_events: int = 0
     leg: LegRecord | None = None
+    browser: str = ""
+    """A browser's leg instead: `inviting`, `confirmed`, `ended`, as a SIP leg's phases; empty before it is called."""
     media: str = ""
     """The name of the media process that has the sockets (`media-0`); its identity changes when it dies."""
     channel: Channel | None = None
     conversation: ConversationState | None = None
     listen: Listen | None = None
     """What the callee is being asked right now; None while nobody listens."""
+    handover: Handed | None = None
+    """While a human is wanted, or has the callee."""
     placed_s: float = 0.0
     answered_s: float = 0.0
     """Both on this machine's monotonic clock; 0.0: not yet."""
+
+    @property
+    def leg_phase(self) -> str:
+        """What the callee's leg is doing, in the words of a SIP leg; empty before it has been called."""
+        return self.leg.phase if self.leg else self.browser
 
 
 def pack(record: CallRecord) -> bytes:
@@ -80,6 +100,8 @@ class Keeper:
         self.leg: Ref[Leg] | None = None
         self.happened: Callable[[object], object] = lambda event: None
         """Where the leg's events go: set by the call's actor in each of its lives."""
+        self.seats: dict[str, Callable[[SeatNews], object]] = {}
+        """Who hears of a seat that is no agent's: a browser's leg, of its own. All others are the call's."""
 
     def write(self, **changes: Any) -> CallRecord:
         """Change fields of the record; the heirs get it. Nothing changed: nothing is sent."""
@@ -90,4 +112,4 @@ class Keeper:
         return self.record
 
 
-__all__ = ["CallRecord", "Keeper", "Phase", "pack", "unpack"]
+__all__ = ["CallRecord", "Handed", "Keeper", "Phase", "pack", "unpack"]

@@ -69,7 +69,9 @@ class Channel:
         if wanted.born_s != self.wanted.born_s:
             self._utterances = Utterances(wanted.channel_id, wanted.born_s)
         self._record(wanted.recording)
-        self.wanted = wanted
+        before, self.wanted = self.wanted, wanted
+        if (wanted.owner, wanted.epoch) != (before.owner, before.epoch):
+            self._tell_again()
 
     def replay(self, at: float) -> list[AudioFrame]:
         """Return what a new engine must hear to take over: the utterance in progress, or one not yet answered."""
@@ -144,6 +146,15 @@ class Channel:
         return wire.ChannelClosed(
             self.line.sent, got.received, got.lost, self.line.late, round(got.jitter_ms, 3), published
         )
+
+    def _tell_again(self) -> None:
+        """An owner's next life hears of the play that has ended, and of the last utterance as far as it has come."""
+        channel_id, utterances = self.wanted.channel_id, self._utterances
+        self._player.again()
+        if utterances.number:
+            self._tell(wire.SpeechStarted(channel_id, utterances.number, utterances.started_at))
+            if not utterances.is_speaking:
+                self._tell(wire.SpeechEnded(channel_id, utterances.number, utterances.voiced_at))
 
     def _record(self, base: str) -> None:
         if base == (self._tap.base if self._tap else ""):

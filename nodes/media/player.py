@@ -33,6 +33,10 @@ class Player:
         self._n_frames = -(-len(self._audio) // FRAME_BYTES)
         self._audio = self._audio.ljust(self._n_frames * FRAME_BYTES, b"\xff")
 
+    def again(self) -> None:
+        """Say once more that the play has ended, if it has: whoever was told may not have heard."""
+        self._ended = False
+
     def frame(self, at: float) -> bytes | None:
         """Return the 20 ms of mu-law that are due at `at`; None before the play, after it, and without one."""
         if self._playing is None or self._ended:

@@ -18,7 +18,7 @@ A browser that is called is only offered the call. Whoever dies, the other side 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias, get_args
 
 from protocols.wire.context import HandoverContext, Urgency
 from protocols.wire.ids import CallId, ChannelId
@@ -191,7 +191,8 @@ class Drain:
     is_draining: bool
 
 
-SEAT_NEWS = (SeatFound, NobodyHere, SeatAccepted, SeatDeclined, SeatHears, SeatFinished, SeatLost)
+SeatNews: TypeAlias = SeatFound | NobodyHere | SeatAccepted | SeatDeclined | SeatHears | SeatFinished | SeatLost
+SEAT_NEWS: tuple[type[SeatNews], ...] = get_args(SeatNews)
 """What a desk tells; each names the call and the seat."""
 
 DESK_MESSAGES: tuple[type, ...] = (
@@ -202,6 +203,6 @@ DESK_MESSAGES: tuple[type, ...] = (
 
 __all__ = [
     "ReserveSeat", "SeatReserved", "ShowContext", "OfferCall", "KeepSeat", "ReleaseSeat", "JoinQueue", "LeaveQueue",
-    "SeatFound", "NobodyHere", "SeatAccepted", "SeatDeclined", "SeatHears", "SeatFinished", "SeatLost", "SEAT_NEWS",
+    "SeatFound", "NobodyHere", "SeatAccepted", "SeatDeclined", "SeatHears", "SeatFinished", "SeatLost", "SeatNews", "SEAT_NEWS",
     "LinkFrame", "LinkAudio", "Drain", "DESK_MESSAGES",
 ]  # fmt: skip

@@ -105,6 +105,8 @@ class Channel:
     """The channel whose caller is heard here instead of prompts, in the same media process; empty: none."""
     link: Identity = Identity("")
     """The desk whose seat is the far end, over the mesh (`desk.LinkAudio`); such a channel has no port (0)."""
+    epoch: int = 0
+    """Rises when the owner begins another life: it is then told again what its last one may not have heard."""
 
 
 @dataclass(frozen=True, slots=True)

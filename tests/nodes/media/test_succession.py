@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from protocols.wire.messages import AudioArrived, PlayEnded, Playing
+from nodes.audio.g711 import SILENCE as HUSH
+from nodes.media.bench import speech
+from protocols.wire.messages import AudioArrived, PlayEnded, Playing, SpeechEnded, SpeechStarted
+
+SPEECH = [speech()[k : k + 160] for k in range(0, 160 * 60, 160)]
 
 
 @pytest.mark.parametrize("gap_ms", [5, 35, 90])
@@ -63,3 +67,25 @@ async def test_another_edge_takes_a_channel_over_by_naming_itself(rig, far) -> N
     rig.plane.set(replace(wanted, owner="n1.edge-1:2"))
     rig.converse(far, [bytes(160)])
     assert len(rig.heard_of(AudioArrived, to="n1.edge-1:2")) == 1
+
+
+async def test_an_owners_next_life_is_told_again_what_its_last_one_may_not_have_heard(rig, far) -> None:
+    wanted = rig.channel(far, playing=Playing(4, (rig.prompt("p", 10),), at_s=rig.now))
+    rig.plane.set(wanted)
+    rig.converse(far, [HUSH] * 20 + SPEECH + [HUSH] * 60)
+    started, ended = rig.heard_of(SpeechStarted), rig.heard_of(SpeechEnded)
+    assert len(started) == len(ended) == len(rig.heard_of(PlayEnded)) == 1
+    rig.plane.set(replace(wanted, epoch=1))
+    rig.frames()
+    assert rig.heard_of(SpeechStarted) == started * 2
+    assert rig.heard_of(SpeechEnded) == ended * 2
+    assert [told.play_id for told in rig.heard_of(PlayEnded)] == [4, 4]
+
+
+async def test_of_an_utterance_in_progress_the_next_life_is_told_the_beginning_only(rig, far) -> None:
+    wanted = rig.channel(far)
+    rig.plane.set(wanted)
+    rig.converse(far, [HUSH] * 20 + SPEECH)
+    rig.plane.set(replace(wanted, owner="n1.edge-1:2"))
+    assert rig.heard_of(SpeechStarted, to="n1.edge-1:2") == rig.heard_of(SpeechStarted)[:1]
+    assert not rig.heard_of(SpeechEnded)
