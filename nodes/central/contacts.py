@@ -22,8 +22,9 @@ from zoneinfo import ZoneInfo
 
 import phonenumbers
 from phonenumbers.timezone import time_zones_for_number
-from sipmessage import URI
 
+from protocols.errors import RemoteProtocolError
+from protocols.sip.syntax import uri
 from protocols.wire.campaigns import ContactId, Problem, contact_id
 from protocols.wire.journal import Contact
 
@@ -207,10 +208,10 @@ def _why(cell: str, error: phonenumbers.NumberParseException, region: str) -> st
 
 def _sip_uri(cell: str) -> str:
     try:
-        uri = URI.parse(cell)
-    except ValueError:
+        address = uri(cell)
+    except RemoteProtocolError:
         raise _Wrong("is not a SIP URI", "number") from None
-    if not uri.user or not uri.host:
+    if not address.user or not address.host:
         raise _Wrong("a SIP URI here is sip:user@host", "number")
     return cell
 
