@@ -61,6 +61,7 @@ class Channel:
         self._wish: tuple[Hear, Ear] | None = None
         self._newest = Utterance()
         self._newest.is_over = True
+        self._told: Heard | None = None
         self._hearings: deque[Hearing] = deque()
         self._news = asyncio.Event()
         self._has_left = False
@@ -68,8 +69,13 @@ class Channel:
     def hear(self, wanted: Hear, ear: Ear) -> None:
         """From the next utterance on hear it like this; and what is left of an answered one.
 
-        Asked again for the same turn, by a new owner, it is this utterance already.
+        Asked again for the same turn, by a new owner, it is this utterance already; and what the last owner was told
+        of that turn is told again, because it has not got so far.
         """
+        if self._told and self._told.turn == wanted.turn:
+            self._around.tell(wanted.owner, self._told)
+            if self._told.meaning:
+                return
         self._wish = (wanted, ear)
         for hearing in self._hearings:
             if hearing.is_for(wanted) or hearing.is_fresh_rest:
@@ -166,7 +172,8 @@ class Channel:
         wanted, utterance = hearing.wanted, hearing.utterance
         assert wanted
         self._around.counts["understood" if guess.meaning else "not_understood"] += 1
-        self._around.tell(wanted.owner, self._heard(wanted, utterance, guess))
+        self._told = self._heard(wanted, utterance, guess)
+        self._around.tell(wanted.owner, self._told)
         if guess.meaning and self._wish and self._wish[0] is wanted:
             self._wish = None
         self._hearings.popleft()

@@ -18,7 +18,7 @@ from protocols.wire.ids import ScriptHash
 __all__ = ["MAX_EARS", "Ears"]
 
 MAX_EARS = 16
-"""Scripts that can be heard at once, some 15 MB each. One more, and the one unused for longest is forgotten."""
+"""Scripts that can be heard at once, some 10 MB each. One more, and the one unused for longest is forgotten."""
 
 
 class Ears:

@@ -122,9 +122,7 @@ class Graphs:
         path = f"{self._model_dir}/Dictation.fst"
         rule = kag.KaldiRule(self._compiler, "dictation", nonterm=False)
         _fill(rule.fst, Acceptor(2, 0, ((1, 1.0),), (Arc(0, 1, "!SIL", 1.0),)))
-        self._compiler._compile_agf_graph(
-            compile=True, nonterm=True, input_fst=rule.fst, return_output_fst=True, output_filename=path
-        )
+        self._compiler._compile_agf_graph(compile=True, nonterm=True, input_fst=rule.fst, output_filename=path)
         return path
 
     def _compile_top(self) -> Any:

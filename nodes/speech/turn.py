@@ -19,8 +19,11 @@ __all__ = ["GUESS_MS", "Guess", "Step", "begins", "next_step", "patience_ms"]
 
 GUESS_MS = 150
 """Silence before the first guess: shorter falls into the closure of a `t` or `p` too often."""
+MORE_MS = 300
+"""After a phrase that may go on: longer than the pauses inside one ("forty dollars | and fifty cents"), and short enough
+for the promise of the whole turn (p95 350 ms). What is said later is heard under the next question."""
 UNSURE_MS = 500
-"""After a phrase that may go on, or that was perhaps not said."""
+"""After a phrase that was perhaps not said."""
 UNFINISHED_MS = 800
 """After what is no phrase, or not yet: the whole tail of the voice detector."""
 
@@ -69,7 +72,7 @@ def patience_ms(guess: Guess) -> int:
     """How much silence makes the turn ours after this guess.
 
     >>> patience_ms(Guess("twenty", Completeness.EXTENDABLE, 0.9, None))
-    500
+    300
     """
     match guess.completeness:
         case Completeness.PREFIX | Completeness.NO:
@@ -78,6 +81,8 @@ def patience_ms(guess: Guess) -> int:
             return UNFINISHED_MS
         case Completeness.COMPLETE if guess.confidence >= ACCEPT:
             return GUESS_MS
+        case Completeness.EXTENDABLE if guess.confidence >= ACCEPT:
+            return MORE_MS
         case Completeness.COMPLETE | Completeness.EXTENDABLE:
             return UNSURE_MS
         case other:

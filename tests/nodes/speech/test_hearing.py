@@ -181,6 +181,14 @@ async def test_nothing_is_heard_after_the_answer_until_somebody_asks(caller, voi
     assert caller.heard.empty()
 
 
+async def test_an_utterance_whose_frames_stop_coming_is_over(caller, voice) -> None:
+    await caller.listen("pin")
+    caller.send(caller.frames(voice("four two seven one", after_ms=0), is_over=False))
+    heard = await caller.next_heard()
+    assert heard.meaning is not None
+    assert heard.meaning.slots == {"value": "4271"}
+
+
 async def test_silence_is_never_told(caller, voice, silence) -> None:
     await caller.listen("confirm")
     caller.send(caller.frames(silence(2000)))
@@ -193,3 +201,12 @@ async def test_forty_callers_are_heard_at_once(caller, voice) -> None:
     others = [caller.another(f"caller {n}") for n in range(40)]
     answers = await asyncio.gather(*(other.answer("pin", voice("four two seven one")) for other in others))
     assert {heard.meaning.slots["value"] if heard.meaning else None for heard in answers} == {"4271"}
+
+
+async def test_a_successor_who_asks_for_an_answered_turn_is_told_the_answer_again(caller, voice) -> None:
+    first = await caller.answer("confirm", voice("yes"))
+    await caller.listen("confirm", turn=1)
+    assert await caller.next_heard() == first
+    second = await caller.answer("confirm", voice("no"), turn=2)
+    assert second.meaning is not None
+    assert second.meaning.intent == "no"
