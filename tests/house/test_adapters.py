@@ -1,0 +1,33 @@
+"""A library that is untyped, heavy or could be replaced is met in one module: the rest of the code does not know it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HOMES = {
+    "kaldi_active_grammar": "nodes/speech/kag.py",
+    "pynini": "grammars/fst.py",
+    "pywrapfst": "grammars/fst.py",
+    "mimic3_tts": "nodes/speech/mimic.py",
+    "onnxruntime": "nodes/speech/mimic.py",
+    "gruut": "grammars/lexicon.py",
+    "webrtcvad": "nodes/audio/vad.py",
+    "duckdb": "nodes/recorder/store.py",
+    "yaml": "grammars/script_tree.py",
+    "phonenumbers": "nodes/central/contacts.py",
+    "nats": "nodes/links/",
+    "zmq": "nodes/links/",
+}
+
+
+@pytest.mark.parametrize(("library", "home"), HOMES.items())
+def test_a_library_is_imported_by_its_adapter_only(library: str, home: str) -> None:
+    importing = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)
+    modules = (
+        path for room in ("supervisors", "protocols", "grammars", "nodes") for path in (ROOT / room).rglob("*.py")
+    )
+    found = [path.relative_to(ROOT).as_posix() for path in modules if importing.search(path.read_text())]
+    assert found
+    assert [name for name in found if not name.startswith(home)] == []
