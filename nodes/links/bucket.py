@@ -7,7 +7,7 @@ A bucket is the copy for newcomers and for who looks in; no call waits for one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -17,7 +17,7 @@ import nats.errors
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
-from nodes.links.connection import Connection, away_for_errors
+from nodes.links.connection import Connection, away_for_errors, obey_cancellation
 from nodes.links.errors import BusAway
 from protocols.wire.subjects import Bucket as Name
 from protocols.wire.subjects import part
@@ -78,7 +78,7 @@ class Bucket:
         with away_for_errors():
             await self._store().delete(part(key))
 
-    async def watch(self) -> AsyncIterator[Entry | None]:
+    async def watch(self) -> AsyncGenerator[Entry | None, None]:
         """Tell all that is there, then None, then every change, for ever; close it with `aclose` or a cancelled task.
 
         When NATS was away, everything is told again, keys that have gone meanwhile as deleted, and then None again.
@@ -100,6 +100,7 @@ class Bucket:
         try:
             gone, is_snapshot = set(known), True
             while generation == self._connection.generation:
+                obey_cancellation()
                 try:
                     update = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]  # nats-py
                 except TimeoutError:

@@ -37,6 +37,18 @@ def away_for_errors() -> Iterator[None]:
         yield
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise BusAway(f"{type(error).__name__}: {error}") from error
+    obey_cancellation()
+
+
+def obey_cancellation() -> None:
+    """Raise the cancellation that `asyncio.wait_for` has swallowed, because it came together with a result.
+
+    nats-py waits by it everywhere, and before Python 3.12 it does so (cpython issue 86296): a task that is told to end
+    but once would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Connection:
@@ -133,4 +145,4 @@ async def _close(client: Client) -> None:
         log.warning("bus.close_failed", error=str(error))
 
 
-__all__ = ["Attach", "Connection", "away_for_errors"]
+__all__ = ["Attach", "Connection", "away_for_errors", "obey_cancellation"]

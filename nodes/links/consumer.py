@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
-import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
@@ -48,7 +47,7 @@ class Consumer:
             _ = self._connection.client  # nats-py would ask into its buffer, and wait in vain
             try:
                 return [_received(message) for message in await pull.fetch(self._batch, timeout=timeout_s)]
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # nats-py's own is one too, and it lets the plain one through now and then
                 return []
 
     async def ack(self, received: Iterable[Received]) -> None:

@@ -49,11 +49,11 @@ def embedded(config: Config) -> Server:
     """Write the server's configuration below the state directory and return how to start it.
 
     A port of 0 becomes a free one now, so that clients find the server there again after each of its restarts.
-    Raises: `ConfigError` when there is no nats-server, `ServerTooOld`.
+    Raises: `ConfigError` when there is no nats-server or its port is taken, `ServerTooOld`.
     """
     program = find(config.nats.server)
     check(program)
-    port = config.nats.port or _free_port()
+    port = _free_port(config.nats.port)
     config.paths.nats.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = config.paths.nats / "nats-server.conf"
     store = json.dumps(str(config.paths.nats / "store"))
@@ -90,17 +90,30 @@ def check(program: Path) -> tuple[int, int, int]:
     try:
         said = subprocess.check_output([program, "--version"], text=True, timeout=VERSION_S)
     except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigError("configuration", "nats.server", str(error)) from error
+        raise ConfigError("configuration", "nats.server", f"{program} --version: {_short(error)}") from error
     found = re.search(r"v(\d+)\.(\d+)\.(\d+)", said)
     version = (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
     if version < OLDEST:
-        raise ServerTooOld(".".join(map(str, version)) if found else f"of unknown version ({said.strip()!r})", "2.9")
+        told = ".".join(map(str, version)) if found else f"of unknown version ({said.strip()[:100]!r})"
+        raise ServerTooOld(f"{told} ({program})", "2.9")
     return version
 
 
-def _free_port() -> int:
+def _short(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"exit status {error.returncode}"
+    return "no answer" if isinstance(error, subprocess.TimeoutExpired) else getattr(error, "strerror", "") or str(error)
+
+
+def _free_port(wanted: int) -> int:
+    """Return this port, or for 0 any that is free now. Raises: `ConfigError` when it is taken."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: connections may linger
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            reason = f"TCP 127.0.0.1:{wanted}: {error.strerror}"
+            raise ConfigError("configuration", "nats.port", reason) from error
         port: int = probe.getsockname()[1]
         return port
 

@@ -203,6 +203,6 @@ DESK_MESSAGES: tuple[type, ...] = (
 
 __all__ = [
     "ReserveSeat", "SeatReserved", "ShowContext", "OfferCall", "KeepSeat", "ReleaseSeat", "JoinQueue", "LeaveQueue",
-    "SeatFound", "NobodyHere", "SeatAccepted", "SeatDeclined", "SeatHears", "SeatFinished", "SeatLost", "SeatNews", "SEAT_NEWS",
-    "LinkFrame", "LinkAudio", "Drain", "DESK_MESSAGES",
+    "SeatFound", "NobodyHere", "SeatAccepted", "SeatDeclined", "SeatHears", "SeatFinished", "SeatLost", "SeatNews",
+    "SEAT_NEWS", "LinkFrame", "LinkAudio", "Drain", "DESK_MESSAGES",
 ]  # fmt: skip
