@@ -10,12 +10,18 @@ import importlib
 import os
 import sys
 import time
+import traceback
+from typing import Never
 
+from nodes import priority
 from nodes.config import load
-from nodes.launcher import PROCESS
+from nodes.errors import DEBUG, NodeError, in_words
+from nodes.launcher import FAILED, PROCESS
 from nodes.links.roster import make_identity
 from nodes.telemetry import logs
 from supervisors.parent import Parent
+
+log = logs.get(__name__)
 
 
 async def become(name: str, role: str) -> None:
@@ -31,10 +37,26 @@ async def become(name: str, role: str) -> None:
 
 
 def main() -> int:
-    """Be the process that the environment names."""
+    """Be the process that the environment names. What an operator can mend is told in one line, and no traceback."""
     name, _, role = os.environ[PROCESS].partition(" ")
-    asyncio.run(become(name, role))
+    priority.claim(role)
+    try:
+        asyncio.run(become(name, role))
+    except (NodeError, OSError) as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        log.error(FAILED, error=in_words(error))
+        _at_once(2)
+    except Exception:  # noqa: BLE001  a bug: the launcher sees the end, and whoever reads the log, where it was
+        traceback.print_exc()
+        _at_once(1)
     return 0
+
+
+def _at_once(status: int) -> Never:
+    """End without the interpreter's own clean-up: a failed process has sockets open, for which ZeroMQ would wait."""
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -1,58 +1,79 @@
-"""The launcher: binds the sockets, starts the node's processes, and says who lives. Its death is the node's death.
+"""The launcher: starts the node's processes, restarts them, and says who lives. Its death is the node's death.
 
 So there is nothing in it that can fail for a caller's sake: it carries no call, reads no socket, and imports the
-kernel, the configuration and the standard library. A process is just another child: the same supervisor restarts it.
+kernel, the configuration and the standard library. A process is just another child: the same supervisor restarts it,
+with the configuration that the node began with, whatever has been written into the file since.
 
-SIP and RTP sockets are bound here, once, and inherited by every incarnation: what arrives while one dies waits in the
-kernel's buffer for the next. Each change of who lives is told to every process as the roster, and written to
-`<state>/run/roster.json` for the command line. A process that the roster does not name has been waited for: it is gone.
+SIP and RTP sockets are bound here, once (`holdings`), and inherited by every incarnation: what arrives while one dies
+waits in the kernel's buffer for the next. Each change of who lives is told to every process as the roster, and written
+to `<state>/run/roster.json` for the command line. A process that the roster does not name has been waited for: it is
+gone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from nodes.config import ENVIRONMENT, Config, load
-from nodes.errors import NodeError
+from nodes import priority
+from nodes.config import Config, load, pinned
+from nodes.errors import DEBUG, NodeError, in_words
+from nodes.holdings import run_directory, udp_sockets
 from nodes.links.server import embedded
-from supervisors import Child, Dynamic, Event, Ref, Restart, StartFailed, Supervisor, TreeDown, running
-from supervisors.process import OsProcess, Pair, ProcessReport, Program, Standing
+from supervisors import (
+    Backoff,
+    Child,
+    Dynamic,
+    Event,
+    Gone,
+    Ref,
+    Restart,
+    StartFailed,
+    Supervisor,
+    System,
+    TreeDown,
+    running,
+)
+from supervisors.process import OsProcess, Pair, ProcessExit, ProcessReport, Program, Standing
 
 PAIRED: Final = ("edge", "media")
 """The roles whose death a caller would hear: each has a warm spare."""
 INTENSITY: Final = 10
 PERIOD_S: Final = 60.0
-"""Ten deaths a minute are faults of the moment; more are a fault of the installation, and the node says so and ends."""
+BACKOFF: Final = Backoff(first_s=0.05, top_s=6.0)
+"""Ten deaths a minute are faults of the moment; these pauses keep more from coming any faster."""
+NEVER: Final = 1_000_000
+"""As an intensity: what cannot live is tried for ever, for a recorder whose disk is broken must not end a call."""
 START_S: Final = 60.0
 """So long may a process take until it is ready: ten times what it needs on an idle machine."""
+RETRY_S: Final = 1.0
+"""After this the roster's file is tried again, when the disk was full."""
 PROCESS: Final = "RINGMASTER_PROCESS"
 """The environment variable that tells a process its name and role: `media-0 media`."""
+FAILED: Final = "process.failed"
+"""The event that a process logs last when it cannot do its work; its field `error` says why."""
+ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class PortTaken(NodeError):
-    """A port that the configuration names is in use."""
-
-
-class AlreadyUp(NodeError):
-    """Another node runs with the same state directory."""
+class CannotStart(NodeError):
+    """A process of the node does not come up."""
 
 
 def roles(config: Config) -> dict[str, str]:
     """Return process name -> role, in the order of starting.
 
     >>> list(roles(Config()))
-    ['nats-0', 'recorder-0', 'speech-0', 'speech-1', 'media-0', 'edge-0', 'central-0']
+    ['nats-0', 'recorder-0', 'speech-0', 'speech-1', 'media-0', 'edge-0', 'central-0', 'desk-0']
     """
     return {
         **({} if config.nats.url else {"nats-0": "nats"}),
@@ -61,59 +82,79 @@ def roles(config: Config) -> dict[str, str]:
         **{f"media-{n}": "media" for n in range(config.media.processes)},
         "edge-0": "edge",
         "central-0": "central",
+        "desk-0": "desk",
     }
 
 
 class Launcher:
     """One node's processes."""
 
-    def __init__(self, config: Config, config_file: Path | None) -> None:
+    def __init__(self, config: Config, environment: Mapping[str, str]) -> None:
+        """`environment`: what a process needs beside this one's own to find the same configuration (`pinned`)."""
         self._config = config
-        self._environment = {ENVIRONMENT: str(config_file)} if config_file else {}
+        self._environment = environment
         self._roles = roles(config)
         self._alive: dict[int, ProcessReport] = {}
         self._revision = 0
         self._processes: list[Ref[OsProcess] | Ref[Pair]] = []
+        self._faults: list[str] = []
+        """What processes said that ended by themselves while the node was starting."""
+        self._is_up = self._is_stopping = False
 
-    async def run(self) -> int:
-        """Start everything; stop it in the opposite order on SIGINT or SIGTERM. Returns the exit status.
+    async def run(self) -> None:
+        """Start everything; stop it in the opposite order at the first SIGINT, SIGTERM or SIGHUP.
 
-        Raises: PortTaken, AlreadyUp.
+        Raises: NodeError, which says what cannot be had or started; CancelledError at a signal.
         """
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self._stop_at_signals()
         with ExitStack() as stack:
-            stack.enter_context(_run_directory(self._config.paths.run))
-            sockets = stack.enter_context(_sockets(self._config))
-            return await self._until(stop, sockets)
+            stack.enter_context(run_directory(self._config.paths))
+            sockets = stack.enter_context(udp_sockets(self._config))
+            try:
+                await self._until_stopped(sockets)
+            except (StartFailed, TreeDown, Gone) as error:
+                raise CannotStart(self._faults[0] if self._faults else str(error)) from error
 
-    async def _until(self, stop: asyncio.Event, sockets: Mapping[str, socket.socket]) -> int:
+    def _stop_at_signals(self) -> None:
+        """Cancel this task once: whoever presses Ctrl-C twice does not want half of the processes stopped."""
+        body = asyncio.current_task()
+        assert body is not None
+
+        def stop() -> None:
+            if not self._is_stopping:
+                self._is_stopping = True
+                body.cancel()
+
+        for number in ENDS:
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)  # `ringmaster up` has held them back until somebody hears
+
+    async def _until_stopped(self, sockets: Mapping[str, socket.socket]) -> None:
         def one_process(name: str) -> Supervisor:
-            return Supervisor([self._child(name, self._roles[name], sockets)], intensity=INTENSITY, period_s=PERIOD_S)
+            child = self._child(name, self._roles[name], sockets)
+            return Supervisor([child], id=name, intensity=INTENSITY, period_s=PERIOD_S, backoff=BACKOFF)
 
         processes = Dynamic(
-            one_process, id="processes", restart=Restart.PERMANENT, start_timeout_s=START_S, intensity=3
+            one_process, id="processes", restart=Restart.PERMANENT, start_timeout_s=START_S, intensity=NEVER
         )
-        first = [self._child(name, role, sockets) for name, role in self._roles.items() if role == "nats"]
-        try:
-            async with running(
-                Supervisor([*first, processes], intensity=INTENSITY, period_s=PERIOD_S), hook=_say
-            ) as system:
-                start = system.dynamic("processes", one_process).start
-                names = [name for name, role in self._roles.items() if role != "nats"]
-                # All at once: each spends its start on its own imports, and none needs another to be ready.
-                refs = await asyncio.gather(*map(start, names))
-                for name, ref in zip(names, refs, strict=True):
-                    path = f"{ref.path}/{name}"
-                    paired = self._roles[name] in PAIRED
-                    self._processes.append(system.ref(path, Pair) if paired else system.ref(path, OsProcess))
-                self._announce()
-                await stop.wait()
-        except (StartFailed, TreeDown) as error:
-            print(f"ringmaster up: {error}", file=sys.stderr)
-            return 1
-        return 0
+        first = [one_process(name) for name, role in self._roles.items() if role == "nats"]
+        began_s = time.monotonic()
+        async with running(Supervisor([*first, processes], intensity=NEVER), hook=self._say) as system:
+            start = system.dynamic("processes", one_process).start
+            names = [name for name, role in self._roles.items() if role != "nats"]
+            # All at once: each spends its start on its own imports, and none needs another to be ready.
+            refs = await asyncio.gather(*map(start, names))
+            self._processes = [self._ref(system, f"{ref.path}/{name}") for name, ref in zip(names, refs, strict=True)]
+            if self._faults:
+                raise CannotStart(self._faults[0])
+            self._is_up = True
+            self._announce()
+            self._log("info", "node.up", after_ms=round((time.monotonic() - began_s) * 1000))
+            await asyncio.get_running_loop().create_future()
+
+    def _ref(self, system: System, path: str) -> Ref[OsProcess] | Ref[Pair]:
+        is_pair = self._roles[path.rpartition("/")[2]] in PAIRED
+        return system.ref(path, Pair) if is_pair else system.ref(path, OsProcess)
 
     def _child(self, name: str, role: str, sockets: Mapping[str, socket.socket]) -> Child[OsProcess] | Child[Pair]:
         if role == "nats":
@@ -132,6 +173,8 @@ class Launcher:
     def _changed(self, report: ProcessReport) -> None:
         if report.standing is Standing.GONE:
             self._alive.pop(report.pid, None)
+            if report.exit and not self._is_up:
+                self._faults.append(f"{report.id}: {last_words(report.exit)}")
         else:
             self._alive[report.pid] = report
         self._announce()
@@ -145,7 +188,17 @@ class Launcher:
         }
         for process in self._processes:
             process.tell(OsProcess.inform, {"roster": roster})
-        _write(self._config.paths.run / "roster.json", json.dumps(roster, indent=1))
+        self._publish(self._revision, json.dumps(roster, indent=1))
+
+    def _publish(self, revision: int, roster: str) -> None:
+        """Write the roster for the command line; again and again while the disk is full, unless it has changed."""
+        if revision != self._revision or self._is_stopping:
+            return
+        try:
+            _write(self._config.paths.run / "roster.json", roster)
+        except OSError as error:
+            self._log("error", "roster.not_written", error=in_words(error))
+            asyncio.get_running_loop().call_later(RETRY_S, self._publish, revision, roster)
 
     def _row(self, report: ProcessReport) -> dict[str, object] | None:
         if report.standing is Standing.STARTING or "identity" not in report.info:
@@ -153,6 +206,28 @@ class Launcher:
         state = "spare" if report.standing is Standing.SPARE else "active"
         role = self._roles[report.id]
         return {"role": role, "name": report.id, "pid": report.pid, "state": state, **report.info}
+
+    def _say(self, event: Event) -> None:
+        self._log("info", "supervision", what=type(event).__name__, detail=str(event))
+
+    def _log(self, level: str, event: str, **fields: object) -> None:
+        """Write a log line as every process does (`nodes.telemetry.logs`), with the standard library."""
+        wall = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = {"node_id": self._config.node.id, "process": "launcher", **fields, "event": event, "level": level}
+        print(json.dumps({**line, "wall": wall}), file=sys.stderr)
+
+
+def last_words(exit: ProcessExit) -> str:
+    """Return why a process has ended: what it logged as its failure, else how it ended and its last line.
+
+    >>> last_words(ProcessExit(1, None, "", ("bind: address already in use",)))
+    'ended with code 1: bind: address already in use'
+    """
+    for line in exit.stderr:
+        if f'"{FAILED}"' in line:
+            return str(json.loads(line)["error"])
+    how = f"ended with code {exit.code}" if exit.signal is None else f"ended with signal {exit.signal}"
+    return ": ".join([exit.why or how, *exit.stderr[-1:]])
 
 
 def _inherited(name: str, role: str, sockets: Mapping[str, socket.socket], config: Config) -> dict[str, socket.socket]:
@@ -165,45 +240,6 @@ def _inherited(name: str, role: str, sockets: Mapping[str, socket.socket], confi
     return {key: sockets[key] for key in ports[share][: config.media.channels]}
 
 
-@contextmanager
-def _sockets(config: Config) -> Iterator[dict[str, socket.socket]]:
-    """Bind what the configuration names: SIP, and the even RTP ports (RFC 3550 s.11: the odd ones are RTCP's)."""
-    wanted = {"sip": (config.sip.bind, config.sip.port)}
-    first, last = config.rtp.ports
-    enough = config.media.processes * config.media.channels
-    for port in [port for port in range(first, last + 1) if port % 2 == 0][:enough]:
-        wanted[f"rtp-{port}"] = (config.rtp.bind, port)
-    with ExitStack() as stack:
-        bound = {}
-        for name, address in wanted.items():
-            sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            try:
-                sock.bind(address)
-            except OSError as error:
-                key = "sip.port" if name == "sip" else "rtp.ports"
-                raise PortTaken(f"{key}: UDP {address[0]}:{address[1]}: {error.strerror}") from error
-            sock.setblocking(False)
-            bound[name] = sock
-        yield bound
-
-
-@contextmanager
-def _run_directory(run: Path) -> Iterator[None]:
-    """Hold the directory of sockets and roster: empty at the start, gone at the end, ours alone in between."""
-    run.mkdir(parents=True, exist_ok=True)
-    with (run.parent / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AlreadyUp(f"{run.parent}: another node runs with this state directory") from error
-        shutil.rmtree(run)
-        run.mkdir(mode=0o700)
-        try:
-            yield
-        finally:
-            shutil.rmtree(run, ignore_errors=True)
-
-
 def _write(path: Path, text: str) -> None:
     """Write a file that its readers see whole or not at all."""
     draft = path.with_suffix(".new")
@@ -212,19 +248,21 @@ def _write(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _say(event: Event) -> None:
-    line = {"event": "launcher", "what": type(event).__name__, "detail": str(event)}
-    print(json.dumps(line), file=sys.stderr)
-
-
 def main() -> int:
     """Run the node that RINGMASTER_CONFIG describes, until a signal."""
-    named = os.environ.get(ENVIRONMENT)
+    os.umask(0o077)  # what callers say is for nobody else on this machine
+    priority.claim("launcher")
     try:
-        return asyncio.run(Launcher(load(), Path(named) if named else None).run())
+        environment = pinned()
+        asyncio.run(Launcher(load(environment={**os.environ, **environment}), environment).run())
+    except asyncio.CancelledError:
+        return 0
     except (NodeError, OSError) as error:
-        print(f"ringmaster up: {error}", file=sys.stderr)
+        if os.environ.get(DEBUG):
+            raise
+        print(f"ringmaster up: {in_words(error)}", file=sys.stderr)
         return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from nodes.edge.record import Keeper, Phase
 from protocols import amd, floor
 from protocols.machine import Expired
 from protocols.wire.events import Kind
+from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import (
     BeepHeard,
     DigitPressed,
@@ -58,6 +59,8 @@ class Bot:
         self._floor = floor.Floor()
         self._amd: amd.Amd | None = None
         self._answer_ended_s = 0.0
+        self._deaf_until_s = 0.0
+        self._speaking: SpeechStarted | None = None
 
     @property
     def deadline(self) -> float | None:
@@ -77,26 +80,42 @@ class Bot:
         self._amd = amd.Amd(self._clock(), wants_message=self.script.leaves_message)
 
     async def resume(self) -> None:
-        """Go on where the record is, whether media has played on or has lost everything."""
-        record = self._keeper.record
+        """Go on where the record is. Media has played on, or has been told to; the engine is asked the same again.
+
+        Both tell again what the last life may not have heard. An utterance from before the open question is no answer
+        to it: `_deaf_until_s`.
+        """
+        self._amd = self._resumed_amd()
+        self._deaf_until_s = self._keeper.record.listen_s
+        await self._carry_out(self._conversation.pending(), is_known=True)
+        await self.follow_engines()
+
+    def _resumed_amd(self) -> amd.Amd | None:
+        """Return the machine detector as it was: it goes through its stages again, by the times in the record."""
+        record, talk = self._keeper.record, self.conversation
+        again = amd.Amd(record.answered_s, wants_message=self.script.leaves_message)
         if record.phase is Phase.ANSWERED:
-            self._amd = amd.Amd(self._clock(), wants_message=self.script.leaves_message)
-            return
-        if self.conversation.playing and record.channel and record.channel.playing:
-            self._floor.step(floor.PromptStarted(), self._clock())
-        if record.listen is not None:
-            await self._listen(record.listen)
-        if not (self.conversation.playing or record.listen):
-            await self._carry_out(self._conversation.pending())
+            return again
+        if talk.phase is says.Phase.NEW:  # a machine, and the message may not start yet
+            again.step(SpeechStarted(ChannelId(""), 0, record.answered_s), record.answered_s)
+            again.step(Expired(), record.answered_s + amd.GREETING_S)
+        elif talk.disposition == "machine":
+            return None
+        else:
+            again.step(Expired(), record.answered_s + amd.NOBODY_S)
+        return again
 
     async def heard(self, given: SpeechStarted | SpeechEnded | Partial | Heard | DigitPressed | BeepHeard) -> None:
         """Media or speech has told something of our channel."""
         now = self._clock()
+        if isinstance(given, SpeechStarted | SpeechEnded):
+            self._speaking = given if isinstance(given, SpeechStarted) else None
         if self._amd and isinstance(given, SpeechStarted | SpeechEnded | BeepHeard):
             await self._detected([effect.event for effect in self._amd.step(given, now)])
         if isinstance(given, Heard) and self._keeper.record.listen:
             self._answer_ended_s = given.speech_ended_s
-        if not isinstance(given, BeepHeard):
+        is_old = isinstance(given, SpeechStarted) and given.at_s < self._deaf_until_s
+        if not (is_old or isinstance(given, BeepHeard)):
             await self._floored([effect.event for effect in self._floor.step(given, now)])
 
     async def played(self, given: PlayEnded) -> None:
@@ -120,13 +139,19 @@ class Bot:
         """The outside has an answer for the conversation: fetched, handed over, failed, hung up."""
         await self._converse(given)
 
+    async def follow_media(self) -> None:
+        """Our media process is a new one, which does not know that the callee was speaking: if they are, it says so."""
+        if (last := self._speaking) is not None:
+            await self.heard(SpeechEnded(last.channel_id, last.utterance, self._clock()))
+
     async def follow_engines(self) -> None:
         """The engines have changed: if ours has died, the next one hears the utterance again."""
-        if self._ears.has_lost_its_engine():
-            self._ears.deafen()
+        if (channel := self._line.channel) and channel.engine and not self._ears.lives(channel.engine):
             self._diary.note(Kind.RECOVERED, what="engine")
             if listen := self._keeper.record.listen:
-                await self._listen(listen, anew=False)
+                await self._be_heard(listen, is_known=True)
+            else:
+                self._line.heard_by(Identity(""))  # what was said last has been answered
 
     # ---- what it comes to ------------------------------------------------------------------------------------------
 
@@ -177,15 +202,16 @@ class Bot:
             self._keeper.write(conversation=self.conversation)
         await self._carry_out(effects)
 
-    async def _carry_out(self, effects: Sequence[says.Effect]) -> None:
+    async def _carry_out(self, effects: Sequence[says.Effect], *, is_known: bool = False) -> None:
+        """Do what the conversation wants; `is_known`: media and the engine have been told of it before."""
         if any(isinstance(effect, says.Say) for effect in effects):
             self._stop_listening()
         for effect in effects:
             match effect:
                 case says.Say():
-                    await self._say(effect)
+                    await self._say(effect, is_known=is_known)
                 case floor.Listen():
-                    await self._listen(effect)
+                    await self._listen(effect, is_known=is_known)
                 case says.Fetch():
                     self._wishes.fetch(effect)
                 case says.Enqueue():
@@ -204,23 +230,31 @@ class Bot:
         if self._keeper.record.listen is None:
             self._ears.deafen()  # what is said now answers nothing
 
-    async def _say(self, wanted: says.Say) -> None:
+    async def _say(self, wanted: says.Say, *, is_known: bool) -> None:
         prompts = await self._ears.speak(wanted.prompts)
-        now = self._clock()
-        play_id = self._line.play(tuple(prompt.prompt for prompt in prompts), now)
+        now, names = self._clock(), tuple(prompt.prompt for prompt in prompts)
         self._floor.step(floor.PromptStarted(), now)
+        if is_known and (playing := self._playing()) and playing.prompts == names:
+            return  # media plays on
+        play_id = self._line.play(names, now)
         answer_ms = round((now - self._answer_ended_s) * 1000) if self._answer_ended_s else None
         self._answer_ended_s = 0.0
         spoken = " ".join(prompt.spoken for prompt in prompts)
         self._diary.note(Kind.PROMPT_STARTED, play_id=play_id, spoken=spoken, answer_ms=answer_ms)
 
-    async def _listen(self, wanted: floor.Listen, *, anew: bool = True) -> None:
-        """Open the question; `anew` is False when only the engine is another: the floor's clock runs on."""
-        self._keeper.write(listen=wanted)
-        if anew:
-            self._floor.step(wanted, self._clock())
-        engine = await self._ears.listen(self.script.hash, self._keeper.record.order.script, wanted)
-        if self._line.channel and self._line.channel.engine != engine:
+    async def _listen(self, wanted: floor.Listen, *, is_known: bool) -> None:
+        now, record = self._clock(), self._keeper.record
+        self._keeper.write(listen=wanted, listen_s=record.listen_s if is_known else now)
+        self._floor.step(wanted, now)
+        await self._be_heard(wanted, is_known=is_known)
+
+    async def _be_heard(self, wanted: floor.Listen, *, is_known: bool) -> None:
+        """Have an engine hear the callee; a new one hears the last utterance too, if the question was known before."""
+        before = self._line.channel.engine if self._line.channel else Identity("")
+        engine = await self._ears.listen(self.script.hash, self._keeper.record.order.script, wanted, before)
+        if engine != before:
+            if not is_known:
+                self._line.heard_by(Identity(""))  # what was said last has been answered: it is not for the new one
             self._line.heard_by(engine)
 
     def _stop_listening(self) -> None:

@@ -11,20 +11,25 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grammars import conversation_state as says
 from grammars.errors import GrammarError
+from nodes.edge import browser
 from nodes.edge.bot import Bot
+from nodes.edge.browser import seat_of
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears, NoEngine
 from nodes.edge.fetch import fetch
-from nodes.edge.leg import Leg
+from nodes.edge.handover import Handing, Outcome, input_of
+from nodes.edge.leg import Leg, Resumed
 from nodes.edge.line import Line, NoMedia
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.trunk import Unreachable
 from nodes.telemetry import logs
-from protocols.handover import HandoverFailed
+from protocols.handover import HandoverInput
+from protocols.machine import Expired, earliest
 from protocols.sip import (
     Answered,
     Dial,
@@ -39,8 +44,9 @@ from protocols.sip import (
     Ringing,
     Side,
 )  # fmt: skip
+from protocols.wire.desk import SeatNews
 from protocols.wire.events import Kind
-from protocols.wire.ids import ChannelId
+from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import (
     AudioArrived,
     AudioLost,
@@ -58,6 +64,10 @@ if TYPE_CHECKING:
     from nodes.edge.means import Means
 
 log = logs.get(__name__)
+NOWHERE = (("127.0.0.1", 0), Local("127.0.0.1", 0))
+"""The hop to a browser: none."""
+HUNG_UP = Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM)
+"""What a leg that has ended and cannot say how has probably seen."""
 GONE_AFTER_S = 30.0
 """A callee of whom nothing is heard for so long has left without a BYE (RFC 3550 has no rule; carriers use 30 s)."""
 
@@ -71,15 +81,17 @@ class Call(Actor):
         self._line = Line(keeper, means.mesh)
         self._ears = Ears(means.engines, means.mesh, channel_id)
         self._diary = Diary(keeper, means.node_id, means.post)
+        self._handing = Handing(keeper, self._line, self._diary, means.mesh, self._seat_input, self.task)
         self._bot: Bot | None = None
         self._alarm: Timer | None = None
+        self._silence: Timer | None = None
 
     def init(self) -> None:
         """Begin the call, or go on with it; both as the first thing after the start, so that starting never waits."""
         ref = self.ref
         self._keeper.happened = lambda event: ref.tell(Call.happened, event)
         self._means.attach(self._keeper.record.order.call_id, self.ref)
-        self._line.follow(self._means.roster)
+        self._handing.follow(self._means.roster, self._line.follow(self._means.roster))
         self.defer(Call.place if self._record.leg is None and self._record.revision == 0 else Call.resume)
 
     def terminate(self, reason: Exit) -> None:
@@ -103,14 +115,26 @@ class Call(Actor):
                 return await self._over("rejected", "do_not_call")
             if problems := self._bot.script.problems(order.slots):
                 return await self._over("invalid", "; ".join(problems))
-            hop = await self._means.trunk.next_hop(order.target)
-            local = self._means.trunk.local(hop)
+            hop, local = await self._way_to(order.target)
             await self._means.engines.warm(order.call_id, order.script)
-            port = await self._line.open(ChannelId(order.call_id), _rtp_numbers(), time.monotonic())
+            port = await self._open(ChannelId(order.call_id))
         except (GrammarError, Unreachable, NoEngine, NoMedia) as error:
             return await self._over("failed", str(error))
         self._leg_dials(local, hop, port)
+        _ = self.task(self._means.engines.warm_all(order.script))
         await self._ears.speak(self._bot.script.speakable(order.slots))  # while it rings
+
+    async def _way_to(self, target: str) -> tuple[tuple[str, int], Local]:
+        """Return where the target is reached first, and as whom it sees us; a browser is reached through its desk."""
+        if seat_of(target):
+            return NOWHERE
+        hop = await self._means.trunk.next_hop(target)
+        return hop, self._means.trunk.local(hop)
+
+    async def _open(self, channel_id: ChannelId) -> int:
+        if seat := seat_of(self._record.order.target):
+            return self._line.open_link(channel_id, seat[0], time.monotonic())
+        return await self._line.open(channel_id, _rtp_numbers(), time.monotonic())
 
     def _leg_dials(self, local: Local, hop: tuple[str, int], port: int) -> None:
         order = self._record.order
@@ -126,16 +150,33 @@ class Call(Actor):
         self._diary.note(Kind.RECOVERED, what="call", phase=self._record.phase.value)
         if self._record.phase is Phase.DONE:
             return self.stop(Normal())
+        if not self._record.leg_phase and self._record.channel is None:
+            return await self.place()  # nobody has been dialled
         self._bot = self._new_bot()
-        self._line.want()  # the channel's owner is this process now
-        leg = self._record.leg
-        if leg is None or leg.phase in ("ended", "finished"):
-            return await self._over("failed", "lost_while_placing" if leg is None else "ended_during_outage")
-        if self._record.phase not in (Phase.PLACING, Phase.RINGING):
-            await self._bot.resume()
-        elif leg.media and leg.phase == "confirmed":
-            await self.happened(Answered(leg.media))
+        self._line.want()  # from this life: media tells it again what the last one may not have heard
+        await self._catch_up()
+        try:
+            if self._record.phase in (Phase.ANSWERED, Phase.CONVERSING, Phase.HANDING_OVER, Phase.BRIDGED):
+                self._handing.resume(self._bot.conversation.phase)
+                await self._bot.resume()
+        except NoEngine as error:
+            self._cannot_go_on(error)
         self._set_alarm()
+
+    async def _catch_up(self) -> None:
+        """Take from the leg's record what it may have told to nobody: one of the two has died in between."""
+        record, leg = self._record, self._record.leg
+        match record.leg_phase:
+            case "":
+                await self._over("failed", "lost_while_placing")
+            case "ended" | "finished":
+                await self._hung_up(leg.verdict if leg and leg.verdict else HUNG_UP)
+            case _ if record.ending:
+                self._hang_up_leg(record.ending)
+            case "confirmed" if record.phase in (Phase.PLACING, Phase.RINGING):
+                await self._answered(leg.media if leg and leg.media else browser.NOWHERE)
+            case _ if leg and leg.media:
+                self._line.agree(leg.media)
 
     # ---- what happens ----------------------------------------------------------------------------------------------
 
@@ -154,6 +195,8 @@ class Call(Actor):
                 self._line.agree(media)
             case Ended():
                 await self._hung_up(event)
+            case Resumed():
+                await self._catch_up()
             case _:
                 pass
         self._set_alarm()
@@ -185,21 +228,25 @@ class Call(Actor):
             match given:
                 case PlayEnded():
                     await self._bot.played(given)
-                case AudioLost(silent_s=silent_s) if silent_s >= GONE_AFTER_S:
-                    self.hang_up("failed", "no_audio")
-                case AudioLost() | AudioArrived():
-                    pass
-                case _:
+                case AudioLost(silent_s=silent_s):
+                    self._silence = self.after(GONE_AFTER_S - silent_s, Call.hang_up, "failed", "no_audio")
+                case AudioArrived():
+                    if self._silence:
+                        self._silence.cancel()
+                case _ if self._record.phase not in (Phase.HANDING_OVER, Phase.BRIDGED):
                     await self._bot.heard(given)
+                case _:
+                    pass  # the bot does not listen to what is an agent's
         except NoEngine as error:
             self._cannot_go_on(error)
         self._set_alarm()
 
     async def expired(self) -> None:
-        """One of the bot's deadlines has passed."""
+        """A deadline has passed: the bot's, or the handover's."""
         self._alarm = None
         try:
             if self._bot and self._record.phase not in (Phase.ENDING, Phase.DONE):
+                await self._handed(self._handing.step(Expired()))
                 await self._bot.expired()
         except NoEngine as error:
             self._cannot_go_on(error)
@@ -207,10 +254,15 @@ class Call(Actor):
 
     async def roster_changed(self) -> None:
         """Processes have come and gone: our media and engine among them, perhaps."""
-        self._line.follow(self._means.roster)
+        is_new_media = self._line.follow(self._means.roster)
+        outcomes = self._handing.follow(self._means.roster, is_new_media)
+        _ = self.task(self._means.engines.warm_all(self._record.order.script))
         try:
-            if self._bot and self._record.phase is Phase.CONVERSING:
+            await self._handed(outcomes)
+            if self._bot and self._record.phase in (Phase.ANSWERED, Phase.CONVERSING):
                 await self._bot.follow_engines()
+                if is_new_media:
+                    await self._bot.follow_media()
         except NoEngine as error:
             self._cannot_go_on(error)
 
@@ -231,11 +283,24 @@ class Call(Actor):
         self.ref.tell(Call.answer, answer)
 
     def enqueue(self, wanted: says.Enqueue) -> None:
-        """Hand the callee over. Nobody is at a desk on this node: the script goes on with its other way."""
-        self._diary.note(Kind.HANDOVER_FAILED, reason="no_desk", ms=0)
-        self.ref.tell(Call.answer, HandoverFailed("no_desk"))
+        """Hand the callee over to an agent."""
+        self._handing.start(wanted)
 
-    async def answer(self, given: says.Fetched | says.FetchFailed | HandoverFailed) -> None:
+    def seat_told(self, news: SeatNews, desk: Identity) -> None:
+        """A desk tells of a seat."""
+        self._seat_input(input_of(news), desk, news.seat)
+
+    async def seat(self, given: HandoverInput, desk: Identity, seat: str) -> None:
+        """Something has become of a seat: the handover goes on, or the call is over because the agent is."""
+        try:
+            await self._handed(self._handing.step(given, desk, seat))
+        except NoEngine as error:
+            self._cannot_go_on(error)
+        if self._handing.is_finished:
+            self.hang_up("transferred", "agent")
+        self._set_alarm()
+
+    async def answer(self, given: says.Fetched | says.FetchFailed) -> None:
         """What the conversation was waiting for."""
         try:
             if self._bot:
@@ -252,8 +317,10 @@ class Call(Actor):
         """End the call from our side."""
         if self._record.phase in (Phase.ENDING, Phase.DONE):
             return
-        self._keeper.write(phase=Phase.ENDING)
-        self._hang_up_leg(HangUp(Disposition(disposition), cause))
+        self._handing.left()
+        ending = HangUp(Disposition(disposition), cause)
+        self._keeper.write(phase=Phase.ENDING, ending=ending)
+        self._hang_up_leg(ending)
 
     # ---- ending ----------------------------------------------------------------------------------------------------
 
@@ -272,6 +339,7 @@ class Call(Actor):
         """The last event, once; then nothing is left of the call but its recording."""
         if self._record.phase is Phase.DONE:
             return
+        self._handing.left()
         self._ears.deafen()
         carried = await self._line.close()
         answered_s = self._record.answered_s
@@ -282,11 +350,19 @@ class Call(Actor):
             sent=carried.sent, received=carried.received, lost=carried.lost, late=carried.late,
             jitter_ms=carried.jitter_ms, recording=carried.recording or None,
         )  # fmt: skip
-        if self._record.leg is None:
+        if not self._record.leg_phase:
             self._hang_up_leg(HangUp(Disposition(disposition), cause))
         self.stop(Normal())
 
     # ---- small things ----------------------------------------------------------------------------------------------
+
+    def _seat_input(self, given: HandoverInput, desk: Identity, seat: str) -> None:
+        self.ref.tell(Call.seat, given, desk, seat)
+
+    async def _handed(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            if self._bot:
+                await self._bot.tell(outcome)
 
     def _new_bot(self) -> Bot:
         return Bot(self._keeper, self._line, self._ears, self._diary, self, time.monotonic)
@@ -303,7 +379,8 @@ class Call(Actor):
         if self._alarm:
             self._alarm.cancel()
             self._alarm = None
-        if self._bot and (deadline := self._bot.deadline) is not None and self._record.phase is not Phase.DONE:
+        due = [self._bot.deadline if self._bot else None, self._handing.deadline]
+        if (deadline := earliest(due)) is not None and self._record.phase is not Phase.DONE:
             self._alarm = self.after(max(0.0, deadline - time.monotonic()), Call.expired)
 
 

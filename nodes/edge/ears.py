@@ -43,6 +43,7 @@ class Engines:
         self._peers: list[Peer] = []
         self._changed = asyncio.Event()
         self._warm: set[tuple[Identity, str]] = set()
+        self._warming: set[tuple[Identity, str]] = set()
         self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
 
     def follow(self, roster: Roster) -> None:
@@ -73,20 +74,40 @@ class Engines:
         return [peer.identity for peer in (*self._peers[first:], *self._peers[:first])]
 
     async def warm(self, key: str, text: str) -> None:
-        """Have the script ready on the first engine of the call's order; on the others soon. Raises: NoEngine."""
+        """Have the script ready on the first engine of the call's order that can. Raises: NoEngine."""
         for engine in await self.ordered(key):
-            if (engine, text) in self._warm:
+            if await self._has_warmed(engine, text):
                 return
-            try:
-                await self._mesh.ask(engine, WarmScript(text), timeout_s=WARM_S)
-            except Refused as error:
-                raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
-            except LinkError as error:
-                log.warning("engine.not_warm", engine=engine, reason=str(error))
-                continue
-            self._warm.add((engine, text))
-            return
         raise NoEngine("no speech engine could take the script")
+
+    async def warm_all(self, text: str) -> None:
+        """Have the script ready on all engines, one after the other: on whichever a call moves to, it is heard at once.
+
+        What cannot be warmed now is warmed when it is needed.
+        """
+        for wanted in [(peer.identity, text) for peer in self._peers]:
+            if wanted in self._warming:
+                continue
+            self._warming.add(wanted)
+            try:
+                await self._has_warmed(*wanted)
+            except NoEngine as error:
+                log.warning("engine.not_warm", engine=wanted[0], reason=str(error))
+            finally:
+                self._warming.discard(wanted)
+
+    async def _has_warmed(self, engine: Identity, text: str) -> bool:
+        if (engine, text) in self._warm:
+            return True
+        try:
+            await self._mesh.ask(engine, WarmScript(text), timeout_s=WARM_S)
+        except Refused as error:
+            raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
+        except LinkError as error:
+            log.warning("engine.not_warm", engine=engine, reason=str(error))
+            return False
+        self._warm.add((engine, text))
+        return True
 
     async def render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:
         """Return the file of one sentence, rendered now if it has not been. Raises: NoEngine."""
@@ -117,10 +138,14 @@ class Ears:
         """Return the files of what is to be said, in order. Raises: NoEngine."""
         return [await self._engines.render(self._channel_id, sentence) for sentence in sentences]
 
-    async def listen(self, script: ScriptHash, text: str, listen: Listen) -> Identity:
-        """Have an engine hear the callee from the next utterance on; return which. Raises: NoEngine."""
+    async def listen(self, script: ScriptHash, text: str, listen: Listen, before: Identity) -> Identity:
+        """Have an engine hear the callee from the next utterance on; return which: as `before`, while that one lives.
+
+        Raises: NoEngine.
+        """
         hear = Hear(self._channel_id, self._mesh.identity, script, listen.rules, listen.turn)
-        for engine in await self._engines.ordered(self._channel_id):
+        engines = await self._engines.ordered(self._channel_id)
+        for engine in sorted(engines, key=lambda engine: engine != before):
             try:
                 await self._mesh.ask(engine, hear, timeout_s=1.0)
             except Refused:  # it does not know the script: it is a new one
@@ -135,9 +160,9 @@ class Ears:
             return engine
         raise NoEngine("no speech engine could listen")
 
-    def has_lost_its_engine(self) -> bool:
-        """Say whether the engine that hears us has died."""
-        return bool(self.engine) and not self._engines.lives(self.engine)
+    def lives(self, engine: Identity) -> bool:
+        """Say whether this engine is up."""
+        return self._engines.lives(engine)
 
     def deafen(self) -> None:
         """Stop listening."""

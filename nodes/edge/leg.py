@@ -1,4 +1,4 @@
-"""One SIP leg: the actor around `protocols.sip.Uac`. Carries its effects to the wire and its events to the call.
+"""The callee's leg: what every one can do, and the SIP one, the actor around `protocols.sip.Uac`.
 
 The leg is what keeps the telephone connected. It knows no conversation and no audio; when it crashes it goes on from
 the record that it wrote before its last effects, and the far end sees nothing but a retransmission.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nodes.edge.record import Keeper
@@ -20,8 +21,25 @@ if TYPE_CHECKING:
     from protocols.machine import Address
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The leg has begun another life: what the last one had to tell may have been lost; the record has it."""
+
+
 class Leg(Actor):
     """The callee's leg of one call. Ends by itself once nothing more will be sent or wanted."""
+
+    def dial(self, local: Local, order: Dial) -> None:
+        """Call the callee: `Ringing`, `Answered`, `Ended` and their like go to the keeper's `happened`."""
+        raise NotImplementedError
+
+    def hang_up(self, order: HangUp) -> None:
+        """End it, whatever it is doing; `Ended` comes to the call. A leg that never dialled ends."""
+        raise NotImplementedError
+
+
+class SipLeg(Leg):
+    """A leg at the end of a trunk: carries its machine's effects to the wire and its events to the call."""
 
     def __init__(self, keeper: Keeper, trunk: Trunk) -> None:
         self._keeper, self._trunk = keeper, trunk
@@ -32,8 +50,10 @@ class Leg(Actor):
         """Begin: idle, or where the record says that the last life was."""
         self._keeper.leg = self.ref
         if (record := self._keeper.record.leg) is not None:
-            self._live(Uac.resume(record, time.monotonic(), os.urandom, self._trunk.credentials))
+            credentials = self._trunk.credentials(record.trunk)
+            self._live(Uac.resume(record, time.monotonic(), os.urandom, credentials))
             self._set_alarm()
+            self._keeper.happened(Resumed())
 
     def terminate(self, reason: Exit) -> None:
         """The trunk need not look for us any more."""
@@ -42,8 +62,9 @@ class Leg(Actor):
 
     def dial(self, local: Local, order: Dial) -> None:
         """Send the INVITE, from this address."""
-        self._live(Uac(local, os.urandom, self._trunk.credentials))
-        self._step(order)
+        trunk = self._trunk.name_of(order.target)
+        self._live(Uac(local, os.urandom, self._trunk.credentials(trunk)))
+        self._step(replace(order, trunk=trunk))
 
     def hang_up(self, order: HangUp) -> None:
         """CANCEL while it rings, BYE once it is answered; `Ended` comes to the call. A leg that never dialled ends."""
@@ -91,7 +112,7 @@ class Leg(Actor):
             self._alarm.cancel()
             self._alarm = None
         if self._uac and (deadline := self._uac.deadline) is not None:
-            self._alarm = self.after(max(0.0, deadline - time.monotonic()), Leg.expired)
+            self._alarm = self.after(max(0.0, deadline - time.monotonic()), SipLeg.expired)
 
 
-__all__ = ["Leg"]
+__all__ = ["Leg", "Resumed", "SipLeg"]

@@ -66,12 +66,13 @@ class Line:
             return opened.port
         raise NoMedia("no media process has a free port")
 
-    def open_link(self, channel_id: ChannelId, desk: Identity, now: float) -> None:
-        """Have a channel whose far end is a seat of `desk`; it needs no port. Raises: NoMedia."""
+    def open_link(self, channel_id: ChannelId, desk: Identity, now: float) -> int:
+        """Have a channel whose far end is a seat of `desk`; it needs no port and returns 0. Raises: NoMedia."""
         if not (peers := self._roster.active("media")):
             raise NoMedia("no media process is up")
         channel = Channel(channel_id, self._mesh.identity, 0, 0, 0, 0, born_s=now, link=desk)
         self._keeper.write(media=peers[0].name, channel=channel)
+        return channel.port
 
     @property
     def media(self) -> Identity:
@@ -106,13 +107,17 @@ class Line:
         """Change the wanted state and tell it."""
         if self.channel is None:
             return
-        self._keeper.write(channel=replace(self.channel, owner=self._mesh.identity, **changes))
+        record = self._keeper.record
+        channel = replace(self.channel, owner=self._mesh.identity, epoch=record.epoch, **changes)
+        self._keeper.write(channel=channel)
         self.tell()
 
     def play(self, prompts: tuple[PromptHash, ...], now: float) -> int:
-        """Play these from now on, instead of whatever plays; return the number that `PlayEnded` will carry."""
-        playing = self.channel.playing if self.channel else None
-        play_id = self._last_play = max(playing.play_id if playing else 0, getattr(self, "_last_play", 0)) + 1
+        """Play these from now on, instead of whatever plays; return the number that `PlayEnded` will carry.
+
+        The number is the channel's age in milliseconds, so that no life of the call gives one twice.
+        """
+        play_id = round((now - self.channel.born_s) * 1000) if self.channel else 0
         self.want(playing=Playing(play_id, prompts, now))
         return play_id
 

@@ -32,6 +32,8 @@ class Means:
     post: Callable[[CallEvent], None]
     refusals: Refusals
     roster: Roster = NOBODY
+    is_stopping: bool = False
+    """The launcher has told this process to stop."""
     breakers: Breakers = field(default_factory=Breakers)
     calls: dict[CallId, Ref[Call]] = field(default_factory=dict)
     """The actors whose channels media and speech talk about; a channel has its call's id."""

@@ -12,14 +12,17 @@ from typing import Any
 from grammars.errors import GrammarError
 from nodes.config import Config
 from nodes.edge.bot import script_of
+from nodes.edge.browser import BrowserLeg, seat_of
 from nodes.edge.call import Call
 from nodes.edge.ears import Engines
 from nodes.edge.heirs import Heirs, Legacy
-from nodes.edge.leg import Leg
+from nodes.edge.leg import Leg, SipLeg
 from nodes.edge.means import Means
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk
+from nodes.edge.views import Views
+from nodes.edge.will import Will
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import Refused
@@ -29,6 +32,7 @@ from nodes.links.server import url
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
+from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.inspection import GetTree, Tree, TreeRow
@@ -41,6 +45,7 @@ from supervisors import (
     DynamicRef,
     Event,
     Restart,
+    StartFailed,
     Supervisor,
     TooManyChildren,
     running,
@@ -60,12 +65,14 @@ MAX_CALLS = 500
 class Edge:
     """The calls of this process, and what comes for them from other processes."""
 
-    def __init__(self, means: Means, calls: DynamicRef[[Keeper], Supervisor], census: Callable[[], Census]) -> None:
-        self._means, self._calls, self._census = means, calls, census
+    def __init__(
+        self, means: Means, calls: DynamicRef[[Keeper], Supervisor], census: Callable[[], Census], views: Views
+    ) -> None:
+        self._means, self._calls, self._census, self._views = means, calls, census, views
         self._keepers: dict[CallId, Keeper] = {}
         self._heirs = Heirs(means.mesh, self._keepers)
         self._legacy = Legacy()
-        self._is_active = False
+        self._is_active = self._is_draining = False
 
     def serve(self) -> None:
         """Answer the mesh from now on."""
@@ -75,17 +82,23 @@ class Edge:
         mesh.serve(wire.KeepRecord, self._legacy.keep)
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(GetTree, self.tree)
+        mesh.serve(Drain, self.drain)
         for message in OF_A_CHANNEL:
             mesh.serve(message, self._told)
+        for news in SEAT_NEWS:
+            mesh.serve(news, self._seat_told)
 
     async def activate(self) -> None:
         """Be the edge: go on with every call whose record we keep, then take what the socket has for them."""
+        keepers = [self._keep(record) for record in self._legacy.take()]
         self._is_active = True
-        records = self._legacy.take()
-        for record in records:
-            await self._start(record)
+        for keeper in keepers:
+            try:
+                await self._start(keeper)
+            except StartFailed as error:  # one record that cannot be gone on with is one call, not all of them
+                log.error("call.lost", call_id=keeper.record.order.call_id, reason=str(error))
         self._means.trunk.open()
-        log.info("edge.active", calls=len(records))
+        log.info("edge.active", calls=len(keepers))
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who lives."""
@@ -97,9 +110,11 @@ class Edge:
             call.tell(Call.roster_changed)
 
     async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
-        """Take an order, once. Refuses: `not_active`, `bad_script: line N: ...`, `node_full`."""
+        """Take an order, once. Refuses: `not_active`, `draining`, `bad_script: line N: ...`, `node_full`."""
         if not self._is_active:
             raise Refused("not_active")
+        if self._is_draining:
+            raise Refused("draining")
         if order.call_id in self._keepers or self._legacy.has_been(order.call_id):
             return wire.CallAccepted(order.call_id, duplicate=True)
         try:
@@ -107,7 +122,7 @@ class Edge:
         except GrammarError as error:
             raise Refused(f"bad_script: {error}") from error
         try:
-            await self._start(CallRecord(order))
+            await self._start(self._keep(CallRecord(order)))
         except TooManyChildren as error:
             raise Refused("node_full") from error
         return wire.CallAccepted(order.call_id)
@@ -116,6 +131,11 @@ class Edge:
         """Hang up a call; one that is over stays over."""
         if call := self._means.calls.get(order.call_id):
             call.tell(Call.hang_up, order.disposition, "ordered")
+        return wire.Done()
+
+    def drain(self, order: Drain, sender: Identity) -> wire.Done:
+        """Take no new calls, or take them again."""
+        self._is_draining = order.is_draining
         return wire.Done()
 
     def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
@@ -133,17 +153,28 @@ class Edge:
         if call := self._means.calls.get(given.channel_id):
             call.tell(Call.told, given)
 
-    async def _start(self, record: CallRecord) -> None:
-        keeper = Keeper(record, self._wrote)
-        self._keepers[record.order.call_id] = keeper
+    def _seat_told(self, news: SeatNews, desk: Identity) -> None:
+        """A desk's word on a seat: for the leg whose seat it is, else for the call that is being handed over."""
+        keeper, call = self._keepers.get(news.call_id), self._means.calls.get(news.call_id)
+        if keeper and (leg := keeper.seats.get(news.seat)):
+            leg(news)
+        elif call:
+            call.tell(Call.seat_told, news, desk)
+
+    def _keep(self, record: CallRecord) -> Keeper:
+        keeper = self._keepers[record.order.call_id] = Keeper(record, self._wrote)
+        return keeper
+
+    async def _start(self, keeper: Keeper) -> None:
         try:
             await self._calls.start(keeper)
         except BaseException:
-            del self._keepers[record.order.call_id]
+            del self._keepers[keeper.record.order.call_id]
             raise
 
     def _wrote(self, keeper: Keeper) -> None:
         self._heirs.wrote(keeper)
+        self._views.wrote(keeper)
         if keeper.record.phase is Phase.DONE:
             self._keepers.pop(keeper.record.order.call_id, None)
             self._legacy.ended(keeper.record.order.call_id)
@@ -153,9 +184,15 @@ def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
     """Return the tree of one call: the leg keeps the telephone connected, the call talks; both end, then it is over."""
 
     def tree(keeper: Keeper) -> Supervisor:
+        def leg() -> Leg:
+            if seat_of(keeper.record.order.target):
+                return BrowserLeg(keeper, means.mesh)
+            return SipLeg(keeper, means.trunk)
+
         return Supervisor(
             [
-                Child(lambda: Leg(keeper, means.trunk), id="leg", restart=Restart.TRANSIENT, significant=True),
+                Child(lambda: Will(keeper, means), id="will"),
+                Child(leg, id="leg", restart=Restart.TRANSIENT, significant=True),
                 Child(lambda: Call(keeper, means), id="call", restart=Restart.TRANSIENT, significant=True),
             ],
             auto_shutdown=AutoShutdown.ALL_SIGNIFICANT,
@@ -182,18 +219,22 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     start = one_call(means)
     tree = Supervisor([Dynamic(start, id="calls", max_children=MAX_CALLS, restart=Restart.TEMPORARY)])
     async with running(tree, hook=_note) as system:
-        edge = Edge(means, system.dynamic("calls", start), system.census)
+        views = Views(bus, config.node.id)
+        edge = Edge(means, system.dynamic("calls", start), system.census, views)
         edge.serve()
         await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
         if not parent.is_spare:
             await edge.activate()
+            tasks.spawn(views.run())
         async for order in parent.orders:
             match order:
                 case Activate():
                     await edge.activate()
+                    tasks.spawn(views.run())
                 case Told(body={"roster": roster}):
                     edge.follow(Roster.of(roster))
                 case Stop():
+                    means.is_stopping = True
                     trunk.close()
                 case _:
                     pass

@@ -16,7 +16,7 @@ import msgspec
 from grammars.conversation_state import ConversationState, Enqueue
 from protocols.errors import RemoteProtocolError
 from protocols.floor import Listen
-from protocols.sip import LegRecord
+from protocols.sip import HangUp, LegRecord
 from protocols.wire.desk import SeatNews
 from protocols.wire.ids import Identity
 from protocols.wire.messages import Channel, PlaceCall
@@ -64,13 +64,17 @@ class CallRecord:
     """The name of the media process that has the sockets (`media-0`); its identity changes when it dies."""
     channel: Channel | None = None
     conversation: ConversationState | None = None
+    ending: HangUp | None = None
+    """How we have begun to end it."""
     listen: Listen | None = None
     """What the callee is being asked right now; None while nobody listens."""
+    listen_s: float = 0.0
+    """Since when."""
     handover: Handed | None = None
     """While a human is wanted, or has the callee."""
     placed_s: float = 0.0
     answered_s: float = 0.0
-    """Both on this machine's monotonic clock; 0.0: not yet."""
+    """All on this machine's monotonic clock; 0.0: not yet."""
 
     @property
     def leg_phase(self) -> str:

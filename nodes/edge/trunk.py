@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from nodes.config import Config
-from nodes.edge.leg import Leg
+from nodes.edge.leg import SipLeg
 from nodes.errors import NodeError
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
@@ -41,18 +41,22 @@ class Trunk:
 
     def __init__(self, config: Config, sock: socket.socket) -> None:
         self._config, self._socket = config, sock
-        self._legs: dict[str, Ref[Leg]] = {}
+        self._legs: dict[str, Ref[SipLeg]] = {}
         self._responder = Responder()
         self.counts: Counter[str] = Counter()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP_CS3 << 2)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
 
-    @property
-    def credentials(self) -> Credentials | None:
-        """Who we are to the carrier, if it asks."""
-        trunk = self._config.sip.trunks[0] if self._config.sip.trunks else None
-        return Credentials(trunk.user, trunk.password) if trunk and trunk.user else None
+    def credentials(self, trunk: str) -> Credentials | None:
+        """Return who we are to the carrier of this name, if it asks."""
+        found = next((one for one in self._config.sip.trunks if one.name == trunk), None)
+        return Credentials(found.user, found.password) if found and found.user else None
+
+    def name_of(self, target: str) -> str:
+        """Return the trunk whose address the target names; empty for a URI that is called directly."""
+        address = _host_of(target)
+        return next((one.name for one in self._config.sip.trunks if (one.host, one.port) == address), "")
 
     @property
     def drops(self) -> dict[str, int]:
@@ -67,11 +71,11 @@ class Trunk:
         """Stop reading; the socket stays open for the launcher and the spare."""
         asyncio.get_running_loop().remove_reader(self._socket)
 
-    def attach(self, sip_call_id: str, leg: Ref[Leg]) -> None:
+    def attach(self, sip_call_id: str, leg: Ref[SipLeg]) -> None:
         """Messages with this Call-ID are the leg's from now on."""
         self._legs[sip_call_id] = leg
 
-    def detach(self, sip_call_id: str, leg: Ref[Leg]) -> None:
+    def detach(self, sip_call_id: str, leg: Ref[SipLeg]) -> None:
         """The leg has ended."""
         if self._legs.get(sip_call_id) is leg:
             del self._legs[sip_call_id]
@@ -85,14 +89,11 @@ class Trunk:
             log.warning("sip.not_sent", reason=str(error))
 
     async def next_hop(self, target: str) -> Address:
-        """Return where a request for `target` goes first: the carrier if there is one, else the URI's own host.
+        """Return where a request for `target` goes first: the URI's host, a trunk's or a callee's own.
 
         Raises: Unreachable.
         """
-        if self._config.sip.trunks:
-            host, port = self._config.sip.trunks[0].host, self._config.sip.trunks[0].port
-        else:
-            host, port = _host_of(target)
+        host, port = _host_of(target)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(5.0):
@@ -125,7 +126,7 @@ class Trunk:
         match self._responder.admit(data, source):
             case Request() | Response() as message:
                 if leg := self._legs.get(message.sip_call_id):
-                    leg.tell(Leg.received, message, source)
+                    leg.tell(SipLeg.received, message, source)
                 elif answer := self._responder.answer(message, source):
                     self._answer(answer)
             case None:
@@ -144,7 +145,7 @@ def _host_of(target: str) -> tuple[str, int]:
     except RemoteProtocolError as error:
         raise Unreachable(f"{target}: not a SIP URI ({error})") from error
     if not wanted.host:
-        raise Unreachable(f"{target}: not a SIP URI, and no trunk is configured to dial it through")
+        raise Unreachable(f"{target}: it names no host to dial it through")
     return wanted.host, wanted.port or 5060
 
 

@@ -45,9 +45,12 @@ RING_S = 0.4
 GREET_S = 0.5
 THINK_S = 0.3
 """A person's own pause before an answer."""
+REFUSES = 0.25
+"""How often a cooperative callee says no."""
 LOST_S = 4.0
 """After so long a silence of the bot a question is taken as asked, whatever the events say."""
 TICK_S = 0.05
+TO_AGENT = "hello i would like to talk to somebody about my order"
 
 
 @dataclass(slots=True)
@@ -124,9 +127,17 @@ class Callee:
                 self._prompt_s, self._asked_s = time.monotonic(), 0.0
             case Kind.PROMPT_ENDED:
                 self._n_prompts += 1
-                self._asked_s = time.monotonic()
+                self._asked_s = time.monotonic() if self._prompt_s else 0.0  # unless answered while it was played
+            case Kind.HANDOVER_DONE:
+                self._tasks.create_task(self._greet_agent())
             case _:
                 pass
+
+    async def _greet_agent(self) -> None:
+        """Speak first, so that the agent hears us as soon as they can."""
+        audio = await speak(TO_AGENT, self._voice)
+        if self._is_up:
+            self._earpiece.say(audio)
 
     # ---- the telephone ---------------------------------------------------------------------------------------------
 
@@ -213,15 +224,15 @@ class Callee:
         return bool(self._prompt_s) and quiet_since > self._prompt_s and now >= quiet_since + LOST_S
 
     def _answer(self, verb: Gather) -> Said:
-        first = not self.report.said
-        if first and self._persona.intent:
-            rule = self._rules[self._persona.intent]
-        else:
-            rule = self._rules[verb.rule]
-        words, meaning = rule.sample(self._random)
-        if verb.rule == "yes_no" and self._persona.yes_no and rule is self._rules[verb.rule]:
-            while meaning.intent != self._persona.yes_no:
-                words, meaning = rule.sample(self._random)
+        persona, asked = self._persona, verb.rule
+        if persona.intent and not self.report.said:
+            asked = persona.intent
+        words, meaning = self._rules[asked].sample(self._random)
+        if asked == "yes_no":
+            # People who cooperate mostly agree; a coin would contradict itself for minutes.
+            wanted = persona.yes_no or ("no" if self._random.random() < REFUSES else "yes")
+            while meaning.intent != wanted:
+                words, meaning = self._rules[asked].sample(self._random)
         return Said(self._state, words, meaning.intent, dict(meaning.slots))
 
 

@@ -1,7 +1,8 @@
 """A callee's RTP: speaks 20 ms at a time, and notes when the bot's voice comes, goes and has gaps.
 
 The stamps are what a person at the phone would notice: the first loud sample after one's own last one is the answer,
-and a hole in the stream is a hole, whatever the far side believes to have sent.
+and a hole in the stream is a hole, whatever the far side believes to have sent. They are the kernel's, of each packet's
+arrival: how long this process then takes to read it, with all callees of a rehearsal in it, is nobody's gap.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -23,6 +25,10 @@ FRAME_S = 0.02
 FRAME = 160
 QUIET = b"\xff" * FRAME
 """Mu-law for nothing."""
+STAMPED = 35
+"""SO_TIMESTAMPNS, as option and as ancillary message (asm-generic/socket.h); Python has no name for it."""
+STAMP = struct.Struct("=qq")
+"""Seconds and nanoseconds of the wall clock."""
 LOUD = 400
 """Peak of a frame in which somebody speaks; the bot's comfort noise stays below it, its voice is ten times above."""
 
@@ -47,6 +53,7 @@ class Earpiece:
     def __init__(self, host: str) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, STAMPED, 1)
         self._socket.bind((host, 0))
         self.port: int = self._socket.getsockname()[1]
         self.heard = Heard()
@@ -73,6 +80,11 @@ class Earpiece:
         """Say whether there is something left to say."""
         return bool(self._frames)
 
+    @property
+    def n_unsaid(self) -> int:
+        """Return how many frames are left to say."""
+        return len(self._frames)
+
     def close(self) -> None:
         """Hang up the earpiece."""
         if self._task:
@@ -97,7 +109,7 @@ class Earpiece:
     def _readable(self) -> None:
         while True:
             try:
-                data, _ = self._socket.recvfrom(2048)
+                data, ancillary, _, _ = self._socket.recvmsg(2048, socket.CMSG_SPACE(STAMP.size))
             except BlockingIOError:
                 return
             except OSError:
@@ -107,7 +119,7 @@ class Earpiece:
             except RemoteProtocolError:
                 continue
             if packet.payload_type == 0:
-                self._hear(packet.payload, time.monotonic())
+                self._hear(packet.payload, _arrived(ancillary))
 
     def _hear(self, payload: bytes, now: float) -> None:
         heard = self.heard
@@ -122,6 +134,17 @@ class Earpiece:
             self._awaits_answer = False
         heard.voice_s += len(payload) / 8000
         heard.last_voice_s = now
+
+
+def _arrived(ancillary: list[tuple[int, int, bytes]]) -> float:
+    """Return when the kernel got the packet, on the monotonic clock; now, where it does not say."""
+    now = time.monotonic()
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, STAMPED) and len(data) == STAMP.size:
+            seconds, nanoseconds = STAMP.unpack(data)
+            ago_s: float = time.time() - seconds - nanoseconds / 1e9
+            return now - ago_s
+    return now
 
 
 def _peak(payload: bytes) -> int:

@@ -15,6 +15,7 @@ from grammars.script_model import Script
 from nodes.config import Config
 from nodes.links.bus import Bus
 from nodes.links.server import url
+from nodes.rehearsal import agent
 from nodes.rehearsal.exchange import Exchange
 from protocols.wire.events import from_body
 from protocols.wire.ids import Identity
@@ -41,12 +42,16 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     )
     bus = await Bus.connect(url(config), name=identity, node_id=config.node.id)
     await bus.subscribe(ALL_EVENTS, lambda body, _: exchange.event(from_body(body)))
+    agents = agent.agents_of(
+        os.environ.get(agent.AGENTS, ""), config.paths.run, config.paths.state / agent.REPORTS
+    )  # fmt: skip
     async with asyncio.TaskGroup() as tasks:
-        calls = tasks.create_task(exchange.run())
+        people = [tasks.create_task(run()) for run in (exchange.run, *(one.run for one in agents))]
         await parent.ready({"identity": identity})
         async for _ in parent.orders:
             pass
-        calls.cancel()
+        for person in people:
+            person.cancel()
     await bus.close()
 
 

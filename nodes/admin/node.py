@@ -1,0 +1,97 @@
+"""This node's processes: who they are, how each is, and its edge, which takes orders for calls."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from nodes.links.errors import LinkError, PeerGone
+from nodes.links.mesh import Mesh
+from nodes.links.roster import NOBODY, Peer, Roster
+from protocols.wire import messages as wire
+from protocols.wire.campaigns import Campaigns, ListCampaigns
+from protocols.wire.desk import Drain
+from protocols.wire.ids import Identity
+from protocols.wire.inspection import GetTree, TreeRow
+
+ASK_S: Final = 2.0
+NEEDED: Final = ("edge", "media", "speech")
+"""Without one of each, no call can be placed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process. `figures` are empty, and `answers` False, when it did not say in time how it is."""
+
+    name: str
+    role: str
+    state: str
+    pid: int
+    answers: bool
+    figures: dict[str, float]
+    tree: tuple[TreeRow, ...]
+
+
+class Node:
+    """The node, through the mesh. `roster`: the launcher's last word."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self.roster: Roster = NOBODY
+        self.is_draining = False
+
+    def follow(self, roster: Roster) -> None:
+        """Take the launcher's word; an edge that is new is told whether we drain."""
+        before, self.roster = self.roster, roster
+        for peer in roster.active("edge"):
+            if self.is_draining and before.by_identity(peer.identity) not in before.active("edge"):
+                self._mesh.tell(peer.identity, Drain(True))
+
+    def missing(self) -> list[str]:
+        """Return the roles without an active process, of those that a call needs."""
+        return [role for role in NEEDED if not self.roster.active(role)]
+
+    async def processes(self) -> list[Process]:
+        """Ask every process how it is, all at once."""
+        return await asyncio.gather(*map(self._process, self.roster.processes))
+
+    async def place(self, order: wire.PlaceCall) -> wire.CallAccepted:
+        """Have the edge place a call. Raises: LinkError."""
+        return await self._mesh.ask(self._one("edge"), order)
+
+    async def campaigns(self) -> Campaigns:
+        """Ask central. Raises: LinkError; `not_leading` when another node's central leads."""
+        return await self._mesh.ask(self._one("central"), ListCampaigns(), ASK_S)
+
+    async def drain(self, is_draining: bool) -> None:
+        """Take no new calls on this node, or take them again. Raises: LinkError."""
+        self.is_draining = is_draining
+        for peer in self.roster.active("edge"):
+            await self._mesh.ask(peer.identity, Drain(is_draining), ASK_S)
+
+    def _one(self, role: str) -> Identity:
+        """Return the active process of a role. Raises: PeerGone."""
+        if not (active := self.roster.active(role)):
+            raise PeerGone(role)
+        return active[0].identity
+
+    async def _process(self, peer: Peer) -> Process:
+        status, tree = await asyncio.gather(self._status(peer), self._tree(peer))
+        figures = status.figures if status else {}
+        return Process(peer.name, peer.role, peer.state.value, peer.pid, status is not None, figures, tree)
+
+    async def _status(self, peer: Peer) -> wire.Status | None:
+        try:
+            return await self._mesh.ask(peer.identity, wire.GetStatus(), ASK_S)
+        except LinkError:
+            return None
+
+    async def _tree(self, peer: Peer) -> tuple[TreeRow, ...]:
+        try:
+            return (await self._mesh.ask(peer.identity, GetTree(), ASK_S)).rows
+        except LinkError:
+            return ()  # most processes have no actors of their own
+
+
+__all__ = ["Node", "Process"]

@@ -1,0 +1,121 @@
+"""One page at the other end of a WebSocket: what is said to it leaves in order, audio is dropped when it lags.
+
+What it does: control messages and frames both ways, bounded. What it does not: know what a seat is; what the page says
+goes to whoever listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from aiohttp import WSMsgType, web
+
+from nodes.desk import control
+from nodes.telemetry import logs
+from protocols.errors import RemoteProtocolError
+
+HELLO_S: Final = 5.0
+HEARTBEAT_S: Final = 10.0
+"""Pings; a page that answers none for half as long again is gone."""
+MAX_LAG: Final = 50
+"""Frames that wait for the socket: a second. The oldest are dropped, a caller who is heard late is worse than a gap."""
+MAX_SAID: Final = 256
+"""Control messages that wait; a page that takes none of so many is closed."""
+
+COME_BACK: Final = 4000
+STAY_AWAY: Final = 4400
+"""Close codes (RFC 6455 s.7.4.2: 4000 to 4999 are an application's own): from `STAY_AWAY` on a page does not connect
+anew by itself."""
+
+log = logs.get(__name__)
+
+
+class Listener(Protocol):
+    """Who hears what a page says."""
+
+    def said(self, given: control.Said) -> None: ...
+    def spoke(self, frame: bytes) -> None: ...
+
+
+class Browser:
+    """One page."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        self._texts: deque[str] = deque()
+        self._frames: deque[tuple[bytes, Callable[[], object] | None]] = deque(maxlen=MAX_LAG)
+        self._more = asyncio.Event()
+        self._end: tuple[int, str] | None = None
+
+    def say(self, kind: str, **fields: Any) -> None:
+        """Say something of the table in `control`; before any audio that waits."""
+        if len(self._texts) < MAX_SAID:
+            self._texts.append(control.write(kind, **fields))
+        self._more.set()
+
+    def play(self, frame: bytes, written: Callable[[], object] | None = None) -> None:
+        """Send 20 ms of mu-law; `written` is called when the socket has taken it."""
+        self._frames.append((frame, written))
+        self._more.set()
+
+    async def hello(self) -> control.Hello | None:
+        """Return the page's first words; None when they are something else, or do not come."""
+        try:
+            async with asyncio.timeout(HELLO_S):
+                said = control.read(await self._socket.receive_str())
+        except (TimeoutError, TypeError, RemoteProtocolError):
+            return None
+        return said if isinstance(said, control.Hello) else None
+
+    async def listen(self, listener: Listener) -> None:
+        """Carry both ways until the page is gone."""
+        writing = asyncio.create_task(self._write())
+        try:
+            async for message in self._socket:
+                if message.type is WSMsgType.BINARY:
+                    if len(message.data) == control.FRAME_BYTES:
+                        listener.spoke(message.data)
+                elif message.type is WSMsgType.TEXT:
+                    self._read(message.data, listener)
+        finally:
+            writing.cancel()
+
+    def drop(self, reason: str, code: int = COME_BACK) -> None:
+        """End the connection after what has been said; a living page shows the reason and, asked to, comes back."""
+        self._end = code, reason
+        self._more.set()
+
+    def _read(self, text: str, listener: Listener) -> None:
+        try:
+            said = control.read(text)
+        except RemoteProtocolError as error:
+            self.say("refused", reason=error.what)
+        else:
+            listener.said(said)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._more.wait()
+                self._more.clear()
+                while self._texts or self._frames:
+                    await self._write_one()
+                if self._end:
+                    await self._socket.close(code=self._end[0], message=self._end[1].encode())
+        except ConnectionError:
+            pass  # `listen` sees the end as well
+
+    async def _write_one(self) -> None:
+        if self._texts:
+            await self._socket.send_str(self._texts.popleft())
+            return
+        frame, written = self._frames.popleft()
+        await self._socket.send_bytes(frame)
+        if written:
+            written()
+
+
+__all__ = ["COME_BACK", "STAY_AWAY", "Browser", "Listener"]

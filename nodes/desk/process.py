@@ -1,0 +1,180 @@
+"""The desk process: seats on the mesh, pages on the HTTP server, and the routes of `nodes/admin` beside them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+import grammars
+from nodes.admin.access import guard, new_token
+from nodes.admin.api import OPEN, Api, handler_of
+from nodes.admin.cluster import Cluster
+from nodes.admin.figures import Events
+from nodes.admin.node import Node
+from nodes.admin.openapi import document
+from nodes.admin.presence import Presence
+from nodes.config import Config
+from nodes.desk import web as pages
+from nodes.desk.agent import AgentSeat
+from nodes.desk.browser import Browser
+from nodes.desk.control import Hello
+from nodes.desk.phone import PhoneSeat
+from nodes.desk.seat import Seat
+from nodes.desk.seats import Seats
+from nodes.errors import NodeError
+from nodes.links.bus import Bus
+from nodes.links.errors import LinkError
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Roster
+from nodes.links.server import url
+from nodes.links.tasks import Tasks
+from nodes.links.view import View
+from protocols.agent import Seat as State
+from protocols.errors import LocalProtocolError
+from protocols.wire.ids import AttemptId, CallId, Identity, NodeId
+from protocols.wire.messages import GetStatus, PlaceCall, Status
+from protocols.wire.subjects import ALL_EVENTS, Bucket, agent_beat, part
+from supervisors.parent import Parent, Told
+
+URL_FILE: Final = "desk.url"
+SCRIPTS: Final = Path(grammars.__file__).parent / "scripts"
+CLOSE_S: Final = 1.0
+
+
+class PortTaken(NodeError):
+    """The port that `desk.port` names is in use."""
+
+
+class Desk:
+    """The seats of this process, and how the cluster sees them."""
+
+    def __init__(self, mesh: Mesh, bus: Bus, node_id: NodeId, node: Node, tasks: Tasks) -> None:
+        self._mesh, self._bus, self._node_id, self._node, self._tasks = mesh, bus, node_id, node, tasks
+        self._view = View(bus, Bucket.AGENTS)
+        self._states: dict[str, State] = {}
+        self.seats = Seats(mesh, tasks, self._changed)
+
+    def open(self) -> None:
+        """Answer from now on."""
+        self.seats.serve()
+        self._mesh.serve(GetStatus, self.status)
+        self._tasks.spawn(self._view.run(lambda body: body.get("node") == self._node_id))
+
+    def status(self, _: GetStatus, sender: Identity) -> Status:
+        """How this desk is: its agents by state."""
+        states = [seat.state for seat in self.seats.agents]
+        figures = {f"agents_{state}": float(states.count(state)) for state in State if state is not State.OFFLINE}
+        return Status("desk", os.getpid(), figures)
+
+    def arrive(self, hello: Hello, browser: Browser) -> Seat | str:
+        """Give a page its seat; a word why not."""
+        try:
+            name = part(hello.agent) if hello.agent else f"phone-{secrets.token_hex(4)}"
+        except LocalProtocolError:
+            return "bad_name"
+        if not hello.agent:
+            phone = PhoneSeat(name, browser, self._mesh, self._call_me)
+            self.seats.add(phone)
+            browser.say("welcome", seat=name)
+            return phone
+        agent = AgentSeat(hello, browser, self._mesh, self.seats.seat_changed)
+        self.seats.add(agent)
+        browser.say("welcome", seat=name)
+        agent.sign_in()
+        return agent
+
+    def _changed(self, seat: AgentSeat) -> None:
+        """An agent's seat has changed, or its page has beaten: let everybody see it."""
+        before, state = self._states.pop(seat.name, State.OFFLINE), seat.state
+        if state is State.OFFLINE:
+            self._view.hide(seat.name)
+            return
+        self._states[seat.name] = state
+        body = {"node": self._node_id, "state": state.value}
+        self._bus.publish(agent_beat(seat.name), body)
+        if state is not before:
+            shown = {**body, "skills": sorted(seat.skills), "since": datetime.now(UTC).isoformat()}
+            self._view.show(seat.name, shown)
+
+    def _call_me(self, seat: PhoneSeat, script: str, slots: dict[str, str]) -> None:
+        self._tasks.spawn(self._place(seat, script, slots))
+
+    async def _place(self, seat: PhoneSeat, script: str, slots: dict[str, str]) -> None:
+        """Have the edge call this browser, as it would call a telephone."""
+        call_id = CallId(secrets.token_hex(16))
+        seat.expect(call_id)
+        try:
+            text = (SCRIPTS / f"{part(script)}.yaml").read_text(encoding="utf-8")
+            target = f"browser:{self._mesh.identity}/{seat.name}"
+            await self._node.place(PlaceCall(AttemptId(call_id), call_id, target, text, slots))
+        except (LinkError, LocalProtocolError, OSError) as error:
+            seat.browser.say("refused", reason=str(error))
+            seat.orphaned()
+
+
+@asynccontextmanager
+async def served(app: web.Application, config: Config) -> AsyncIterator[str]:
+    """Serve HTTP for the length of the block; yields the address, which is in `<state>/run/desk.url` too.
+
+    Raises: PortTaken.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, config.desk.bind, config.desk.port).start()
+        except OSError as error:
+            raise PortTaken(f"desk.port: {config.desk.bind}:{config.desk.port}: {error.strerror}") from error
+        host = "127.0.0.1" if config.desk.bind == "0.0.0.0" else config.desk.bind
+        address = f"http://{host}:{runner.addresses[0][1]}/"
+        (config.paths.run / URL_FILE).write_text(address)
+        yield address
+    finally:
+        await runner.cleanup()
+
+
+async def run(parent: Parent, config: Config, identity: Identity) -> None:
+    """Be a desk process until the launcher says stop."""
+    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
+    bus = await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)
+    tasks = Tasks()
+    await tasks.open()
+    node, cluster, token = Node(mesh), Cluster(bus), new_token(config.paths.run)
+    desk = Desk(mesh, bus, config.node.id, node, tasks)
+    desk.open()
+    cluster.open(tasks)
+    await bus.subscribe(ALL_EVENTS, Events(config.node.id).take)
+    async with served(_app(desk, node, cluster, bus, token), config) as address:
+        presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
+        tasks.spawn(presence.run())
+        await parent.ready({"identity": identity, "endpoint": mesh.endpoint, "url": address})
+        async for order in parent.orders:
+            if isinstance(order, Told) and "roster" in order.body:
+                roster = Roster.of(order.body["roster"])
+                mesh.roster(roster)
+                node.follow(roster)
+                desk.seats.follow(roster)
+    await tasks.close()
+    await bus.close()
+    await mesh.close()
+
+
+def _app(desk: Desk, node: Node, cluster: Cluster, bus: Bus, token: str) -> web.Application:
+    api = Api(node, cluster, bus, lambda: document(api.table(), version("ringmaster")))
+    website = pages.Web(token, desk.arrive, desk.seats.remove)
+    app = web.Application(middlewares=[guard(token, {*OPEN, *pages.OPEN})])
+    app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in api.table()])
+    app.add_routes(website.routes())
+    app.on_shutdown.append(website.close)
+    return app
+
+
+__all__ = ["Desk", "run", "served"]

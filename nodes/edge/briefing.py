@@ -1,0 +1,43 @@
+"""What an agent is told of the call that they are offered: the four blocks of `protocols/wire/context.py`."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from grammars.conversation_state import ConversationState
+from nodes.edge.record import CallRecord
+from protocols.wire.context import (
+    HandoverContext,
+    HandoverReason,
+    SessionMeta,
+    Speaker,
+    Turn,
+    Urgency,
+    UserProfile,
+    last_turns,
+)  # fmt: skip
+
+_SPEAKERS = {"bot": Speaker.BOT, "callee": Speaker.CALLER}
+
+
+def context(record: CallRecord) -> HandoverContext:
+    """Return what is known of a call whose conversation wants an agent."""
+    talk, handed, order = record.conversation, record.handover, record.order
+    assert talk is not None, "a conversation wants the agent"
+    assert handed is not None, "a handover is wanted"
+    answered = datetime.now(UTC) - timedelta(seconds=time.monotonic() - record.answered_s)
+    wanted = handed.wanted
+    return HandoverContext(
+        SessionMeta(order.call_id, order.campaign_id, talk.script, talk.state, answered.isoformat()),
+        last_turns(_turns(talk)),
+        UserProfile(dict(talk.slots)),
+        HandoverReason(wanted.reason, Urgency(wanted.urgency), wanted.skill),
+    )
+
+
+def _turns(talk: ConversationState) -> list[Turn]:
+    return [Turn(_SPEAKERS[turn.speaker], turn.text, turn.intent) for turn in talk.turns]
+
+
+__all__ = ["context"]

@@ -1,0 +1,119 @@
+"""A callee at a browser (`/phone`): the leg that rings, answers and hangs up through a desk instead of a carrier.
+
+It tells its call the same events as a SIP leg, so that the call does not know the difference. The target is
+`browser:<desk>/<seat>`: the desk's identity, and the seat that it gave the page.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nodes.edge.leg import Leg
+from nodes.edge.record import Keeper
+from nodes.links.errors import LinkError
+from nodes.links.mesh import Mesh
+from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Media, Ringing, Side
+from protocols.wire import desk as wire
+from protocols.wire.ids import ChannelId, Identity
+from supervisors import Timer
+
+SCHEME: Final = "browser:"
+NOWHERE: Final = Media("", 0, payload_type=0, dtmf_type=-1, sends=True, hears=True)
+"""There is no address to agree on: the channel has a link."""
+
+
+def seat_of(target: str) -> tuple[Identity, str] | None:
+    """Return the desk and the seat that a target names; None for what is dialled.
+
+    >>> seat_of("browser:n1.desk-0:5f/phone-7"), seat_of("sip:ann@192.0.2.1")
+    (('n1.desk-0:5f', 'phone-7'), None)
+    """
+    if not target.startswith(SCHEME):
+        return None
+    desk, _, seat = target.removeprefix(SCHEME).partition("/")
+    return Identity(desk), seat
+
+
+class BrowserLeg(Leg):
+    """The callee's leg of one call, at a browser."""
+
+    def __init__(self, keeper: Keeper, mesh: Mesh) -> None:
+        self._keeper, self._mesh = keeper, mesh
+        self._call_id = keeper.record.order.call_id
+        self._desk, self._seat = seat_of(keeper.record.order.target) or (Identity(""), "")
+        self._ringing: Timer | None = None
+
+    def init(self) -> None:
+        """Begin: idle, or where the record says that the last life was."""
+        ref = self.ref
+        self._keeper.leg = self.ref
+        self._keeper.seats[self._seat] = lambda news: ref.tell(BrowserLeg.told, news)
+        if self._keeper.record.browser in ("inviting", "confirmed"):
+            _ = self.task(self._keep())
+
+    def dial(self, local: Local, order: Dial) -> None:
+        """Let the page ring."""
+        self._keeper.write(browser="inviting")
+        self._ring(order.ring_s)
+        if self._mesh.tell(self._desk, wire.OfferCall(self._call_id, self._seat, ChannelId(self._call_id))):
+            self._keeper.happened(Ringing())
+        else:
+            self._end(Disposition.FAILED, "no_desk", Side.NOBODY)
+
+    def hang_up(self, order: HangUp) -> None:
+        """End the call from our side; a page that was never called is left in peace."""
+        if self._keeper.record.browser in ("inviting", "confirmed"):
+            self._mesh.tell(self._desk, wire.ReleaseSeat(self._call_id, self._seat))
+            self._end(order.disposition, order.cause, Side.US)
+        else:
+            self.stop()
+
+    def unanswered(self) -> None:
+        """It has rung long enough."""
+        self.hang_up(HangUp(Disposition.NO_ANSWER, "ring_limit"))
+
+    def told(self, news: wire.SeatNews) -> None:
+        """The desk tells what the page does. A page that is gone has hung up."""
+        before = self._keeper.record.browser
+        if before not in ("inviting", "confirmed"):
+            return
+        match news:
+            case wire.SeatAccepted() if before == "inviting":
+                self._stop_ringing()
+                self._keeper.write(browser="confirmed")
+                self._keeper.happened(Answered(NOWHERE))
+            case wire.SeatDeclined():
+                self._end(Disposition.BUSY, "busy", Side.THEM)
+            case wire.SeatFinished() | wire.SeatLost() if before == "confirmed":
+                self._end(Disposition.COMPLETED, "remote_hangup", Side.THEM)
+            case wire.SeatLost():
+                self._end(Disposition.NO_ANSWER, "browser_gone", Side.THEM)
+            case _:
+                pass
+
+    async def _keep(self) -> None:
+        """Say that this process has the call now; an answer that our predecessor did not hear is told again."""
+        try:
+            await self._mesh.ask(self._desk, wire.KeepSeat(self._call_id, self._seat))
+        except LinkError:
+            self.ref.tell(BrowserLeg.told, wire.SeatLost(self._call_id, self._seat))
+        else:
+            self._ring(self._keeper.record.order.ring_s)
+
+    def _ring(self, ring_s: float) -> None:
+        if self._keeper.record.browser == "inviting":
+            self._ringing = self.after(ring_s, BrowserLeg.unanswered)
+
+    def _end(self, disposition: Disposition, cause: str, by: Side) -> None:
+        self._stop_ringing()
+        self._keeper.write(browser="ended")
+        self._keeper.happened(Ended(disposition, cause, by))
+        self.stop()
+
+    def _stop_ringing(self) -> None:
+        if self._ringing:
+            self._ringing.cancel()
+            self._ringing = None
+
+
+__all__ = ["NOWHERE", "BrowserLeg", "seat_of"]

@@ -1,0 +1,45 @@
+"""The calls of this edge as everybody may see them: phase and campaign, no word and no number.
+
+What it does: notices a change of phase in what the keepers write, and shows it. What it does not: wait for anything; a
+call goes on whether or not anybody can see it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from nodes.edge.record import Keeper, Phase
+from nodes.links.bus import Bus
+from nodes.links.view import View
+from protocols.wire.events import Stage, public_view
+from protocols.wire.ids import CallId, NodeId
+from protocols.wire.subjects import Bucket
+
+
+class Views:
+    """The public view of all calls of one edge."""
+
+    def __init__(self, bus: Bus, node_id: NodeId) -> None:
+        self._node_id = node_id
+        self._view = View(bus, Bucket.CALLS)
+        self._phases: dict[CallId, Phase] = {}
+
+    async def run(self) -> None:
+        """Write the bucket, for ever, once this edge is active; what a predecessor left behind is removed."""
+        await self._view.run(lambda body: body.get("node") == self._node_id)
+
+    def wrote(self, keeper: Keeper) -> None:
+        """A record has changed."""
+        call_id, phase = keeper.record.order.call_id, keeper.record.phase
+        if self._phases.get(call_id) is phase:
+            return
+        if phase is Phase.DONE:
+            if self._phases.pop(call_id, None):
+                self._view.hide(call_id)
+        else:
+            self._phases[call_id] = phase
+            campaign = keeper.record.order.campaign_id
+            self._view.show(call_id, public_view(self._node_id, campaign, Stage(phase.value), datetime.now(UTC)))
+
+
+__all__ = ["Views"]

@@ -1,0 +1,67 @@
+"""A call's last will: what is done for it when nobody can go on with it.
+
+That is when its actors crash again and again, so that their supervisor gives up, and when the whole edge is told to
+stop. The callee is hung up on instead of listening to nothing, the port is given back, and the last event says why.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from nodes.edge.diary import Diary
+from nodes.edge.line import Line
+from nodes.edge.record import Keeper, Phase
+from nodes.telemetry import logs
+from protocols.machine import Transmit
+from protocols.sip import Disposition, HangUp, Uac
+from protocols.wire.events import Kind
+from supervisors import Actor, Exit
+
+if TYPE_CHECKING:
+    from nodes.edge.means import Means
+
+log = logs.get(__name__)
+
+
+class Will(Actor):
+    """The first child of a call's tree, and so the last that is stopped. A call that came to its end leaves nothing."""
+
+    def __init__(self, keeper: Keeper, means: Means) -> None:
+        self._keeper, self._means = keeper, means
+
+    async def terminate(self, reason: Exit) -> None:
+        """Carry it out, unless the call is over."""
+        record = self._keeper.record
+        if record.phase is Phase.DONE:
+            return
+        ending = HangUp(Disposition.FAILED, "edge_stopped" if self._means.is_stopping else "crashed")
+        log.error("call.given_up", call_id=record.order.call_id, cause=ending.cause)
+        self._hang_up(ending)
+        line = Line(self._keeper, self._means.mesh)
+        line.follow(self._means.roster)
+        carried = await line.close()
+        self._keeper.write(phase=Phase.DONE)
+        spoken_s = time.monotonic() - record.answered_s if record.answered_s else 0.0
+        Diary(self._keeper, self._means.node_id, self._means.post).note(
+            Kind.ENDED,
+            disposition=ending.disposition.value,
+            cause=ending.cause,
+            by="us",
+            duration_s=round(spoken_s, 3),
+            recording=carried.recording or None,
+        )
+
+    def _hang_up(self, ending: HangUp) -> None:
+        """Say goodbye once; nobody is left to say it again."""
+        if (leg := self._keeper.record.leg) is None:
+            return
+        credentials = self._means.trunk.credentials(leg.trunk)
+        uac = Uac.resume(leg, time.monotonic(), os.urandom, credentials)
+        for effect in uac.step(ending, time.monotonic()):
+            if isinstance(effect, Transmit) and effect.to is not None:
+                self._means.trunk.send(effect.data, effect.to)
+
+
+__all__ = ["Will"]

@@ -1,0 +1,167 @@
+"""An agent who is no person: signs in at the desk through its WebSocket as a page would, and serves calls.
+
+Ready, probed, context on the screen, a moment's thought, accept; hears the caller and says something of its own, then
+finishes. What it notes is what a person at the desk would notice: how long after their yes the caller's first sound
+came, whether they knew the context before, and gaps in the voice. One line of JSON for each call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import numpy as np
+
+from nodes.audio import g711
+from nodes.rehearsal.earpiece import FRAME, FRAME_S, LOUD, QUIET
+from nodes.rehearsal.voices import speak
+from nodes.telemetry import logs
+
+AGENTS: Final = "RINGMASTER_REHEARSAL_AGENTS"
+"""Environment variable: the agents' names, joined with `,`; `ann:service+billing` gives Ann two skills."""
+REPORTS: Final = "agents.jsonl"
+"""In the state directory."""
+ACCEPT_S: Final = 1.0
+TALK_S: Final = 4.0
+BEAT_S: Final = 10.0
+LOOK_S: Final = 0.1
+SAYS: Final = "hello this is the service desk i have read what you said thank you i will look after it goodbye"
+VOICE: Final = "awb"
+
+log = logs.get(__name__)
+
+
+@dataclass(slots=True)
+class Served:
+    """One call as the agent has lived it. Times in milliseconds; -1: it never came."""
+
+    agent: str
+    call_id: str
+    context: dict[str, Any] = field(default_factory=dict)
+    context_before_bridge: bool = False
+    heard_ms: float = -1.0
+    """From the agent's yes to the first frame of the call."""
+    voice_ms: float = -1.0
+    """From the agent's yes to the first frame in which somebody speaks."""
+    frames: int = 0
+    worst_gap_ms: float = 0.0
+    ended: str = ""
+    """`finished`: by the agent; `released`: by the others."""
+
+
+class Agent:
+    """One agent for the length of a rehearsal. `run` comes back to a desk that went away."""
+
+    def __init__(self, name: str, skills: tuple[str, ...], run: Path, reports: Path) -> None:
+        self._name, self._skills, self._run, self._reports = name, skills, run, reports
+        self._served: Served | None = None
+        self._accepted_s = self._last_frame_s = 0.0
+
+    async def run(self) -> None:
+        """Serve calls until cancelled."""
+        while True:
+            try:
+                await self._sit_down()
+            except (aiohttp.ClientError, OSError) as error:
+                log.info("agent.waits", agent=self._name, reason=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    async def _sit_down(self) -> None:
+        address = (self._run / "desk.url").read_text()
+        token = (self._run / "token").read_text()
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}socket") as socket:
+            hello = {"token": token, "agent": self._name, "skills": self._skills, "ready": True}
+            await _say(socket, "hello", **hello)
+            async with asyncio.TaskGroup() as group:
+                beat = group.create_task(_beat(socket))
+                async for message in socket:
+                    if message.type is aiohttp.WSMsgType.BINARY:
+                        self._hear(message.data, time.monotonic())
+                    elif message.type is aiohttp.WSMsgType.TEXT:
+                        await self._told(socket, json.loads(message.data), group)
+                beat.cancel()
+
+    async def _told(
+        self, socket: aiohttp.ClientWebSocketResponse, told: dict[str, Any], group: asyncio.TaskGroup
+    ) -> None:
+        match told:
+            case {"type": "probe", "call": call}:
+                await _say(socket, "probed", call=call)
+            case {"type": "context", "call": call, "context": context}:
+                self._served = Served(self._name, call, context)
+                await _say(socket, "shown", call=call)
+            case {"type": "offer", "call": call}:
+                group.create_task(self._serve(socket, call))
+            case {"type": "bridged"} if self._served:
+                self._served.context_before_bridge = bool(self._served.context)
+            case {"type": "released", "call": call} if self._served and self._served.call_id == call:
+                self._write("released")
+            case {"type": "state", "state": "wrapup"}:
+                await _say(socket, "wrapped_up")
+            case _:
+                pass
+
+    async def _serve(self, socket: aiohttp.ClientWebSocketResponse, call: str) -> None:
+        """Think, accept, talk, finish."""
+        words = await speak(SAYS, VOICE)
+        await asyncio.sleep(ACCEPT_S)
+        self._accepted_s, self._last_frame_s = time.monotonic(), 0.0
+        await _say(socket, "accept", call=call)
+        began = time.monotonic()
+        for number in range(round(TALK_S / FRAME_S)):
+            if self._served is None or socket.closed:
+                return
+            with suppress(ConnectionError):
+                await socket.send_bytes(words[number * FRAME : (number + 1) * FRAME].ljust(FRAME, QUIET[:1]))
+            await asyncio.sleep(max(0.0, began + (number + 1) * FRAME_S - time.monotonic()))
+        self._write("finished")
+        await _say(socket, "finish", call=call)
+
+    def _hear(self, frame: bytes, now: float) -> None:
+        served = self._served
+        if served is None or not self._accepted_s:
+            return
+        if self._last_frame_s:
+            served.worst_gap_ms = max(served.worst_gap_ms, round((now - self._last_frame_s) * 1000, 1))
+        self._last_frame_s, after_ms = now, round((now - self._accepted_s) * 1000, 1)
+        served.frames += 1
+        if served.heard_ms < 0:
+            served.heard_ms = after_ms
+        if served.voice_ms < 0 and np.abs(g711.decode(frame).astype(np.int32)).max() > LOUD:
+            served.voice_ms = after_ms
+
+    def _write(self, ended: str) -> None:
+        if self._served:
+            self._served.ended = ended
+            with self._reports.open("a") as file:
+                file.write(json.dumps(asdict(self._served)) + "\n")
+        self._served, self._accepted_s = None, 0.0
+
+
+def agents_of(given: str, run: Path, reports: Path) -> list[Agent]:
+    """Return the agents that `AGENTS` names."""
+    agents = []
+    for one in filter(None, given.split(",")):
+        name, _, skills = one.partition(":")
+        agents.append(Agent(name, tuple(filter(None, skills.split("+"))), run, reports))
+    return agents
+
+
+async def _beat(socket: aiohttp.ClientWebSocketResponse) -> None:
+    while True:
+        await asyncio.sleep(BEAT_S)
+        await _say(socket, "beat")
+
+
+async def _say(socket: aiohttp.ClientWebSocketResponse, kind: str, **fields: object) -> None:
+    with suppress(ConnectionError):  # the reader sees the end of the socket, and says so once
+        await socket.send_str(json.dumps({"type": kind, **fields}))
+
+
+__all__ = ["AGENTS", "REPORTS", "Agent", "agents_of"]

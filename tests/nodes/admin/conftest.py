@@ -1,0 +1,108 @@
+"""The admin routes on a real HTTP server, beside a real nats-server and processes that answer on a real mesh."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from nodes.admin.access import guard, new_token
+from nodes.admin.api import OPEN, Api, handler_of
+from nodes.admin.cluster import Cluster
+from nodes.admin.node import Node
+from nodes.admin.openapi import document
+from nodes.admin.presence import Presence
+from nodes.links.bus import Bus
+from nodes.links.errors import Refused
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, State
+from nodes.links.tasks import Tasks
+from protocols.wire import messages as wire
+from protocols.wire.desk import Drain
+from protocols.wire.ids import CallId, Identity, NodeId
+from tests.conftest import NatsServer
+
+NODE = NodeId("n1")
+ROLES = ("edge", "media", "speech", "desk")
+
+
+class Rig:
+    """A node whose edge is the test's. `orders`: what it was asked to place."""
+
+    def __init__(self, node: Node, presence: Presence, bus: Bus, run: Path, address: str) -> None:
+        self.node, self.presence, self.bus, self.address = node, presence, bus, address
+        self.token = (run / "token").read_text()
+        self.run = run
+        self.roster: Roster = node.roster
+        self.orders: list[wire.PlaceCall] = []
+        self.is_draining = False
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        """Ask without a token but for what is in `headers`."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.address}{path}", headers=headers) as reply:
+            return reply.status, await reply.text()
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Ask with the token; return status and parsed body."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        data = body if isinstance(body, str | None) else json.dumps(body)
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.request(method, f"{self.address}{path}", data=data) as reply,
+        ):
+            text = await reply.text()
+            return reply.status, json.loads(text) if "json" in reply.content_type else text
+
+    def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
+        if self.is_draining:
+            raise Refused("draining")
+        self.orders.append(order)
+        return wire.CallAccepted(CallId("c1"))
+
+    def drain(self, order: Drain, sender: Identity) -> wire.Done:
+        self.is_draining = order.is_draining
+        return wire.Done()
+
+
+@pytest.fixture
+async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
+    """All of it, with everything that a call needs."""
+    meshes = {role: await Mesh.start(Identity(f"n1.{role}-0:1"), f"ipc://{tmp_path}/{role}") for role in ROLES}
+    peers = [
+        Peer(role, f"{role}-0", mesh.identity, mesh.endpoint, 7, State.ACTIVE) for role, mesh in meshes.items()
+    ]  # fmt: skip
+    roster = Roster(1, tuple(peers))
+    for role, mesh in meshes.items():
+        mesh.roster(roster)
+        mesh.serve(wire.GetStatus, lambda _, sender, role=role: wire.Status(role, 7, {"calls": 2.0, "late p99": 1.5}))
+    bus = await Bus.connect(nats_server.url, name="n1.desk-0:1", node_id=NODE)
+    await bus.ensure_layout()
+    tasks = Tasks()
+    await tasks.open()
+    node, cluster = Node(meshes["desk"]), Cluster(bus)
+    node.follow(roster)
+    cluster.open(tasks)
+    token = new_token(tmp_path)
+    api = Api(node, cluster, bus, lambda: document(api.table(), "0.1.0"))
+    app = web.Application(middlewares=[guard(token, OPEN)])
+    app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in api.table()])
+    runner = web.AppRunner(app, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    presence = Presence(bus, NODE, node, cluster, address, "0.1.0")
+    tasks.spawn(presence.run())
+    made = Rig(node, presence, bus, tmp_path, address)
+    meshes["edge"].serve(wire.PlaceCall, made.place)
+    meshes["edge"].serve(Drain, made.drain)
+    yield made
+    await runner.cleanup()
+    await tasks.close()
+    await bus.close()
+    for mesh in meshes.values():
+        await mesh.close()

@@ -1,0 +1,147 @@
+"""The HTTP API: who may ask, what is answered, and the document that describes it."""
+
+import asyncio
+import stat
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nodes.admin.access import refusal
+from nodes.admin.api import OPEN
+from nodes.links.errors import PeerGone
+from nodes.links.roster import NOBODY
+from protocols.wire.events import Stage, public_view
+from protocols.wire.ids import CampaignId
+from protocols.wire.subjects import Bucket
+from tests.nodes.admin.conftest import NODE, Rig
+
+GUARDED = ("/metrics", "/api/openapi.json", "/api/calls", "/api/campaigns", "/api/agents", "/api/tree", "/nothing")
+ORDER = {"target": "sip:ann@127.0.0.1", "script": "flow: x", "slots": {"name": "Alex"}}
+
+
+# ---- who may ask --------------------------------------------------------------------------------------------------
+
+
+def test_the_token_is_random_and_its_owners_only(rig: Rig) -> None:
+    file = rig.run / "token"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(rig.token) >= 32
+
+
+@pytest.mark.parametrize("path", GUARDED)
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", "Basic dDBrZW4=", "bearer \u00fc"])
+async def test_without_the_token_nothing_is_answered(rig: Rig, path: str, given: str) -> None:
+    status, text = await rig.get(path, **({"Authorization": given} if given else {}))
+    assert status == 401
+    assert "token" in text
+
+
+@pytest.mark.parametrize("path", OPEN)
+async def test_health_is_answered_to_everybody(rig: Rig, path: str) -> None:
+    assert (await rig.get(path))[0] == 200
+
+
+async def test_a_page_of_another_site_is_refused_even_with_the_token(rig: Rig) -> None:
+    status, _ = await rig.get("/api/calls", Authorization=f"Bearer {rig.token}", Origin="http://evil.example")
+    assert status == 403
+    status, _ = await rig.get("/api/calls", Authorization=f"Bearer {rig.token}", Origin=rig.address)
+    assert status == 200
+
+
+def test_a_refusal_says_how_to_do_better() -> None:
+    assert refusal(401, "why").headers["WWW-Authenticate"] == "Bearer"
+
+
+# ---- what is answered ---------------------------------------------------------------------------------------------
+
+
+async def until(rig: Rig, path: str, name: str) -> list[dict[str, object]]:
+    """Return what a route lists, once there is something."""
+    async with asyncio.timeout(10):
+        while not (rows := (await rig.ask("GET", path))[1][name]):
+            await asyncio.sleep(0.02)
+    return rows
+
+
+async def test_calls_are_told_as_everybody_may_see_them(rig: Rig) -> None:
+    view = public_view(NODE, CampaignId("spring"), Stage.RINGING, datetime.now(UTC))
+    await rig.bus.kv(Bucket.CALLS).put("strange", {"of": "a newer node"})
+    await rig.bus.kv(Bucket.CALLS).put("c1", {**view, "rev": 1})
+    (call,) = await until(rig, "/api/calls", "calls")
+    assert call == {"call_id": "c1", **view}
+
+
+async def test_agents_are_told(rig: Rig) -> None:
+    body = {"node": "n1", "state": "ready", "skills": ["service"], "since": "2026-03-03T10:00:00+00:00"}
+    await rig.bus.kv(Bucket.AGENTS).put("ann", body)
+    (agent,) = await until(rig, "/api/agents", "agents")
+    assert agent == {"agent_id": "ann", **body}
+
+
+async def test_the_tree_is_each_processes_own_word(rig: Rig) -> None:
+    status, tree = await rig.ask("GET", "/api/tree")
+    assert status == 200
+    assert [process["name"] for process in tree["processes"]] == ["edge-0", "media-0", "speech-0", "desk-0"]
+    assert tree["processes"][0]["figures"]["calls"] == 2.0
+
+
+async def test_a_call_is_placed_by_the_edge(rig: Rig) -> None:
+    assert await rig.ask("POST", "/api/calls", ORDER) == (200, {"call_id": "c1"})
+    (order,) = rig.orders
+    assert (order.target, order.slots) == ("sip:ann@127.0.0.1", {"name": "Alex"})
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"target": 7}', '{"target": "sip:a@b"}', "\xff", "[" * 5000])
+async def test_an_order_that_is_wrong_is_refused_and_places_nothing(rig: Rig, body: str) -> None:
+    status, said = await rig.ask("POST", "/api/calls", body)
+    assert status == 400
+    assert said["error"]
+    assert rig.orders == []
+
+
+async def test_what_a_process_refuses_and_one_that_is_not_there_are_different(rig: Rig) -> None:
+    rig.is_draining = True
+    assert await rig.ask("POST", "/api/calls", ORDER) == (409, {"error": "draining"})
+    status, said = await rig.ask("GET", "/api/campaigns")
+    assert (status, said["error"]) == (503, f"{PeerGone.__name__}: central")
+
+
+async def test_a_node_without_what_a_call_needs_is_not_ready(rig: Rig) -> None:
+    assert await rig.ask("GET", "/readyz") == (200, {"ready": True, "missing": []})
+    rig.node.follow(NOBODY)
+    assert await rig.ask("GET", "/readyz") == (503, {"ready": False, "missing": ["edge", "media", "speech"]})
+
+
+async def test_the_figures_are_prometheus_text_without_a_call_in_a_label(rig: Rig) -> None:
+    status, text = await rig.ask("GET", "/metrics")
+    assert status == 200
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert {"ringmaster_process_up", "ringmaster_media_late_p99", "ringmaster_handover_seconds"} <= families.keys()
+    labels = {label for family in families.values() for sample in family.samples for label in sample.labels}
+    assert labels <= {"process", "state", "disposition", "reason", "what", "le"}
+
+
+# ---- the document -------------------------------------------------------------------------------------------------
+
+
+async def test_the_document_describes_every_route_and_all_that_they_answer(rig: Rig) -> None:
+    _, document = await rig.ask("GET", "/api/openapi.json")
+    assert document["openapi"] == "3.1.0"
+    assert set(document["paths"]) == {*OPEN, *GUARDED[:-1]}
+    assert document["paths"]["/healthz"]["get"]["security"] == []
+    assert document["paths"]["/api/calls"]["post"]["requestBody"]["required"]
+    schemas = document["components"]["schemas"]
+    for reference in _references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+
+
+def _references(part: object) -> list[str]:
+    match part:
+        case {"$ref": str(reference)}:
+            return [reference]
+        case dict():
+            return [found for value in part.values() for found in _references(value)]
+        case list():
+            return [found for value in part for found in _references(value)]
+    return []
