@@ -20,12 +20,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from nodes.tables import ConfigError, Reader
 from protocols.wire.ids import NodeId
 
 ENVIRONMENT: Final = "RINGMASTER_CONFIG"
 """The environment variable that names the file."""
+PINNED: Final = "RINGMASTER_PINNED_CONFIG"
+"""The environment variable that holds the text of that file, as the launcher has read it."""
+_MOST_BYTES: Final = 100_000
+"""Of the file: what one variable of an environment can hold (execve(2), MAX_ARG_STRLEN), with room."""
 _MODELS: Final = Path(__file__).resolve().parent / "speech" / "models"
 _RUN_PATH: Final = 107 - 32
 """Bytes of the run directory's path: a Unix socket has 107 (unix(7), sun_path), its own name up to 32 of them."""
@@ -156,6 +161,10 @@ class Nats:
     """The nats-server to start; None: the one beside this Python, then the one on PATH."""
     replicas: int = _within(1, 1, 5)
 
+    def __post_init__(self) -> None:
+        if self.url and not (urlsplit(self.url).scheme in ("nats", "tls") and urlsplit(self.url).hostname):
+            raise ValueError(f"url: {self.url!r} is not nats://HOST:PORT or tls://HOST:PORT")
+
 
 @dataclass(frozen=True, slots=True)
 class Central:
@@ -208,14 +217,36 @@ class Config:
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
     """Read the file, else the one that RINGMASTER_CONFIG names, else none. Raises: `ConfigError`."""
-    if path is None and environment.get(ENVIRONMENT):
-        path = Path(environment[ENVIRONMENT])
-    if path is None:
+    named = environment.get(ENVIRONMENT)
+    if path is None and not named:
         return parse("", "defaults", Path.cwd())
+    if path is None and PINNED in environment:
+        text, path = environment[PINNED], Path(str(named))
+    else:
+        path = path or Path(str(named))
+        text = _read(path)
+    return parse(text, str(path), path.resolve().parent)
+
+
+def pinned(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what to add to an environment so that `load` finds in it the file that it names, as that is now.
+
+    So the processes of a node agree, also the one that is started again after the file was edited, wrongly perhaps.
+    Raises: `ConfigError`.
+    """
+    named = environment.get(ENVIRONMENT)
+    return {PINNED: _read(Path(named))} if named else {}
+
+
+def _read(path: Path) -> str:
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path), path.resolve().parent)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), "", str(error)) from error
+        if path.stat().st_size > _MOST_BYTES:
+            raise ConfigError(str(path), "", f"has more than {_MOST_BYTES} bytes")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), "", error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), "", f"is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def parse(text: str, file: str, base: Path) -> Config:
@@ -228,7 +259,7 @@ def parse(text: str, file: str, base: Path) -> Config:
     try:
         config = Reader(file, base).table(Config, tomllib.loads(text), "")
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(file, "", str(error)) from error
+        raise ConfigError(file, "", f"is not TOML: {error}") from error
     if (n_bytes := len(os.fsencode(config.paths.run))) > _RUN_PATH:
         raise ConfigError(file, "paths.state", f"is too long for the sockets below it by {n_bytes - _RUN_PATH} bytes")
     if config.recorder.database is None:
@@ -237,7 +268,7 @@ def parse(text: str, file: str, base: Path) -> Config:
 
 
 __all__ = [
-    "Config", "ConfigError", "ENVIRONMENT", "load", "parse",
+    "Config", "ConfigError", "ENVIRONMENT", "PINNED", "load", "parse", "pinned",
     "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Models", "Nats", "Central", "Desk", "Recorder",
     "Telemetry",
 ]  # fmt: skip

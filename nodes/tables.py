@@ -1,6 +1,7 @@
 """Tables of a TOML document as frozen dataclasses: every key known, every value of its type and within its range.
 
-What it does: strings, numbers, booleans, paths, choices (`Literal`), lists (`tuple`), tables and arrays of tables.
+What it does: strings, numbers, booleans, paths, choices (`Literal`), lists (`tuple`), tables, also of names that are
+free (`dict`), and arrays of tables.
 What it does not: defaults and meanings, which are the dataclass's own. A range is the field's `metadata["range"]`, both
 ends allowed; a dataclass refuses what its fields cannot say with a `ValueError` from `__post_init__`.
 """
@@ -8,6 +9,7 @@ ends allowed; a dataclass refuses what its fields cannot say with a `ValueError`
 from __future__ import annotations
 
 import types
+from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,8 +36,7 @@ class Reader:
 
     def table(self, cls: type[T], given: object, key: str) -> T:
         """Build a dataclass from a table, all fields checked."""
-        if not isinstance(given, dict):
-            raise ConfigError(self._file, key, f"is {_named(given)}, not a table")
+        given = dict(self._items(given, key))
         hints, known = get_type_hints(cls), fields(cls)  # type: ignore[arg-type]  # T is a dataclass here
         for name in given.keys() - {one.name for one in known}:
             raise ConfigError(self._file, _join(key, name), f"is not known{_suggest(name, [f.name for f in known])}")
@@ -55,6 +56,8 @@ class Reader:
             return value
         if is_dataclass(wanted):
             return self.table(wanted, {}, key)  # type: ignore[arg-type]  # a class, not an instance
+        if one.default_factory is not MISSING:
+            return one.default_factory()
         if one.default is MISSING:
             raise ConfigError(self._file, key, "is missing")
         return (self._base / one.default).resolve() if isinstance(one.default, Path) else one.default
@@ -66,6 +69,10 @@ class Reader:
             return self._value(get_args(wanted)[0], given, key)
         if get_origin(wanted) is tuple:
             return self._tuple(get_args(wanted), given, key)
+        if get_origin(wanted) is dict:
+            return {
+                name: self._value(get_args(wanted)[1], one, _join(key, name)) for name, one in self._items(given, key)
+            }
         if get_origin(wanted) is Literal:
             return self._choice(get_args(wanted), given, key)
         if wanted is Path:
@@ -78,6 +85,11 @@ class Reader:
         if type(given) is not wanted:
             raise ConfigError(self._file, key, f"is {_named(given)}, not {_TYPES[wanted]}")
         return given
+
+    def _items(self, given: object, key: str) -> Iterable[tuple[str, object]]:
+        if not isinstance(given, dict):
+            raise ConfigError(self._file, key, f"is {_named(given)}, not a table")
+        return given.items()
 
     def _choice(self, choices: tuple[str, ...], given: object, key: str) -> object:
         if given not in choices:

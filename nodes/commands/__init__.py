@@ -13,7 +13,7 @@ COMMANDS: dict[str, str] = {
     "tree": "the supervision tree of the running node, live",
     "doctor": "what this machine lacks, and how to mend it",
     "bench": "measure the promises, each beside its floor or peer",
-    "node": "drain a node, or show its processes",
+    "node": "the processes of the running node, and how each is",
 }
 
 __all__ = ["COMMANDS"]

@@ -5,21 +5,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import uuid
-
-from rich.console import Console
+from contextlib import suppress
 
 from nodes.commands.captions import Captions
 from nodes.commands.client import Client, configured, connected
-from nodes.commands.scripts import read_script
+from nodes.commands.scripts import check_script, check_slots, read_slots
+from nodes.commands.terminal import console
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
+from protocols.errors import RemoteProtocolError
+from protocols.sip.syntax import uri
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId
 from protocols.wire.messages import EndCall, PlaceCall
 
+LOOK_S = 1.0
+"""How often to see whether the node is still there."""
+HANG_UP_S = 2.0
+"""How long a hang-up may take when the person at the keyboard wants to leave."""
+
 
 class NotPlaced(NodeError):
-    """The node refuses the call, or does not answer."""
+    """The call cannot be placed: its target is none, or the node refuses, or does not answer."""
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -35,20 +42,35 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Place the call; 0 when it was answered."""
-    slots = dict(pair.partition("=")[::2] for pair in args.slot)
-    order = new_order(args.target, read_script(args.script), slots, args.ring)
-    return asyncio.run(_run(args, order))
+    """Place the call; 0 when it was answered. All that can be wrong is found before anything is dialled."""
+    user = _user(args.target)
+    checked, slots = check_script(args.script), read_slots(args.slot)
+    check_slots(checked.script, slots)
+    if not args.ring > 0:
+        raise NotPlaced(f"--ring {args.ring:g}: must be above 0")
+    return asyncio.run(_run(args, new_order(args.target, checked.text, slots, args.ring), user))
 
 
-async def _run(args: argparse.Namespace, order: PlaceCall) -> int:
+def _user(target: str) -> str:
+    """Return what a call to this target is called. Raises: NotPlaced."""
+    try:
+        wanted = uri(target)
+    except RemoteProtocolError as error:
+        raise NotPlaced(f"{target!r} is not a SIP URI, as sip:alice@192.0.2.1") from error
+    if not wanted.host:
+        raise NotPlaced(f"{target!r} names no host to dial it through, as sip:alice@192.0.2.1")
+    return wanted.user or wanted.host
+
+
+async def _run(args: argparse.Namespace, order: PlaceCall, user: str) -> int:
     async with connected(configured(args)) as client:
-        captions = Captions(Console())
-        captions.names[order.call_id] = args.target.partition(":")[2].partition("@")[0][:14]
+        captions = Captions(console(), details=True)
+        captions.names[order.call_id] = user
         try:
             ended = await follow(client, order, captions)
         except asyncio.CancelledError:
-            client.mesh.tell(client.one("edge").identity, EndCall(order.call_id))
+            with suppress(NodeError):
+                await client.mesh.ask(client.one("edge").identity, EndCall(order.call_id), timeout_s=HANG_UP_S)
             raise
         if recording := ended.fields.get("recording"):
             print(f"recording: {recording}")
@@ -62,7 +84,7 @@ def new_order(target: str, script: str, slots: dict[str, str], ring_s: float = 3
 
 
 async def follow(client: Client, order: PlaceCall, captions: Captions) -> CallEvent:
-    """Place the call, caption it, and return its last event. Raises: NotUp, NotPlaced."""
+    """Place the call, caption it, and return its last event. Raises: NotUp, also when the node ends; NotPlaced."""
     over: asyncio.Future[CallEvent] = asyncio.get_running_loop().create_future()
 
     def take(event: CallEvent) -> None:
@@ -75,8 +97,11 @@ async def follow(client: Client, order: PlaceCall, captions: Captions) -> CallEv
     try:
         await client.mesh.ask(client.one("edge").identity, order)
     except LinkError as error:
-        raise NotPlaced(str(error)) from error
-    return await over
+        raise NotPlaced(f"the node does not take the call: {error}") from error
+    while not over.done():
+        client.roster()
+        await asyncio.wait([over], timeout=LOOK_S)
+    return over.result()
 
 
 __all__ = ["NotPlaced", "describe", "follow", "new_order", "run"]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 
 from nodes.commands import central
 from nodes.commands import report as reporting
@@ -18,8 +16,9 @@ from nodes.commands.client import configured, connected
 from nodes.commands.demo import NEEDED
 from nodes.commands.judge import judge
 from nodes.commands.play import Part, play
-from nodes.commands.scripts import find_script
+from nodes.commands.scripts import Checked, check_script
 from nodes.commands.stage import stage
+from nodes.commands.terminal import console, emit
 from protocols.wire.campaigns import CampaignStatus
 from protocols.wire.ids import CampaignId
 
@@ -28,10 +27,10 @@ STEERING = {"start": "running", "pause": "paused", "stop": "stopped"}
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """What to do, with which files."""
-    parser.add_argument("what", choices=("import", "start", "pause", "stop", "status", "rehearse"))
-    parser.add_argument("campaign", help="import, rehearse: the campaign's TOML file; else its id")
-    parser.add_argument("--contacts", metavar="CSV", help="import, rehearse: number or SIP URI first, slots after")
-    parser.add_argument("--script", metavar="FILE", help="import, rehearse: a file, or a shipped script's name")
+    parser.add_argument("what", choices=("check", "import", *STEERING, "status", "rehearse"))
+    parser.add_argument("campaign", help="check, import, rehearse: the campaign's TOML file; else its id")
+    parser.add_argument("--contacts", metavar="CSV", help="the contact list: number or SIP URI, and slots")
+    parser.add_argument("--script", metavar="FILE", help="a script's file, or a shipped script's name")
     parser.add_argument("--seed", type=int, default=1, help="rehearse: what callees answer")
     parser.add_argument("--state", default="var/rehearsal", metavar="DIR", help="rehearse: where everything stays")
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -39,19 +38,46 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was done; a rehearsal: when no call was lost."""
-    if args.what in ("import", "rehearse") and not (args.contacts and args.script):
+    if args.what not in ("check", "import", "rehearse"):
+        return asyncio.run(_steer(args))
+    if not (args.contacts and args.script):
         raise central.Declined(f"{args.what} needs --contacts and --script")
+    files = _read(args)
     if args.what == "rehearse":
-        return asyncio.run(_rehearse(args, Path(args.state).resolve()))
-    return asyncio.run(_import(args) if args.what == "import" else _steer(args))
+        return asyncio.run(_rehearse(args, files, Path(args.state).resolve()))
+    return asyncio.run(_import(args, files)) if args.what == "import" else _check(args, files)
 
 
-async def _import(args: argparse.Namespace) -> int:
-    campaign = central.read_campaign(Path(args.campaign))
-    contacts, script = _read(args.contacts), find_script(args.script).read_text(encoding="utf-8")
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What makes a campaign, read and found to be right."""
+
+    campaign: central.Campaign
+    contacts: bytes
+    script: Checked
+    n_contacts: int
+
+
+def _read(args: argparse.Namespace) -> _Files:
+    """Read what the command names. Raises: ConfigError, BadScript, BadList, OSError: each line that is wrong."""
+    campaign, script = central.read_campaign(Path(args.campaign)), check_script(args.script)
+    contacts = Path(args.contacts).read_bytes()
+    trunks = [trunk.name for trunk in configured(args).sip.trunks]
+    return _Files(campaign, contacts, script, central.check(campaign, args.contacts, contacts, script.text, trunks))
+
+
+def _check(args: argparse.Namespace, files: _Files) -> int:
+    if args.json:
+        emit({"campaign": files.campaign.id, "contacts": files.n_contacts, "script": files.script.script.hash})
+    else:
+        print(f"{files.campaign.id}: {files.n_contacts} contacts, script {files.script.script.hash[:12]}")
+    return 0
+
+
+async def _import(args: argparse.Namespace, files: _Files) -> int:
     async with connected(configured(args)) as client:
-        n_contacts = await central.bring(client, campaign, args.contacts, contacts, script)
-        _show(args, await central.status(client, campaign.id), f"{n_contacts} contacts imported")
+        n_contacts = await central.bring(client, files.campaign, args.contacts, files.contacts, files.script.text)
+        _show(args, await central.status(client, files.campaign.id), f"{n_contacts} contacts imported")
     return 0
 
 
@@ -65,32 +91,26 @@ async def _steer(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _rehearse(args: argparse.Namespace, state: Path) -> int:
+async def _rehearse(args: argparse.Namespace, files: _Files, state: Path) -> int:
     """Play the campaign to callees: contacts are `sip:PERSONA-N@callees`."""
-    console = Console(stderr=args.json)
-    campaign = central.read_campaign(Path(args.campaign))
-    script = find_script(args.script)
-    text, contacts = script.read_text(encoding="utf-8"), _read(args.contacts).decode("utf-8-sig")
-    async with stage(state, {script.stem: text}, args.seed, NEEDED) as here:
-        watch = await play(here, [Part(campaign, text, contacts)], Captions(console), {})
-        status = await central.status(here.client, campaign.id)
+    to = console(stderr=args.json)
+    text, contacts = files.script.text, files.contacts.decode("utf-8-sig")
+    async with stage(state, {files.script.path.stem: text}, args.seed, NEEDED) as here:
+        watch = await play(here, [Part(files.campaign, text, contacts)], Captions(to), {})
+        status = await central.status(here.client, files.campaign.id)
         report = await reporting.ask(here.client)
         verdict = judge(watch.events.values(), here.lived())
-    console.rule(f"{verdict.calls} calls")
-    reporting.show(report, console)
-    console.print(f"understood {verdict.understood} of {verdict.understood + verdict.misunderstood}")
+    to.rule(f"{verdict.calls} calls")
+    reporting.show(report, to)
+    to.print(f"understood {verdict.understood} of {verdict.understood + verdict.misunderstood}")
     if args.json:
-        print(json.dumps({"status": msgspec.to_builtins(status), "report": asdict(report)}))
+        emit({"status": msgspec.to_builtins(status), "report": asdict(report)})
     return 1 if verdict.lost else 0
-
-
-def _read(path: str) -> bytes:
-    return Path(path).read_bytes()
 
 
 def _show(args: argparse.Namespace, status: CampaignStatus, note: str) -> None:
     if args.json:
-        print(json.dumps(msgspec.to_builtins(status)))
+        emit(msgspec.to_builtins(status))
         return
     held = f", held: {status.held}" if status.held else ""
     print(f"{status.campaign_id}: {status.phase}{held}" + (f"; {note}" if note else ""))

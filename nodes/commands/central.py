@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
+from nodes.central.contacts import BadContactList
+from nodes.central.imports import entries_of
 from nodes.commands.client import Client
+from nodes.config import ConfigError
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
 from nodes.links.roster import Peer
+from nodes.tables import Reader
 from protocols.wire.campaigns import (
     CampaignImported,
     CampaignStatus,
@@ -24,20 +28,26 @@ from protocols.wire.campaigns import (
     list_parts,
 )
 from protocols.wire.ids import CampaignId
+from protocols.wire.journal import Listed
 
 IMPORT_S = 60.0
 LOOK_S = 0.5
 LEAD_S = 30.0
 """So long may it take until a central leads: a lease that its last holder did not give back runs out after 15 s."""
+IN_WORDS = {
+    "unknown_campaign": "there is no such campaign (import it: ringmaster campaign import)",
+    "not_leading": "central does not lead yet; try again in a few seconds",
+    "list_too_long": "the contact list is too long",
+}
+"""What central refuses with, for people."""
 
 
 class BadList(NodeError):
     """The contact list, the script or the plan is not right; `problems` says where."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        lines = (f"{one.file}:{one.line}: {one.column + ': ' if one.column else ''}{one.reason}" for one in problems)
-        super().__init__("\n".join(lines))
-        self.problems = problems
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(_at, self.problems)))
 
 
 class Declined(NodeError):
@@ -53,11 +63,23 @@ class Campaign:
 
 
 def read_campaign(path: Path) -> Campaign:
-    """Read a campaign's TOML file: `id`, and a table `plan`. Raises: Declined, with file and key."""
+    """Read a campaign's TOML file: `id`, and a table `plan`. Raises: ConfigError with file and key, OSError."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Campaign)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise Declined(f"{path}: {error}") from error
+        return Reader(str(path), path.parent).table(Campaign, tomllib.loads(path.read_text(encoding="utf-8")), "")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), "", f"is not TOML: {error}") from error
+
+
+def check(campaign: Campaign, file: str, contacts: bytes, script: str, trunks: Collection[str]) -> int:
+    """Return how many contacts there are, if central would take them with this plan and script. Raises: BadList."""
+    order = ImportCampaign(campaign.id, file, len(contacts), script, campaign.plan)
+    try:
+        entries = entries_of(
+            order, contacts, import_id="check", key=bytes(32), trunks=trunks, wall=datetime.now(UTC)
+        )  # fmt: skip
+    except BadContactList as error:
+        raise BadList(error.problems) from error
+    return sum(len(entry.contacts) for entry in entries if isinstance(entry, Listed))
 
 
 async def bring(client: Client, campaign: Campaign, file: str, contacts: bytes, script: str) -> int:
@@ -69,7 +91,7 @@ async def bring(client: Client, campaign: Campaign, file: str, contacts: bytes, 
         order = ImportCampaign(campaign.id, file, len(contacts), script, campaign.plan)
         imported: CampaignImported = await client.mesh.ask(central, order, timeout_s=IMPORT_S)
     except LinkError as error:
-        raise Declined(f"campaign {campaign.id}: {error}") from error
+        raise _declined(campaign.id, error) from error
     if imported.problems:
         raise BadList(imported.problems)
     return imported.contacts
@@ -80,7 +102,7 @@ async def steer(client: Client, campaign_id: CampaignId, phase: str) -> Campaign
     try:
         return await client.mesh.ask(client.one("central").identity, SteerCampaign(campaign_id, phase))
     except LinkError as error:
-        raise Declined(f"campaign {campaign_id}: {error}") from error
+        raise _declined(campaign_id, error) from error
 
 
 async def status(client: Client, campaign_id: CampaignId) -> CampaignStatus:
@@ -88,7 +110,7 @@ async def status(client: Client, campaign_id: CampaignId) -> CampaignStatus:
     try:
         return await client.mesh.ask(client.one("central").identity, GetCampaign(campaign_id))
     except LinkError as error:
-        raise Declined(f"campaign {campaign_id}: {error}") from error
+        raise _declined(campaign_id, error) from error
 
 
 async def until_done(client: Client, campaign_id: CampaignId) -> CampaignStatus:
@@ -117,4 +139,15 @@ async def _leading(client: Client) -> Peer:
         await asyncio.sleep(LOOK_S)
 
 
-__all__ = ["BadList", "Campaign", "Declined", "bring", "read_campaign", "status", "steer", "until_done"]
+def _declined(campaign_id: CampaignId, error: LinkError) -> Declined:
+    reason = IN_WORDS.get(error.reason, error.reason) if isinstance(error, Refused) else str(error)
+    return Declined(f"campaign {campaign_id}: {reason}")
+
+
+def _at(problem: Problem) -> str:
+    """Return `file:line: column: reason`; what belongs to no line names no line."""
+    where = f"{problem.file}:{problem.line}" if problem.line else problem.file
+    return ": ".join(word for word in (where, problem.column, problem.reason) if word)
+
+
+__all__ = ["BadList", "Campaign", "Declined", "bring", "check", "read_campaign", "status", "steer", "until_done"]

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from nodes import lock
 from nodes.config import Config, load
 from nodes.errors import NodeError
 from nodes.links.bus import Bus
@@ -27,7 +28,7 @@ LOOK_S = 0.1
 
 
 class NotUp(NodeError):
-    """No node runs with this state directory, or the process that is wanted is not up."""
+    """No node runs with this state directory, or the part of it that is wanted is not up."""
 
 
 def configured(args: argparse.Namespace) -> Config:
@@ -38,15 +39,21 @@ def configured(args: argparse.Namespace) -> Config:
 class Client:
     """A guest of the node."""
 
-    def __init__(self, config: Config, mesh: Mesh, bus: Bus) -> None:
-        self.config, self.mesh, self.bus = config, mesh, bus
+    def __init__(self, config: Config, mesh: Mesh) -> None:
+        self.config, self.mesh = config, mesh
+        self._buses: list[Bus] = []
 
     def roster(self) -> Roster:
         """Return who lives, as the launcher last wrote, and let the mesh know. Raises: NotUp."""
+        state, file = self.config.paths.state, self.config.paths.run / "roster.json"
+        if lock.holder(state) is None:  # what a killed launcher has written is not true any more
+            raise NotUp(f"no node is up with state in {state} (start it: ringmaster up)")
         try:
-            roster = Roster.read(self.config.paths.run / "roster.json")
-        except (OSError, RemoteProtocolError) as error:
-            raise NotUp(f"no node is up with state in {self.config.paths.state} (start it: ringmaster up)") from error
+            roster = Roster.read(file)
+        except OSError as error:
+            raise NotUp(f"the node with state in {state} is not ready yet: {file}: {error.strerror}") from error
+        except RemoteProtocolError as error:
+            raise NotUp(f"{file} is not the launcher's: {error}") from error
         self.mesh.roster(roster)
         return roster
 
@@ -73,7 +80,7 @@ class Client:
         return [role for role, count in needed.items() if len(roster.active(role)) < count]
 
     async def events(self, take: Callable[[CallEvent], object]) -> None:
-        """Hand every call's events to `take` from now on, in each call's order."""
+        """Hand every call's events to `take` from now on, in each call's order. Raises: NotUp when NATS is away."""
 
         def receive(body: object, _: str) -> None:
             try:
@@ -81,25 +88,31 @@ class Client:
             except RemoteProtocolError:
                 pass  # an event of a newer node
 
-        await self.bus.subscribe(ALL_EVENTS, receive)
+        address = url(self.config)
+        bus = await Bus.connect(address, name=self.mesh.identity, node_id=self.config.node.id)
+        self._buses.append(bus)
+        if not bus.connected:
+            raise NotUp(f"nats.url: {address} does not answer, so there are no events to follow")
+        await bus.subscribe(ALL_EVENTS, receive)
+
+    async def close(self) -> None:
+        """Leave."""
+        for bus in self._buses:
+            await bus.close()
+        await self.mesh.close()
 
 
 @asynccontextmanager
 async def connected(config: Config, within_s: float = 0.0) -> AsyncIterator[Client]:
     """Be a guest of the node for the length of the block, once it has been up for the first time. Raises: NotUp."""
     await _first_up(config.paths.run / "roster.json", within_s)
-    try:
-        address = url(config)
-    except OSError as error:
-        raise NotUp(f"no node is up with state in {config.paths.state} (start it: ringmaster up)") from error
     identity = make_identity(config.node.id, "command", f"{os.getpid()}-{time.time_ns():x}")
-    mesh = await Mesh.start(identity)
-    bus = await Bus.connect(address, name=identity, node_id=config.node.id)
+    client = Client(config, await Mesh.start(identity))
     try:
-        yield Client(config, mesh, bus)
+        client.roster()
+        yield client
     finally:
-        await bus.close()
-        await mesh.close()
+        await client.close()
 
 
 async def _first_up(roster: Path, within_s: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +29,9 @@ from protocols.wire.campaigns import Plan
 from protocols.wire.ids import CampaignId
 from protocols.wire.reports import Report
 
-NEEDED = {"recorder": 1, "speech": 2, "media": 1, "edge": 1, "central": 1}
+NEEDED = {"recorder": 1, "speech": 2, "media": 1, "edge": 1, "central": 1, "desk": 1}
+AGENTS = "ann:service+appointments,ben:service+billing"
+"""Who sits at the desk, with which skills; software too, at the same WebSocket as a page."""
 KILLS = {6: "speech", 14: "edge"}
 """After so many heard turns, whom to kill."""
 BILLING = "http://127.0.0.1:8090"
@@ -46,21 +49,21 @@ CASTS = {
     "appointment_reminder": (
         "clinic,date,time\n",
         "Rivertown Dental,2026-03-05,15:30",
-        ("cooperative-1", "cooperative-2", "refuses-1", "voicemail-1", "busy-1", "cooperative-3"),
+        ("cooperative-1", "cooperative-2", "refuses-1", "voicemail-1", "busy-1", "cooperative-3", "cooperative-10"),
     ),
     "payment_reminder": (
         "company,account\n",
         "Acme,4250",
-        ("cooperative-4", "interrupts-1", "optout-1", "silent-1", "noanswer-1", "cooperative-5"),
+        ("cooperative-4", "interrupts-1", "optout-1", "silent-1", "noanswer-1", "cooperative-5", "cooperative-11"),
     ),
     "survey": (
         "company\n",
         "Acme",
-        ("cooperative-6", "cooperative-7", "human-1", "hangsup-1", "cooperative-8", "cooperative-9"),
+        ("cooperative-6", "cooperative-7", "human-1", "hangsup-1", "cooperative-8", "cooperative-9", "human-2"),
     ),
 }
 """Script -> its columns, what each contact has in them, and who is called."""
-NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo")
+NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee")
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -76,11 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace, state: Path) -> int:
-    console = Console(stderr=args.json)
+    # A descriptor of its own: while the node runs, standard error is the node's log.
+    console = Console(file=os.fdopen(os.dup(2), "w")) if args.json else Console()
     began_s = time.monotonic()
     async with _billing() as address:
         scripts = {name: read_script(name).replace(BILLING, address) for name in CASTS}
-        async with stage(state, scripts, args.seed, NEEDED) as here:
+        async with stage(state, scripts, args.seed, NEEDED, agents=AGENTS) as here:
             console.print(f"[dim]the node was up after {time.monotonic() - began_s:.1f} s; its log is {here.log}[/]")
             _show_processes(here, console)
             parts = [Part(Campaign(CampaignId(name), PLAN), scripts[name], _contacts(name)) for name in CASTS]

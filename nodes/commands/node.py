@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 
 from nodes.commands.client import Client, configured, connected
+from nodes.commands.terminal import emit
 from nodes.links.errors import LinkError
 from nodes.links.roster import Peer
 from protocols.wire.messages import GetStatus, Status
@@ -24,18 +24,19 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     async with connected(configured(args)) as client:
-        for peer in client.roster().processes:
-            status = await _status(client, peer)
-            figures = status.figures if status else {}
-            if args.json:
-                row = {"name": peer.name, "role": peer.role, "state": peer.state, "pid": peer.pid, "figures": figures}
-                print(json.dumps(row))
-            else:
-                told = (
-                    "  ".join(f"{name} {value:g}" for name, value in figures.items()) if status else "does not answer"
-                )
-                print(f"{peer.name:<11} {peer.state:<7} {peer.pid:>7}  {told}")
+        peers = client.roster().processes
+        for peer, status in zip(peers, await asyncio.gather(*(_status(client, peer) for peer in peers)), strict=True):
+            _show(args, peer, status)
     return 0
+
+
+def _show(args: argparse.Namespace, peer: Peer, status: Status | None) -> None:
+    if args.json:
+        row = {"name": peer.name, "role": peer.role, "state": peer.state, "pid": peer.pid, "answers": bool(status)}
+        emit({**row, "figures": status.figures if status else {}})
+        return
+    figures = "  ".join(f"{name} {value:g}" for name, value in status.figures.items()) if status else "does not answer"
+    print(f"{peer.name:<11} {peer.state:<7} {peer.pid:>7}  {figures}")
 
 
 async def _status(client: Client, peer: Peer) -> Status | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 
 from nodes.commands.client import Client, configured, connected
+from nodes.commands.terminal import console, emit
 from nodes.errors import NodeError
-from nodes.links.errors import LinkError
+from nodes.links.errors import LinkError, Refused
 from protocols.wire.ids import CampaignId
 from protocols.wire.reports import GetReport, Report
 
@@ -38,9 +38,9 @@ async def _run(args: argparse.Namespace) -> int:
     async with connected(configured(args)) as client:
         found = await ask(client, args.campaign, args.since, args.until)
     if args.json:
-        print(json.dumps(asdict(found)))
+        emit(asdict(found))
     else:
-        show(found, Console())
+        show(found, console())
     return 0
 
 
@@ -49,15 +49,17 @@ async def ask(client: Client, campaign: str = "", since: str = "", until: str = 
     try:
         return await client.mesh.ask(client.one("recorder").identity, GetReport(CampaignId(campaign), since, until))
     except LinkError as error:
+        if isinstance(error, Refused) and error.reason == "bad_time":
+            raise NoReport("--since, --until: an ISO 8601 moment with offset, as 2026-03-03T10:00+00:00") from error
         raise NoReport(f"the recorder does not report: {error}") from error
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: Report, to: Console) -> None:
     """Print the report as a table for people."""
-    table = Table("", "", show_header=False, box=None)
+    table = Table("", "", show_header=False, box=None, pad_edge=False, padding=(0, 2))
     for name, value in rows(report):
         table.add_row(name, value)
-    console.print(table)
+    to.print(table)
 
 
 def rows(report: Report) -> list[tuple[str, str]]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
+import sys
 from datetime import date
 
 from rich.console import Console
+from rich.text import Text
 
 from grammars import conversation_state as says
 from grammars.conversation import Conversation
-from grammars.errors import ScriptError, UnknownWord
-from grammars.lexicon import pronounce
 from grammars.rules.compile import compile_rule
 from grammars.rules.ruleset import RuleSet
-from grammars.script import load
 from grammars.script_model import Script
-from grammars.spoken import verbalise
-from nodes.commands.scripts import find_script
+from nodes.commands.scripts import BadScript, BadSlots, check_script, check_slots, find_script, read_slots
+from nodes.commands.terminal import console, emit
+from nodes.speech.synthesiser import spoken
 from protocols.floor import Listen, NotUnderstood, Pressed, PromptEnded, Silence, Understood
 from protocols.handover import HandoverFailed
+
+KEYS = "0123456789*#"
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -34,50 +34,49 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when every script is right, or the talk came to its end."""
     if args.what == "check":
-        return max(_check(name, args.json) for name in args.script)
-    slots = dict(pair.partition("=")[::2] for pair in args.slot)
-    return talk(load(find_script(args.script[0]).read_text()), slots, Console())
+        return max([_check(name, args.json) for name in args.script])
+    if len(args.script) > 1:
+        raise BadSlots(f"talk: one script at a time, not {len(args.script)}")
+    script, slots = check_script(args.script[0]).script, read_slots(args.slot)
+    check_slots(script, slots)
+    return talk(script, slots, console())
 
 
 def _check(name: str, as_json: bool) -> int:
-    path = find_script(name)
+    """Say what is wrong with a script, one line each as compilers do, or that nothing is."""
+    path, reasons = find_script(name), []
     try:
-        script = load(path.read_text(encoding="utf-8"), _pronounceable)
-        reasons: Sequence[tuple[int, str]] = ()
-    except ScriptError as error:
-        script, reasons = None, [(reason.line, reason.reason) for reason in error.reasons]
-    except UnicodeDecodeError as error:
-        script, reasons = None, [(1, f"not UTF-8: {error.reason} at byte {error.start}")]
+        script = check_script(name).script
+    except BadScript as error:
+        script, reasons = None, [[each.line, each.reason] for each in error.reasons]
     if as_json:
-        print(json.dumps({"script": str(path), "ok": script is not None, "reasons": [list(one) for one in reasons]}))
+        emit({"script": str(path), "ok": script is not None, "reasons": reasons})
     elif script:
         print(f"{path}: {script.flow} {script.version}, {len(script.states)} states, hash {script.hash[:12]}")
-    for line, reason in () if as_json else reasons:
+    for line, reason in [] if as_json else reasons:
         print(f"{path}:{line}: {reason}")
     return 0 if script else 1
 
 
-def _pronounceable(word: str) -> bool:
-    try:
-        return bool(pronounce(word))
-    except UnknownWord:
-        return False
-
-
-def talk(script: Script, slots: dict[str, str], console: Console) -> int:
-    """Run the conversation with a person at the keyboard. An empty line is silence; a single key is pressed."""
-    if problems := script.problems(slots):
-        console.print("needs --slot for: " + "; ".join(problems))
-        return 2
-    talking = _Talk(script, slots, console)
+def talk(script: Script, slots: dict[str, str], to: Console) -> int:
+    """Run the conversation with a person at the keyboard, or with the lines of a file, until one of them hangs up."""
+    to.print("You are the callee: type an answer, a key (0-9 * #), nothing for silence; Ctrl-D hangs up.", style="dim")
+    if not sys.stdin.isatty():
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text file, as it is here
+    talking = _Talk(script, slots, to)
     talking.happened(says.Begin())
     while not talking.is_over:
         try:
-            talking.hear(console.input("[green]you     [/]"))
+            typed = to.input(Text("you     ", "green"))
         except EOFError:
+            to.print("(hangs up)", style="dim")
             talking.happened(says.HungUp())
             break
-    console.print(f"[bold]{talking.state.disposition}[/] {dict(talking.state.slots)}")
+        if not sys.stdin.isatty():
+            to.print(typed, markup=False)  # what a terminal would have shown
+        talking.hear(typed)
+    known = " ".join(f"{name}={value!r}" for name, value in dict(talking.state.slots).items())
+    to.print(Text.assemble((str(talking.state.disposition), "bold"), "  ", (known, "dim")))
     return 0
 
 
@@ -97,16 +96,15 @@ class _Talk:
 
     def hear(self, typed: str) -> None:
         """Take a line for an answer."""
-        if not typed.strip():
+        text = typed.strip()
+        if not text:
             return self.happened(Silence())
-        if len(typed.strip()) == 1 and typed.strip() in "0123456789*#":
-            return self.happened(Pressed(typed.strip()))
-        heard = RuleSet({name: self._rules[name] for name in self._listen.rules}) if self._listen else None
-        meaning = heard.read(typed) if heard else None
-        if meaning is None:
-            return self.happened(NotUnderstood(typed))
-        self._console.print(f"[dim]        = {meaning.intent} {dict(meaning.slots) or ''}[/]")
-        self.happened(Understood(meaning, typed))
+        rules = self._listen.rules if self._listen else ()
+        if meaning := RuleSet({name: self._rules[name] for name in rules}).read(text):
+            values = [value for value in dict(meaning.slots).values() if value != meaning.intent]
+            self._note(" ".join(["=", meaning.intent, *values]))
+            return self.happened(Understood(meaning, text))
+        self.happened(Pressed(text) if text in tuple(KEYS) else NotUnderstood(text))
 
     def happened(self, given: says.Input) -> None:
         """Step the conversation; what cannot be done at a keyboard fails, as it would on a bare node."""
@@ -114,16 +112,16 @@ class _Talk:
         for effect in self._conversation.step(given):
             match effect:
                 case says.Say(prompts=prompts):
-                    text = " ".join(verbalise(part.text, part.kind) for prompt in prompts for part in prompt)
-                    self._console.print(f"[cyan]robot   {text}[/]", highlight=False)
+                    text = " ".join(map(spoken, prompts))
+                    self._console.print(Text.assemble(("robot   ", "dim"), (text, "cyan")))
                     waiting.append(PromptEnded())
                 case Listen():
                     self._listen = effect
                 case says.Fetch(url=url):
-                    self._console.print(f"[dim]        asks {url}: nobody there[/]")
+                    self._note(f"asks {url}, where at a keyboard nobody answers")
                     waiting.append(says.FetchFailed("keyboard"))
                 case says.Enqueue(skill=skill):
-                    self._console.print(f"[dim]        hands over to {skill}: nobody there[/]")
+                    self._note(f"hands over to an agent for {skill}, of whom at a keyboard there is none")
                     waiting.append(HandoverFailed("keyboard"))
                 case says.HangUp():
                     self.is_over = True
@@ -131,6 +129,9 @@ class _Talk:
                     pass
         for one in waiting:
             self.happened(one)
+
+    def _note(self, text: str) -> None:
+        self._console.print(Text(f"        {text}", "dim"))
 
 
 __all__ = ["describe", "run", "talk"]

@@ -12,25 +12,36 @@ import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodes import lock
 from nodes.commands.client import Client, connected
 from nodes.config import ENVIRONMENT, Config, load
 from nodes.errors import NodeError
-from nodes.launcher import PROCESS
+from nodes.launcher import PROCESS, last_words
+from nodes.rehearsal.agent import AGENTS
 from nodes.rehearsal.process import REPORTS, SCRIPTS, SEED
-from supervisors import Supervisor, TreeDown, running
-from supervisors.process import OsProcess, Program
+from supervisors import Crash, StartFailed, Supervisor, TreeDown, running
+from supervisors.process import OsProcess, ProcessDied, Program
 
 READY_S = 60.0
 RTP_PORTS = 400
 """Even ones of them are used: 200 channels."""
 
 
+SETTINGS = "ringmaster.toml"
+MARK = "# A rehearsal's: the next one empties this directory.\n"
+"""The first line of its configuration; a directory without such a file is somebody's own, and is not emptied."""
+
+
 class StageDown(NodeError):
-    """The node ended while it was needed."""
+    """The node or its callees ended while they were needed."""
+
+
+class NotAStage(NodeError):
+    """The directory for the state cannot be had: another rehearsal is in it, or what is not a rehearsal's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +69,17 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    state: Path, scripts: Mapping[str, str], seed: int, needed: Mapping[str, int], settings: str = ""
+    state: Path,
+    scripts: Mapping[str, str],
+    seed: int,
+    needed: Mapping[str, int],
+    settings: str = "",
+    agents: str = "",
 ) -> AsyncIterator[Stage]:
     """Set up a node with its state in `state`, which is emptied first, and callees who know `scripts` (name -> text).
 
     `needed`: how many processes of which role must be active before the block begins. `settings`: further tables of
-    its configuration, as TOML. Raises: NodeError.
+    its configuration, as TOML. `agents`: who sits at its desk, as `ann:service+billing,ben:service`. Raises: NodeError.
     """
     file = _configuration(state, settings)
     config = load(file)
@@ -80,11 +96,12 @@ async def stage(
             PROCESS: "rehearsal-0 rehearsal",
             SCRIPTS: ":".join(map(str, paths)),
             SEED: str(seed),
+            AGENTS: agents,
         },
         sockets={"sip": callees},
         ready_s=READY_S,
     )
-    with _stderr_into(log):
+    with log.open("a", buffering=1) as lines, redirect_stderr(lines):  # the terminal belongs to the captions
         try:
             async with (
                 running(Supervisor([OsProcess.child("node", node)], intensity=0)),
@@ -93,23 +110,45 @@ async def stage(
                 await client.ready(needed, READY_S)
                 async with running(Supervisor([OsProcess.child("callees", people)], intensity=0)):
                     yield Stage(client, callees.getsockname()[1], log)
-        except TreeDown as down:
-            raise StageDown(f"{down.reason}; its log is {log}") from down
+        except (TreeDown, StartFailed) as down:
+            raise StageDown(f"{_why(down)} (its log: {log})") from down
         finally:
             callees.close()
+            if lock.holder(state) is None:
+                shutil.rmtree(config.paths.run, ignore_errors=True)  # what a killed launcher could not put away
+
+
+def _why(down: TreeDown | StartFailed) -> str:
+    """Return the last words of the process that was not to end."""
+    reason = down.reason if isinstance(down, TreeDown) else down.exit
+    if isinstance(reason, Crash) and isinstance(reason.error, ProcessDied):
+        return last_words(reason.error.exit).rpartition("ringmaster up: ")[2]
+    return str(down)
 
 
 def _configuration(state: Path, settings: str) -> Path:
-    """Write a configuration with free ports into an empty state directory."""
-    shutil.rmtree(state, ignore_errors=True)
-    state.mkdir(parents=True)
+    """Write a configuration with free ports into an empty state directory. Raises: NotAStage."""
+    file = state / SETTINGS
+    _empty(state, file)
     first = _free_block()
-    file = state / "ringmaster.toml"
     file.write_text(
-        f'[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
+        f'{MARK}[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
         f"[rtp]\nports = [{first}, {first + RTP_PORTS - 1}]\n[nats]\nport = 0\n[desk]\nport = 0\n{settings}"
     )
     return file
+
+
+def _empty(state: Path, file: Path) -> None:
+    """Have an empty directory: a new one, or one that an earlier stage has left; nobody loses anything else."""
+    try:
+        if any(state.iterdir()) and not (file.is_file() and file.read_text(errors="replace").startswith(MARK)):
+            raise NotAStage(f"--state {state}: is not empty, and not a rehearsal's: name another directory")
+        if (pid := lock.holder(state)) is not None:
+            raise NotAStage(f"--state {state}: another rehearsal (process {pid}) is using it")
+        shutil.rmtree(state)
+    except FileNotFoundError:
+        pass
+    state.mkdir(parents=True)
 
 
 def _written(scripts: Mapping[str, str], state: Path) -> list[Path]:
@@ -156,21 +195,4 @@ def _is_free(port: int) -> bool:
     return True
 
 
-class _stderr_into:  # noqa: N801  reads as a verb where it is used
-    """Let the node's log lines go to a file while the block runs, so that the terminal belongs to the captions."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        sys.stderr.flush()
-        self._saved = os.dup(2)
-        with self._path.open("ab") as file:
-            os.dup2(file.fileno(), 2)
-
-    def __exit__(self, *_: object) -> None:
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
-
-
-__all__ = ["Stage", "StageDown", "stage"]
+__all__ = ["NotAStage", "Stage", "StageDown", "stage"]

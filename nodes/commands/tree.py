@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 
 import msgspec
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.tree import Tree as Drawing
 
 from nodes.commands.client import Client, configured, connected
+from nodes.commands.terminal import console, emit
 from nodes.links.errors import LinkError
 from nodes.links.roster import Peer
 from protocols.wire.inspection import GetTree, TreeRow
@@ -35,21 +34,21 @@ async def _run(args: argparse.Namespace) -> int:
     async with connected(configured(args)) as client:
         if args.json:
             for peer, rows in await look(client):
-                row = {"name": peer.name, "state": peer.state, "pid": peer.pid, "rows": msgspec.to_builtins(rows)}
-                print(json.dumps(row))
+                emit({"name": peer.name, "state": peer.state, "pid": peer.pid, "rows": msgspec.to_builtins(rows)})
         elif args.live:
-            with Live(draw(await look(client)), refresh_per_second=2) as live:
+            with Live(draw(await look(client)), refresh_per_second=2, console=console()) as live:
                 while True:
                     await asyncio.sleep(BEAT_S)
                     live.update(draw(await look(client)))
         else:
-            Console().print(draw(await look(client)))
+            console().print(draw(await look(client)))
     return 0
 
 
 async def look(client: Client) -> list[tuple[Peer, tuple[TreeRow, ...]]]:
     """Return every process with the rows of its own tree; empty for one without actors."""
-    return [(peer, await _rows(client, peer)) for peer in client.roster().processes]
+    peers = client.roster().processes
+    return list(zip(peers, await asyncio.gather(*(_rows(client, peer) for peer in peers)), strict=True))
 
 
 async def _rows(client: Client, peer: Peer) -> tuple[TreeRow, ...]:

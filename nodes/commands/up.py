@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
 from nodes.config import ENVIRONMENT, load
+from nodes.errors import DEBUG
+from nodes.launcher import ENDS
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +21,10 @@ def run(args: argparse.Namespace) -> int:
     """Check the configuration, then turn this process into the launcher. Raises: ConfigError."""
     file = Path(args.config).resolve() if args.config else None
     config = load(file)
-    print(f"node {config.node.id}: SIP {config.sip.bind}:{config.sip.port}, state in {config.paths.state}", flush=True)
-    environment = {**os.environ, **({ENVIRONMENT: str(file)} if file else {})}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # a Ctrl-C from now on waits for the launcher to hear it
+    where = f"SIP {config.sip.bind}:{config.sip.port}, state in {config.paths.state}"
+    print(f"node {config.node.id}: {where}; Ctrl-C ends it", flush=True)
+    environment = {**os.environ, **({ENVIRONMENT: str(file)} if file else {}), **({DEBUG: "1"} if args.debug else {})}
     os.execve(sys.executable, [sys.executable, "-m", "nodes.launcher"], environment)
 
 

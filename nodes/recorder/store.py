@@ -25,6 +25,7 @@ from typing import TypeAlias
 
 import duckdb
 
+from nodes.errors import NodeError
 from nodes.recorder import queries
 
 TABLES: Mapping[str, Mapping[str, str]] = {
@@ -60,7 +61,7 @@ class Row:
     values: Mapping[str, Value]
 
 
-class StoreError(Exception):
+class StoreError(NodeError):
     """The root of this module's errors; nothing of the batch is known to be written."""
 
 

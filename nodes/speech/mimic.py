@@ -5,12 +5,14 @@ What it works around:
 - `epitran`, which our voices do not use, imports `pkg_resources`, 37 MB and half a second: a stub takes its place;
 - one system object speaks for one request: an abandoned one keeps its unspoken sentences for whoever comes next;
 - mimic3's own session starts a spinning thread per core: ours has one thread, which waits;
+- onnxruntime (1.31, on Linux too) reports its use to its maker and keeps a device id: switched off;
 - each thread that speaks pays for gruut's tables anew: the caller keeps to one thread;
 - an unknown voice would be downloaded: never here.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from nodes.speech.errors import BrokenModel, EngineFailed
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 sys.modules.setdefault("epitran", ModuleType("epitran"))
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # audioop and pkg_resources, which mimic3 imports

@@ -29,7 +29,7 @@ from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.speech.channel import Surroundings
 from nodes.speech.ears import Ears
-from nodes.speech.errors import BrokenModel, SpeechError
+from nodes.speech.errors import BrokenModel, EngineFailed, SpeechError
 from nodes.speech.flite import FliteVoice
 from nodes.speech.listening import Listening
 from nodes.speech.recogniser import Ear
@@ -151,7 +151,10 @@ def start_voice(directory: Path) -> Voice:
         return MimicVoice(directory)
     except (BrokenModel, ImportError) as error:
         log.error("speech.voice_of_last_resort", voice=str(directory), reason=str(error))
-        return FliteVoice()
+        try:
+            return FliteVoice()
+        except EngineFailed as failed:
+            raise EngineFailed(f"models.voice: {error}; and the last resort: {failed}") from error
 
 
 async def warm_up(ears: Ears, voice: Synthesiser) -> None:

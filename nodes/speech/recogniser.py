@@ -24,7 +24,7 @@ from nodes.audio import g711
 from nodes.speech import model_dir
 from nodes.speech.compiling import compile_rules
 from nodes.speech.confidence import REJECT, confidence
-from nodes.speech.errors import EngineBusy, EngineFailed, UnknownRule
+from nodes.speech.errors import BrokenModel, EngineBusy, EngineFailed, UnknownRule
 from nodes.speech.filler import phone_loop
 from nodes.speech.kag import Best, Decoder, Graphs
 from nodes.speech.turn import Guess
@@ -66,7 +66,10 @@ class Ear:
         words = sorted({word for rule in self._rules.values() for word in rule.words})
         model_dir.write(model, into, {word: pronounce(word) for word in words})
         filler = phone_loop(model_dir.pronunciations(model))
-        self._graphs = Graphs(into, [*map(_weighed, self._rules.values()), filler])
+        try:
+            self._graphs = Graphs(into, [*map(_weighed, self._rules.values()), filler])
+        except BrokenModel as error:
+            raise BrokenModel(model, error.why) from error  # the private copy is gone when somebody looks
         self._idle: list[_Pair] = []
         self._n_pairs = 0
         self._is_closed = False

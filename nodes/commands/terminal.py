@@ -1,0 +1,78 @@
+"""What commands write with, and how they end when nobody reads it or a signal comes.
+
+Results go to standard output: tables that fit the terminal, JSON objects of one line each. Everything else goes to
+standard error. SIGTERM and SIGHUP end a command as Ctrl-C does, with everything put away; so does a reader that has
+seen enough (`| head`), quietly and with status 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from types import FrameType
+
+from rich.console import Console
+
+PAPER = 100
+"""Columns of what is written to a file or a pipe."""
+
+
+class Ending:
+    """Why this command ends before it is done: `status` is what it then returns."""
+
+    def __init__(self) -> None:
+        self.status = 128 + signal.SIGINT  # as shells count it
+
+    def at_signals(self) -> None:
+        """Let SIGTERM and SIGHUP do what Ctrl-C does, if they do anything (nohup)."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a script has it ignored
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._take)
+
+    def nobody_reads(self) -> None:
+        """End as soon as possible: what is still written to standard output goes nowhere."""
+        self.status = 0
+        self.forget_output()
+        signal.raise_signal(signal.SIGINT)
+
+    def settle_output(self) -> None:
+        """Write what is still to be written, if that can be done."""
+        try:
+            sys.stdout.flush()
+        except OSError:
+            self.forget_output()
+
+    def forget_output(self) -> None:
+        """Have the interpreter's last flush succeed."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        self.status = 128 + number
+        signal.raise_signal(signal.SIGINT)
+
+
+ENDING = Ending()
+"""This process's own."""
+
+
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """Instead of rich's SystemExit, which would be lost in a callback of the event loop."""
+        ENDING.nobody_reads()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return the console on standard output or standard error, as it is now. A file gets `PAPER` columns."""
+    file = sys.stderr if stderr else sys.stdout
+    return _Terminal(file=file, highlight=False, width=None if file.isatty() else PAPER)
+
+
+def emit(row: object) -> None:
+    """Write one JSON object on one line of standard output, at once."""
+    print(json.dumps(row), flush=True)
+
+
+__all__ = ["ENDING", "PAPER", "Ending", "console", "emit"]
