@@ -44,6 +44,11 @@ _SENTENCE_END = re.compile(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!Ms\.)(?<!Dr\.)(?<!
 _URL = re.compile(r"https?://[^/{}\s]+(/\S*)?")
 
 
+def script_hash(text: str) -> ScriptHash:
+    """Return the name of a script's exact text: what a call is pinned to."""
+    return ScriptHash(blake2b(text.encode(), digest_size=16).hexdigest())
+
+
 def load(text: str, pronounceable: Callable[[str], bool] | None = None) -> Script:
     """Return the script in `text`, checked.
 
@@ -51,7 +56,7 @@ def load(text: str, pronounceable: Callable[[str], bool] | None = None) -> Scrip
     Raises `ScriptError` with every reason found. Loading takes milliseconds: keep the result by its text.
     """
     reader = _Reader()
-    script = reader.script(parse(text), ScriptHash(blake2b(text.encode(), digest_size=16).hexdigest()))
+    script = reader.script(parse(text), script_hash(text))
     if reasons := reader.reasons or script_check.check(script, pronounceable):
         raise ScriptError(reasons)
     return script

@@ -34,6 +34,7 @@ from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
+from protocols.wire.heirs import KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.inspection import GetTree, Tree, TreeRow
 from protocols.wire.subjects import Bucket, call_events
@@ -79,7 +80,8 @@ class Edge:
         mesh = self._means.mesh
         mesh.serve(wire.PlaceCall, self.place)
         mesh.serve(wire.EndCall, self.end)
-        mesh.serve(wire.KeepRecord, self._legacy.keep)
+        mesh.serve(KeepScript, self._legacy.learn)
+        mesh.serve(KeepRecord, self._legacy.keep)
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(GetTree, self.tree)
         mesh.serve(Drain, self.drain)

@@ -20,8 +20,8 @@ __all__ = ["GUESS_MS", "Guess", "Step", "begins", "next_step", "patience_ms"]
 GUESS_MS = 150
 """Silence before the first guess: shorter falls into the closure of a `t` or `p` too often."""
 MORE_MS = 300
-"""After a phrase that may go on: longer than the pauses inside one ("forty dollars | and fifty cents"), short enough for
-the promise of the whole turn (p95 350 ms). What is said later is heard under the next question."""
+"""After a phrase that may go on: longer than the pauses inside one ("forty dollars | and fifty cents"), short enough
+for the promise of the whole turn (p95 350 ms). What is said later is heard under the next question."""
 UNSURE_MS = 500
 """After a phrase that was perhaps not said."""
 UNFINISHED_MS = 800

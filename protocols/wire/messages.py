@@ -358,18 +358,6 @@ class Heard:
     meaning: Meaning | None = None
 
 
-# ---- between edges: records to an heir ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class KeepRecord:
-    """Keep this call's last record (`record.py`, packed); an empty body means the call is over: forget it."""
-
-    call_id: CallId
-    revision: int
-    body: bytes
-
-
 # ---- everywhere ---------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +382,6 @@ MESSAGES: tuple[type, ...] = (
     ChannelOpened, OpenChannel, SetChannel, SendDigits, ChannelClosed, CloseChannel,
     AudioArrived, AudioLost, PlayEnded, SpeechStarted, SpeechEnded, DigitPressed, BeepHeard,
     Prompt, Render, ScriptWarmed, WarmScript, Hear, Deafen, Audio,
-    Partial, Heard, KeepRecord, Status, GetStatus,
+    Partial, Heard, Status, GetStatus,
 )  # fmt: skip
 """The kinds an envelope may carry, by class name."""

@@ -20,7 +20,8 @@ from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError
 from protocols.wire import codec
 from protocols.wire.envelope import VERSION, Act, Envelope, Frame
-from protocols.wire.ids import CallId, ChannelId, Identity
+from protocols.wire.heirs import KeepRecord
+from protocols.wire.ids import CallId, ChannelId, Identity, ScriptHash
 from protocols.wire.messages import (
     CallAccepted,
     Channel,
@@ -28,7 +29,6 @@ from protocols.wire.messages import (
     Done,
     EndCall,
     GetStatus,
-    KeepRecord,
     OpenChannel,
     Part,
     PlaceCall,
@@ -390,7 +390,7 @@ async def test_a_flood_does_not_keep_the_loop_from_its_other_work(pair):
     a, b = pair
     arrivals = Arrivals()
     b.serve(KeepRecord, arrivals)
-    record = KeepRecord(CallId("c1"), 1, bytes(200))
+    record = KeepRecord(CallId("c1"), 1, ScriptHash("s"), bytes(200))
     turns = 0
 
     async def tick() -> None:
@@ -417,7 +417,9 @@ async def test_a_peer_that_reads_nothing_fills_the_buffers_and_then_tells_are_re
     arrivals = Arrivals()
     b.serve(KeepRecord, arrivals)
     n_taken = 0
-    while a.tell(B, KeepRecord(CallId("c"), n_taken, bytes(60_000))):  # b's loop, this one, reads nothing meanwhile
+    while a.tell(
+        B, KeepRecord(CallId("c"), n_taken, ScriptHash("s"), bytes(60_000))
+    ):  # b's loop, this one, reads nothing meanwhile
         n_taken += 1
     assert a.counts["buffer_full"] == 1
     with pytest.raises(Refused, match="buffer_full"):
@@ -530,11 +532,11 @@ async def test_a_large_message_passes_and_one_too_large_is_our_own_error(pair):
     a, b = pair
     arrivals = Arrivals()
     b.serve(KeepRecord, arrivals)
-    large = KeepRecord(CallId("c1"), 1, bytes(250_000))
+    large = KeepRecord(CallId("c1"), 1, ScriptHash("s"), bytes(250_000))
     assert [a.tell(B, large), a.tell(B, large)] == [True, True]
     assert await arrivals.next(2) == [large, large]
     with pytest.raises(LocalProtocolError, match="too_long"):
-        a.tell(B, KeepRecord(CallId("c1"), 1, bytes(300_000)))
+        a.tell(B, KeepRecord(CallId("c1"), 1, ScriptHash("s"), bytes(300_000)))
 
 
 async def test_a_channel_with_everything_in_it_arrives_as_it_was(pair):

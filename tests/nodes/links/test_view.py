@@ -89,6 +89,9 @@ async def test_what_changed_while_nats_was_away_is_in_the_bucket_afterwards(
     view.show("b", {"state": "placing"})
     await until(bus, {"a": "placing", "b": "placing"})
     nats_server.kill()
+    async with asyncio.timeout(10):
+        while bus.connected:
+            await asyncio.sleep(0.01)
     view.show("a", {"state": "answered"})
     view.hide("b")
     await nats_server.start()

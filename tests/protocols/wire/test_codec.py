@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.wire import codec
 from protocols.wire.envelope import VERSION, Act, Envelope, Frame
-from protocols.wire.ids import CallId, Identity
-from protocols.wire.messages import EndCall, Heard, KeepRecord, Meaning
+from protocols.wire.heirs import KeepRecord
+from protocols.wire.ids import CallId, Identity, ScriptHash
+from protocols.wire.messages import EndCall, Heard, Meaning
 
 A, B = Identity("n1.a:1"), Identity("n1.b:1")
 KINDS = sorted(codec.KINDS, key=lambda kind: kind.__name__)
@@ -177,7 +178,7 @@ def test_an_error_names_the_path_of_the_wrong_field():
         (EndCall, "unknown_kind"),
         (EndCall(object()), "unpackable"),  # type: ignore[arg-type]
         (EndCall(2**70), "unpackable"),  # type: ignore[arg-type]
-        (KeepRecord(CallId("c1"), 1, bytes(codec.MAX_BODY)), "too_long"),
+        (KeepRecord(CallId("c1"), 1, ScriptHash("s"), bytes(codec.MAX_BODY)), "too_long"),
     ],
 )
 def test_what_we_may_not_send_is_a_local_error(message, what):
