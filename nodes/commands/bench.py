@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from nodes.commands.judge import judge, percentile
 from nodes.commands.play import Part, play
 from nodes.commands.scripts import read_script
 from nodes.commands.stage import stage
+from nodes.commands.terminal import console, emit
 from nodes.media.bench import Row, measure
 from protocols.wire.campaigns import Plan
 from protocols.wire.ids import CampaignId
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def _media(rows: list[Row], as_json: bool) -> None:
     held = {row.calls: row.late_p99_ms <= LATE_MS for row in rows}
     if as_json:
-        print(json.dumps({"bench": "media", "promise_late_p99_ms": LATE_MS, "rows": [asdict(row) for row in rows]}))
+        emit({"bench": "media", "promise_late_p99_ms": LATE_MS, "rows": [asdict(row) for row in rows]})
         return
     table = Table(
         "calls", "late p50 ms", "p99", "max", "us a pair", "floor us", "share of a core", "missed", "scheduler"
@@ -64,11 +64,9 @@ def _media(rows: list[Row], as_json: bool) -> None:
             str(row.calls), f"{row.late_p50_ms:.1f}", f"{row.late_p99_ms:.1f}", f"{row.late_max_ms:.1f}",
             f"{row.cpu_us:.1f}", f"{row.floor_us:.1f}", f"{row.cpu_share:.2f}", str(row.slots_missed), row.scheduler,
         )  # fmt: skip
-    console = Console()
-    console.print(table)
-    console.print(
-        f"load {rows[-1].load:.1f}; promise: 300 calls at p99 <= {LATE_MS:g} ms: {_word(held.get(300, False))}"
-    )
+    to = console()
+    to.print(table)
+    to.print(f"load {rows[-1].load:.1f}; promise: 300 calls at p99 <= {LATE_MS:g} ms: {_word(held.get(300, False))}")
 
 
 async def _turn(args: argparse.Namespace, state: Path) -> None:
@@ -84,14 +82,14 @@ async def _turn(args: argparse.Namespace, state: Path) -> None:
     found = {"bench": "turn", "promise_p95_ms": TURN_MS, "p50_ms": p50, "p95_ms": p95, "n": len(verdict.turn_ms)}
     found |= {"understood": verdict.understood, "misunderstood": verdict.misunderstood, "load": os.getloadavg()[0]}
     if args.json:
-        print(json.dumps(found))
+        emit(found)
         return
     table = Table("turns", "p50 ms", "p95 ms", "understood", "load")
     heard = f"{verdict.understood} of {verdict.understood + verdict.misunderstood}"
     table.add_row(str(len(verdict.turn_ms)), f"{p50}", f"{p95}", heard, f"{os.getloadavg()[0]:.1f}")
-    console = Console()
-    console.print(table)
-    console.print(f"promise: p95 <= {TURN_MS:g} ms: {_word(p95 is not None and p95 <= TURN_MS)}")
+    to = console()
+    to.print(table)
+    to.print(f"promise: p95 <= {TURN_MS:g} ms: {_word(p95 is not None and p95 <= TURN_MS)}")
 
 
 def _word(held: bool) -> str:

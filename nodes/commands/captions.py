@@ -15,6 +15,7 @@ from itertools import cycle
 from rich.console import Console
 from rich.text import Text
 
+from nodes.commands.terminal import hang
 from protocols.wire.events import CallEvent, Kind
 
 NAME, SPEAKER = 16, 6
@@ -56,15 +57,8 @@ class Captions:
         return Text(name[:NAME], self._colours[event.call_id])
 
     def _line(self, name: Text, speaker: str, said: Text) -> None:
-        indent = NAME + 2 + SPEAKER + 2
-        room = max(self._console.width - indent, 20)
-        lines = said.wrap(self._console, room) if self._console.is_terminal else [said]
         name.align("right", NAME)
-        head = Text.assemble(name, "  ", (f"{speaker:<{SPEAKER}}", "dim"), "  ")
-        for line in lines:
-            line.rstrip()
-            self._console.print(head + line, soft_wrap=True)
-            head = Text(" " * indent)
+        hang(self._console, Text.assemble(name, "  ", (f"{speaker:<{SPEAKER}}", "dim"), "  "), said)
 
 
 def caption(event: CallEvent) -> tuple[str, Text] | None:
@@ -72,7 +66,7 @@ def caption(event: CallEvent) -> tuple[str, Text] | None:
     told = event.fields
     match event.kind:
         case Kind.PROMPT_STARTED:
-            after = f"  {told['answer_ms']} ms" if "answer_ms" in told else ""
+            after = f"  {told['answer_ms']}ms" if "answer_ms" in told else ""
             return "robot", Text.assemble(str(told["spoken"]), (after, "dim"))
         case Kind.HEARD:
             return "callee", Text.assemble((str(told["words"]), "bold"), (f" = {_meant(event)}", "dim"))
@@ -109,7 +103,8 @@ def _fact(event: CallEvent) -> tuple[str, str] | None:
         case Kind.FETCH_FAILED:
             return f"the business API did not answer: {told['reason']}", "yellow"
         case Kind.ENDED:
-            return f"{told['disposition']} ({told['cause']}) after {told['duration_s']:.1f} s", "bold"
+            after = f" after {told['duration_s']:.1f} s" if told["duration_s"] else ""
+            return f"{told['disposition']} ({told['cause']}){after}", "bold"
     return None
 
 

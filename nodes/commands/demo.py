@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 from rich.console import Console
+from rich.text import Text
 
 from nodes.commands import report as reporting
 from nodes.commands.captions import Captions
@@ -25,6 +24,7 @@ from nodes.commands.judge import Verdict, judge, percentile
 from nodes.commands.play import Part, Watch, play
 from nodes.commands.scripts import read_script
 from nodes.commands.stage import Stage, stage
+from nodes.commands.terminal import console, emit, hang
 from protocols.wire.campaigns import Plan
 from protocols.wire.ids import CampaignId
 from protocols.wire.reports import Report
@@ -63,6 +63,11 @@ CASTS = {
     ),
 }
 """Script -> its columns, what each contact has in them, and who is called."""
+NEXT = {
+    "ringmaster script talk survey --slot company=Acme": "be the callee, at the keyboard",
+    "ringmaster up": "run a node, until Ctrl-C",
+    "ringmaster call sip:you@127.0.0.1:5070": "and have it call your softphone",
+}
 NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee")
 
 
@@ -79,22 +84,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace, state: Path) -> int:
-    # A descriptor of its own: while the node runs, standard error is the node's log.
-    console = Console(file=os.fdopen(os.dup(2), "w")) if args.json else Console()
+    to = console(stderr=args.json)
     began_s = time.monotonic()
     async with _billing() as address:
         scripts = {name: read_script(name).replace(BILLING, address) for name in CASTS}
         async with stage(state, scripts, args.seed, NEEDED, agents=AGENTS) as here:
-            console.print(f"[dim]the node was up after {time.monotonic() - began_s:.1f} s; its log is {here.log}[/]")
-            _show_processes(here, console)
+            _show_processes(here, to, time.monotonic() - began_s)
             parts = [Part(Campaign(CampaignId(name), PLAN), scripts[name], _contacts(name)) for name in CASTS]
-            watch = await play(here, parts, Captions(console), KILLS)
+            watch = await play(here, parts, Captions(to), KILLS)
             report = await _settled_report(here, watch)
             verdict = judge(watch.events.values(), here.lived())
             outcome = _outcome(here, watch, verdict, report, args.seed)
-    _show_outcome(console, verdict, report, time.monotonic() - began_s)
+    _show_outcome(to, verdict, report, time.monotonic() - began_s)
     if args.json:
-        print(json.dumps(outcome), flush=True)
+        emit(outcome)
     return 0 if not outcome["lost"] and outcome["events"] == outcome["events_recorded"] else 1
 
 
@@ -167,25 +170,28 @@ def _outcome(here: Stage, watch: Watch, verdict: Verdict, report: Report, seed: 
     }
 
 
-def _show_processes(here: Stage, console: Console) -> None:
+def _show_processes(here: Stage, to: Console, after_s: float) -> None:
+    to.print(f"The node is up after {after_s:.1f} s. Its log: {here.log}", soft_wrap=True)
+    to.print("Its processes, any of which you may kill while the calls go on:\n")
     for peer in here.client.roster().processes:
-        console.print(f"  {peer.name:<11} {peer.state:<7} kill it: kill -9 {peer.pid}", style="dim", highlight=False)
+        to.print(f"  {peer.name:<11}  {peer.state:<6}  kill -9 {peer.pid}")
+    to.print()
 
 
-def _show_outcome(console: Console, verdict: Verdict, report: Report, took_s: float) -> None:
-    console.rule(f"{verdict.calls} calls in {took_s:.0f} s")
-    reporting.show(report, console)
-    understood = verdict.understood + verdict.misunderstood
-    console.print(
-        f"understood {verdict.understood} of {understood}; longest gap in anybody's ear {verdict.worst_gap_ms:.0f} ms"
-    )
+def _show_outcome(to: Console, verdict: Verdict, report: Report, took_s: float) -> None:
+    to.print()
+    to.rule(f"{verdict.calls} calls in {took_s:.0f} s", style="dim")
+    reporting.show(report, to)
+    turns = verdict.understood + verdict.misunderstood
+    to.print(f"\nunderstood {verdict.understood} of {turns} answers, as the callees meant them")
     for one in verdict.misheard:
-        console.print(f"  misunderstood: {one}", style="dim", markup=False)
+        hang(to, Text("  not: "), Text(one, "dim"))
+    to.print(f"longest gap in anybody's ear {verdict.worst_gap_ms:.0f} ms\n\nrecordings")
     for recording in verdict.recordings[:3]:
-        console.print(f"  {recording}", style="dim", soft_wrap=True)
-    console.print("next:  ringmaster script talk survey --slot company=Acme")
-    console.print("       ringmaster up, and in another terminal: ringmaster call sip:you@127.0.0.1:5070")
-    console.print("       ringmaster doctor")
+        to.print(f"  {recording}", style="dim", soft_wrap=True)
+    to.print("\nnext")
+    for command, purpose in NEXT.items():
+        to.print(Text.assemble(f"  {command:<52}", (purpose, "dim")), soft_wrap=True)
 
 
 __all__ = ["describe", "run"]

@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
+import errno
 import os
+import platform
 import resource
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from rich.text import Text
+
+from grammars.lexicon import Indexed, index_gruut
+from nodes import lock
 from nodes.commands.client import configured
-from nodes.config import Config, ConfigError
-from nodes.links.errors import ServerTooOld
+from nodes.commands.terminal import console, emit, hang
+from nodes.config import Config
+from nodes.errors import NodeError
 from nodes.links.server import check, find
+from nodes.speech import model_dir
+from nodes.speech.errors import BrokenModel
 
-ENGINES = ("kaldi_active_grammar", "pynini", "onnxruntime", "duckdb", "zmq", "nats")
+PYTHON = (3, 11)
+ADAPTERS = {
+    "recogniser": "nodes.speech.kag",
+    "voice": "nodes.speech.mimic",
+    "rules": "grammars.fst",
+    "database": "nodes.recorder.store",
+    "messages": "nodes.links.mesh",
+}
+"""What must be importable, by what it gives; each in a process of its own, for not all of them agree with each other."""
+IMPORT_S = 60.0
 FREE_MB = 500
 """Below it recordings and events have no room to speak of."""
+MEMORY_MB = 1500
+"""Two engines of 230 MB, six processes of 60 to 100 MB, and room for prompts, records and the page cache."""
 FILES = 4096
 """Open files: two a channel and process, and room."""
+FLITE = "install flite, the voice of last resort and the callees' of a rehearsal: apt-get install flite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,73 +63,136 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when a node can start here."""
-    findings = list(examine(configured(args)))
-    for one in findings:
+    """0 when a node can start here, or runs."""
+    to, is_well = console(), True
+    for one in examine(configured(args)):
+        is_well &= not (one.fatal and one.mend)
         if args.json:
-            print(json.dumps({"what": one.what, "found": one.found, "mend": one.mend, "fatal": one.fatal}))
-        else:
-            mark = "ok  " if not one.mend else "FAIL" if one.fatal else "note"
-            print(f"{mark}  {one.what:<22} {one.found}" + (f"\n      -> {one.mend}" if one.mend else ""))
-    return 1 if any(one.fatal and one.mend for one in findings) else 0
+            emit(asdict(one))
+            continue
+        mark, style = ("ok", "green") if not one.mend else ("FAIL", "bold red") if one.fatal else ("note", "yellow")
+        hang(to, Text.assemble((f"{mark:<4}", style), f"  {one.what:<20}  "), Text(one.found))
+        if one.mend:
+            hang(to, Text(" " * 28), Text(one.mend, style))
+    return 0 if is_well else 1
 
 
 def examine(config: Config) -> Iterator[Finding]:
     """Look at everything a node needs, one finding each."""
-    looks: tuple[Callable[[Config], Iterator[Finding]], ...] = (_packages, _models, _nats, _ports, _limits, _disk)
+    looks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
+        _python, _packages, _models, _lexicon, _nats, _ports, _limits, _memory, _disk,
+    )  # fmt: skip
     for look in looks:
         yield from look(config)
 
 
-def _packages(config: Config) -> Iterator[Finding]:
-    for name in ENGINES:
+def _python(_: Config) -> Iterator[Finding]:
+    is_old = sys.version_info < PYTHON
+    mend = "run `make setup` with Python 3.11 or later" if is_old else ""
+    yield Finding("python", f"{platform.python_version()} in {sys.prefix}", mend, fatal=True)
+
+
+def _packages(_: Config) -> Iterator[Finding]:
+    trying = {
+        what: subprocess.Popen(
+            [sys.executable, "-c", f"import {module}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for what, module in ADAPTERS.items()
+    }  # fmt: skip
+    for what, process in trying.items():
         try:
-            importlib.import_module(name)
-        except ImportError as error:
-            yield Finding(name, str(error), "run `make setup`", fatal=True)
+            said = process.communicate(timeout=IMPORT_S)[1].strip().splitlines()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said = [f"not loaded after {IMPORT_S:g} s"]
+        if process.returncode:
+            yield Finding(
+                what, said[-1] if said else f"ended by signal {-process.returncode}", "run `make setup`", True
+            )
         else:
-            yield Finding(name, "imports")
+            yield Finding(what, f"{ADAPTERS[what]} loads")
     flite = shutil.which("flite")
-    yield Finding("flite", flite or "not found", "" if flite else "apt-get install flite (last-resort voice)")
+    yield Finding("flite", flite or "not on PATH", "" if flite else FLITE)
 
 
 def _models(config: Config) -> Iterator[Finding]:
-    for what, path, file in (
-        ("models.recogniser", config.models.recogniser, "final.mdl"),
-        ("models.voice", config.models.voice, "generator.onnx"),
-    ):
-        there = (path / file).is_file()
-        yield Finding(what, str(path), "" if there else f"there is no {file} in it: name another directory", fatal=True)
+    key, path = "models.recogniser", config.models.recogniser
+    try:
+        model_dir.check(path)
+        yield Finding(key, str(path))
+    except (BrokenModel, OSError) as error:
+        yield Finding(key, str(error), f"name another directory in {key}, or none for the shipped one", fatal=True)
+    key, path = "models.voice", config.models.voice
+    wrong = [name for name in ("config.json", "generator.onnx") if not (path / name).is_file()]
+    mend = f"name another directory in {key}, or none for the shipped one: flite speaks meanwhile" if wrong else ""
+    yield Finding(key, f"{path / wrong[0]}: missing" if wrong else str(path), mend)
+
+
+def _lexicon(_: Config) -> Iterator[Finding]:
+    found = index_gruut()
+    slow = (
+        "run once as who may write it, or words new to the node take 40 ms each" if found is Indexed.READ_ONLY else ""
+    )
+    yield Finding("lexicon", "not indexed, and not writable" if slow else "indexed", slow)
 
 
 def _nats(config: Config) -> Iterator[Finding]:
     if config.nats.url:
-        yield Finding("nats", config.nats.url)
+        where = urlsplit(config.nats.url)
+        yield _reached("nats.url", str(where.hostname), where.port or 4222)
         return
     try:
         program = find(config.nats.server)
         yield Finding("nats-server", f"{program} {'.'.join(map(str, check(program)))}")
-    except (ConfigError, ServerTooOld) as error:
+    except NodeError as error:
         yield Finding("nats-server", str(error), "apt-get install nats-server, or name one in nats.server", fatal=True)
 
 
+def _reached(key: str, host: str, port: int) -> Finding:
+    try:
+        with socket.create_connection((host, port), timeout=2.0):
+            return Finding(key, f"{host}:{port} answers")
+    except OSError as error:
+        reason = error.strerror or "no answer within 2 s"
+        return Finding(
+            key, f"{host}:{port}: {reason}", "start it there, or leave nats.url empty for one of the node's own"
+        )
+
+
 def _ports(config: Config) -> Iterator[Finding]:
-    for key, kind, address in (
-        ("sip.port", socket.SOCK_DGRAM, (config.sip.bind, config.sip.port)),
-        ("rtp.ports", socket.SOCK_DGRAM, (config.rtp.bind, config.rtp.ports[0])),
-        ("desk.port", socket.SOCK_STREAM, (config.desk.bind, config.desk.port)),
-    ):
+    if pid := lock.holder(config.paths.state):
+        yield Finding("ports", f"a node is up (process {pid}): they are its own")
+        return
+    tcp = {"desk.port": (config.desk.bind, config.desk.port)}
+    if not config.nats.url:
+        tcp["nats.port"] = ("127.0.0.1", config.nats.port)
+    yield _free("sip.port", socket.SOCK_DGRAM, config.sip.bind, [config.sip.port])
+    first, last = config.rtp.ports
+    ports = range(first + first % 2, last + 1, 2)[: config.media.processes * config.media.channels]
+    yield _free("rtp.ports", socket.SOCK_DGRAM, config.rtp.bind, ports)
+    for key, (host, port) in tcp.items():
+        yield _free(key, socket.SOCK_STREAM, host, [port])
+
+
+def _free(key: str, kind: socket.SocketKind, host: str, ports: range | list[int]) -> Finding:
+    name = "UDP" if kind is socket.SOCK_DGRAM else "TCP"
+    for port in ports:
         with socket.socket(socket.AF_INET, kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
             try:
-                probe.bind(address)
-                yield Finding(key, f"{address[0]}:{address[1]} is free")
+                probe.bind((host, port))
             except OSError as error:
-                yield Finding(
-                    key, f"{address[0]}:{address[1]}: {error.strerror}", f"set {key} to a free one", fatal=True
-                )
+                mend = f"set {key} to a free one (`ss -lunpt` says who has it)"
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    mend = f"set {key.partition('.')[0]}.bind to an address of this machine (`ip address`)"
+                return Finding(key, f"{name} {host}:{port}: {error.strerror}", mend, fatal=True)
+    found = f"{ports[0]} is free" if len(ports) == 1 else f"{ports[0]} to {ports[-1]}, the even ones, are free"
+    return Finding(key, f"{name} {host}:{found}")
 
 
-def _limits(config: Config) -> Iterator[Finding]:
+def _limits(_: Config) -> Iterator[Finding]:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     yield Finding("open files", str(files), "" if files >= FILES else f"ulimit -n {FILES}, or LimitNOFILE= of the unit")
     priority = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
@@ -118,14 +203,24 @@ def _limits(config: Config) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _memory(config: Config) -> Iterator[Finding]:
+    if lock.holder(config.paths.state):
+        return  # the node has taken it
+    told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(told["MemAvailable"].split()[0]) // 1024
+    wanted = MEMORY_MB + 250 * (config.speech.processes - 2)
+    mend = f"a node of this size takes {wanted} MB: make room, or set speech.processes lower" if free < wanted else ""
+    yield Finding("memory", f"{free} MB free", mend)
+
+
 def _disk(config: Config) -> Iterator[Finding]:
     path = config.paths.state
     while not path.exists():
-        path = Path(path).parent
+        path = path.parent
     free = shutil.disk_usage(path).free // 2**20
     mend = "" if free >= FREE_MB else "make room, or set paths.state to another disk"
-    if not os.access(path, os.W_OK):
-        mend = "not writable: set paths.state"
+    if not (path.is_dir() and os.access(path, os.W_OK)):
+        mend = "not a directory that may be written: set paths.state"
     yield Finding("paths.state", f"{config.paths.state}: {free} MB free", mend, fatal=True)
 
 

@@ -15,7 +15,7 @@ from grammars.rules.compile import compile_rule
 from grammars.rules.ruleset import RuleSet
 from grammars.script_model import Script
 from nodes.commands.scripts import BadScript, BadSlots, check_script, check_slots, find_script, read_slots
-from nodes.commands.terminal import console, emit
+from nodes.commands.terminal import console, emit, hang
 from nodes.speech.synthesiser import spoken
 from protocols.floor import Listen, NotUnderstood, Pressed, PromptEnded, Silence, Understood
 from protocols.handover import HandoverFailed
@@ -113,7 +113,7 @@ class _Talk:
             match effect:
                 case says.Say(prompts=prompts):
                     text = " ".join(map(spoken, prompts))
-                    self._console.print(Text.assemble(("robot   ", "dim"), (text, "cyan")))
+                    hang(self._console, Text("robot   ", "dim"), Text(text, "cyan"))
                     waiting.append(PromptEnded())
                 case Listen():
                     self._listen = effect
@@ -131,7 +131,7 @@ class _Talk:
             self.happened(one)
 
     def _note(self, text: str) -> None:
-        self._console.print(Text(f"        {text}", "dim"))
+        hang(self._console, Text(" " * 8), Text(text, "dim"))
 
 
 __all__ = ["describe", "run", "talk"]

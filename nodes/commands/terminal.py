@@ -14,6 +14,7 @@ import sys
 from types import FrameType
 
 from rich.console import Console
+from rich.text import Text
 
 PAPER = 100
 """Columns of what is written to a file or a pipe."""
@@ -70,9 +71,18 @@ def console(*, stderr: bool = False) -> Console:
     return _Terminal(file=file, highlight=False, width=None if file.isatty() else PAPER)
 
 
+def hang(to: Console, head: Text, body: Text) -> None:
+    """Print `head` and `body` on a line; in a terminal, what does not fit goes on below the body."""
+    room = max(to.width - head.cell_len, 20)
+    for line in body.wrap(to, room) if to.is_terminal else [body]:
+        line.rstrip()
+        to.print(head + line, soft_wrap=True)
+        head = Text(" " * head.cell_len)
+
+
 def emit(row: object) -> None:
     """Write one JSON object on one line of standard output, at once."""
     print(json.dumps(row), flush=True)
 
 
-__all__ = ["ENDING", "PAPER", "Ending", "console", "emit"]
+__all__ = ["ENDING", "PAPER", "Ending", "console", "emit", "hang"]

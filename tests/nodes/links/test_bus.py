@@ -77,7 +77,7 @@ async def test_publishing_while_nats_is_away_is_dropped_and_counted_and_listener
     await bus.subscribe(node_beat(N1), lambda body, subject: heard.put_nowait(body["n"]))
     nats_server.kill()
     async with asyncio.timeout(5):
-        while bus.publish(node_beat(N1), {"n": -1}):  # noqa: ASYNC110  until the loss is noticed
+        while bus.publish(node_beat(N1), {"n": -1}):
             await asyncio.sleep(0)
     assert bus.counts["not_published"] >= 1
     await nats_server.start()
@@ -102,7 +102,7 @@ async def test_a_connection_that_the_server_has_closed_for_good_is_made_anew_wit
     generation = bus._connection.generation
     await bus._connection.client._process_err("'authorization violation'")  # what nats-py does when the server says it
     async with asyncio.timeout(5):
-        while bus._connection.generation == generation or not bus.connected:  # noqa: ASYNC110  it has no event
+        while bus._connection.generation == generation or not bus.connected:
             await asyncio.sleep(0)
         bus.publish(node_beat(N1), {"n": 8})
         assert await heard.get() == 8

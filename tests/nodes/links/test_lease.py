@@ -163,7 +163,7 @@ async def test_on_a_real_server_another_takes_over_what_is_no_longer_renewed(eac
     assert await theirs.keep() is None
     assert await mine.keep() == first
     async with asyncio.timeout(5):
-        while (second := await theirs.keep()) is None:  # noqa: ASYNC110  as central does it, only faster
+        while (second := await theirs.keep()) is None:
             await asyncio.sleep(0.01)
     assert mine.token is None
     assert second > first

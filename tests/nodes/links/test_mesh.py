@@ -88,7 +88,7 @@ class Arrivals:
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop run until something is so."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  what is waited for is a count, and a count has no event
+        while not condition():
             await asyncio.sleep(0)
 
 
