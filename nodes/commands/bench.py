@@ -30,7 +30,7 @@ TURN_MS = 350.0
 CALLS = (100, 300, 500)
 SECONDS = 8.0
 TURN_CALLS = 8
-"""Callees of the survey, two at a time: some 50 turns."""
+"""Callees of the survey, four at a time: some 50 turns."""
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +73,7 @@ async def _turn(args: argparse.Namespace, state: Path) -> None:
     """Calls to cooperative callees; each stamps its own last sample and our first."""
     script = read_script("survey")
     rows = "".join(f"sip:cooperative-{n}@callees,Alex,bench,Acme\n" for n in range(TURN_CALLS))
-    plan = Plan(zone="Europe/London", clock="2026-03-03T10:00:00+00:00", concurrency=2, retries={})
+    plan = Plan(zone="Europe/London", clock="2026-03-03T10:00:00+00:00", concurrency=4, retries={})
     part = Part(Campaign(CampaignId("bench"), plan), script, f"number,name,consent,company\n{rows}")
     async with stage(state, {"survey": script}, 1, NEEDED) as here:
         watch = await play(here, [part], Captions(Console(quiet=True)), {})

@@ -13,11 +13,7 @@ from nodes.commands import central
 from nodes.commands import report as reporting
 from nodes.commands.captions import Captions
 from nodes.commands.client import configured, connected
-from nodes.commands.demo import NEEDED
-from nodes.commands.judge import judge
-from nodes.commands.play import Part, play
 from nodes.commands.scripts import Checked, check_script
-from nodes.commands.stage import stage
 from nodes.commands.terminal import console, emit
 from protocols.wire.campaigns import CampaignStatus
 from protocols.wire.ids import CampaignId
@@ -93,6 +89,11 @@ async def _steer(args: argparse.Namespace) -> int:
 
 async def _rehearse(args: argparse.Namespace, files: _Files, state: Path) -> int:
     """Play the campaign to callees: contacts are `sip:PERSONA-N@callees`."""
+    from nodes.commands.demo import NEEDED  # half a second of imports that steering does not need
+    from nodes.commands.judge import judge
+    from nodes.commands.play import Part, play
+    from nodes.commands.stage import stage
+
     to = console(stderr=args.json)
     text, contacts = files.script.text, files.contacts.decode("utf-8-sig")
     async with stage(state, {files.script.path.stem: text}, args.seed, NEEDED) as here:

@@ -10,13 +10,12 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from nodes import lock
 from nodes.config import Config, load
 from nodes.errors import NodeError
-from nodes.links.bus import Bus
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, make_identity
 from nodes.links.server import url
@@ -41,7 +40,8 @@ class Client:
 
     def __init__(self, config: Config, mesh: Mesh) -> None:
         self.config, self.mesh = config, mesh
-        self._buses: list[Bus] = []
+        self._stack = AsyncExitStack()
+        self._stack.push_async_callback(mesh.close)
 
     def roster(self) -> Roster:
         """Return who lives, as the launcher last wrote, and let the mesh know. Raises: NotUp."""
@@ -81,6 +81,7 @@ class Client:
 
     async def events(self, take: Callable[[CallEvent], object]) -> None:
         """Hand every call's events to `take` from now on, in each call's order. Raises: NotUp when NATS is away."""
+        from nodes.links.bus import Bus  # as much to import as all the rest, and most commands need none
 
         def receive(body: object, _: str) -> None:
             try:
@@ -90,16 +91,14 @@ class Client:
 
         address = url(self.config)
         bus = await Bus.connect(address, name=self.mesh.identity, node_id=self.config.node.id)
-        self._buses.append(bus)
+        self._stack.push_async_callback(bus.close)
         if not bus.connected:
             raise NotUp(f"nats.url: {address} does not answer, so there are no events to follow")
         await bus.subscribe(ALL_EVENTS, receive)
 
     async def close(self) -> None:
         """Leave."""
-        for bus in self._buses:
-            await bus.close()
-        await self.mesh.close()
+        await self._stack.aclose()
 
 
 @asynccontextmanager

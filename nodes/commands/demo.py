@@ -64,9 +64,9 @@ CASTS = {
 }
 """Script -> its columns, what each contact has in them, and who is called."""
 NEXT = {
-    "ringmaster script talk survey --slot company=Acme": "be the callee, at the keyboard",
-    "ringmaster up": "run a node, until Ctrl-C",
-    "ringmaster call sip:you@127.0.0.1:5070": "and have it call your softphone",
+    "ringmaster script talk survey --slot company=Acme": "be the callee, by keyboard",
+    "ringmaster up": "run a node",
+    "ringmaster call sip:you@127.0.0.1:5070": "it calls your softphone",
 }
 NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee")
 
@@ -171,11 +171,16 @@ def _outcome(here: Stage, watch: Watch, verdict: Verdict, report: Report, seed: 
 
 
 def _show_processes(here: Stage, to: Console, after_s: float) -> None:
-    to.print(f"The node is up after {after_s:.1f} s. Its log: {here.log}", soft_wrap=True)
+    to.print(f"The node is up after {after_s:.1f} s. Its log: {_from_here(here.log)}", soft_wrap=True)
     to.print("Its processes, any of which you may kill while the calls go on:\n")
     for peer in here.client.roster().processes:
         to.print(f"  {peer.name:<11}  {peer.state:<6}  kill -9 {peer.pid}")
     to.print()
+
+
+def _from_here(path: Path | str) -> str:
+    """Return a path as short as it can be pasted in this directory."""
+    return str(path).removeprefix(f"{Path.cwd()}/")
 
 
 def _show_outcome(to: Console, verdict: Verdict, report: Report, took_s: float) -> None:
@@ -188,10 +193,10 @@ def _show_outcome(to: Console, verdict: Verdict, report: Report, took_s: float) 
         hang(to, Text("  not: "), Text(one, "dim"))
     to.print(f"longest gap in anybody's ear {verdict.worst_gap_ms:.0f} ms\n\nrecordings")
     for recording in verdict.recordings[:3]:
-        to.print(f"  {recording}", style="dim", soft_wrap=True)
+        to.print(_from_here(recording), style="dim", soft_wrap=True)
     to.print("\nnext")
     for command, purpose in NEXT.items():
-        to.print(Text.assemble(f"  {command:<52}", (purpose, "dim")), soft_wrap=True)
+        to.print(Text.assemble(f"  {command:<51}", (purpose, "dim")), soft_wrap=True)
 
 
 __all__ = ["describe", "run"]

@@ -36,7 +36,7 @@ ADAPTERS = {
     "database": "nodes.recorder.store",
     "messages": "nodes.links.mesh",
 }
-"""What must be importable, by what it gives; each in a process of its own, for not all of them agree with each other."""
+"""What must be importable, by what it gives; each in a process of its own, for not all of them get on together."""
 IMPORT_S = 60.0
 FREE_MB = 500
 """Below it recordings and events have no room to speak of."""
@@ -105,11 +105,11 @@ def _packages(_: Config) -> Iterator[Finding]:
             said = process.communicate(timeout=IMPORT_S)[1].strip().splitlines()
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
             said = [f"not loaded after {IMPORT_S:g} s"]
         if process.returncode:
-            yield Finding(
-                what, said[-1] if said else f"ended by signal {-process.returncode}", "run `make setup`", True
-            )
+            reason = said[-1] if said else f"ended by signal {-process.returncode}"
+            yield Finding(what, reason, "run `make setup`", fatal=True)
         else:
             yield Finding(what, f"{ADAPTERS[what]} loads")
     flite = shutil.which("flite")
@@ -130,11 +130,9 @@ def _models(config: Config) -> Iterator[Finding]:
 
 
 def _lexicon(_: Config) -> Iterator[Finding]:
-    found = index_gruut()
-    slow = (
-        "run once as who may write it, or words new to the node take 40 ms each" if found is Indexed.READ_ONLY else ""
-    )
-    yield Finding("lexicon", "not indexed, and not writable" if slow else "indexed", slow)
+    slow = index_gruut() is Indexed.READ_ONLY
+    mend = "run this once as who may write it, or words new to the node take 40 ms each" if slow else ""
+    yield Finding("lexicon", "not indexed, and not writable" if slow else "indexed", mend)
 
 
 def _nats(config: Config) -> Iterator[Finding]:
@@ -155,9 +153,8 @@ def _reached(key: str, host: str, port: int) -> Finding:
             return Finding(key, f"{host}:{port} answers")
     except OSError as error:
         reason = error.strerror or "no answer within 2 s"
-        return Finding(
-            key, f"{host}:{port}: {reason}", "start it there, or leave nats.url empty for one of the node's own"
-        )
+        mend = "start it there, or leave nats.url empty for one of the node's own"
+        return Finding(key, f"{host}:{port}: {reason}", mend)
 
 
 def _ports(config: Config) -> Iterator[Finding]:
@@ -188,6 +185,8 @@ def _free(key: str, kind: socket.SocketKind, host: str, ports: range | list[int]
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     mend = f"set {key.partition('.')[0]}.bind to an address of this machine (`ip address`)"
                 return Finding(key, f"{name} {host}:{port}: {error.strerror}", mend, fatal=True)
+    if not ports[0]:
+        return Finding(key, f"{name} {host}, any port that is free")
     found = f"{ports[0]} is free" if len(ports) == 1 else f"{ports[0]} to {ports[-1]}, the even ones, are free"
     return Finding(key, f"{name} {host}:{found}")
 

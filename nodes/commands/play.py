@@ -69,10 +69,13 @@ async def play(stage: Stage, parts: Sequence[Part], captions: Captions, kills: M
     for part in parts:
         await central.steer(stage.client, part.campaign.id, "running")
     looking = asyncio.gather(*(central.until_done(stage.client, part.campaign.id) for part in parts))
-    while not looking.done():
-        watch.later |= {peer.identity for peer in stage.client.roster().processes} - watch.first
-        await asyncio.wait([looking], timeout=1.0)
-    await looking
+    try:
+        while not looking.done():
+            watch.later |= {peer.identity for peer in stage.client.roster().processes} - watch.first
+            await asyncio.wait([looking], timeout=1.0)
+        await looking
+    finally:
+        looking.cancel()
     return watch
 
 
