@@ -41,7 +41,7 @@ PLAN = Plan(
     clock="2026-03-03T10:00:00+00:00",
     spacing_s=1.0,
     ring_s=4.0,
-    concurrency=4,
+    concurrency=5,
     retries={"busy": (2.0,)},
 )
 """A Tuesday morning; calls of a rehearsal may be made at any hour of the real day."""
@@ -49,17 +49,44 @@ CASTS = {
     "appointment_reminder": (
         "clinic,date,time\n",
         "Rivertown Dental,2026-03-05,15:30",
-        ("cooperative-1", "cooperative-2", "refuses-1", "voicemail-1", "busy-1", "cooperative-3", "cooperative-10"),
+        (
+            "cooperative-1",
+            "cooperative-2",
+            "refuses-1",
+            "voicemail-1",
+            "busy-1",
+            "cooperative-3",
+            "cooperative-10",
+            "cooperative-12",
+        ),
     ),
     "payment_reminder": (
         "company,account\n",
         "Acme,4250",
-        ("cooperative-4", "interrupts-1", "optout-1", "silent-1", "noanswer-1", "cooperative-5", "cooperative-11"),
+        (
+            "cooperative-4",
+            "interrupts-1",
+            "optout-1",
+            "silent-1",
+            "noanswer-1",
+            "cooperative-5",
+            "cooperative-11",
+            "cooperative-13",
+        ),
     ),
     "survey": (
         "company\n",
         "Acme",
-        ("cooperative-6", "cooperative-7", "human-1", "hangsup-1", "cooperative-8", "cooperative-9", "human-2"),
+        (
+            "cooperative-6",
+            "cooperative-7",
+            "human-1",
+            "hangsup-1",
+            "cooperative-8",
+            "cooperative-9",
+            "human-2",
+            "cooperative-14",
+        ),
     ),
 }
 """Script -> its columns, what each contact has in them, and who is called."""
@@ -68,7 +95,7 @@ NEXT = {
     "ringmaster up": "run a node",
     "ringmaster call sip:you@127.0.0.1:5070": "it calls your softphone",
 }
-NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee")
+NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee", "Pat")
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
