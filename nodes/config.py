@@ -124,8 +124,8 @@ class Rtp:
 
     def __post_init__(self) -> None:
         first, last = self.ports
-        if not 1024 <= first <= last <= 65535:
-            raise ValueError("ports: first and last, between 1024 and 65535")
+        if not 1024 <= first <= last - first % 2 <= 65535:
+            raise ValueError("ports: first and last, between 1024 and 65535, and an even one among them")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -142,11 +142,19 @@ async def served(app: web.Application, config: Config) -> AsyncIterator[str]:
 
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
-    """Be a desk process until the launcher says stop."""
-    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
-    bus = await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)
-    tasks = Tasks()
-    await tasks.open()
+    """Be a desk process until the launcher says stop. Raises: PortTaken."""
+    async with AsyncExitStack() as stack:  # in this order and no other: a watch cannot end after its connection
+        mesh = await Mesh.start(identity, config.paths.endpoint(identity))
+        stack.push_async_callback(mesh.close)
+        bus = await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)
+        stack.push_async_callback(bus.close)
+        tasks = Tasks()
+        await tasks.open()
+        stack.push_async_callback(tasks.close)
+        await _run(parent, config, mesh, bus, tasks)
+
+
+async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Tasks) -> None:
     node, cluster, token = Node(mesh), Cluster(bus), new_token(config.paths.run)
     desk = Desk(mesh, bus, config.node.id, node, tasks)
     desk.open()
@@ -155,16 +163,13 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     async with served(_app(desk, node, cluster, bus, token), config) as address:
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
         tasks.spawn(presence.run())
-        await parent.ready({"identity": identity, "endpoint": mesh.endpoint, "url": address})
+        await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint, "url": address})
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
                 roster = Roster.of(order.body["roster"])
                 mesh.roster(roster)
                 node.follow(roster)
                 desk.seats.follow(roster)
-    await tasks.close()
-    await bus.close()
-    await mesh.close()
 
 
 def _app(desk: Desk, node: Node, cluster: Cluster, bus: Bus, token: str) -> web.Application:

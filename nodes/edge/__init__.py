@@ -9,7 +9,7 @@ ears.py      the call's side of speech: which engine hears it, prompts by hash
 line.py      the call's side of media: the wanted state of its channel
 record.py    everything needed to go on with a call, and who keeps it
 diary.py     the call's events
-handover.py  the way to an agent, carried out; briefing.py: what the agent is told
+handover.py  the way to an agent, carried out; seats.py: the agent's channel; briefing.py: what the agent is told
 views.py     the calls as everybody may see them
 fetch.py     business APIs: HTTP, JSON, time-out, breaker
 """

@@ -21,6 +21,7 @@ from nodes.edge.briefing import context
 from nodes.edge.diary import Diary
 from nodes.edge.line import Line
 from nodes.edge.record import CallRecord, Handed, Keeper, Phase
+from nodes.edge.seats import link_of, side
 from nodes.links.errors import LinkError, Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
@@ -31,7 +32,7 @@ from protocols.wire import desk as wire
 from protocols.wire.context import Urgency
 from protocols.wire.events import Kind
 from protocols.wire.ids import ChannelId, Identity
-from protocols.wire.messages import Channel, CloseChannel, SetChannel
+from protocols.wire.messages import CloseChannel, SetChannel
 
 log = logs.get(__name__)
 PATIENCE_S: Final = 20.0
@@ -81,7 +82,7 @@ class Handing:
         self._roster = NOBODY
         self._began_s = self._asked_s = self._decided_s = 0.0
         self._is_missed = False
-        self._link = ChannelId(f"{keeper.record.order.call_id}-agent")
+        self._link = link_of(keeper.record)
 
     @property
     def deadline(self) -> float | None:
@@ -138,7 +139,7 @@ class Handing:
         if handed is None or self._machine is not None:
             return
         if talk is Talk.WITH_AGENT:
-            self._machine = machine.Handover.bridged(handed.seat)
+            self._machine, self._began_s = machine.Handover.bridged(handed.seat), time.monotonic()
             self._set_link(is_bridged=True)
             self._spawn(self._keep(handed.desk, handed.seat))
         elif talk is Talk.HANDING_OVER:
@@ -223,10 +224,10 @@ class Handing:
     def _connect(self, desk: Identity, seat: str) -> None:
         """Connect the leg and show the context, both at once."""
         self._keeper.write(handover=replace(self._handed, desk=desk, seat=seat))
-        call_id, is_for = self._record.order.call_id, (desk, seat)
-        self._spawn(self._ask(self._line.media, SetChannel(self._side(False)), machine.LegConnected(), is_for))
-        shown = wire.ShowContext(call_id, seat, context(self._record))
-        self._spawn(self._ask(desk, shown, machine.ContextAcknowledged(), is_for))
+        link = SetChannel(side(self._record, self._mesh.identity, is_bridged=False))
+        show = wire.ShowContext(self._record.order.call_id, seat, context(self._record))
+        self._spawn(self._ask(self._line.media, link, machine.LegConnected(), (desk, seat)))
+        self._spawn(self._ask(desk, show, machine.ContextAcknowledged(), (desk, seat)))
 
     async def _keep(self, desk: Identity, seat: str) -> None:
         try:
@@ -259,6 +260,7 @@ class Handing:
         self._mesh.tell(to, wire.ReleaseSeat(self._record.order.call_id, seat, self._is_missed))
         self._is_missed = False
         if handed and is_ours:
+            self._line.want(bridge=ChannelId(""))
             self._mesh.tell(self._line.media, CloseChannel(self._link))
             self._keeper.write(handover=Handed(handed.wanted))
 
@@ -285,16 +287,7 @@ class Handing:
             self._tell(machine.SeatLost(), self._handed.desk, self._handed.seat)
 
     def _set_link(self, is_bridged: bool) -> None:
-        self._mesh.tell(self._line.media, SetChannel(self._side(is_bridged)))
-
-    def _side(self, is_bridged: bool) -> Channel:
-        """Return the wanted state of the agent's side: all of it follows from the record."""
-        caller = self._line.channel
-        assert caller is not None, "who is handed over has been answered"
-        return Channel(
-            self._link, self._mesh.identity, 0, 0, 0, 0, caller.born_s, sends=is_bridged, link=self._handed.desk,
-            bridge=caller.channel_id if is_bridged else ChannelId(""),
-        )  # fmt: skip
+        self._mesh.tell(self._line.media, SetChannel(side(self._record, self._mesh.identity, is_bridged)))
 
 
 def _ms(since_s: float) -> int:

@@ -170,9 +170,11 @@ class Edge:
     async def _start(self, keeper: Keeper) -> None:
         try:
             await self._calls.start(keeper)
-        except BaseException:
-            del self._keepers[keeper.record.order.call_id]
-            raise
+        except BaseException as error:
+            self._keepers.pop(keeper.record.order.call_id, None)
+            is_over = keeper.record.phase is Phase.DONE  # so soon when the callee must not be called
+            if not (isinstance(error, StartFailed) and is_over):
+                raise
 
     def _wrote(self, keeper: Keeper) -> None:
         self._heirs.wrote(keeper)

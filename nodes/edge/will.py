@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nodes.edge.diary import Diary
 from nodes.edge.line import Line
 from nodes.edge.record import Keeper, Phase
+from nodes.edge.seats import give_back
 from nodes.telemetry import logs
 from protocols.machine import Transmit
 from protocols.sip import Disposition, HangUp, Uac
@@ -41,6 +42,7 @@ class Will(Actor):
         self._hang_up(ending)
         line = Line(self._keeper, self._means.mesh)
         line.follow(self._means.roster)
+        give_back(self._keeper.record, self._means.mesh, line.media)
         carried = await line.close()
         self._keeper.write(phase=Phase.DONE)
         spoken_s = time.monotonic() - record.answered_s if record.answered_s else 0.0

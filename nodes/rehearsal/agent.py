@@ -137,7 +137,8 @@ class Agent:
             served.voice_ms = after_ms
 
     def _write(self, ended: str) -> None:
-        if self._served:
+        """Write down how a call was; one that was given to somebody else before it was heard was none."""
+        if self._served and self._served.frames:
             self._served.ended = ended
             with self._reports.open("a") as file:
                 file.write(json.dumps(asdict(self._served)) + "\n")

@@ -64,7 +64,7 @@ class Rig:
     def __init__(self, seats: Seats, address: str, sides: dict[Identity, Side]) -> None:
         self.seats, self.address = seats, address
         self.edge, self.heir, self.media = (sides[name] for name in (EDGE, HEIR, MEDIA))
-        self.called: list[tuple[str, str]] = []
+        self.called: asyncio.Queue[str] = asyncio.Queue()
         self._peers = [
             Peer(name.split(".")[1].split("-")[0], name, name, side.mesh.endpoint, 1, State.ACTIVE)
             for name, side in sides.items()
@@ -82,6 +82,13 @@ class Rig:
         async with self.page({"agent": name, "ready": True, **fields}) as made:
             await made.told("state", state="ready")
             yield made
+
+    async def call_browser(self, page: Page, script: str = "hello") -> None:
+        """Have the page ask to be called, and the edge call it."""
+        await page.say("call_me", script=script)
+        assert await self.called.get() == script
+        self.edge.mesh.tell(DESK, wire.OfferCall(CALL, "phone", ChannelId("link")))
+        await page.told("offer", call=CALL)
 
     async def reserve(self, page: Page, call: CallId = CALL, skill: str = "") -> str:
         """Have the edge reserve a seat; the page answers the probe."""
@@ -118,11 +125,11 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     changed: list[AgentSeat] = []
     seats = Seats(meshes[DESK], tasks, changed.append)
     seats.serve()
-    called: list[tuple[str, str]] = []
+    called: asyncio.Queue[str] = asyncio.Queue()
 
     def call_me(seat: PhoneSeat, script: str, slots: dict[str, str]) -> None:
         seat.expect(CALL)
-        called.append((seat.name, script))
+        called.put_nowait(script)
 
     def arrive(hello: Hello, browser: Browser) -> Seat | str:
         if not hello.agent:

@@ -5,7 +5,6 @@ import pytest
 
 from nodes.desk.web import PAGES
 from protocols.wire import desk as wire
-from protocols.wire.ids import ChannelId
 from tests.nodes.desk.conftest import CALL, DESK, EDGE, Rig
 
 
@@ -62,10 +61,7 @@ async def test_a_message_that_is_too_long_ends_the_page(rig: Rig) -> None:
 
 async def test_a_browser_is_called_answers_hears_and_hangs_up(rig: Rig) -> None:
     async with rig.page({}) as page:
-        await page.say("call_me", script="hello")
-        rig.edge.mesh.tell(DESK, wire.OfferCall(CALL, "phone", ChannelId("link")))
-        await page.told("offer", call=CALL)
-        assert rig.called == [("phone", "hello")]
+        await rig.call_browser(page)
         await page.say("accept", call=CALL)
         assert await rig.edge.told() == wire.SeatAccepted(CALL, "phone")
         rig.say_to_the_seat(b"\x01" * 160)
@@ -78,35 +74,27 @@ async def test_a_browser_is_called_answers_hears_and_hangs_up(rig: Rig) -> None:
 
 async def test_a_browser_that_does_not_answer_declines(rig: Rig) -> None:
     async with rig.page({}) as page:
-        await page.say("call_me")
-        rig.edge.mesh.tell(DESK, wire.OfferCall(CALL, "phone", ChannelId("link")))
-        await page.told("offer", call=CALL)
+        await rig.call_browser(page)
         await page.say("decline", call=CALL)
         assert await rig.edge.told() == wire.SeatDeclined(CALL, "phone")
 
 
 async def test_the_robot_hangs_up_on_a_browser(rig: Rig) -> None:
     async with rig.page({}) as page:
-        await page.say("call_me")
-        rig.edge.mesh.tell(DESK, wire.OfferCall(CALL, "phone", ChannelId("link")))
-        await page.told("offer", call=CALL)
+        await rig.call_browser(page)
         rig.edge.mesh.tell(DESK, wire.ReleaseSeat(CALL, "phone"))
         await page.told("released", call=CALL)
 
 
 async def test_a_browser_that_is_closed_has_hung_up(rig: Rig) -> None:
     async with rig.page({}) as page:
-        await page.say("call_me")
-        rig.edge.mesh.tell(DESK, wire.OfferCall(CALL, "phone", ChannelId("link")))
-        await page.told("offer", call=CALL)
+        await rig.call_browser(page)
     assert await rig.edge.told() == wire.SeatLost(CALL, "phone")
 
 
 async def test_a_successor_of_the_edge_is_told_that_the_browser_has_answered(rig: Rig) -> None:
     async with rig.page({}) as page:
-        await page.say("call_me")
-        rig.edge.mesh.tell(DESK, wire.OfferCall(CALL, "phone", ChannelId("link")))
-        await page.told("offer", call=CALL)
+        await rig.call_browser(page)
         await page.say("accept", call=CALL)
         assert await rig.edge.told() == wire.SeatAccepted(CALL, "phone")
         rig.seats.follow(rig.roster(EDGE))

@@ -1,0 +1,43 @@
+"""What everybody may see of an edge's calls: where they are, and nothing that was said or dialled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.edge.views import Views
+from nodes.links.bus import Bus
+from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
+from protocols.wire.messages import PlaceCall
+from protocols.wire.subjects import all_states
+from tests.conftest import NatsServer
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    made = await Bus.connect(nats_server.url, name="n1.edge-0:1", node_id=NodeId("n1"))
+    yield made
+    await made.close()
+
+
+async def test_each_phase_is_told_once_without_words_or_numbers(bus: Bus) -> None:
+    told: asyncio.Queue[tuple[str, dict[str, object]]] = asyncio.Queue()
+    await bus.subscribe(all_states("calls"), lambda body, subject: told.put_nowait((subject, body)))
+    views = Views(bus, NodeId("n1"))
+    order = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:+4930123456@x", "flow: secret", {"name": "Alex"})
+    keeper = Keeper(CallRecord(order), views.wrote)
+    keeper.write(placed_s=1.0)
+    keeper.write(phase=Phase.RINGING)
+    keeper.write(n_events=2)
+    keeper.write(phase=Phase.DONE)
+    keeper.write(n_events=3)
+    async with asyncio.timeout(5):
+        news = [await told.get() for _ in range(3)]
+    assert {subject for subject, _ in news} == {"rm.state.calls.c1"}
+    assert [body.get("state", "gone") for _, body in news] == ["placing", "ringing", "gone"]
+    assert news[1][1].keys() == {"node", "campaign", "state", "since", "rev"}
+    assert news[1][1]["campaign"] == CampaignId("")
+    assert told.empty(), "nothing is told twice"
