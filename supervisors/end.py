@@ -92,7 +92,9 @@ class Closing:
         self._has_begun = has_begun
         self._is_patient = False
         self._until = loop.time() + (ref._spec.shutdown or _OWN_END_S)
-        self._task = loop.create_task(self._run(tasks, last), name=f"{ref.path} ends")
+        # `terminate` becomes a task here and not in ours: a loop that is closing may cancel ours before its first step.
+        left = tasks if last is None else [*tasks, self._last_words(last)]
+        self._task = loop.create_task(self._run(left, last is not None), name=f"{ref.path} ends")
 
     def hurry(self) -> None:
         """Go straight to the ladder."""
@@ -101,14 +103,13 @@ class Closing:
             self._is_patient = False
             self._task.cancel()
 
-    async def _run(self, tasks: Tasks, last: Awaitable[object] | None) -> None:
-        """Wait for `tasks`, then for `terminate`; climb the ladder when that takes too long."""
-        left = tasks if last is None else [*tasks, self._last_words(last)]
+    async def _run(self, left: Tasks, is_terminating: bool) -> None:
+        """Wait for what is left, then for `terminate` if it is not among it; climb the ladder when it takes too long."""
         self._is_patient = not isinstance(self._reason, Killed)
         try:
             if self._is_patient:
                 left = await self._settle(left)
-            if self._is_patient and not left and self._has_begun and last is None:
+            if self._is_patient and not left and self._has_begun and not is_terminating:
                 last, self._reason = _terminate(self._ref, self._actor, self._reason)
                 left = [] if last is None else [self._last_words(last)]
                 left = await self._settle(left)
