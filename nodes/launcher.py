@@ -13,6 +13,8 @@ gone.
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import io
 import json
 import os
 import signal
@@ -20,7 +22,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -248,8 +250,33 @@ def _write(path: Path, text: str) -> None:
     draft.replace(path)
 
 
+class _Stderr(io.TextIOBase):
+    """Standard error, for the kernel and us: what cannot be written, for the disk is full or nobody reads, is dropped.
+
+    A log that fails must not end what it tells of; and nothing of it waits in a buffer to be tried again.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            os.write(2, text.encode(errors="replace"))
+        return len(text)
+
+
+def _end_in_order() -> None:
+    """If we are to be killed with our parent, a command with a node of its own, have us told to stop instead.
+
+    Then nothing is left in the state directory either. Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    libc, set_to = ctypes.CDLL(None), ctypes.c_int()
+    libc.prctl(2, ctypes.byref(set_to))  # PR_GET_PDEATHSIG
+    if set_to.value:
+        libc.prctl(1, signal.SIGTERM)
+
+
 def main() -> int:
     """Run the node that RINGMASTER_CONFIG describes, until a signal."""
+    sys.stderr = _Stderr()
+    _end_in_order()
     os.umask(0o077)  # what callers say is for nobody else on this machine
     priority.claim("launcher")
     try:

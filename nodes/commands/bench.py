@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ from nodes.commands.judge import judge, percentile
 from nodes.commands.play import Part, play
 from nodes.commands.scripts import read_script
 from nodes.commands.stage import stage
-from nodes.commands.terminal import console, emit
+from nodes.commands.terminal import ENDING, console, emit
 from nodes.media.bench import Row, measure
 from protocols.wire.campaigns import Plan
 from protocols.wire.ids import CampaignId
@@ -44,10 +43,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table. Exit 0 whatever it says: a shared machine is no judge."""
     if args.what == "media":
-        rows = asyncio.run(measure(CALLS, args.seconds))
+        rows = ENDING.run(measure(CALLS, args.seconds))
         _media(rows, args.json)
     else:
-        asyncio.run(_turn(args, Path(args.state).resolve()))
+        ENDING.run(_turn(args, Path(args.state).resolve()))
     return 0
 
 

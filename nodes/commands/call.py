@@ -10,7 +10,7 @@ from contextlib import suppress
 from nodes.commands.captions import Captions
 from nodes.commands.client import Client, configured, connected
 from nodes.commands.scripts import check_script, check_slots, read_slots
-from nodes.commands.terminal import console
+from nodes.commands.terminal import ENDING, console
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
 from protocols.errors import RemoteProtocolError
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     check_slots(checked.script, slots)
     if not args.ring > 0:
         raise NotPlaced(f"--ring {args.ring:g}: must be above 0")
-    return asyncio.run(_run(args, new_order(args.target, checked.text, slots, args.ring), user))
+    return ENDING.run(_run(args, new_order(args.target, checked.text, slots, args.ring), user))
 
 
 def _user(target: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from nodes.commands import report as reporting
 from nodes.commands.captions import Captions
 from nodes.commands.client import configured, connected
 from nodes.commands.scripts import Checked, check_script
-from nodes.commands.terminal import console, emit
+from nodes.commands.terminal import ENDING, console, emit
 from protocols.wire.campaigns import CampaignStatus
 from protocols.wire.ids import CampaignId
 
@@ -35,13 +34,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when it was done; a rehearsal: when no call was lost."""
     if args.what not in ("check", "import", "rehearse"):
-        return asyncio.run(_steer(args))
+        return ENDING.run(_steer(args))
     if not (args.contacts and args.script):
         raise central.Declined(f"{args.what} needs --contacts and --script")
     files = _read(args)
     if args.what == "rehearse":
-        return asyncio.run(_rehearse(args, files, Path(args.state).resolve()))
-    return asyncio.run(_import(args, files)) if args.what == "import" else _check(args, files)
+        return ENDING.run(_rehearse(args, files, Path(args.state).resolve()))
+    return ENDING.run(_import(args, files)) if args.what == "import" else _check(args, files)
 
 
 @dataclass(frozen=True, slots=True)

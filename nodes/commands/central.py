@@ -113,13 +113,10 @@ async def status(client: Client, campaign_id: CampaignId) -> CampaignStatus:
         raise _declined(campaign_id, error) from error
 
 
-async def until_done(client: Client, campaign_id: CampaignId) -> CampaignStatus:
-    """Return the status once nobody is left to call and no call is up. Raises: Declined."""
-    while True:
-        now = await status(client, campaign_id)
-        if now.done == now.contacts:
-            return now
-        await asyncio.sleep(LOOK_S)
+async def is_done(client: Client, campaign_id: CampaignId) -> bool:
+    """Return whether nobody is left to call, and no call is up. Raises: Declined."""
+    now = await status(client, campaign_id)
+    return now.done == now.contacts
 
 
 async def _leading(client: Client) -> Peer:
@@ -150,4 +147,4 @@ def _at(problem: Problem) -> str:
     return ": ".join(word for word in (where, problem.column, problem.reason) if word)
 
 
-__all__ = ["BadList", "Campaign", "Declined", "bring", "check", "read_campaign", "status", "steer", "until_done"]
+__all__ = ["BadList", "Campaign", "Declined", "bring", "check", "is_done", "read_campaign", "status", "steer"]

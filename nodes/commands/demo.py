@@ -24,7 +24,7 @@ from nodes.commands.judge import Verdict, judge, percentile
 from nodes.commands.play import Part, Watch, play
 from nodes.commands.scripts import read_script
 from nodes.commands.stage import Stage, stage
-from nodes.commands.terminal import console, emit, hang
+from nodes.commands.terminal import ENDING, console, emit, hang
 from protocols.wire.campaigns import Plan
 from protocols.wire.ids import CampaignId
 from protocols.wire.reports import Report
@@ -107,7 +107,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when no call was lost and every event was recorded."""
-    return asyncio.run(_run(args, Path(args.state).resolve()))
+    return ENDING.run(_run(args, Path(args.state).resolve()))
 
 
 async def _run(args: argparse.Namespace, state: Path) -> int:

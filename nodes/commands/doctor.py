@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,27 +94,35 @@ def _python(_: Config) -> Iterator[Finding]:
 
 
 def _packages(_: Config) -> Iterator[Finding]:
-    trying = {
-        what: subprocess.Popen(
-            [sys.executable, "-c", f"import {module}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )
-        for what, module in ADAPTERS.items()
-    }  # fmt: skip
-    for what, process in trying.items():
-        try:
-            said = process.communicate(timeout=IMPORT_S)[1].strip().splitlines()
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            said = [f"not loaded after {IMPORT_S:g} s"]
-        if process.returncode:
-            reason = said[-1] if said else f"ended by signal {-process.returncode}"
-            yield Finding(what, reason, "run `make setup`", fatal=True)
-        else:
-            yield Finding(what, f"{ADAPTERS[what]} loads")
+    with ExitStack() as stack:
+        trying = {what: stack.enter_context(_importing(module)) for what, module in ADAPTERS.items()}
+        for what, process in trying.items():
+            reason = _complaint(process)
+            mend = "run `make setup`" if reason else ""
+            yield Finding(what, reason or f"{ADAPTERS[what]} loads", mend, fatal=True)
     flite = shutil.which("flite")
     yield Finding("flite", flite or "not on PATH", "" if flite else FLITE)
+
+
+@contextmanager
+def _importing(module: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", f"import {module}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _complaint(process: subprocess.Popen[str]) -> str:
+    """Return the last thing that a process has said before it failed; empty when it did not fail."""
+    try:
+        said = process.communicate(timeout=IMPORT_S)[1].strip().splitlines()
+    except subprocess.TimeoutExpired:
+        return f"not loaded after {IMPORT_S:g} s"
+    if not process.returncode:
+        return ""
+    return said[-1] if said else f"ended by signal {-process.returncode}"
 
 
 def _models(config: Config) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from nodes.commands.client import Client, configured, connected
-from nodes.commands.terminal import emit
+from nodes.commands.terminal import ENDING, emit
 from nodes.links.errors import LinkError
 from nodes.links.roster import Peer
 from protocols.wire.messages import GetStatus, Status
@@ -19,7 +19,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each process."""
-    return asyncio.run(_run(args))
+    return ENDING.run(_run(args))
 
 
 async def _run(args: argparse.Namespace) -> int:

@@ -14,6 +14,8 @@ from nodes.commands.stage import Stage
 from nodes.links.roster import Peer
 from protocols.wire.events import CallEvent, Kind
 
+LOOK_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -68,14 +70,11 @@ async def play(stage: Stage, parts: Sequence[Part], captions: Captions, kills: M
         await central.bring(stage.client, part.campaign, f"{part.campaign.id}.csv", contacts, part.script)
     for part in parts:
         await central.steer(stage.client, part.campaign.id, "running")
-    looking = asyncio.gather(*(central.until_done(stage.client, part.campaign.id) for part in parts))
-    try:
-        while not looking.done():
-            watch.later |= {peer.identity for peer in stage.client.roster().processes} - watch.first
-            await asyncio.wait([looking], timeout=1.0)
-        await looking
-    finally:
-        looking.cancel()
+    going = [part.campaign.id for part in parts]
+    while going:
+        watch.later |= {peer.identity for peer in stage.client.roster().processes} - watch.first
+        going = [one for one in going if not await central.is_done(stage.client, one)]
+        await asyncio.sleep(LOOK_S)
     return watch
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 
 from nodes.commands.client import Client, configured, connected
-from nodes.commands.terminal import console, emit
+from nodes.commands.terminal import ENDING, console, emit
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
 from protocols.wire.ids import CampaignId
@@ -31,7 +30,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report of the running node."""
-    return asyncio.run(_run(args))
+    return ENDING.run(_run(args))
 
 
 async def _run(args: argparse.Namespace) -> int:

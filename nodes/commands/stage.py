@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, redirect_stderr
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from nodes.errors import NodeError
 from nodes.launcher import PROCESS, last_words
 from nodes.rehearsal.agent import AGENTS
 from nodes.rehearsal.process import REPORTS, SCRIPTS, SEED
-from supervisors import Crash, StartFailed, Supervisor, TreeDown, running
-from supervisors.process import OsProcess, ProcessDied, Program
+from supervisors import StartFailed, Supervisor, System, TreeDown, running
+from supervisors.process import OsProcess, ProcessReport, Program
 
 READY_S = 60.0
 RTP_PORTS = 400
@@ -101,29 +101,31 @@ async def stage(
         sockets={"sip": callees},
         ready_s=READY_S,
     )
+    ended: list[str] = []
     with log.open("a", buffering=1) as lines, redirect_stderr(lines):  # the terminal belongs to the captions
         try:
-            async with (
-                running(Supervisor([OsProcess.child("node", node)], intensity=0)),
-                connected(config, READY_S) as client,
-            ):
+            async with _alone("node", node, ended), connected(config, READY_S) as client:
                 await client.ready(needed, READY_S)
-                async with running(Supervisor([OsProcess.child("callees", people)], intensity=0)):
+                async with _alone("callees", people, ended):
                     yield Stage(client, callees.getsockname()[1], log)
-        except (TreeDown, StartFailed) as down:
-            raise StageDown(f"{_why(down)} (its log: {log})") from down
+        except (TreeDown, StartFailed, NodeError) as error:
+            if isinstance(error, NodeError) and not ended:
+                raise
+            raise StageDown(f"{ended[0] if ended else error} (log: {log})") from error
         finally:
             callees.close()
             if lock.holder(state) is None:
                 shutil.rmtree(config.paths.run, ignore_errors=True)  # what a killed launcher could not put away
 
 
-def _why(down: TreeDown | StartFailed) -> str:
-    """Return the last words of the process that was not to end."""
-    reason = down.reason if isinstance(down, TreeDown) else down.exit
-    if isinstance(reason, Crash) and isinstance(reason.error, ProcessDied):
-        return last_words(reason.error.exit).rpartition("ringmaster up: ")[2]
-    return str(down)
+def _alone(id: str, program: Program, ended: list[str]) -> AbstractAsyncContextManager[System]:
+    """Run a process whose end is the end of everything; `ended` gets its last words."""
+
+    def changed(report: ProcessReport) -> None:
+        if report.exit and report.exit.code != 0:
+            ended.append(f"the {id}: {last_words(report.exit).rpartition('ringmaster up: ')[2]}")
+
+    return running(Supervisor([OsProcess.child(id, program, on_change=changed)], intensity=0))
 
 
 def _configuration(state: Path, settings: str) -> Path:

@@ -7,14 +7,19 @@ seen enough (`| head`), quietly and with status 0.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from types import FrameType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.text import Text
+
+T = TypeVar("T")
 
 PAPER = 100
 """Columns of what is written to a file or a pipe."""
@@ -25,18 +30,38 @@ class Ending:
 
     def __init__(self) -> None:
         self.status = 128 + signal.SIGINT  # as shells count it
+        self._is_read = True
+        self._is_cancelled = False
 
     def at_signals(self) -> None:
         """Let SIGTERM and SIGHUP do what Ctrl-C does, if they do anything (nohup)."""
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a script has it ignored
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._take)
+        for number in _meant():
+            signal.signal(number, self._interrupt)
+
+    def run(self, main: Coroutine[object, object, T]) -> T:
+        """Run a command's main coroutine; the first signal cancels it.
+
+        Later ones are not heard: what is put away in the meantime takes seconds. Raises: KeyboardInterrupt.
+        """
+
+        async def body() -> T:
+            task, loop = asyncio.current_task(), asyncio.get_running_loop()
+            assert task is not None
+            for number in (signal.SIGINT, *_meant()):
+                loop.add_signal_handler(number, self._cancel, number, task)
+            return await main
+
+        try:
+            return asyncio.run(body())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
     def nobody_reads(self) -> None:
         """End as soon as possible: what is still written to standard output goes nowhere."""
-        self.status = 0
+        self._is_read = False
         self.forget_output()
+        self._note(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
     def settle_output(self) -> None:
@@ -50,9 +75,22 @@ class Ending:
         """Have the interpreter's last flush succeed."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def _take(self, number: int, _: FrameType | None) -> None:
-        self.status = 128 + number
+    def _note(self, number: int) -> None:
+        self.status = 128 + number if self._is_read else 0
+
+    def _interrupt(self, number: int, _: FrameType | None) -> None:
+        self._note(number)
         signal.raise_signal(signal.SIGINT)
+
+    def _cancel(self, number: int, task: asyncio.Task[object]) -> None:
+        if not self._is_cancelled:
+            self._is_cancelled = True
+            self._note(number)
+            task.cancel()
+
+
+def _meant() -> list[signal.Signals]:
+    return [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
 
 
 ENDING = Ending()

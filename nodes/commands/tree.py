@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.tree import Tree as Drawing
 
 from nodes.commands.client import Client, configured, connected
-from nodes.commands.terminal import console, emit
+from nodes.commands.terminal import ENDING, console, emit
 from nodes.links.errors import LinkError
 from nodes.links.roster import Peer
 from protocols.wire.inspection import GetTree, TreeRow
@@ -27,7 +27,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the tree of the running node."""
-    return asyncio.run(_run(args))
+    return ENDING.run(_run(args))
 
 
 async def _run(args: argparse.Namespace) -> int:

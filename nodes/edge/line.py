@@ -6,6 +6,7 @@ A new incarnation is told the same wanted state and plays on: there is no other 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +64,7 @@ class Line:
                 continue
             channel = Channel(channel_id, self._mesh.identity, opened.port, ssrc, seq0, ts0, born_s=now)
             self._keeper.write(media=peer.name, channel=channel)
+            self.tell()
             return opened.port
         raise NoMedia("no media process has a free port")
 
@@ -77,21 +79,22 @@ class Line:
     @property
     def media(self) -> Identity:
         """The process that has our channel now; empty while there is none."""
-        peer = self._peer()
-        return peer.identity if peer else Identity("")
+        return next(iter(self._ours(self._roster.active("media"))), Identity(""))
 
     def follow(self, roster: Roster) -> bool:
-        """Take the launcher's word. When our media process has a new incarnation, it is told what we want: True."""
-        before, self._roster = self._peer(), roster
-        is_new = (peer := self._peer()) is not None and (before is None or before.identity != peer.identity)
-        if is_new:
+        """Take the launcher's word; True when our media process has a new incarnation. Who is new is told what we want."""
+        before, spares = self.media, self._spares()
+        self._roster = roster
+        is_new = self.media not in ("", before)
+        if is_new or self._spares() != spares:
             self.tell()
         return is_new
 
     def tell(self) -> None:
-        """Say once more what we want: after a resume, or to a new incarnation."""
-        if (channel := self.channel) and (channel.remote_host or channel.link) and (peer := self._peer()):
-            self._mesh.tell(peer.identity, SetChannel(channel))
+        """Say once more what we want; to the spare, too, so that it goes on without a word when it is needed."""
+        if channel := self.channel:
+            for media in (*([self.media] if self.media else []), *self._spares()):
+                self._mesh.tell(media, SetChannel(channel))
 
     def agree(self, media: Media) -> None:
         """The far end has said where it listens, and what (RFC 3264)."""
@@ -131,21 +134,26 @@ class Line:
 
     async def press(self, digits: str) -> None:
         """Send telephone events (RFC 4733). Raises: LinkError."""
-        if (channel := self.channel) and (peer := self._peer()):
-            await self._mesh.ask(peer.identity, SendDigits(channel.channel_id, digits))
+        if (channel := self.channel) and self.media:
+            await self._mesh.ask(self.media, SendDigits(channel.channel_id, digits))
 
     async def close(self) -> ChannelClosed:
         """Give the port back; return what was carried, as far as anybody still knows."""
-        if (channel := self.channel) is None or (peer := self._peer()) is None:
+        if (channel := self.channel) is None or not self.media:
             return NOTHING_CARRIED
+        order = CloseChannel(channel.channel_id)
+        for spare in self._spares():
+            self._mesh.tell(spare, order)
         try:
-            return await self._mesh.ask(peer.identity, CloseChannel(channel.channel_id), timeout_s=CLOSE_S)
+            return await self._mesh.ask(self.media, order, timeout_s=CLOSE_S)
         except LinkError:
             return NOTHING_CARRIED
 
-    def _peer(self) -> Peer | None:
-        name = self._keeper.record.media
-        return next((peer for peer in self._roster.active("media") if peer.name == name), None)
+    def _ours(self, peers: Iterable[Peer]) -> list[Identity]:
+        return [peer.identity for peer in peers if peer.name == self._keeper.record.media]
+
+    def _spares(self) -> list[Identity]:
+        return self._ours(self._roster.spare("media"))
 
 
 __all__ = ["Line", "NoMedia", "NOTHING_CARRIED"]

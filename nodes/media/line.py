@@ -82,6 +82,10 @@ class Line:
             self._numbers, self._sent_n = numbers, -2
         self._agreed, self._wanted = agreed, wanted
 
+    def expect(self) -> None:
+        """Wait for the far end from now on: what came before went to another process."""
+        self._heard_at = self._clock()
+
     # ---- in ---------------------------------------------------------------------------------------------------------
 
     def read(self) -> None:

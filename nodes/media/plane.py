@@ -44,11 +44,13 @@ Tell = Callable[[Identity, object], bool]
 class MediaPlane:
     """`sockets`: RTP sockets by port, bound and non-blocking; none is read until a channel has it.
 
-    `tell(identity, message)` sends and says whether it could. `clock`: seconds, the loop's own.
+    `tell(identity, message)` sends and says whether it could. `clock`: seconds, the loop's own. `is_spare`: until
+    `start`, channels are set and closed, but what they carry, and their recordings, are another process's.
     """
 
     def __init__(self, sockets: Mapping[int, Socket], tell: Tell, prompts: Prompts, writer: Writer,
-                 clock: Callable[[], float] = time.monotonic, orphan_s: float = ORPHAN_S) -> None:  # fmt: skip
+                 clock: Callable[[], float] = time.monotonic, orphan_s: float = ORPHAN_S,
+                 is_spare: bool = False) -> None:  # fmt: skip
         self._sockets = sockets
         self._free = deque(sockets)  # longest unused first, so that a late packet finds its port still nobody's
         self._send, self._prompts, self._writer, self._clock = tell, prompts, writer, clock
@@ -59,11 +61,16 @@ class MediaPlane:
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}  # by file descriptor
         self._linked: defaultdict[Identity, list[LinkFrame]] = defaultdict(list)  # of this slot, by desk
+        self._is_spare = is_spare
         self.pacer = Pacer(self.tick)
         self.lateness = Lateness()
 
     def start(self) -> None:
-        """Begin to beat. A spare does not, until it is activated."""
+        """Begin to beat. A spare does not, until it is activated: then its channels go on from this moment."""
+        self._is_spare = False
+        for channel in self._channels.values():
+            if isinstance(channel.line, Line):
+                channel.line.expect()
         self.pacer.start()
 
     def stop(self) -> None:
@@ -128,6 +135,8 @@ class MediaPlane:
         if channel is None:
             return wire.ChannelClosed(sent=0, received=0, lost=0, late=0, jitter_ms=0.0)
         self._drop(channel)
+        if self._is_spare:
+            return wire.ChannelClosed(sent=0, received=0, lost=0, late=0, jitter_ms=0.0)
         return await channel.close()
 
     def owners(self, alive: Set[Identity]) -> None:
@@ -235,7 +244,8 @@ class MediaPlane:
         if channel.wanted.owner == owner and self._channels.get(channel.wanted.channel_id) is channel:
             self._counts["orphans_closed"] += 1
             self._drop(channel)
-            channel.abandon()
+            if not self._is_spare:
+                channel.abandon()
 
     def _move_beside(self, channel: Channel, peer: Channel) -> None:
         """Put a bridged channel into its peer's slot: then neither voice waits for the other's beat."""

@@ -1,7 +1,7 @@
 """The media process: the plane behind the mesh, and the launcher's orders.
 
-What it does: turns messages into calls of `MediaPlane` and back. What it does not: anything else. A spare serves too,
-but does not beat and has no channel: the launcher has waited for its predecessor's end before anybody is told of it.
+What it does: turns messages into calls of `MediaPlane` and back. What it does not: anything else. A spare serves too:
+it is told of every channel, and neither reads nor beats until the launcher has waited for its predecessor's end.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a media process until the launcher says stop."""
     mesh = await Mesh.start(identity, config.paths.endpoint(identity))
     writer = Writer(config.paths.recordings)
-    plane = MediaPlane(_rtp_sockets(parent), mesh.tell, Prompts(config.paths.prompts), writer)
+    prompts = Prompts(config.paths.prompts)
+    plane = MediaPlane(_rtp_sockets(parent), mesh.tell, prompts, writer, is_spare=parent.is_spare)
     is_realtime = realtime.claim()
     log.info("media.started", scheduler=realtime.scheduler(), realtime=is_realtime)
     Served(plane, mesh, is_realtime)
