@@ -104,7 +104,7 @@ class Closing:
             self._task.cancel()
 
     async def _run(self, left: Tasks, is_terminating: bool) -> None:
-        """Wait for what is left, then for `terminate` if it is not among it; climb the ladder when it takes too long."""
+        """Wait for what is left, then for `terminate` if it is not among it; climb the ladder when too late."""
         self._is_patient = not isinstance(self._reason, Killed)
         try:
             if self._is_patient:
