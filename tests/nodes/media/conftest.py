@@ -60,7 +60,12 @@ class Rig:
     """One incarnation of a media process, without the process: the test is its clock and its pacer."""
 
     def __init__(
-        self, sockets: dict[int, socket.socket], root: Path, at: float = BORN_S, orphan_s: float = 30.0
+        self,
+        sockets: dict[int, socket.socket],
+        root: Path,
+        at: float = BORN_S,
+        orphan_s: float = 30.0,
+        is_spare: bool = False,
     ) -> None:
         self.root, self.sockets = root, sockets
         self.beat = round(at / 0.005) - 1  # the next one is the first slot's
@@ -69,7 +74,13 @@ class Rig:
         self.writer.start()
         self.reachable = True
         self.plane = MediaPlane(
-            sockets, self._tell, Prompts(root), self.writer, clock=lambda: self.now, orphan_s=orphan_s
+            sockets,
+            self._tell,
+            Prompts(root),
+            self.writer,
+            clock=lambda: self.now,
+            orphan_s=orphan_s,
+            is_spare=is_spare,
         )
 
     @property
@@ -137,8 +148,8 @@ async def incarnate(sockets: dict[int, socket.socket], tmp_path: Path) -> AsyncI
     """Makes processes on the same sockets and the same disk, one after the other."""
     made: list[Rig] = []
 
-    def make(at: float = BORN_S, orphan_s: float = 30.0) -> Rig:
-        made.append(Rig(sockets, tmp_path, at, orphan_s))
+    def make(at: float = BORN_S, orphan_s: float = 30.0, is_spare: bool = False) -> Rig:
+        made.append(Rig(sockets, tmp_path, at, orphan_s, is_spare))
         return made[-1]
 
     yield make

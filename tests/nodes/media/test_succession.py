@@ -6,7 +6,7 @@ import pytest
 
 from nodes.audio.g711 import SILENCE as HUSH
 from nodes.media.bench import speech
-from protocols.wire.messages import AudioArrived, PlayEnded, Playing, SpeechEnded, SpeechStarted
+from protocols.wire.messages import AudioArrived, AudioLost, PlayEnded, Playing, SpeechEnded, SpeechStarted
 
 SPEECH = [speech()[k : k + 160] for k in range(0, 160 * 60, 160)]
 
@@ -59,6 +59,45 @@ async def test_a_play_that_ended_in_between_is_told_by_the_successor(incarnate, 
     second.plane.set(wanted)
     second.frames()
     assert [told.play_id for told in second.heard_of(PlayEnded)] == [4]
+
+
+async def test_a_spare_that_was_told_of_the_channels_goes_on_without_a_word(incarnate, far) -> None:
+    first, spare = incarnate(), incarnate(is_spare=True)
+    wanted = first.channel(far, playing=Playing(1, (first.prompt("p", 100),), at_s=first.now))
+    for rig in (first, spare):
+        rig.plane.set(wanted)
+    first.frames(20)
+    first.die()
+    last = far.heard()[-1]
+    spare.beat = first.beat
+    spare.plane.start()
+    spare.plane.pacer.stop()  # the test goes on being the clock
+    spare.frames(10)
+    packets = far.heard()
+    assert [packet.sequence for packet in packets] == [(last.sequence + 1 + k) % 65536 for k in range(10)]
+    assert [packet.payload[0] for packet in packets] == [last.payload[0] + 1 + k for k in range(10)]
+
+
+async def test_a_spare_leaves_the_recording_to_the_one_who_makes_it(incarnate, far, tmp_path) -> None:
+    first, spare = incarnate(), incarnate(is_spare=True)
+    wanted = first.channel(far, recording=str(tmp_path / "call"))
+    for rig in (first, spare):
+        rig.plane.set(wanted)
+    first.frames(60)
+    closed = await spare.plane.close(wanted.channel_id)
+    assert (closed.sent, closed.recording) == (0, "")
+    assert not list(tmp_path.glob("*.wav"))
+    assert (await first.plane.close(wanted.channel_id)).recording.endswith("call.wav")
+
+
+async def test_a_spare_does_not_count_its_waiting_as_silence_of_the_caller(incarnate, far) -> None:
+    spare = incarnate(is_spare=True)
+    spare.plane.set(spare.channel(far))
+    spare.beat += 200 * 60  # a minute later
+    spare.plane.start()
+    spare.plane.pacer.stop()
+    spare.frames(5)
+    assert not spare.heard_of(AudioLost)
 
 
 async def test_another_edge_takes_a_channel_over_by_naming_itself(rig, far) -> None:

@@ -1,0 +1,68 @@
+"""One node for all journeys of a test run: setting it up costs more than most calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from inspect import iscoroutinefunction
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from nodes.commands.stage import stage
+from nodes.links.bus import Bus
+from nodes.links.server import url
+from tests.journeys.crowd import Played, crowd
+from tests.journeys.following import Node
+from tests.journeys.peers.kamailio import Account
+from tests.journeys.peers.programs import free_ports
+
+HERE = Path(__file__).parent
+TALK = (HERE / "talk.yaml").read_text()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All journeys are marked as such, and share the loop on which their node is followed."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.journey)
+        if HERE in item.path.parents and iscoroutinefunction(getattr(item, "function", None)):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """`measured(gap_ms=40.1)`: keep numbers with the test's result, and show them to whoever runs it with `-s`."""
+
+    def keep(**numbers: object) -> None:
+        for name, number in numbers.items():
+            record_property(name, number)
+        print("\n  measured:", ", ".join(f"{name} {number}" for name, number in numbers.items()))  # noqa: T201
+
+    return keep
+
+
+@pytest.fixture(scope="session")
+def account() -> Account:
+    """What the node knows of its carrier, which runs only while a journey needs it."""
+    return Account(free_ports(1)[0])
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def node(tmp_path_factory: pytest.TempPathFactory, account: Account) -> AsyncIterator[Node]:
+    """A whole node with rehearsal callees, followed."""
+    state = tmp_path_factory.mktemp("journeys") / "state"
+    needed = {"recorder": 1, "speech": 2, "media": 1, "edge": 1, "central": 1}
+    async with stage(state, {"talk": TALK}, 1, needed, account.settings) as play:
+        bus = await Bus.connect(url(play.config), name="journeys", node_id=play.config.node.id)
+        made = Node(play, bus, TALK)
+        await made.listen()
+        await made.whole()
+        yield made
+        await bus.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def calls(node: Node, account: Account, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    """Calls to far ends of every kind, all played at once, all over."""
+    return await crowd(node, account, tmp_path_factory.mktemp("crowd"))

@@ -1,0 +1,150 @@
+"""A call's actors crash in the middle of it: the supervisor resumes them from the record, and at the phone is nothing.
+
+The edge of these journeys runs in the test, with crashes planted in its actors; media, speech and phone are real.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from nodes.commands.call import new_order
+from nodes.edge import process
+from nodes.edge.call import Call
+from nodes.edge.ears import Engines
+from nodes.edge.means import Means
+from nodes.edge.refusals import Refusals
+from nodes.edge.trunk import Trunk
+from nodes.edge.views import Views
+from nodes.links.do_not_call import DoNotCall, contact_key
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Roster, make_identity
+from nodes.links.tasks import Tasks
+from protocols.machine import Address
+from protocols.wire.events import CallEvent, Kind
+from protocols.wire.messages import EndCall, Heard, PlayEnded
+from protocols.wire.subjects import Bucket
+from supervisors import Dynamic, Restart, Supervisor, running
+from tests.journeys.conftest import TALK
+from tests.journeys.following import Followed, Node
+from tests.journeys.peers.phone import phones
+
+NOBODY = make_identity("n1", "command", "1")
+
+
+class Planted(Exception):
+    """A crash that the test has planted."""
+
+
+@dataclass
+class Plan:
+    """What crashes on what: how many more times. A request by its method, a message by its class."""
+
+    left: dict[str | type, int] = field(default_factory=dict)
+
+    def meets(self, what: str | type) -> None:
+        """Raise `Planted` if something is planted here."""
+        if self.left.get(what, 0) > 0:
+            self.left[what] -= 1
+            raise Planted(what)
+
+
+class ClumsyTrunk(Trunk):
+    """Fails after the leg has written its record and before anybody has heard of it."""
+
+    plan = Plan()
+
+    def send(self, data: bytes, to: Address) -> None:
+        self.plan.meets(data.split(b" ", 1)[0].decode())
+        super().send(data, to)
+
+
+class ClumsyCall(Call):
+    """Fails before it has taken in what it is told."""
+
+    plan = Plan()
+
+    async def told(self, given: Any) -> None:
+        self.plan.meets(type(given))
+        await super().told(given)
+
+
+@asynccontextmanager
+async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[process.Edge]:
+    """An edge in this process, a guest of the node; its events go to `calls` at once."""
+    config, roster = node.stage.config, node.stage.client.roster()
+    mesh = await Mesh.start(make_identity(config.node.id, "edge-clumsy", "1"))
+    tasks = Tasks()
+    await tasks.open()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+
+        def post(event: CallEvent) -> None:
+            calls[event.call_id].take(event)
+
+        refusals = Refusals(DoNotCall(node.bus.kv(Bucket.DNC)), contact_key(config.paths.state), tasks)
+        means = Means(config, mesh, ClumsyTrunk(config, sock), Engines(mesh), post, refusals)
+        start = process.one_call(means)
+        tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
+        async with running(tree) as system:
+            edge = process.Edge(means, system.dynamic("calls", start), system.census, Views(node.bus, config.node.id))
+            edge.serve()
+            edge.follow(Roster(roster.revision, tuple(peer for peer in roster.processes if peer.role != "edge")))
+            await edge.activate()
+            yield edge
+            means.trunk.close()
+    await tasks.close()
+    await mesh.close()
+
+
+async def test_leg_and_call_crash_at_the_worst_moments_and_the_call_goes_on(
+    node: Node, monkeypatch: pytest.MonkeyPatch, measured: Callable[..., None]
+) -> None:
+    plan = Plan({"ACK": 1, PlayEnded: 1, Heard: 1})
+    monkeypatch.setattr(process, "Call", ClumsyCall)
+    monkeypatch.setattr(ClumsyCall, "plan", plan)
+    monkeypatch.setattr(ClumsyTrunk, "plan", plan)
+    calls: dict[str, Followed] = {}
+    async with clumsy_edge(node, calls) as edge, phones(1) as (phone,):
+        call = Followed(new_order(phone.uri, TALK, {}))
+        calls[call.order.call_id] = call
+        await edge.place(call.order, NOBODY)
+        await phone.rings()
+        await phone.answer()
+        await phone.say("hello")
+        await call.event(Kind.PROMPT_ENDED, 2)
+        await phone.say("four two seven one")
+        await call.event(Kind.PROMPT_STARTED, 3)
+        edge.end(EndCall(call.order.call_id), NOBODY)
+        ended = await call.ended()
+        gap_ms = phone.gap_ms()
+    assert not any(plan.left.values()), "all that was planted has gone off"
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("completed", "ordered")
+    assert [event.fields["value"] for event in call.all(Kind.SLOT_FILLED)] == ["4271"]
+    assert len(call.all(Kind.RECOVERED, what="call")) == 2, "the leg needs no recovery of the talk"
+    assert len(call.spoken()) == 3, "nothing was said twice"
+    assert len(call.all(Kind.ANSWERED)) == 1
+    measured(gap_ms=gap_ms)
+
+
+async def test_a_call_that_crashes_for_ever_is_hung_up_and_says_so(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "Call", ClumsyCall)
+    monkeypatch.setattr(ClumsyCall, "plan", Plan({PlayEnded: 1000}))
+    calls: dict[str, Followed] = {}
+    async with clumsy_edge(node, calls) as edge, phones(1) as (phone,):
+        call = Followed(new_order(phone.uri, TALK, {}))
+        calls[call.order.call_id] = call
+        await edge.place(call.order, NOBODY)
+        await phone.rings()
+        await phone.answer()
+        await phone.say("hello")
+        assert (await phone.has_ended()).cause == "remote_hangup", "nobody is left listening to nothing"
+        ended = await call.ended()
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "crashed")
+    assert "recording" in ended.fields
+    assert edge.status(None, NOBODY).figures["calls"] == 0

@@ -1,0 +1,168 @@
+"""Commands that talk to a running node: what they print, for people and for machines, and what they refuse."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from tests.nodes.commands.conftest import COMMAND, PATIENCE_S, Node, Place, until
+
+
+def test_tree_is_one_json_object_a_process(node: Node) -> None:
+    rows = node.run("tree", "--json").rows
+    assert {row["name"] for row in rows} >= {"recorder-0", "speech-0", "media-0", "edge-0", "central-0"}
+    assert all(row.keys() == {"name", "state", "pid", "rows"} for row in rows)
+    edge = next(row for row in rows if (row["name"], row["state"]) == ("edge-0", "active"))
+    assert [(one["depth"], one["id"]) for one in edge["rows"]] == [(0, "/"), (1, "calls")]  # type: ignore[attr-defined]
+
+
+def test_tree_is_drawn_for_people(node: Node) -> None:
+    done = node.run("tree")
+    assert done.out.startswith("launcher\n├── ")
+    assert (done.status, done.err) == (0, "")
+
+
+def test_without_its_voice_a_node_speaks_with_the_last_resort_and_says_so(node: Node) -> None:
+    rows = node.run("node", "--json").rows
+    speech = next(row for row in rows if row["role"] == "speech")
+    assert speech["figures"]["voice_of_last_resort"] == 1.0  # type: ignore[index]
+    assert "missing/config.json: missing" in node.place.err
+
+
+def test_report_is_one_json_object(node: Node) -> None:
+    (report,) = node.run("report", "--json").rows
+    assert report["attempts"] == report["lost"] == 0
+    assert report["dispositions"] == {}
+
+
+def test_a_report_since_yesterday_is_refused_with_the_form_of_a_moment(node: Node) -> None:
+    assert "ISO 8601" in node.run("report", "--since", "yesterday").refused()
+
+
+def test_a_campaign_that_is_not_there_is_named(node: Node) -> None:
+    for what in ("status", "start"):
+        assert node.run("campaign", what, "spring").refused().startswith("ringmaster campaign: campaign spring: there")
+
+
+def test_a_campaign_is_imported_started_and_told_about_as_json(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('id = "quiet"\n[plan]\nzone = "Europe/London"\ndays = [0]\nopens_min = 0\n')
+    (tmp_path / "l.csv").write_text("number,consent\nsip:nobody@127.0.0.1:9,paper\n")
+    files = (str(tmp_path / "c.toml"), "--contacts", str(tmp_path / "l.csv"), "--script", "hello")
+    (imported,) = node.run("campaign", "import", *files, "--json").rows
+    assert (imported["campaign_id"], imported["phase"], imported["contacts"]) == ("quiet", "imported", 1)
+    (stopped,) = node.run("campaign", "stop", "quiet", "--json").rows
+    assert stopped.keys() == imported.keys()
+
+
+def test_a_second_node_with_the_same_state_is_refused_and_told_by_whom(node: Node) -> None:
+    done = node.run("up")
+    assert done.status == 2
+    assert f"another node (process {node.up.pid}) runs with this state directory" in done.err
+
+
+def test_a_roster_that_is_garbage_is_named(node: Node) -> None:
+    file = node.place.path / "state/run/roster.json"
+    true = file.read_bytes()
+    try:
+        for garbage in (b"\0garbage", b'{"revision": 1, "processes": [{"role": 7}]}', b""):
+            file.write_bytes(garbage)
+            assert "roster.json is not the launcher's" in node.run("tree").refused()
+    finally:
+        file.write_bytes(true)
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(node: Node) -> None:
+    for words in (("tree",), ("tree", "--json"), ("report",)):
+        command = [COMMAND, *words, "--config", str(node.config)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+            assert running.stdout
+            assert running.stderr
+            running.stdout.close()
+            assert running.wait(PATIENCE_S) == 0
+            assert running.stderr.read() == b""
+
+
+def test_a_full_disk_behind_standard_output_is_one_line(node: Node) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [COMMAND, "report", "--json", "--config", str(node.config)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "ringmaster report: No space left on device\n")
+
+
+class TestCall:
+    """`ringmaster call`, to a telephone that is a bare socket."""
+
+    def test_what_is_no_sip_uri_is_not_dialled(self, node: Node) -> None:
+        for target in ("alice", "sip:a b@127.0.0.1", "tel:+4930123456"):
+            assert repr(target) in node.run("call", target).refused()
+
+    def test_a_script_that_the_checker_refuses_is_told_by_line_before_anything_is_dialled(self, node: Node) -> None:
+        script = Path("tests/grammars/wrong_scripts/action_behind_one_without_condition.yaml").resolve()
+        with _telephone() as telephone:
+            told = node.run("call", _uri(telephone), "--script", str(script)).refused()
+            assert told == f"ringmaster call: {script}:28: yes: what follows is never taken, because this has no `when`"
+            telephone.setblocking(False)
+            try:
+                assert not telephone.recv(1500)
+            except BlockingIOError:
+                pass
+
+    def test_slots_are_those_of_the_script(self, node: Node) -> None:
+        refused = {
+            ("--script", "survey"): "survey: company is missing (--slot NAME=VALUE)",
+            ("--slot", "color=red"): "--slot color: hello wants name",
+            ("--slot", "name"): "--slot 'name' is not NAME=VALUE",
+            ("--ring", "0"): "--ring 0: must be above 0",
+        }
+        for words, reason in refused.items():
+            assert node.run("call", "sip:a@127.0.0.1", *words).refused() == f"ringmaster call: {reason}"
+
+    def test_ctrl_c_hangs_up(self, node: Node, place: Place) -> None:
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            with _telephone() as telephone:
+                calling = place.start("call", _uri(telephone), "--config", str(node.config))
+                invite, edge = _received(telephone, b"INVITE")
+                telephone.sendto(_ringing(invite), edge)
+                until(lambda: "rings" in place.out, "it rings")
+                calling.send_signal(number)
+                _received(telephone, b"CANCEL")
+                assert calling.wait(PATIENCE_S) == status
+
+
+def test_a_killed_process_is_replaced_although_the_configuration_has_been_edited_wrongly(node: Node) -> None:
+    good = node.config.read_text()
+    before = {role: node.pid(role) for role in ("recorder", "central", "edge", "media")}
+    try:
+        node.config.write_text("[sip]\nprot = 1\n")
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: all(node.pid(role) not in (0, pid) for role, pid in before.items()), "all are replaced")
+    finally:
+        node.config.write_text(good)
+
+
+def _telephone() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", 0))
+    made.settimeout(PATIENCE_S)
+    return made
+
+
+def _uri(telephone: socket.socket) -> str:
+    return f"sip:alice@127.0.0.1:{telephone.getsockname()[1]}"
+
+
+def _received(telephone: socket.socket, method: bytes) -> tuple[bytes, tuple[str, int]]:
+    while True:
+        data, source = telephone.recvfrom(65535)
+        if data.startswith(method):
+            return data, source
+
+
+def _ringing(invite: bytes) -> bytes:
+    kept = [line for line in invite.split(b"\r\n") if line.split(b":")[0] in (b"Via", b"From", b"Call-ID", b"CSeq")]
+    to = next(line for line in invite.split(b"\r\n") if line.startswith(b"To:"))
+    return b"\r\n".join([b"SIP/2.0 180 Ringing", *kept, to + b";tag=t", b"Content-Length: 0", b"", b""])
