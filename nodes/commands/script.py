@@ -76,7 +76,7 @@ def talk(script: Script, slots: dict[str, str], to: Console) -> int:
             to.print(typed, markup=False)  # what a terminal would have shown
         talking.hear(typed)
     known = " ".join(f"{name}={value!r}" for name, value in dict(talking.state.slots).items())
-    to.print(Text.assemble((str(talking.state.disposition), "bold"), "  ", (known, "dim")))
+    hang(to, Text(f"{talking.state.disposition}  ", "bold"), Text(known, "dim"))
     return 0
 
 
