@@ -1,8 +1,8 @@
 """The call's side of media: the wanted state of its channel, kept in the record and told to whoever serves it now.
 
 The media process is known by its name, because its sockets are; which incarnation serves the name is the roster's word.
-Its spare is told the same, so that nobody has to be asked when it is needed: it plays on. A new incarnation is told again;
-there is no other recovery.
+Its spare is told the same, so that nobody has to be asked when it is needed: it plays on. A new incarnation is told
+again; there is no other recovery.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Line:
         return next(iter(self._ours(self._roster.active("media"))), Identity(""))
 
     def follow(self, roster: Roster) -> bool:
-        """Take the launcher's word: True when our media process has a new incarnation. Newcomers are told what we want."""
+        """Take the launcher's word: True when our media process has a new incarnation. Newcomers are told all."""
         before, spares = self.media, self._spares()
         self._roster = roster
         is_new = self.media not in ("", before)

@@ -11,6 +11,18 @@ from pathlib import Path
 from tests.nodes.commands.conftest import COMMAND, PATIENCE_S, Node, Place, until
 
 
+def test_a_killed_process_is_replaced_although_the_configuration_has_been_edited_wrongly(node: Node) -> None:
+    good = node.config.read_text()
+    before = {role: node.pid(role) for role in ("recorder", "central", "edge", "media")}
+    try:
+        node.config.write_text("[sip]\nprot = 1\n")
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: all(node.pid(role) not in (0, pid) for role, pid in before.items()), "all are replaced")
+    finally:
+        node.config.write_text(good)
+
+
 def test_tree_is_one_json_object_a_process(node: Node) -> None:
     rows = node.run("tree", "--json").rows
     assert {row["name"] for row in rows} >= {"recorder-0", "speech-0", "media-0", "edge-0", "central-0"}
@@ -130,18 +142,6 @@ class TestCall:
                 calling.send_signal(number)
                 _received(telephone, b"CANCEL")
                 assert calling.wait(PATIENCE_S) == status
-
-
-def test_a_killed_process_is_replaced_although_the_configuration_has_been_edited_wrongly(node: Node) -> None:
-    good = node.config.read_text()
-    before = {role: node.pid(role) for role in ("recorder", "central", "edge", "media")}
-    try:
-        node.config.write_text("[sip]\nprot = 1\n")
-        for pid in before.values():
-            os.kill(pid, signal.SIGKILL)
-        until(lambda: all(node.pid(role) not in (0, pid) for role, pid in before.items()), "all are replaced")
-    finally:
-        node.config.write_text(good)
 
 
 def _telephone() -> socket.socket:
