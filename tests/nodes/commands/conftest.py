@@ -123,17 +123,18 @@ class Place:
 
     def nothing_is_left(self, state: str = "state") -> None:
         """Fail unless all processes and sockets of this place are gone within seconds, and all temporary files."""
-        until(lambda: not self.alive(), f"{self.alive()} have ended")
+        until(lambda: not self.alive())
         assert self.sockets() == []
         assert list(self.temporary.iterdir()) == []
         assert not (self.path / state / "run").exists()
 
 
-def until(what: Callable[[], object], claim: str = "it is so") -> None:
-    """Return once `what()` holds, for what another process does and tells nobody."""
+def until(what: Callable[[], object], running: subprocess.Popen[bytes] | None = None) -> None:
+    """Return once `what()` holds, for what other processes do and tell nobody, as long as `running` runs."""
     give_up_s = time.monotonic() + PATIENCE_S
     while not what():
-        assert time.monotonic() < give_up_s, f"not after {PATIENCE_S} s: {claim}"
+        assert running is None or running.poll() is None, f"{running} has ended"
+        assert time.monotonic() < give_up_s, f"not after {PATIENCE_S} s"
         time.sleep(LOOK_S)
 
 
@@ -150,16 +151,17 @@ def free_block(size: int) -> int:
     raise AssertionError("no free ports")
 
 
-def make(path: Path, factory: pytest.TempPathFactory) -> Place:
+def make(path: Path, config: pytest.Config) -> Place:
     """Return a new place."""
     (path / "tmp").mkdir(parents=True)
-    return Place(path, factory.getbasetemp() / "bytecode")
+    assert config.cache
+    return Place(path, config.cache.mkdir("bytecode"))
 
 
 @pytest.fixture
-def place(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Place]:
     """A place for one test; what a failed one has left is killed."""
-    made = make(tmp_path, tmp_path_factory)
+    made = make(tmp_path, pytestconfig)
     yield made
     for pid in made.alive():
         os.kill(pid, signal.SIGKILL)
@@ -189,13 +191,12 @@ class Node:
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Node]:
     """The node that tests share: its voice is missing on purpose, so that the last resort speaks."""
-    place = make(tmp_path_factory.mktemp("node"), tmp_path_factory)
+    place = make(tmp_path_factory.mktemp("node"), pytestconfig)
     config = place.configure('[sip]\nport = 0\n[nats]\nport = 0\n[models]\nvoice = "missing"\n')
     made = Node(place, config, place.start("up", "--config", str(config)))
-    until(lambda: '"node.up"' in place.err or made.up.poll() is not None, "the node is up")
-    assert made.up.poll() is None, place.err
+    until(lambda: all(word in place.err for word in ('"node.up"', '"central.leads"')), made.up)
     yield made
     made.up.send_signal(signal.SIGINT)
     assert made.up.wait(PATIENCE_S) == 0

@@ -13,38 +13,24 @@ import pytest
 from nodes.config import Models
 from tests.nodes.commands.conftest import Place
 
-WRONG = {
-    "an unknown key": ("[sip]\nprot = 5060", "sip.prot: is not known; did you mean port?"),
-    "a wrong type": ('[sip]\nport = "5060"', "sip.port: is a string, not a whole number"),
-    "out of range": ("[sip]\nport = 70000", "sip.port: 70000 is not between 0 and 65535"),
-    "not a table": ("sip = 5060", "sip: is a whole number, not a table"),
-    "no address": ('[nats]\nurl = "here"', "nats: url: 'here' is not nats://HOST:PORT or tls://HOST:PORT"),
-    "no channel": ("[rtp]\nports = [4001, 4001]", "rtp: ports: first and last, between 1024 and 65535, and an even"),
-    "not TOML": ("[sip\nport", "is not TOML: Expected ']' at the end of a table declaration"),
-}
 
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_configuration_is_refused_with_file_key_and_reason(place: Place, wrong: str) -> None:
-    text, reason = WRONG[wrong]
-    (place.path / "bad.toml").write_text(text)
-    told = place.run("up", "--config", "bad.toml").refused()
-    assert told.startswith(f"ringmaster up: {place.path}/bad.toml: {reason}")
+def test_a_wrong_configuration_is_refused_with_file_key_and_reason(place: Place) -> None:
+    """The reasons are those of tests/nodes/test_config.py; here is what becomes of them."""
+    for text, reason in (
+        ("[sip]\nprot = 5060", "sip.prot: is not known; did you mean port?"),
+        ("[sip\nport", "is not TOML: Expected ']' at the end of a table declaration (at line 1, column 5)"),
+    ):
+        (place.path / "bad.toml").write_text(text)
+        told = place.run("up", "--config", "bad.toml").refused()
+        assert told == f"ringmaster up: {place.path}/bad.toml: {reason}"
 
 
 def test_a_configuration_that_cannot_be_read_is_named(place: Place) -> None:
     (place.path / "latin.toml").write_bytes(b'[node]\nid = "\xe9"')
-    (place.path / "huge.toml").write_bytes(b"#" * 200_000)
-    reasons = {
-        "no.toml": "No such file or directory",
-        ".": "Is a directory",
-        "latin.toml": "is not UTF-8: invalid continuation byte at byte 13",
-        "huge.toml": "has more than 100000 bytes",
-    }
-    for file, reason in reasons.items():
-        told = place.run("tree", "--config", file).refused()
-        assert told == f"ringmaster tree: {file}: {reason}"
-    assert "elsewhere.toml: No such" in place.run("tree", more={"RINGMASTER_CONFIG": "elsewhere.toml"}).refused()
+    told = place.run("tree", "--config", "latin.toml").refused()
+    assert told == "ringmaster tree: latin.toml: is not UTF-8: invalid continuation byte at byte 13"
+    told = place.run("tree", more={"RINGMASTER_CONFIG": "no.toml"}).refused()
+    assert told == "ringmaster tree: no.toml: No such file or directory"
 
 
 def test_debug_shows_the_traceback(place: Place) -> None:
@@ -52,7 +38,7 @@ def test_debug_shows_the_traceback(place: Place) -> None:
 
 
 def test_words_that_are_no_command_are_one_line_too(place: Place) -> None:
-    for words in ((), ("fly",), ("call",), ("tree", "--jsno")):
+    for words in (("fly",), ("tree", "--jsno")):
         assert "--help)" in place.run(*words).refused()
 
 
@@ -62,7 +48,7 @@ def test_commands_say_that_no_node_is_up(place: Place) -> None:
     (place.path / "state/lock").touch()  # as a killed launcher leaves them
     (place.path / "state/run/roster.json").write_text('{"revision": 1, "processes": []}')
     no_node = f"no node is up with state in {place.path}/state (start it: ringmaster up)"
-    for words in (("tree",), ("report",), ("call", "sip:a@127.0.0.1"), ("campaign", "start", "spring")):
+    for words in (("tree",), ("call", "sip:a@127.0.0.1")):
         assert place.run(*words, "--config", config).refused() == f"ringmaster {words[0]}: {no_node}"
 
 
@@ -104,7 +90,6 @@ class TestUp:
         for name, does, reason in (
             ("none", "", "configuration: nats.server: there is no nats-server {}"),
             ("old", "echo nats-server: v2.8.4", "nats-server 2.8.4 ({}) is older than 2.9"),
-            ("broken", "exit 3", "configuration: nats.server: {} --version: exit status 3"),
         ):
             server = place.path / name
             if does:
@@ -173,7 +158,7 @@ class TestFiles:
             "l.csv:4: 3 cells, the heading has 2",
             "l.csv:5: number: the same as on line 2",
         ]
-        for what in ("check", "import", "rehearse"):
+        for what in ("check", "rehearse"):
             status, out, err = self.check(place, what)
             assert (status, out) == (2, "")
             assert err.removeprefix("ringmaster campaign: ").splitlines() == lines
@@ -181,8 +166,6 @@ class TestFiles:
     def test_a_plan_is_refused_with_its_key(self, place: Place, files: dict[str, Path]) -> None:
         files["c.toml"].write_text('id = "spring"\n[plan]\nconcurency = 4\n')
         assert "c.toml: plan.concurency: is not known; did you mean concurrency?" in self.check(place)[2]
-        files["c.toml"].write_text('id = "spring"\n[plan.retries]\nbusy = ["soon"]\n')
-        assert "c.toml: plan.retries.busy[0]: is a string, not a number" in self.check(place)[2]
         files["c.toml"].write_text('id = "spring"\n[plan]\nzone = "Mars"\n')
         assert "'Mars' is not an IANA time zone" in self.check(place)[2]
 
@@ -190,8 +173,6 @@ class TestFiles:
         assert "bye: no such file, and no shipped script of that name" in self.check(place, script="bye")[2]
         files["l.csv"].unlink()
         assert self.check(place)[2] == "ringmaster campaign: l.csv: No such file or directory\n"
-        files["c.toml"].unlink()
-        assert self.check(place)[2] == "ringmaster campaign: c.toml: No such file or directory\n"
 
     def test_a_directory_that_is_no_rehearsals_is_not_emptied(self, place: Place) -> None:
         (place.path / "home").mkdir()
