@@ -9,22 +9,20 @@ told what they should be doing, and the talk goes on.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grammars import conversation_state as says
 from grammars.errors import GrammarError
-from nodes.edge import browser
-from nodes.edge.bot import Bot
-from nodes.edge.browser import seat_of
+from nodes.edge import browser, placing
+from nodes.edge.bot import Bot, script_of
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears, NoEngine
 from nodes.edge.fetch import fetch
 from nodes.edge.handover import Handing, Outcome, input_of
 from nodes.edge.leg import Leg, Resumed
-from nodes.edge.line import Line, NoMedia
+from nodes.edge.line import ChannelNews, Line, NoMedia
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.trunk import Unreachable
 from nodes.telemetry import logs
@@ -47,25 +45,13 @@ from protocols.sip import (
 from protocols.wire.desk import SeatNews
 from protocols.wire.events import Kind
 from protocols.wire.ids import ChannelId, Identity
-from protocols.wire.messages import (
-    AudioArrived,
-    AudioLost,
-    BeepHeard,
-    DigitPressed,
-    Heard,
-    Partial,
-    PlayEnded,
-    SpeechEnded,
-    SpeechStarted,
-)  # fmt: skip
+from protocols.wire.messages import AudioArrived, AudioLost, PlayEnded
 from supervisors import Actor, Exit, Normal, Timer
 
 if TYPE_CHECKING:
     from nodes.edge.means import Means
 
 log = logs.get(__name__)
-NOWHERE = (("127.0.0.1", 0), Local("127.0.0.1", 0))
-"""The hop to a browser: none."""
 HUNG_UP = Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM)
 """What a leg that has ended and cannot say how has probably seen."""
 GONE_AFTER_S = 30.0
@@ -115,34 +101,23 @@ class Call(Actor):
                 return await self._over("rejected", "do_not_call")
             if problems := self._bot.script.problems(order.slots):
                 return await self._over("invalid", "; ".join(problems))
-            hop, local = await self._way_to(order.target)
+            hop, local = await placing.way_to(self._means, order.target)
             await self._means.engines.warm(order.call_id, order.script)
-            port = await self._open(ChannelId(order.call_id))
+            port = await placing.open_line(self._line, order)
         except (GrammarError, Unreachable, NoEngine, NoMedia) as error:
             return await self._over("failed", str(error))
-        self._leg_dials(local, hop, port)
-        _ = self.task(self._means.engines.warm_all(order.script))
-        await self._ears.speak(self._bot.script.speakable(order.slots))  # while it rings
-
-    async def _way_to(self, target: str) -> tuple[tuple[str, int], Local]:
-        """Return where the target is reached first, and as whom it sees us; a browser is reached through its desk."""
-        if seat_of(target):
-            return NOWHERE
-        hop = await self._means.trunk.next_hop(target)
-        return hop, self._means.trunk.local(hop)
-
-    async def _open(self, channel_id: ChannelId) -> int:
-        if seat := seat_of(self._record.order.target):
-            return self._line.open_link(channel_id, seat[0], time.monotonic())
-        return await self._line.open(channel_id, _rtp_numbers(), time.monotonic())
-
-    def _leg_dials(self, local: Local, hop: tuple[str, int], port: int) -> None:
-        order = self._record.order
-        caller = order.caller_id or f"sip:{local.user}@{local.host}"
-        script = self._bot.script.hash if self._bot else ""
-        headers = (("x-ringmaster-call", order.call_id), ("x-ringmaster-script", script))
         listening = Listening(self._means.rtp_host(hop), port)
-        self._dial(local, Dial(order.target, caller, listening, hop, order.ring_s, headers=headers))
+        self._dial(local, placing.dial(order, local, hop, listening, self._bot.script.hash))
+        _ = self.task(self._prepare())
+
+    async def _prepare(self) -> None:
+        """While it rings, have every engine know the script and every sentence on disk; what is missing, later."""
+        order = self._record.order
+        await self._means.engines.warm_all(order.script)
+        try:
+            await self._ears.speak(script_of(order.script).speakable(order.slots))
+        except NoEngine as error:
+            log.warning("call.not_prepared", reason=str(error))
 
     async def resume(self) -> None:
         """Go on from the record: the one recovery path."""
@@ -209,18 +184,7 @@ class Call(Actor):
         if self._bot:
             self._bot.answered()
 
-    async def told(
-        self,
-        given: SpeechStarted
-        | SpeechEnded
-        | Partial
-        | Heard
-        | DigitPressed
-        | BeepHeard
-        | PlayEnded
-        | AudioArrived
-        | AudioLost,
-    ) -> None:
+    async def told(self, given: ChannelNews) -> None:
         """Media or speech tells of our channel."""
         if self._bot is None or self._record.phase in (Phase.PLACING, Phase.RINGING, Phase.ENDING, Phase.DONE):
             return
@@ -382,12 +346,6 @@ class Call(Actor):
         due = [self._bot.deadline if self._bot else None, self._handing.deadline]
         if (deadline := earliest(due)) is not None and self._record.phase is not Phase.DONE:
             self._alarm = self.after(max(0.0, deadline - time.monotonic()), Call.expired)
-
-
-def _rtp_numbers() -> tuple[int, int, int]:
-    """SSRC, first sequence number, first timestamp: random, so that streams cannot be guessed (RFC 3550 s.5.1)."""
-    entropy = os.urandom(10)
-    return int.from_bytes(entropy[:4]), int.from_bytes(entropy[4:6]), int.from_bytes(entropy[6:])
 
 
 __all__ = ["Call"]

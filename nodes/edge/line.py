@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from nodes.edge.record import Keeper
 from nodes.errors import NodeError
@@ -19,16 +19,29 @@ from nodes.links.roster import NOBODY, Peer, Roster
 from protocols.sip import Media
 from protocols.wire.ids import ChannelId, Identity, PromptHash
 from protocols.wire.messages import (
+    AudioArrived,
+    AudioLost,
+    BeepHeard,
     Channel,
     ChannelClosed,
     ChannelOpened,
     CloseChannel,
+    DigitPressed,
+    Heard,
     OpenChannel,
+    Partial,
+    PlayEnded,
     Playing,
     SendDigits,
     SetChannel,
+    SpeechEnded,
+    SpeechStarted,
 )  # fmt: skip
 
+ChannelNews: TypeAlias = (
+    SpeechStarted | SpeechEnded | Partial | Heard | DigitPressed | BeepHeard | PlayEnded | AudioArrived | AudioLost
+)
+"""What media and speech tell the owner of a channel."""
 OPEN_S = 2.0
 CLOSE_S = 3.0
 """Closing publishes the recording."""
@@ -157,4 +170,4 @@ class Line:
         return self._ours(self._roster.spare("media"))
 
 
-__all__ = ["Line", "NoMedia", "NOTHING_CARRIED"]
+__all__ = ["ChannelNews", "Line", "NoMedia", "NOTHING_CARRIED"]

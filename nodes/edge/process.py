@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import get_args
 
 from grammars.errors import GrammarError
 from nodes.config import Config
@@ -17,6 +17,7 @@ from nodes.edge.call import Call
 from nodes.edge.ears import Engines
 from nodes.edge.heirs import Heirs, Legacy
 from nodes.edge.leg import Leg, SipLeg
+from nodes.edge.line import ChannelNews
 from nodes.edge.means import Means
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.refusals import Refusals
@@ -54,11 +55,6 @@ from supervisors import (
 from supervisors.parent import Activate, Parent, Stop, Told
 
 log = logs.get(__name__)
-OF_A_CHANNEL = (
-    wire.SpeechStarted, wire.SpeechEnded, wire.Partial, wire.Heard, wire.DigitPressed,
-    wire.BeepHeard, wire.PlayEnded, wire.AudioArrived, wire.AudioLost,
-)  # fmt: skip
-"""What media and speech tell; each goes to the call whose channel it names."""
 MAX_CALLS = 500
 """Calls of one edge: the plan of DESIGN 10 for its media, with room."""
 
@@ -85,7 +81,7 @@ class Edge:
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(GetTree, self.tree)
         mesh.serve(Drain, self.drain)
-        for message in OF_A_CHANNEL:
+        for message in get_args(ChannelNews):  # each goes to the call whose channel it names
             mesh.serve(message, self._told)
         for news in SEAT_NEWS:
             mesh.serve(news, self._seat_told)
@@ -151,8 +147,8 @@ class Edge:
         """The supervision tree of this process."""
         return Tree(tuple(_rows(self._census(), 0)))
 
-    def _told(self, given: Any, sender: Identity) -> None:
-        if call := self._means.calls.get(given.channel_id):
+    def _told(self, given: ChannelNews, sender: Identity) -> None:
+        if call := self._means.calls.get(CallId(given.channel_id)):
             call.tell(Call.told, given)
 
     def _seat_told(self, news: SeatNews, desk: Identity) -> None:

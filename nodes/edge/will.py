@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nodes.edge.diary import Diary
-from nodes.edge.line import Line
+from nodes.edge.line import NOTHING_CARRIED, Line
 from nodes.edge.record import Keeper, Phase
 from nodes.edge.seats import give_back
 from nodes.telemetry import logs
@@ -43,7 +43,7 @@ class Will(Actor):
         line = Line(self._keeper, self._means.mesh)
         line.follow(self._means.roster)
         give_back(self._keeper.record, self._means.mesh, line.media)
-        carried = await line.close()
+        carried = NOTHING_CARRIED if self._means.is_stopping else await line.close()  # media stops at the same moment
         self._keeper.write(phase=Phase.DONE)
         spoken_s = time.monotonic() - record.answered_s if record.answered_s else 0.0
         Diary(self._keeper, self._means.node_id, self._means.post).note(

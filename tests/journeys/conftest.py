@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.journeys.following import Node
 from tests.journeys.peers.kamailio import Account
 from tests.journeys.peers.programs import free_ports
 
+Calls = dict[str, Played]
 HERE = Path(__file__).parent
 TALK = (HERE / "talk.yaml").read_text()
 
@@ -63,6 +65,13 @@ async def node(tmp_path_factory: pytest.TempPathFactory, account: Account) -> As
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def calls(node: Node, account: Account, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
-    """Calls to far ends of every kind, all played at once, all over."""
-    return await crowd(node, account, tmp_path_factory.mktemp("crowd"))
+async def begun(node: Node, account: Account, tmp_path_factory: pytest.TempPathFactory) -> asyncio.Task[Calls]:
+    """Calls to far ends of every kind, begun all at once: they play while journeys go on in which no process dies."""
+    node.playing = asyncio.create_task(crowd(node, account, tmp_path_factory.mktemp("crowd")))
+    return node.playing
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def calls(begun: asyncio.Task[Calls]) -> Calls:
+    """The same, when all are over."""
+    return await begun

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from nodes.commands.call import new_order
 from nodes.commands.stage import Stage
@@ -71,6 +72,8 @@ class Node:
 
     def __init__(self, stage: Stage, bus: Bus, script: str) -> None:
         self.stage, self.bus, self._script = stage, bus, script
+        self.playing: asyncio.Task[Any] | None = None
+        """Calls in which no process is to die; `whole` waits for their end."""
         self._calls: dict[str, Followed] = {}
 
     async def listen(self) -> None:
@@ -124,7 +127,9 @@ class Node:
                 await asyncio.sleep(LOOK_S)
 
     async def whole(self) -> None:
-        """Return when nothing is missing: each process is up, and the paired ones have their spares."""
+        """Return when somebody may die: each process is up, the paired ones have their spares, nobody minds."""
+        if self.playing:
+            await asyncio.wait([self.playing])
         roster = self.stage.client.roster
         wanted = {"speech": 2, "media": 1, "edge": 1, "central": 1, "recorder": 1}
         await self.until(

@@ -34,6 +34,7 @@ from tests.journeys.conftest import TALK
 from tests.journeys.following import Followed, Node
 from tests.journeys.peers.phone import phones
 
+pytestmark = pytest.mark.usefixtures("begun")
 NOBODY = make_identity("n1", "command", "1")
 
 
@@ -97,6 +98,7 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[p
             edge.follow(Roster(roster.revision, tuple(peer for peer in roster.processes if peer.role != "edge")))
             await edge.activate()
             yield edge
+            means.is_stopping = True
             means.trunk.close()
     await tasks.close()
     await mesh.close()
@@ -148,3 +150,18 @@ async def test_a_call_that_crashes_for_ever_is_hung_up_and_says_so(node: Node, m
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "crashed")
     assert "recording" in ended.fields
     assert edge.status(None, NOBODY).figures["calls"] == 0
+
+
+async def test_an_edge_that_is_told_to_stop_leaves_nobody_listening_to_nothing(node: Node) -> None:
+    calls: dict[str, Followed] = {}
+    async with phones(1) as (phone,):
+        async with clumsy_edge(node, calls) as edge:
+            call = Followed(new_order(phone.uri, TALK, {}))
+            calls[call.order.call_id] = call
+            await edge.place(call.order, NOBODY)
+            await phone.rings()
+            await phone.answer()
+            await call.event(Kind.ANSWERED)
+        assert (await phone.has_ended()).cause == "remote_hangup"
+        ended = await call.ended()
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "edge_stopped")
