@@ -57,7 +57,6 @@ CASTS = {
             "busy-1",
             "cooperative-3",
             "cooperative-10",
-            "cooperative-12",
         ),
     ),
     "payment_reminder": (
@@ -71,7 +70,6 @@ CASTS = {
             "noanswer-1",
             "cooperative-5",
             "cooperative-11",
-            "cooperative-13",
         ),
     ),
     "survey": (
@@ -85,7 +83,6 @@ CASTS = {
             "cooperative-8",
             "cooperative-9",
             "human-2",
-            "cooperative-14",
         ),
     ),
 }
@@ -95,7 +92,7 @@ NEXT = {
     "ringmaster up": "run a node",
     "ringmaster call sip:you@127.0.0.1:5070": "it calls your softphone",
 }
-NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee", "Pat")
+NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee")
 
 
 def describe(parser: argparse.ArgumentParser) -> None:

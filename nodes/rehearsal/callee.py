@@ -45,7 +45,7 @@ RING_S = 0.4
 GREET_S = 0.5
 THINK_S = 0.3
 """A person's own pause before an answer."""
-REFUSES = 0.25
+REFUSES = 0.15
 """How often a cooperative callee says no."""
 LOST_S = 4.0
 """After so long a silence of the bot a question is taken as asked, whatever the events say."""
