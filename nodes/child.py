@@ -31,7 +31,9 @@ async def become(name: str, role: str) -> None:
     identity = make_identity(config.node.id, name, f"{time.time_ns():x}")
     parent = await Parent.attach()
     try:
-        await importlib.import_module(f"nodes.{role}.process").run(parent, config, identity)
+        module = importlib.import_module(f"nodes.{role}.process")
+        priority.claim(role)
+        await module.run(parent, config, identity)
     finally:
         parent.close()
 
@@ -39,7 +41,7 @@ async def become(name: str, role: str) -> None:
 def main() -> int:
     """Be the process that the environment names. What an operator can mend is told in one line, and no traceback."""
     name, _, role = os.environ[PROCESS].partition(" ")
-    priority.claim(role)
+    priority.claim("starting")
     try:
         asyncio.run(become(name, role))
     except (NodeError, OSError) as error:

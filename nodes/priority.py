@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Final
 
 NICE: Final[Mapping[str, int]] = {"launcher": -10, "edge": -10, "media": -10}
-"""By role; all others are 0, whatever their parent is. Their work is short: they take little from the others."""
+"""By role, once it is up: their work is short then. All others are 0, and so is whoever is still starting, whatever
+their parent is: imports take a core for a second or two, in which others are to be heard."""
 
 
 def claim(role: str) -> bool:

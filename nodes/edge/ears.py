@@ -27,8 +27,8 @@ MAX_RENDERED: Final = 4096
 """Sentences whose files are remembered; the least recently said is forgotten first."""
 WARM_S: Final = 30.0
 """So long may an engine take for a script: compiling its grammars and rendering its prompts."""
-AWAIT_ENGINE_S: Final = 5.0
-"""So long does a call wait for an engine when all have just died: a start takes about 3 s."""
+AWAIT_ENGINE_S: Final = 15.0
+"""So long does a call wait for an engine when all have just died: a start takes 4 s, more when the node is busy."""
 
 
 class NoEngine(NodeError):
