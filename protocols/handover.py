@@ -199,6 +199,7 @@ TABLE: Mapping[tuple[Stage, type], _Row] = {
     (Stage.QUEUED, SeatReserved): (Stage.CONNECTING, (Do.LEAVE_QUEUE, Do.CONNECT)),
     **{(Stage.QUEUED, end): (Stage.RETURNED, (Do.LEAVE_QUEUE, Do.FAIL)) for end in (Expired, NobodyHere)},
     (Stage.QUEUED, CallerLeft): (Stage.OVER, (Do.LEAVE_QUEUE, Do.PROMISE_CALLBACK)),
+    (Stage.CONFIRMING, AgentFinished): (Stage.OVER, (Do.RELEASE,)),  # a predecessor had bridged them
     (Stage.BRIDGED, SeatLost): (Stage.RETURNED, (Do.UNBRIDGE, Do.RELEASE, Do.FAIL)),
     (Stage.BRIDGED, AgentFinished): (Stage.OVER, (Do.RELEASE,)),
     (Stage.BRIDGED, CallerLeft): (Stage.OVER, (Do.RELEASE,)),

@@ -41,7 +41,7 @@ PLAN = Plan(
     clock="2026-03-03T10:00:00+00:00",
     spacing_s=1.0,
     ring_s=4.0,
-    concurrency=5,
+    concurrency=6,
     retries={"busy": (2.0,)},
 )
 """A Tuesday morning; calls of a rehearsal may be made at any hour of the real day."""
@@ -57,6 +57,7 @@ CASTS = {
             "busy-1",
             "cooperative-3",
             "cooperative-10",
+            "cooperative-12",
         ),
     ),
     "payment_reminder": (
@@ -70,6 +71,7 @@ CASTS = {
             "noanswer-1",
             "cooperative-5",
             "cooperative-11",
+            "cooperative-13",
         ),
     ),
     "survey": (
@@ -82,6 +84,7 @@ CASTS = {
             "hangsup-1",
             "cooperative-8",
             "cooperative-9",
+            "cooperative-14",
             "human-2",
         ),
     ),
@@ -92,7 +95,7 @@ NEXT = {
     "ringmaster up": "run a node",
     "ringmaster call sip:you@127.0.0.1:5070": "it calls your softphone",
 }
-NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee")
+NAMES = ("Alex", "Robin", "Sam", "Kim", "Chris", "Jo", "Lee", "Max")
 
 
 def describe(parser: argparse.ArgumentParser) -> None:

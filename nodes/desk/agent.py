@@ -36,7 +36,9 @@ class AgentSeat(Seat):
         self._answers: dict[CallId, asyncio.Future[bool]] = {}
         """Whether a reservation was granted."""
         self._shown: asyncio.Future[None] | None = None
-        self._is_offered = self._has_accepted = self._is_probed = False
+        self._is_offered = self._is_probed = False
+        self._last_word: type[wire.SeatNews] | None = None
+        """What the agent has said about the call last; an edge that takes it over is told again."""
         self._alarm: asyncio.TimerHandle | None = None
         self._wants_ready = hello.ready
 
@@ -93,12 +95,18 @@ class AgentSeat(Seat):
             raise
 
     def offer(self, channel: ChannelId) -> None:
-        """Ask the agent to take the call; one who has taken it already is not asked again."""
+        """Ask the agent to take the call; one who has answered already is not asked again."""
         self.channel, self._is_offered = channel, True
-        if self._has_accepted:
-            self.tell(wire.SeatAccepted, self.call)
+        if self._last_word:
+            self.tell(self._last_word, self.call)
         else:
             self.browser.say("offer", call=self.call)
+
+    def keep(self, edge: Identity) -> None:
+        """The call is another edge's now."""
+        super().keep(edge)
+        if self._last_word is wire.SeatFinished:
+            self.tell(self._last_word, self.call)
 
     def release(self, is_missed: bool) -> None:
         """Give the seat back. An agent who missed an offer gets no other until they say that they are there."""
@@ -129,8 +137,7 @@ class AgentSeat(Seat):
             case control.Shown(call=call) if call == self.call and self._shown and not self._shown.done():
                 self._shown.set_result(None)
             case control.Accept(call=call) if call == self.call and self._is_offered:
-                self._has_accepted = True
-                self.tell(wire.SeatAccepted, call)
+                self._says(wire.SeatAccepted, call)
             case control.Decline(call=call) | control.Finish(call=call) if call and call == self.call:
                 self._ends(call)
             case _:
@@ -148,10 +155,14 @@ class AgentSeat(Seat):
     def _ends(self, call: CallId) -> None:
         """The agent ends the call, or does not take it: then they get no other until they say that they want one."""
         if self.state is agent.Seat.TALKING:
-            self.tell(wire.SeatFinished, call)
+            self._says(wire.SeatFinished, call)
         else:
             self._step(agent.WantReady(False))
-            self.tell(wire.SeatDeclined, call)
+            self._says(wire.SeatDeclined, call)
+
+    def _says(self, answer: type[wire.SeatNews], call: CallId) -> None:
+        self._last_word = answer
+        self.tell(answer, call)
 
     # ---- the machine -----------------------------------------------------------------------------------------------
 
@@ -190,7 +201,7 @@ class AgentSeat(Seat):
 
     def _lose(self, call: CallId) -> None:
         self.clear()
-        self._is_offered = self._has_accepted = False
+        self._is_offered, self._last_word = False, None
         if self._shown:
             self._shown.cancel()
         self.browser.say("released", call=call)

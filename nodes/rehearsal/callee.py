@@ -229,8 +229,9 @@ class Callee:
             asked = persona.intent
         words, meaning = self._rules[asked].sample(self._random)
         if asked == "yes_no":
-            # People who cooperate mostly agree; a coin would contradict itself for minutes.
             wanted = persona.yes_no or ("no" if self._random.random() < REFUSES else "yes")
+            if any(said.state == self._state and said.intent == "no" for said in self.report.said):
+                wanted = "yes"  # nobody says no to the same question for ever
             while meaning.intent != wanted:
                 words, meaning = self._rules[asked].sample(self._random)
         return Said(self._state, words, meaning.intent, dict(meaning.slots))

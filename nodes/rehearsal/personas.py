@@ -25,7 +25,7 @@ class Persona:
     intent: str = ""
     """The global intent that is said instead of the first answer."""
     yes_no: str = ""
-    """Always this answer where yes or no is asked."""
+    """This answer where yes or no is asked for the first time."""
     barges_in_s: float = 0.0
     """Answer so many seconds after a prompt has begun, instead of after its end."""
     hangs_up_after: int = 0

@@ -168,6 +168,27 @@ async def test_a_successor_keeps_a_seat_that_is_its_calls_and_no_other(rig: Rig)
             await rig.heir.mesh.ask(DESK, wire.KeepSeat(CallId("c2"), seat))
 
 
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_successor_is_told_what_the_agent_told_an_edge_that_was_dead_already(rig: Rig, kept: bool) -> None:
+    async with rig.agent() as ann:
+        if kept:
+            seat, said = await rig.bridge(ann), "finish"
+        else:
+            seat, said = await rig.reserve(ann), "decline"
+            rig.edge.mesh.tell(DESK, wire.OfferCall(CALL, seat, ChannelId("link")))
+            await ann.told("offer", call=CALL)
+        await ann.say(said, call=CALL)
+        await rig.edge.told()  # which dies before it does anything about it
+        if kept:
+            assert await rig.heir.mesh.ask(DESK, wire.KeepSeat(CALL, seat)) == Done()
+            assert await rig.heir.told() == wire.SeatFinished(CALL, seat)
+        else:
+            rig.heir.mesh.tell(DESK, wire.OfferCall(CALL, seat, ChannelId("link")))
+            assert await rig.heir.told() == wire.SeatDeclined(CALL, seat)
+        rig.heir.mesh.tell(DESK, wire.ReleaseSeat(CALL, seat))
+        await ann.told("released", call=CALL)
+
+
 async def test_an_agent_whose_call_nobody_claims_is_free_and_one_whose_call_is_claimed_talks_on(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
