@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 ready := .venv/.ready
+tested := .venv/.ready-tests
 SOAK ?= kernel
 
 .PHONY: setup demo test bench soak conformance style types layers
@@ -9,22 +10,26 @@ SOAK ?= kernel
 setup: $(ready)
 
 $(ready): requirements-dev.txt requirements-uv.txt pyproject.toml ops/packages.txt ops/setup.sh
-	@ops/setup.sh
+	@ops/setup.sh node
+	@touch $@
+
+$(tested): $(ready)
+	@ops/setup.sh tests
 	@touch $@
 
 demo: $(ready)
 	@$(BIN)/ringmaster demo
 
-test: style types layers
+test: $(tested) style types layers
 	@$(BIN)/python -m pytest
 
 bench: $(ready)
 	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn
 
-soak: $(ready)
+soak: $(tested)
 	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/soak -k "$(SOAK)" --timeout=1200
 
-conformance: $(ready)
+conformance: $(tested)
 	@$(BIN)/python -m pytest tests/conformance -rA
 
 style: $(ready)

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Brings a fresh Debian 12 machine to where `make demo` and `make test` can run: OS packages, virtual environment,
 # hashed Python packages, the indexed lexicon. Every step is skipped when it is done already. Run from the checkout.
+# $1: `node` for that; `tests` for the OS packages of the tests' far ends, on top of it.
 set -eu
 
-wanted=$(sed -e 's/#.*//' -e 's/ .*//' -e '/^$/d' ops/packages.txt)
+wanted=$(awk -v needs="$1" '/^[^#]/ && $2 == needs { print $1 }' ops/packages.txt)
 missing=""
 for package in $wanted; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -28,6 +29,8 @@ if [ -n "$missing" ]; then
     [ $had_policy = 1 ] || $as_root rm -f /usr/sbin/policy-rc.d
     [ $status = 0 ] || { echo "setup: apt-get failed with $status; install by hand:$missing" >&2; exit 2; }
 fi
+
+[ "$1" = node ] || exit 0
 
 # Our own interpreter always, so that a pyenv or conda python3 in front of PATH changes nothing.
 [ -x .venv/bin/python ] || /usr/bin/python3.11 -m venv .venv

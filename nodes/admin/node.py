@@ -48,6 +48,11 @@ class Node:
             if self.is_draining and before.by_identity(peer.identity) not in before.active("edge"):
                 self._mesh.tell(peer.identity, Drain(True))
 
+    async def recall(self) -> None:
+        """Learn from the edges whether we drain: whoever told them so may have died since."""
+        told = await asyncio.gather(*map(self._status, self.roster.active("edge")))
+        self.is_draining |= any(status.figures.get("draining") for status in told if status)
+
     def missing(self) -> list[str]:
         """Return the roles without an active process, of those that a call needs."""
         return [role for role in NEEDED if not self.roster.active(role)]

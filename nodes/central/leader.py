@@ -24,6 +24,7 @@ from nodes.central.admission import Admission, base_of
 from nodes.central.campaign import Campaign
 from nodes.central.degradation import Level, next_level
 from nodes.central.dialler import Dialler, Moment
+from nodes.central.edges import Edges
 from nodes.central.memory import Memory
 from nodes.central.outcomes import ended, entry_of, lost
 from nodes.central.scheduler import complexity
@@ -34,7 +35,6 @@ from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import AskTimeout, BusAway, PeerGone, Refused
 from nodes.links.lease import Lease
 from nodes.links.mesh import Mesh
-from nodes.links.roster import NOBODY, Roster
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
@@ -52,7 +52,7 @@ log = logs.get(__name__)
 
 
 class Leader:
-    """The work of one term. `roster` and `memory` are kept up to date by its owner."""
+    """The work of one term. `edges.roster` and `memory` are kept up to date by its owner."""
 
     def __init__(
         self, config: Config, bus: Bus, mesh: Mesh, lease: Lease, memory: Memory, do_not_call: DoNotCall
@@ -64,19 +64,16 @@ class Leader:
         base = config.central.base or base_of(cores())
         self._admission = Admission(base, config.central.max_concurrent, rates, time.monotonic())
         self.dialler = Dialler(memory.campaigns, self._admission, rates)
-        self.roster: Roster = NOBODY
+        self.edges = Edges(mesh)
         self.level = Level.NOTHING
         self._talk: dict[CampaignId, Counter[str]] = {}
         self._told: dict[CampaignId, CampaignStatus] = {}
-        self._n_dialled = 0
 
     async def dial(self, tasks: Tasks) -> None:
         """Dial whoever may be dialled, until the lease is lost. Placing a call is a task of `tasks`."""
         while self._lease.token is not None:
             self._degrade()
-            moment = Moment(
-                datetime.now(UTC), time.monotonic(), len(self.roster.active("edge")), self._do_not_call.contacts
-            )
+            moment = Moment(datetime.now(UTC), time.monotonic(), len(self.edges), self._do_not_call.contacts)
             can_dial = self._do_not_call.is_known and self.level < Level.NEW_CALLS
             entry = self.dialler.next(moment) if can_dial else None
             if entry is None:
@@ -113,15 +110,14 @@ class Leader:
     def _place(self, attempt: Attempted, tasks: Tasks) -> None:
         """Have an attempt dialled, if it is ours: written by us, and we still are who may."""
         is_ours = self._memory.campaigns.in_flight.get(attempt.contact_id) == attempt
-        edges = self.roster.active("edge")
-        if is_ours and edges and self._lease.token is not None:
-            self._n_dialled += 1
-            tasks.spawn(until_lost(self._ask(edges[self._n_dialled % len(edges)].identity, attempt)))
+        if is_ours and self._lease.token is not None and (edge := self.edges.next()):
+            tasks.spawn(until_lost(self._ask(edge, attempt)))
 
     async def _ask(self, edge: Identity, attempt: Attempted) -> None:
         try:
             await self._mesh.ask(edge, self._order(attempt))
         except Refused as refused:
+            self.edges.refused(edge, refused.reason)
             log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
             await self._memory.write(
                 ended(attempt, "failed", refused.reason, self._campaign(attempt).at(datetime.now(UTC)))
@@ -189,7 +185,7 @@ class Leader:
                 self._bus.publish(state("campaigns", name), {"rev": self._memory.last, **msgspec.to_builtins(status)})
 
     def _degrade(self) -> None:
-        capacity = self._admission.capacity(len(self.roster.active("edge")))
+        capacity = self._admission.capacity(self.edges.n_active)
         level = next_level(self.level, len(self._memory.campaigns.in_flight) / capacity if capacity else 0.0)
         if level is not self.level:
             self.level = level

@@ -51,7 +51,7 @@ class Central:
         self._roster = roster
         self._mesh.roster(roster)
         if self._requests.leader:
-            self._requests.leader.roster = roster
+            self._requests.leader.edges.roster = roster
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         """How this central is."""
@@ -96,7 +96,7 @@ class Central:
 
     async def _lead(self) -> None:
         leader = Leader(self._config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
-        leader.roster = self._roster
+        leader.edges.roster = self._roster
         self._requests.leader, self._memory.heard = leader, leader.heard
         log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
         tasks = Tasks()
@@ -104,6 +104,7 @@ class Central:
         try:
             tasks.spawn(until_lost(leader.dial(tasks)))
             tasks.spawn(until_lost(leader.listen()))
+            tasks.spawn(leader.edges.watch())
             await self._hold()
         finally:
             self._requests.leader = None

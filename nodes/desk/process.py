@@ -33,7 +33,7 @@ from nodes.errors import NodeError
 from nodes.links.bus import Bus
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
-from nodes.links.roster import Roster
+from nodes.links.roster import NOBODY, Roster
 from nodes.links.server import url
 from nodes.links.tasks import Tasks
 from nodes.links.view import View
@@ -168,6 +168,8 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
             if isinstance(order, Told) and "roster" in order.body:
                 roster = Roster.of(order.body["roster"])
                 mesh.roster(roster)
+                if node.roster is NOBODY:
+                    tasks.spawn(node.recall())
                 node.follow(roster)
                 desk.seats.follow(roster)
 

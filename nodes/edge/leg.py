@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nodes.edge.record import Keeper
+from nodes.edge.trunk import Endpoint, Trunk
 from protocols.machine import Expired, Notify, Transmit
 from protocols.sip import Dial, Finished, HangUp, Local, Offer, Received, Request, Response, Uac
-from supervisors import Actor, Exit, Timer
+from supervisors import Actor, Exit
 
 if TYPE_CHECKING:
-    from nodes.edge.trunk import Trunk
     from protocols.machine import Address
 
 
@@ -38,21 +38,20 @@ class Leg(Actor):
         raise NotImplementedError
 
 
-class SipLeg(Leg):
+class SipLeg(Leg, Endpoint):
     """A leg at the end of a trunk: carries its machine's effects to the wire and its events to the call."""
 
     def __init__(self, keeper: Keeper, trunk: Trunk) -> None:
         self._keeper, self._trunk = keeper, trunk
         self._uac: Uac | None = None
-        self._alarm: Timer | None = None
 
     def init(self) -> None:
         """Begin: idle, or where the record says that the last life was."""
         self._keeper.leg = self.ref
         if (record := self._keeper.record.leg) is not None:
             credentials = self._trunk.credentials(record.trunk)
-            self._live(Uac.resume(record, time.monotonic(), os.urandom, credentials))
-            self._set_alarm()
+            uac = self._live(Uac.resume(record, time.monotonic(), os.urandom, credentials))
+            self.wake(uac.deadline)
             self._keeper.happened(Resumed())
 
     def terminate(self, reason: Exit) -> None:
@@ -83,12 +82,12 @@ class SipLeg(Leg):
 
     def expired(self) -> None:
         """The machine's deadline has passed."""
-        self._alarm = None
         self._step(Expired())
 
-    def _live(self, uac: Uac) -> None:
+    def _live(self, uac: Uac) -> Uac:
         self._uac = uac
         self._trunk.attach(uac.sip_call_id, self.ref)
+        return uac
 
     def _step(self, given: Dial | HangUp | Offer | Received | Expired) -> None:
         if self._uac is None:
@@ -105,14 +104,7 @@ class SipLeg(Leg):
                     self._keeper.happened(event)
                 case _:
                     pass
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        if self._alarm:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._uac and (deadline := self._uac.deadline) is not None:
-            self._alarm = self.after(max(0.0, deadline - time.monotonic()), SipLeg.expired)
+        self.wake(self._uac.deadline)
 
 
 __all__ = ["Leg", "Resumed", "SipLeg"]

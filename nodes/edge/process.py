@@ -21,6 +21,7 @@ from nodes.edge.line import ChannelNews
 from nodes.edge.means import Means
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.refusals import Refusals
+from nodes.edge.registration import TrunkRegistration
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.edge.will import Will
@@ -41,6 +42,7 @@ from protocols.wire.inspection import GetTree, Tree, TreeRow
 from protocols.wire.subjects import Bucket, call_events
 from supervisors import (
     AutoShutdown,
+    Backoff,
     Census,
     Child,
     Dynamic,
@@ -57,6 +59,7 @@ from supervisors.parent import Activate, Parent, Stop, Told
 log = logs.get(__name__)
 MAX_CALLS = 500
 """Calls of one edge: the plan of DESIGN 10 for its media, with room."""
+REGISTERS_AGAIN = Backoff(first_s=1.0, top_s=60.0, reset_after_s=120.0)
 
 
 class Edge:
@@ -141,6 +144,8 @@ class Edge:
         phases = [keeper.record.phase.value for keeper in self._keepers.values()]
         figures = {f"calls_{phase}": float(phases.count(phase)) for phase in sorted(set(phases))}
         dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
+        figures["draining"] = float(self._is_draining)
+        figures["registrations"] = float(len(self._means.trunk.registered))
         return wire.Status("edge", os.getpid(), {"calls": float(len(phases)), **figures, **dropped})
 
     def tree(self, _: GetTree, sender: Identity) -> Tree:
@@ -216,21 +221,31 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     await tasks.open()
     refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC)), contact_key(config.paths.state), tasks)
     means = Means(config, mesh, trunk, Engines(mesh), post, refusals)
-    start = one_call(means)
-    tree = Supervisor([Dynamic(start, id="calls", max_children=MAX_CALLS, restart=Restart.TEMPORARY)])
+    start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
+    tree = Supervisor(
+        [
+            Dynamic(start, id="calls", max_children=MAX_CALLS, restart=Restart.TEMPORARY),
+            Dynamic(TrunkRegistration, id="registrations", restart=Restart.PERMANENT, backoff=REGISTERS_AGAIN),
+        ]
+    )
     async with running(tree, hook=_note) as system:
         views = Views(bus, config.node.id)
         edge = Edge(means, system.dynamic("calls", start), system.census, views)
+
+        async def activate() -> None:
+            await edge.activate()
+            tasks.spawn(views.run())
+            for account in registers:
+                await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
+
         edge.serve()
         await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
         if not parent.is_spare:
-            await edge.activate()
-            tasks.spawn(views.run())
+            await activate()
         async for order in parent.orders:
             match order:
                 case Activate():
-                    await edge.activate()
-                    tasks.spawn(views.run())
+                    await activate()
                 case Told(body={"roster": roster}):
                     edge.follow(Roster.of(roster))
                 case Stop():

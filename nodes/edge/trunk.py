@@ -1,27 +1,27 @@
-"""The SIP socket of an edge: which leg a datagram belongs to, and the way out.
+"""The SIP socket of an edge: which endpoint a datagram belongs to, and the way out.
 
-What it does: reads the socket that the launcher bound, admits or answers what belongs to no call (OPTIONS, strays,
-garbage), gives the rest to its leg by Call-ID. What it does not: signalling; that is each leg's machine.
+What it does: reads the socket that the launcher bound, admits or answers what belongs to nobody (OPTIONS, strays,
+garbage), gives the rest to its endpoint by Call-ID. What it does not: signalling; that is each endpoint's machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from nodes.config import Config
-from nodes.edge.leg import SipLeg
 from nodes.errors import NodeError
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.sip import Credentials, Local, Request, Responder, Response
 from protocols.sip.syntax import uri
+from supervisors import Actor, Ref, Timer
 
 if TYPE_CHECKING:
     from protocols.machine import Address, Transmit
-    from supervisors import Ref
 
 log = logs.get(__name__)
 DSCP_CS3: Final = 24
@@ -36,13 +36,36 @@ class Unreachable(NodeError):
     """The target has no address, or none that our bound address can reach."""
 
 
+class Endpoint(Actor):
+    """An actor around a machine of `protocols.sip`: a call's leg, or a registration."""
+
+    _alarm: Timer | None = None
+
+    def received(self, message: Request | Response, source: Address) -> None:
+        """A message of this endpoint has arrived from `source`."""
+        raise NotImplementedError
+
+    def expired(self) -> None:
+        """The machine's deadline has passed."""
+        raise NotImplementedError
+
+    def wake(self, deadline: float | None) -> None:
+        """Be `expired` at this time and no other."""
+        if self._alarm:
+            self._alarm.cancel()
+        wait_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        self._alarm = None if wait_s is None else self.after(wait_s, type(self).expired)
+
+
 class Trunk:
-    """The edge's one SIP socket and the legs that live on it. A spare has it too, and does not read it."""
+    """The edge's one SIP socket and the endpoints that live on it. A spare has it too, and does not read it."""
 
     def __init__(self, config: Config, sock: socket.socket) -> None:
         self._config, self._socket = config, sock
-        self._legs: dict[str, Ref[SipLeg]] = {}
+        self._endpoints: dict[str, Ref[Endpoint]] = {}
         self._responder = Responder()
+        self.registered: set[str] = set()
+        """The trunks that know us now, of those that want to."""
         self.counts: Counter[str] = Counter()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP_CS3 << 2)
@@ -71,14 +94,14 @@ class Trunk:
         """Stop reading; the socket stays open for the launcher and the spare."""
         asyncio.get_running_loop().remove_reader(self._socket)
 
-    def attach(self, sip_call_id: str, leg: Ref[SipLeg]) -> None:
-        """Messages with this Call-ID are the leg's from now on."""
-        self._legs[sip_call_id] = leg
+    def attach(self, sip_call_id: str, endpoint: Ref[Endpoint]) -> None:
+        """Messages with this Call-ID are the endpoint's from now on."""
+        self._endpoints[sip_call_id] = endpoint
 
-    def detach(self, sip_call_id: str, leg: Ref[SipLeg]) -> None:
-        """The leg has ended."""
-        if self._legs.get(sip_call_id) is leg:
-            del self._legs[sip_call_id]
+    def detach(self, sip_call_id: str, endpoint: Ref[Endpoint]) -> None:
+        """The endpoint has ended."""
+        if self._endpoints.get(sip_call_id) is endpoint:
+            del self._endpoints[sip_call_id]
 
     def send(self, data: bytes, to: Address) -> None:
         """Send one datagram. What the network refuses is counted; the transaction's timers send it again."""
@@ -125,8 +148,8 @@ class Trunk:
     def _take(self, data: bytes, source: Address) -> None:
         match self._responder.admit(data, source):
             case Request() | Response() as message:
-                if leg := self._legs.get(message.sip_call_id):
-                    leg.tell(SipLeg.received, message, source)
+                if endpoint := self._endpoints.get(message.sip_call_id):
+                    endpoint.tell(Endpoint.received, message, source)
                 elif answer := self._responder.answer(message, source):
                     self._answer(answer)
             case None:
@@ -166,4 +189,4 @@ def route_to(hop: Address, bound: str) -> str:
         return str(probe.getsockname()[0])
 
 
-__all__ = ["Trunk", "Unreachable", "route_to"]
+__all__ = ["Endpoint", "Trunk", "Unreachable", "route_to"]

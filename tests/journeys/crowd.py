@@ -86,9 +86,12 @@ async def _scenario(node: Node, name: str, directory: Path) -> Played:
 
 
 async def _through_a_carrier(node: Node, account: Account, directory: Path) -> Played:
-    """Kamailio asks for a password, baresip answers by the clock: it cannot wait for the questions."""
+    """Kamailio wants to know us and asks for a password; baresip answers by the clock: it cannot wait for questions."""
     wav = await _spoken(_made(directory) / "said.wav", 0.5, "hello", 6.0, "four two seven one", 5.0, "yes", 30.0)
     async with baresip(wav, directory / "telephone") as telephone, kamailio(account, telephone.uri, directory):
+        async with asyncio.timeout(90.0):  # it was not there yet when the edge asked first
+            while not (await node.figures("edge"))["registrations"]:
+                await asyncio.sleep(0.2)
         call = await node.call(account.uri("15550100"))
         await call.ended()
         await telephone.tells("CALL_CLOSED")

@@ -75,7 +75,7 @@ async def test_a_carrier_that_asks_whether_we_are_there_is_told(node: Node, tmp_
         assert not await peer.complaint()
 
 
-def test_a_call_through_a_carrier_that_wants_a_password_is_understood(calls: Calls) -> None:
+def test_a_call_through_a_carrier_that_wants_to_know_us_and_a_password_is_understood(calls: Calls) -> None:
     one = calls["carrier"]
     assert one.end == ("completed", "script", "us")
     assert [event.fields["intent"] for event in one.call.all(Kind.HEARD)] == ["digits", "yes"]

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from protocols.wire.events import CallEvent, Kind
 from tests.journeys.following import Node
-from tests.journeys.peers.browser import CHROMIUM, browser
+from tests.journeys.peers.browser import browser
 from tests.journeys.peers.desk import door, is_handed_over
 from tests.journeys.peers.phone import phones
-
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium")
 
 
 async def test_one_button_and_the_robot_calls_the_browser(node: Node) -> None:

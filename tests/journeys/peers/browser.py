@@ -9,7 +9,6 @@ import asyncio
 import io
 import itertools
 import json
-import shutil
 import tempfile
 import wave
 from collections.abc import AsyncIterator
@@ -23,7 +22,7 @@ import numpy as np
 from nodes.audio import g711
 from nodes.rehearsal.voices import speak
 
-CHROMIUM = shutil.which("chromium") or ""
+CHROMIUM = "chromium"
 PATIENCE_S = 45.0
 LOOK_S = 0.05
 FLAGS = (
@@ -142,4 +141,4 @@ async def _microphone(says: str) -> bytes:
     return out.getvalue()
 
 
-__all__ = ["CHROMIUM", "Page", "browser"]
+__all__ = ["Page", "browser"]

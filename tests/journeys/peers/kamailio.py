@@ -1,4 +1,4 @@
-"""Kamailio as a carrier: an INVITE without our password is refused with 407, with it goes on to one telephone."""
+"""Kamailio as a carrier: who has registered, and knows the password (401, 407), is connected with one telephone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Account:
         """Return the table of this trunk."""
         return (
             f'[[sip.trunks]]\nname = "carrier"\nhost = "{HOST}"\nport = {self.port}\n'
-            f'user = "{self.user}"\npassword = "{self.password}"\n'
+            f'user = "{self.user}"\npassword = "{self.password}"\nregister = true\n'
         )
 
     def uri(self, number: str) -> str:
@@ -36,7 +36,8 @@ class Account:
 @asynccontextmanager
 async def kamailio(account: Account, telephone: str, directory: Path) -> AsyncIterator[None]:
     """Run the carrier; every call goes to the URI `telephone`."""
-    words = {"PORT": str(account.port), "REALM": "carrier.test", "PASSWORD": account.password, "TELEPHONE": telephone}
+    words = {"PORT": str(account.port), "REALM": "carrier.test", "TELEPHONE": telephone}
+    words |= {"USER": account.user, "PASSWORD": account.password}
     text = TEMPLATE.read_text()
     for word, value in words.items():
         text = text.replace(word, value)

@@ -34,7 +34,8 @@ ROLES = ("edge", "media", "speech", "desk")
 class Rig:
     """A node whose edge is the test's. `orders`: what it was asked to place."""
 
-    def __init__(self, node: Node, presence: Presence, bus: Bus, run: Path, address: str) -> None:
+    def __init__(self, node: Node, mesh: Mesh, presence: Presence, bus: Bus, run: Path, address: str) -> None:
+        self.mesh = mesh
         self.node, self.presence, self.bus, self.address = node, presence, bus, address
         self.token = (run / "token").read_text()
         self.run = run
@@ -63,6 +64,9 @@ class Rig:
             raise Refused("draining")
         self.orders.append(order)
         return wire.CallAccepted(CallId("c1"))
+
+    def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
+        return wire.Status("edge", 7, {"calls": 2.0, "late p99": 1.5, "draining": float(self.is_draining)})
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         self.is_draining = order.is_draining
@@ -97,9 +101,10 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     address = f"http://127.0.0.1:{runner.addresses[0][1]}"
     presence = Presence(bus, NODE, node, cluster, address, "0.1.0")
     tasks.spawn(presence.run())
-    made = Rig(node, presence, bus, tmp_path, address)
+    made = Rig(node, meshes["desk"], presence, bus, tmp_path, address)
     meshes["edge"].serve(wire.PlaceCall, made.place)
     meshes["edge"].serve(Drain, made.drain)
+    meshes["edge"].serve(wire.GetStatus, made.status)
     yield made
     await runner.cleanup()
     await tasks.close()

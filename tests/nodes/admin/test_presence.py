@@ -10,6 +10,7 @@ import nats
 import pytest
 
 from nodes.admin.figures import Events
+from nodes.admin.node import Node
 from nodes.admin.presence import SERVICE
 from nodes.telemetry import metrics
 from protocols.wire.events import CallEvent, Kind, to_body
@@ -88,6 +89,14 @@ async def test_an_edge_that_comes_up_while_the_node_drains_is_told(client, rig: 
     async with asyncio.timeout(5):
         while not rig.is_draining:
             await asyncio.sleep(0.01)
+
+
+async def test_a_desk_that_comes_up_while_the_node_drains_learns_it_from_the_edge(rig: Rig) -> None:
+    rig.is_draining = True
+    successor = Node(rig.mesh)
+    successor.follow(rig.roster)
+    await successor.recall()
+    assert successor.is_draining
 
 
 async def test_events_of_this_node_are_counted_and_of_others_not() -> None:

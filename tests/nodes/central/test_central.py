@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import CampaignId, Identity, NodeId
 from protocols.wire.journal import Attempted, Contact, Imported, Listed, from_body
-from protocols.wire.messages import CallAccepted, PlaceCall
+from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
 from protocols.wire.subjects import Bucket, Stream, all_states, call_events
 from tests.conftest import NatsServer
 
@@ -47,7 +48,13 @@ class Edge:
         self.ordered = asyncio.Condition()
         self.in_stream: list[bool] = []
         self._n = 0
+        self.was_asked = False
         mesh.serve(PlaceCall, self.place)
+        mesh.serve(GetStatus, self.status)
+
+    def status(self, _: GetStatus, sender: Identity) -> Status:
+        self.was_asked = True
+        return Status("edge", 7, {"draining": float(self.refuses == "draining")})
 
     async def place(self, order: PlaceCall, sender: Identity) -> CallAccepted:
         written = [from_body(one.body or {}) async for one in self.bus.replay(Stream.CAMPAIGN)]
@@ -218,13 +225,28 @@ async def test_a_name_is_taken_once_and_a_stopped_campaign_stays_stopped(node: N
 
 
 async def test_an_edge_that_refuses_costs_the_attempt_and_not_the_contact(node: Node) -> None:
-    node.edge.refuses = "node_full"
+    node.edge.refuses = "bad_script"
     async with node.central("central-0") as central:
         await node.leads(central)
         await node.imports(central)
         await node.runs(central)
         status = await node.status(central, lambda status: status.dispositions == {"failed": 3})
         assert status.waiting == 3
+
+
+async def test_an_edge_that_drains_holds_its_campaigns_and_does_not_burn_their_contacts(node: Node) -> None:
+    node.edge.refuses = "draining"
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central, plan=replace(ANYTIME, concurrency=1))
+        await node.runs(central)
+        status = await node.status(central, lambda status: status.held == "no_edge")
+        assert status.dispositions == {"failed": 1}
+        while not node.edge.was_asked:
+            await asyncio.sleep(0.05)
+        assert len(node.edge.orders) == 1
+        node.edge.refuses = ""
+        await node.edge.order(1)
 
 
 async def test_an_opt_out_holds_in_every_campaign_from_then_on(node: Node) -> None:
