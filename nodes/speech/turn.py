@@ -20,10 +20,9 @@ __all__ = ["GUESS_MS", "Guess", "Step", "begins", "next_step", "patience_ms"]
 GUESS_MS = 150
 """Silence before the first guess: shorter falls into the closure of a `t` or `p` too often."""
 MORE_MS = 300
-"""After a phrase that may go on: longer than the pauses inside one ("forty dollars | and fifty cents"), short enough
-for the promise of the whole turn (p95 350 ms). What is said later is heard under the next question."""
-UNSURE_MS = 500
-"""After a phrase that was perhaps not said."""
+"""After a phrase that may go on, or was perhaps not said: longer than the pauses inside one ("forty dollars | and fifty
+cents"), short enough for the promise of the whole turn (p95 350 ms): one answer in twelve is unsure, and 500 ms after
+those made it 440. What is said later is heard under the next question."""
 UNFINISHED_MS = 800
 """After what is no phrase, or not yet: the whole tail of the voice detector."""
 
@@ -81,9 +80,7 @@ def patience_ms(guess: Guess) -> int:
             return UNFINISHED_MS
         case Completeness.COMPLETE if guess.confidence >= ACCEPT:
             return GUESS_MS
-        case Completeness.EXTENDABLE if guess.confidence >= ACCEPT:
-            return MORE_MS
         case Completeness.COMPLETE | Completeness.EXTENDABLE:
-            return UNSURE_MS
+            return MORE_MS
         case other:
             assert_never(other)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from grammars.rules.rule import Completeness
 from nodes.speech.confidence import ACCEPT, REJECT
-from nodes.speech.turn import GUESS_MS, MORE_MS, UNFINISHED_MS, UNSURE_MS, Guess, Step, begins, next_step, patience_ms
+from nodes.speech.turn import GUESS_MS, MORE_MS, UNFINISHED_MS, Guess, Step, begins, next_step, patience_ms
 from protocols.wire.messages import Meaning
 
 COMPLETE, EXTENDABLE, PREFIX, NO = (
@@ -29,10 +29,10 @@ def guess(completeness: Completeness, confidence: float) -> Guess:
     ("completeness", "confidence", "silence_ms"),
     [
         (COMPLETE, ACCEPT, GUESS_MS),
-        (COMPLETE, ACCEPT - 0.01, UNSURE_MS),
+        (COMPLETE, ACCEPT - 0.01, MORE_MS),
         (COMPLETE, REJECT - 0.01, UNFINISHED_MS),
         (EXTENDABLE, 1.0, MORE_MS),
-        (EXTENDABLE, ACCEPT - 0.01, UNSURE_MS),
+        (EXTENDABLE, ACCEPT - 0.01, MORE_MS),
         (EXTENDABLE, REJECT - 0.01, UNFINISHED_MS),
         (PREFIX, 1.0, UNFINISHED_MS),
         (NO, 1.0, UNFINISHED_MS),
