@@ -36,7 +36,9 @@ fi
 [ -x .venv/bin/python ] || /usr/bin/python3.11 -m venv .venv
 .venv/bin/uv --version 2>/dev/null | grep -q "$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-uv.txt)" ||
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-export VIRTUAL_ENV="$PWD/.venv"
+export VIRTUAL_ENV="$PWD/.venv" TMPDIR="$PWD/.venv/tmp"  # uv leaves its locks there
+mkdir -p "$TMPDIR"
 .venv/bin/uv pip install --quiet --require-hashes -r requirements-dev.txt
 .venv/bin/uv pip install --quiet --no-deps -e .
 .venv/bin/python -c "from grammars.lexicon import index_gruut; print('setup: lexicon', index_gruut())"
+rm -rf "$TMPDIR"

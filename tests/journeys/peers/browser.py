@@ -9,10 +9,12 @@ import asyncio
 import io
 import itertools
 import json
+import os
+import signal
 import tempfile
 import wave
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,8 @@ async def browser(address: str, says: str) -> AsyncIterator[Page]:
         process = await asyncio.create_subprocess_exec(
             CHROMIUM, *FLAGS, f"--user-data-dir={home / 'profile'}",
             f"--use-file-for-fake-audio-capture={home / 'microphone.wav'}", "about:blank",
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "TMPDIR": name},
         )  # fmt: skip
         try:
             port = await _port(home / "profile" / "DevToolsActivePort")
@@ -114,6 +117,15 @@ async def browser(address: str, says: str) -> AsyncIterator[Page]:
         finally:
             process.terminate()
             await process.wait()
+            await _all_gone(process.pid)
+
+
+async def _all_gone(group: int) -> None:
+    """Kill what the browser has left behind, and return when it writes into its profile no more."""
+    with suppress(ProcessLookupError):
+        for _ in range(40):  # a parent that reaps nobody leaves a group of dead processes
+            os.killpg(group, signal.SIGKILL)
+            await asyncio.sleep(LOOK_S)
 
 
 async def _port(file: Path) -> int:
