@@ -8,10 +8,10 @@ library only. Apart from this front door: `supervisors.statem`, `supervisors.pro
 
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
-from supervisors.bonds import Link, Monitor, Timer
+from supervisors.bonds import Cancellable, Timer
 from supervisors.breaker import Breaker, BreakerState
 from supervisors.bucket import Bucket
-from supervisors.census import Census, Counts
+from supervisors.census import Census, Counts, Failure
 from supervisors.dynamic import Dynamic, DynamicRef
 from supervisors.errors import (
     AlreadyPresent,
@@ -23,6 +23,7 @@ from supervisors.errors import (
     ChildRestarting,
     ChildRunning,
     Gone,
+    Interrupted,
     KernelError,
     NameTaken,
     NoSuchChild,
@@ -32,8 +33,20 @@ from supervisors.errors import (
     TooManyChildren,
     TreeDown,
 )
-from supervisors.events import BackingOff, ChildExited, ChildStarted, Event, GaveUp, Hook, WouldNotStop
-from supervisors.exits import Crash, Exit, Killed, NoProc, Normal, Shutdown, is_abnormal
+from supervisors.events import (
+    BackingOff,
+    ChildExited,
+    ChildStarted,
+    Event,
+    GaveUp,
+    Hook,
+    LoopBlocked,
+    LoopFreed,
+    WouldNotStop,
+    report,
+)
+from supervisors.exits import Crash, Exit, Killed, NoConnection, NoProc, Normal, Shutdown, is_abnormal
+from supervisors.far import FarRef, Herald, tie
 from supervisors.intensity import RestartWindow
 from supervisors.life import IGNORE
 from supervisors.mailbox import WhenFull
@@ -42,14 +55,17 @@ from supervisors.registry import Name
 from supervisors.spec import BRUTAL_KILL, INFINITY, AutoShutdown, Child, Restart, Strategy
 from supervisors.supervisor import Supervisor
 from supervisors.system import System, running
+from supervisors.watchdog import Watchdog
 
 __all__ = [
     "Actor",
     "Ref",
     "Name",
+    "FarRef",
+    "Herald",
+    "tie",
     "Timer",
-    "Monitor",
-    "Link",
+    "Cancellable",
     "WhenFull",
     "IGNORE",
     "Child",
@@ -63,12 +79,14 @@ __all__ = [
     "DynamicRef",
     "System",
     "running",
+    "Watchdog",
     "Exit",
     "Normal",
     "Shutdown",
     "Killed",
     "Crash",
     "NoProc",
+    "NoConnection",
     "is_abnormal",
     "Event",
     "Hook",
@@ -77,8 +95,12 @@ __all__ = [
     "BackingOff",
     "GaveUp",
     "WouldNotStop",
+    "LoopBlocked",
+    "LoopFreed",
+    "report",
     "Census",
     "Counts",
+    "Failure",
     "KernelError",
     "AskFailed",
     "Gone",
@@ -96,6 +118,7 @@ __all__ = [
     "StartFailed",
     "TreeDown",
     "BadSpec",
+    "Interrupted",
     "RestartWindow",
     "Backoff",
     "Breaker",

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
+from supervisors import far
 from supervisors.bonds import Cancellable, Link, Monitor, Timer
 from supervisors.debts import Debt
 from supervisors.end import end
@@ -48,10 +49,12 @@ class Actor:
 
     _wake: ClassVar[Callable[[Actor], None]] = wake_drain
     _overrides: ClassVar[dict[Handler, Handler]] = {}
+    _redacts: ClassVar[bool] = False
+    _terminates: ClassVar[bool] = False
 
     ref: Ref[Self]
-    _held: set[Cancellable] | None
-    _owed: set[Debt] | None
+    _held: dict[Cancellable, None] | None  # no sets: what a life has is cancelled in the order it was taken
+    _owed: dict[Debt, None] | None
     _replying: asyncio.Future[object] | None
     _task: asyncio.Task[object] | None
     _waker: asyncio.Future[None] | None
@@ -63,6 +66,8 @@ class Actor:
         handlers = {name: getattr(cls, name) for name in dir(cls) if inspect.isfunction(getattr(cls, name, None))}
         waits = any(inspect.iscoroutinefunction(handlers[name]) for name in handlers.keys() - {"init", "terminate"})
         cls._wake = wake_drive if waits else wake_drain
+        cls._redacts = cls.redact is not Actor.redact
+        cls._terminates = cls.terminate is not Actor.terminate
         cls._overrides = {
             base.__dict__[name]: handler
             for name, handler in handlers.items()
@@ -78,9 +83,16 @@ class Actor:
         """End; `def` or `async def`. Runs after a crash as well, not after a kill. Clean up at the start as well."""
         return None
 
-    def on_down(self, ref: Ref[Actor], reason: Exit) -> Awaitable[None] | None:
+    def on_down(self, ref: Ref[Actor] | far.FarRef, reason: Exit) -> Awaitable[None] | None:
         """A monitored life has ended; `def` or `async def`."""
         return None
+
+    def redact(self, error: BaseException) -> BaseException:
+        """Return what is reported of `error`, this life's crash: itself, or another where it may quote somebody.
+
+        For events and the census (OTP: format_status); whoever asked, monitors or is linked gets the error itself.
+        """
+        return error
 
     @property
     def system(self) -> System:
@@ -111,13 +123,13 @@ class Actor:
         task.add_done_callback(self._task_ended)
         return task
 
-    def monitor(self, ref: Ref[Actor]) -> Monitor:
-        """Have `on_down` called when the present life of `ref` ends."""
-        return Monitor(self, ref)
+    def monitor(self, ref: Ref[Actor] | far.FarRef) -> Cancellable:
+        """Have `on_down` called, once, when the present life of `ref` ends; cancelled: not any more."""
+        return far.monitor(self, ref) if isinstance(ref, far.FarRef) else Monitor(self, ref)
 
-    def link(self, ref: Ref[Actor]) -> Link:
+    def link(self, ref: Ref[Actor] | far.FarRef) -> Cancellable:
         """End together with the present life of `ref`, unless it ends Normal, and the other way round."""
-        return Link(self, ref)
+        return far.link(self, ref) if isinstance(ref, far.FarRef) else Link(self, ref)
 
     def stop(self, reason: Exit = Normal()) -> None:  # noqa: B008 - a frozen value
         """End after the handler that runs now, whose answer still goes out; before any other message."""
@@ -136,6 +148,7 @@ class Actor:
         return expect(children[id], cls)
 
     def _stop(self, reason: Exit) -> None:
+        self._task = None  # which runs this, and returns by itself
         end(self.ref, self, reason)
 
     def _hold(self, thing: Cancellable) -> None:
@@ -143,13 +156,13 @@ class Actor:
         if self.ref._actor is not self:
             thing.cancel()
         elif self._held is None:
-            self._held = {thing}
+            self._held = {thing: None}
         else:
-            self._held.add(thing)
+            self._held[thing] = None
 
     def _drop(self, thing: Cancellable) -> None:
         if self._held is not None:
-            self._held.discard(thing)
+            self._held.pop(thing, None)
 
     def _task_ended(self, task: asyncio.Task[R]) -> None:
         self._drop(task)

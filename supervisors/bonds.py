@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from supervisors.end import end
 from supervisors.exits import Exit, NoProc, Normal
 
 if TYPE_CHECKING:
@@ -70,13 +69,17 @@ class Timer:
 
 
 class Monitor:
-    """One Down notice, `on_down(ref, reason)`, when the present life of `ref` ends; NoProc when there is none."""
+    """One Down notice, `on_down(ref, reason)`, when the present life of `ref` ends; NoProc when there is none.
 
-    __slots__ = ("_actor", "_target")
+    Cancelling works until the handler begins, as with a timer.
+    """
+
+    __slots__ = ("_actor", "_is_cancelled", "_target")
 
     def __init__(self, actor: Actor, target: Ref[Actor]) -> None:
         self._actor = actor
         self._target = target
+        self._is_cancelled = False
         if target.is_alive:
             target._watch(self, self._notice)
             actor._hold(self)
@@ -85,12 +88,22 @@ class Monitor:
 
     def cancel(self) -> None:
         """No notice any more."""
+        self._is_cancelled = True
         self._target._unwatch(self)
         self._actor._drop(self)
 
     def _notice(self, ref: Ref[Actor], reason: Exit) -> None:
         self._actor._drop(self)
-        self._actor.ref._urge(self._actor, (type(self._actor).on_down, (ref, reason), {}, None))
+        self._actor.ref._urge(self._actor, (self, (ref, reason), {}, None))
+
+    @property
+    def name(self) -> str:
+        """What it runs, for reports."""
+        return type(self._actor).on_down.__qualname__
+
+    def __call__(self, actor: Actor, ref: Ref[Actor], reason: Exit) -> object:
+        """Run the handler: what the mailbox does when it is this notice's turn."""
+        return None if self._is_cancelled else actor.on_down(ref, reason)
 
 
 class Link:
@@ -120,4 +133,4 @@ class Link:
         self._actor._drop(self)
         survivor.ref._unwatch(self)
         if not isinstance(reason, Normal):
-            end(survivor.ref, survivor, reason)
+            survivor.ref._system.pull(survivor, reason)

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from supervisors.ref import Intent, Phase
+from supervisors.exits import Crash
+from supervisors.intensity import RestartWindow
+from supervisors.ref import Phase, Repair
 
 if TYPE_CHECKING:
     from supervisors.actor import Actor
@@ -24,8 +26,23 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A crash as it is remembered: what was raised, as text, and the handler it was raised in; not what that was given.
+
+    Text, because a traceback would keep the actor, and with it a temporary child's arguments.
+    """
+
+    error: str
+    during: str
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
-    """One child: where, what, how it fares; `uptime_s` is 0 when it is not up; `last` is how its last life ended."""
+    """One child: where, what, how it fares.
+
+    `uptime_s` is 0 when it is not up. `last` is how its last life ended, `failure` its last crash or failed start.
+    `handled` counts messages over all its lives. `restarts_in_window`: of a supervisor, what its intensity counts now.
+    """
 
     path: str
     kind: str
@@ -34,6 +51,9 @@ class Census:
     n_waiting: int
     uptime_s: float
     last: str
+    handled: int
+    restarts_in_window: int
+    failure: Failure | None
     children: tuple[Census, ...] = ()
 
     def __str__(self) -> str:
@@ -48,21 +68,38 @@ class Census:
 
 def row(ref: Ref[Actor]) -> Census:
     """Return one child as data, without its children."""
-    box, up = ref._box, ref._phase is Phase.UP
+    box, up, now = ref._box, ref._phase is Phase.UP, ref._system.loop.time()
+    window = getattr(ref._actor, "_window", None)
     return Census(
         path=ref.path,
-        kind=type(ref._actor).__name__ if ref._actor is not None else "",
+        kind=kind.__name__ if (kind := _kind(ref)) is not None else "",
         state=state(ref),
         restarts=max(ref._lives - 1, 0),
         n_waiting=len(box.user) if box is not None else 0,
-        uptime_s=ref._system.loop.time() - ref._since if up else 0.0,
-        last="" if ref._last is None else str(ref._last),
+        uptime_s=now - ref._since if up else 0.0,
+        last=_last(ref),
+        handled=ref._handled,
+        restarts_in_window=window.count(now) if isinstance(window, RestartWindow) else 0,
+        failure=None if ref._failure is None else Failure(*ref._failure),
     )
 
 
+def _last(ref: Ref[Actor]) -> str:
+    if isinstance(ref._last, Crash) and ref._failure is not None:
+        return ref._failure[0]  # as its actor wants it told
+    return "" if ref._last is None else str(ref._last)
+
+
+def _kind(ref: Ref[Actor]) -> type[Actor] | None:
+    """Return the class of the present life, or else of the last."""
+    return getattr(ref, "_kind", None) if ref._actor is None else type(ref._actor)
+
+
 def state(ref: Ref[Actor]) -> str:
-    """Return `running`, `starting`, `stopping`, `restarting` (waits to be brought back) or `stopped`."""
+    """Return `running`, `starting`, `stopping`, `restarting` (being brought back, or waiting for it) or `stopped`."""
     match ref._phase:
+        case Phase.STARTING | Phase.DOWN if isinstance(ref._intent, Repair):
+            return "restarting"
         case Phase.UP:
             return "running"
         case Phase.STARTING:
@@ -70,7 +107,7 @@ def state(ref: Ref[Actor]) -> str:
         case Phase.STOPPING:
             return "stopping"
         case Phase.DOWN:
-            return "restarting" if ref._intent is Intent.REPAIR else "stopped"
+            return "stopped"
 
 
 def tree(ref: Ref[Actor]) -> Census:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import count as count_up
 from typing import Generic, ParamSpec, TypeVar
 
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
-from supervisors.census import Census, Counts, count, row
-from supervisors.end import end, halt, kill
+from supervisors.census import Counts
+from supervisors.end import cut, end, halt, kill
 from supervisors.errors import BadSpec, Gone, NoSuchChild, TooManyChildren
 from supervisors.exits import Exit, Killed, NoProc, Shutdown
 from supervisors.life import begin, born
 from supervisors.overseer import Overseer
-from supervisors.ref import Intent, Phase, Ref
+from supervisors.ref import HALT, STOPPING, Ref
 from supervisors.spec import INFINITY, AutoShutdown, Child, Restart
 
 A = TypeVar("A", bound=Actor)
@@ -61,6 +62,8 @@ class Dynamic(Overseer, Generic[P, A]):
         )
         if max_children is not None and max_children < 1:
             raise BadSpec(f"{id}: max_children must be 1 or more, or None, not {max_children!r}")
+        if not callable(start):
+            raise BadSpec(f"{id}: start must be callable, not {start!r}")
         self.start = start
         self.max_children = max_children
         self.template: Child[Actor] = Child(
@@ -85,12 +88,12 @@ class Dynamic(Overseer, Generic[P, A]):
         refs = list(self.children.values())
         ending = Shutdown() if self.template.shutdown > 0 else Killed()
         for ref in refs:
-            ref._intent = Intent.HALT
+            ref._intent = HALT
             if ref._actor is not None:
                 end(ref, ref._actor, ending)
         try:
             for ref in refs:
-                if ref._phase is Phase.STOPPING:
+                if ref._phase is STOPPING:
                     await ref.down()
         except asyncio.CancelledError:
             for ref in refs:
@@ -111,21 +114,20 @@ class Dynamic(Overseer, Generic[P, A]):
         children[ref.id] = ref
         return ref
 
-    def which_children(self) -> list[Census]:
-        """Return the children as data."""
-        return [row(ref) for ref in self.children.values()]
-
     def count_children(self) -> Counts:
-        """Return how many children there are, how many run, how many are supervisors."""
-        return count(self.children.values())
+        """As every overseer; all of them have the same one spec."""
+        return replace(super().count_children(), specs=1)
 
     def terminate_child(self, id: str) -> Awaitable[None]:
         """Stop one child for good. Refuses: NoSuchChild."""
-        if id not in self.children:
-            raise NoSuchChild(id)
-        ref = self.children.pop(id)
-        ref._intent = Intent.HALT
+        ref = self._child(id)
+        self._let_go(ref)
+        cut(ref)
         return self.task(halt(ref))
+
+    def _leave(self, ref: Ref[Actor]) -> None:
+        """Whatever its restart kind: nobody could ask for it."""
+        self._forget(ref)
 
 
 class DynamicRef(Generic[P, A]):
@@ -153,15 +155,13 @@ class DynamicRef(Generic[P, A]):
         dynamic = self.ref._actor
         if dynamic is None:
             raise Gone(self.ref.path, NoProc())
-        ref = dynamic._add(partial(dynamic.start, *args, **kwargs))
+        ref = dynamic._add(partial(dynamic.start, *args, **kwargs) if args or kwargs else dynamic.start)
         try:
             started = begin(ref)
             dynamic._ready(ref, started if isinstance(started, bool) else await born(ref, started))
         except BaseException:
-            dynamic.children.pop(ref.id, None)
+            dynamic._let_go(ref)
             raise
-        if dynamic.template.restart is Restart.TEMPORARY:
-            ref._make = None
         return ref
 
     async def stop(self, child: Ref[A]) -> None:
@@ -169,8 +169,8 @@ class DynamicRef(Generic[P, A]):
         if child._above is not self.ref:
             raise NoSuchChild(child.path)
         dynamic = self.ref._actor
-        if dynamic is not None and dynamic.children.pop(child.id, None) is not None:
-            child._intent = Intent.HALT
+        if dynamic is not None:
+            dynamic._let_go(child)
         await halt(child)
 
 

@@ -14,11 +14,11 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Final
 
 from supervisors.debts import pay
-from supervisors.errors import Gone
+from supervisors.errors import CRASHES, Gone, KernelError
 from supervisors.events import ChildExited, WouldNotStop
-from supervisors.exits import Crash, Exit, Killed, Shutdown
+from supervisors.exits import Crash, Exit, Killed, Shutdown, text_of
 from supervisors.ladder import Tasks, climb, consume, settle
-from supervisors.ref import Phase, Ref
+from supervisors.ref import DOWN, HALT, KEEP, STOPPING, UP, Ref
 
 if TYPE_CHECKING:
     from supervisors.actor import Actor
@@ -31,19 +31,20 @@ def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
     """End this life, for `reason`; a life that is over already stays over. `during`: the handler that crashed."""
     if ref._actor is not actor:
         return
-    is_up = ref._phase is Phase.UP
+    is_up = ref._phase is UP
     has_begun = is_up or _is_good(actor._task)
-    ref._actor = None
-    ref._phase = Phase.STOPPING
-    _fail_asks(ref, actor, reason)
-    tasks = _release(actor)
+    ref._actor, ref._kind = None, type(actor)
+    ref._phase, ref._scheduled = STOPPING, False
+    if ref._box is not None or actor._replying is not None or actor._owed is not None:
+        _fail_asks(ref, actor, reason)
+    tasks = _release(actor) if actor._held is not None or actor._task is not None else ()
     last: Awaitable[object] | None = None
-    if has_begun and not tasks and not isinstance(reason, Killed):
+    if has_begun and actor._terminates and not tasks and not isinstance(reason, Killed):
         last, reason = _terminate(ref, actor, reason)
-    if tasks or last is not None:
+    if tasks or last is not None or (ref._children and isinstance(reason, Killed)):
         ref._closing = Closing(ref, actor, reason, during, is_up, has_begun, tasks, last)
     else:
-        _finish(ref, reason, during, is_up)
+        _finish(ref, actor, reason, during, is_up)
 
 
 def _is_good(init: asyncio.Task[object] | None) -> bool:
@@ -59,11 +60,18 @@ def kill(ref: Ref[Actor]) -> None:
         ref._closing.hurry()
 
 
+def cut(ref: Ref[Actor]) -> None:
+    """Stop the child as its spec says: when this returns it takes no more messages, and is down or on the way."""
+    if ref._spec.shutdown == 0:
+        kill(ref)
+    elif ref._actor is not None:
+        end(ref, ref._actor, Shutdown())
+
+
 async def halt(ref: Ref[Actor]) -> None:
-    """Stop the child as its spec says, and return when its life is over."""
-    if ref._actor is not None:
-        end(ref, ref._actor, Shutdown() if ref._spec.shutdown > 0 else Killed())
-    if ref._phase is Phase.STOPPING:
+    """`cut` it, and return when its life is over."""
+    cut(ref)
+    if ref._phase is STOPPING:
         await ref.down()
 
 
@@ -109,7 +117,7 @@ class Closing:
         try:
             if self._is_patient:
                 left = await self._settle(left)
-            if self._is_patient and not left and self._has_begun and not is_terminating:
+            if self._is_patient and not left and self._has_begun and self._actor._terminates and not is_terminating:
                 last, self._reason = _terminate(self._ref, self._actor, self._reason)
                 left = [] if last is None else [self._last_words(last)]
                 left = await self._settle(left)
@@ -119,7 +127,9 @@ class Closing:
         if left:
             self._reason = Killed()
             self._abandon(await climb(left))
-        _finish(self._ref, self._reason, self._during, self._is_up)
+        if isinstance(self._reason, Killed):
+            await _orphan(self._ref)
+        _finish(self._ref, self._actor, self._reason, self._during, self._is_up)
 
     def _last_words(self, last: Awaitable[object]) -> asyncio.Task[object]:
         return task_of(self._ref._system.loop, last, f"{self._ref.path} terminate")
@@ -141,12 +151,20 @@ class Closing:
             system.emit(WouldNotStop(self._ref.path, len(tasks)))
 
 
+async def _orphan(ref: Ref[Actor]) -> None:
+    """A supervisor that was killed has stopped nobody: kill its children, right to left (OTP: their links do)."""
+    children = list(reversed((ref._children or {}).values()))
+    for child in children:
+        child._intent = HALT
+        kill(child)
+    for child in children:
+        await child.down()
+
+
 def _fail_asks(ref: Ref[Actor], actor: Actor, reason: Exit) -> None:
     """Fail every ask that waits for this life: in the mailbox, in the running handler, or promised for later."""
-    box, ref._box, ref._scheduled = ref._box, None, False
+    box, ref._box = ref._box, None
     asks = [] if box is None else box.empty()
-    if box is not None:
-        box.release()
     if actor._replying is not None:
         asks.append(actor._replying)
         actor._replying = None
@@ -162,14 +180,11 @@ def _fail_asks(ref: Ref[Actor], actor: Actor, reason: Exit) -> None:
 
 
 def _release(actor: Actor) -> Tasks:
-    """Cancel timers, monitors, names and tasks of this life; return the tasks that must end first.
-
-    A driver that ends its own life is not waited for: ending it is the last thing it does.
-    """
+    """Cancel timers, monitors, names and tasks of this life; return the tasks that must end first."""
     held, actor._held = actor._held, None
     task = actor._task
     tasks: list[asyncio.Task[object]] = []
-    if task is not None and not task.done() and task is not asyncio.current_task():
+    if task is not None and not task.done():
         task.cancel()
         tasks.append(task)
     for thing in held or ():
@@ -182,26 +197,43 @@ def _release(actor: Actor) -> Tasks:
 def _terminate(ref: Ref[Actor], actor: Actor, reason: Exit) -> tuple[Awaitable[object] | None, Exit]:
     """Call `terminate`; return what of it is still to be awaited, and the reason, which may have become its crash."""
     assert ref._context is not None
+    system = ref._system
+    outer, system.current = system.current, ref
     try:
         return ref._context.copy().run(actor.terminate, reason), reason
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it becomes the exit reason
+    except CRASHES as error:
         return None, Crash(error)
+    finally:
+        system.current = outer
 
 
-def _finish(ref: Ref[Actor], reason: Exit, during: str, is_up: bool) -> None:
+def _finish(ref: Ref[Actor], actor: Actor, reason: Exit, during: str, is_up: bool) -> None:
     """The life is over. A life that never was up is its starter's to deal with."""
-    ref._phase = Phase.DOWN
-    # The text of a crash: its traceback would keep the actor, and with it a temporary child's arguments.
-    ref._last = repr(reason) if is_up and isinstance(reason, Crash) else reason
+    ref._phase = DOWN
+    ref._last = told = reason
+    if isinstance(reason, Crash):
+        told = crash = _redacted(actor, reason) if actor._redacts else reason
+        ref._failure = text_of(crash.error), during
+        if is_up:
+            ref._last = ref._failure[0]
     ref._closing = ref._context = None
     system = ref._system
     if system.hook is not None:
-        system.emit(ChildExited(ref.path, reason, during))
+        system.emit(ChildExited(ref.path, told, during, is_up and ref._intent is not KEEP))
     watchers, ref._watchers = ref._watchers, None
     for watch in tuple(watchers.values()) if watchers else ():
         watch(ref, reason)
-    if is_up:
+    if is_up or ref._intent is HALT:
         system.child_down(ref, reason)
+
+
+def _redacted(actor: Actor, crash: Crash) -> Crash:
+    """Return the crash as its actor wants it reported; when it cannot say, only of what kind it was."""
+    try:
+        error = actor.redact(crash.error)
+    except CRASHES:
+        error = KernelError(f"{type(crash.error).__name__}, which could not be redacted")
+    return crash if error is crash.error else Crash(error)
 
 
 def task_of(

@@ -12,6 +12,7 @@ is there, while the actor goes on (OTP: noreply, then reply).
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 from supervisors.debts import Debt, Reply, pay
 from supervisors.end import end
-from supervisors.errors import Gone, Refused
+from supervisors.errors import CRASHES, Gone, Refused
 from supervisors.exits import Crash
-from supervisors.mailbox import Mailbox, Message
+from supervisors.mailbox import N_SPARE
 
 if TYPE_CHECKING:
     from supervisors.actor import Actor
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 128
 
-_CRASHES = (Exception, asyncio.CancelledError)  # KeyboardInterrupt and SystemExit go through untouched
+_LATER: Final = (Future, CoroutineType)
 
 
 def wake_drain(actor: Actor) -> None:
@@ -40,11 +41,10 @@ def wake_drain(actor: Actor) -> None:
 
 def wake_drive(actor: Actor) -> None:
     """Wake the parked task, or make it."""
-    ref = actor.ref
-    if actor._waker is not None:
-        actor._waker.set_result(None)
-        actor._waker = None
+    if (waker := actor._waker) is not None:
+        waker.set_result(None)
     else:
+        ref = actor.ref
         actor._task = ref._system.loop.create_task(drive(ref, actor), name=ref.path, context=ref._context)
 
 
@@ -54,120 +54,122 @@ def drain(ref: Ref[Actor], actor: Actor) -> None:
     if ref._actor is not actor or box is None:
         return
     system, overrides = ref._system, actor._overrides
+    unanswered, n_handled = system.deadlines.fresh, 0
     system.current = ref
     try:
-        for _ in range(BATCH):
-            lane = box.deferred or box.control or box.user
-            if not lane:
-                break
+        while n_handled < BATCH and (lane := box.deferred or box.control or box.user):
             handler, args, kwargs, reply = lane.popleft()
             if reply is not None and reply.done():
                 continue  # its asker has stopped waiting
+            n_handled += 1
             if overrides:
                 handler = overrides.get(handler, handler)
             try:
                 answer = handler(actor, *args, **kwargs)
-            except _CRASHES as error:
-                if isinstance(error, Refused) and lane is box.user:
-                    _refuse(reply, error)
-                    continue
-                return _crash(ref, actor, error, handler, reply)
+            except CRASHES as error:
+                _fail(ref, actor, error, handler, reply, lane is box.user)
+                reply = None  # holds the error, whose traceback holds this frame: only the collector would break it
             else:
-                if answer is not None and isinstance(answer, asyncio.Future | CoroutineType):
+                if answer is not None and isinstance(answer, _LATER):
                     _owe(actor, answer, reply, lane is box.user)
                 elif reply is not None and not reply.done():
                     reply.set_result(answer)
+                    unanswered.pop(reply, None)
             if ref._actor is not actor:
                 return
     finally:
         system.current = None
-    _rest(ref, actor, box)
-
-
-def _rest(ref: Ref[Actor], actor: Actor, box: Mailbox) -> None:
-    """After a batch: let waiting senders know, then go on later or give the mailbox back."""
+        ref._handled += n_handled
     if box.waiters is not None and len(box.user) < actor.mailbox_limit:
         box.release()
-    if box.lane():
+    if box.deferred or box.control or box.user:
         wake_drain(actor)
     else:
-        ref._scheduled, ref._box = False, None
+        ref._box, ref._scheduled = None, False
+        if len(system.spare) < N_SPARE:
+            system.spare.append(box)
 
 
 async def drive(ref: Ref[Actor], actor: Actor) -> None:
     """Handle messages for as long as this life lasts."""
-    loop, overrides, budget = ref._system.loop, actor._overrides, BATCH
+    system, overrides, budget = ref._system, actor._overrides, BATCH
     while ref._actor is actor:
-        box = ref._box
-        if box is not None and box.waiters is not None and len(box.user) < actor.mailbox_limit:
-            box.release()
-        if box is None or not (lane := box.deferred or box.control or box.user):
+        box, handler, reply, is_request = ref._box, None, None, False
+        assert box is not None, "whoever wakes it has put a message there"
+        try:
+            while lane := box.deferred or box.control or box.user:
+                if box.waiters is not None and len(box.user) < actor.mailbox_limit:
+                    box.release()
+                handler, args, kwargs, reply = lane.popleft()
+                if reply is not None and reply.done():
+                    continue
+                ref._handled += 1
+                is_request = lane is box.user
+                if overrides:
+                    handler = overrides.get(handler, handler)
+                answer = handler(actor, *args, **kwargs)
+                if isinstance(answer, CoroutineType):
+                    actor._replying = reply
+                    answer = await answer
+                    actor._replying = None
+                if answer is not None and isinstance(answer, Future):
+                    _owe(actor, answer, reply, is_request)
+                elif reply is not None and not reply.done():
+                    reply.set_result(answer)
+                    system.deadlines.fresh.pop(reply, None)
+                if ref._actor is not actor:
+                    return
+                budget -= 1
+                if not budget:
+                    budget = BATCH
+                    await asyncio.sleep(0)
             ref._box, ref._scheduled, budget = None, False, BATCH
-            actor._waker = waker = loop.create_future()
+            if len(system.spare) < N_SPARE:
+                system.spare.append(box)
+            handler, reply, is_request = None, None, False
+            args, kwargs, answer = (), {}, None  # what it was told last is not kept while it is parked
+            waker: Future[None] = Future(loop=system.loop)
+            actor._waker = waker
             await waker
-            continue
-        handler, args, kwargs, reply = lane.popleft()
-        if reply is not None and reply.done():
-            continue
-        if overrides:
-            handler = overrides.get(handler, handler)
-        await _handle(ref, actor, (handler, args, kwargs, reply), lane is box.user)
-        budget -= 1
-        if not budget:
-            budget = BATCH
-            await asyncio.sleep(0)
-
-
-async def _handle(ref: Ref[Actor], actor: Actor, message: Message, is_request: bool) -> None:
-    """Run one handler of the `drive` engine to its end."""
-    handler, args, kwargs, reply = message
-    try:
-        answer = handler(actor, *args, **kwargs)
-        if isinstance(answer, CoroutineType):
-            actor._replying = reply
-            answer = await answer
+        except CRASHES as error:
+            if ref._actor is not actor:
+                raise  # this life is being ended; what its task says goes into the exit reason
             actor._replying = None
-    except _CRASHES as error:
-        if ref._actor is not actor:
-            raise  # this life is being ended; what its task says goes into the exit reason
-        actor._replying = None
-        if isinstance(error, Refused) and is_request:
-            _refuse(reply, error)
-        else:
-            _crash(ref, actor, error, handler, reply)
-    else:
-        if isinstance(answer, asyncio.Future):
-            _owe(actor, answer, reply, is_request)
-        elif reply is not None and not reply.done():
-            reply.set_result(answer)
+            _fail(ref, actor, error, handler, reply, is_request)
+            reply = None  # as in `drain`
 
 
-def _refuse(reply: Reply, refusal: Refused) -> None:
-    if reply is not None and not reply.done():
-        reply.set_exception(refusal)
-
-
-def _crash(ref: Ref[Actor], actor: Actor, error: BaseException, handler: Callable[..., object], reply: Reply) -> None:
+def _fail(
+    ref: Ref[Actor],
+    actor: Actor,
+    error: BaseException,
+    handler: Callable[..., object] | None,
+    reply: Reply,
+    is_request: bool,
+) -> None:
+    """What a handler has raised is a refusal, or a crash; without a handler its task was cancelled while it waited."""
+    is_refusal = is_request and isinstance(error, Refused)
     reason = Crash(error)
     if reply is not None and not reply.done():
-        reply.set_exception(Gone(ref.path, reason))
-    during = getattr(handler, "__qualname__", "") or getattr(handler, "name", "")
-    end(ref, actor, reason, during)
+        reply.set_exception(error if is_refusal else Gone(ref.path, reason))
+    if not is_refusal:
+        actor._task = None  # a driver that runs this returns by itself
+        end(ref, actor, reason, during=getattr(handler, "__qualname__", "") or getattr(handler, "name", ""))
 
 
 def _owe(actor: Actor, answer: object, reply: Reply, is_request: bool) -> None:
     """Pass `answer` on when it is there. A coroutine here is a stranger's `async def`: it runs as the actor's task."""
     later = actor.task(answer) if isinstance(answer, CoroutineType) else answer
-    if not is_request or not isinstance(later, asyncio.Future):
+    if not is_request or not isinstance(later, Future):
         return
     if actor._owed is None:
-        actor._owed = set()
+        actor._owed = {}
     debt = (later, reply)
-    actor._owed.add(debt)
+    actor._owed[debt] = None
     later.add_done_callback(partial(_pay, actor, debt))
 
 
-def _pay(actor: Actor, debt: Debt, _: asyncio.Future[object]) -> None:
+def _pay(actor: Actor, debt: Debt, _: Future[object]) -> None:
     if actor._owed is not None:
-        actor._owed.discard(debt)
+        actor._owed.pop(debt, None)
     pay(actor.ref.path, debt)

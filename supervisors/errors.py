@@ -5,20 +5,24 @@
         Gone                  the actor ended, or had ended; `reason` says how
         AskTimeout            no answer within the deadline (a TimeoutError too)
         Overloaded            its mailbox was full
-        AskedItself           an actor asked itself, which could only time out
+        AskedItself           an actor asked itself, or in a circle, which could only time out
       Refused               the actor lives and says no; raise it in a handler to refuse that one request
         AlreadyStarted AlreadyPresent ChildRunning ChildRestarting NoSuchChild TooManyChildren
         StartFailed             a child did not come up; the cause is chained
         NameTaken             the registry has another owner for this name
       TreeDown              the root supervisor ended by itself
       BadSpec               a description that cannot be run (a ValueError too); our bug, found at construction
+    Interrupted             a BaseException: raised by the watchdog in code that blocks the event loop
 
 Only `Refused` is for use by actors. Everything else a handler raises is its crash.
 """
 
 from __future__ import annotations
 
-from supervisors.exits import Crash, Exit
+import asyncio
+from typing import Final
+
+from supervisors.exits import Crash, Exit, text_of
 
 
 class KernelError(Exception):
@@ -58,11 +62,12 @@ class Overloaded(AskFailed):
 
 
 class AskedItself(AskFailed):
-    """The actor at `path` asked itself."""
+    """The actor at `path` asked itself: directly, or `through` others, each waiting for an answer of the next one."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(f"{path} asked itself")
+    def __init__(self, path: str, through: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{path} asked itself" + (f", through {', '.join(through)}" if through else ""))
         self.path = path
+        self.through = through
 
 
 class Refused(KernelError):
@@ -136,5 +141,21 @@ class BadSpec(KernelError, ValueError):
     """A child, supervisor or state machine that cannot be run as described."""
 
 
+class Interrupted(BaseException):
+    """The code of the actor at `path` has held the event loop for `seconds`.
+
+    No Exception: what holds a loop is often a loop around `except Exception`.
+    """
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__(f"{path} has held the event loop for {seconds:.1f} s")
+        self.path = path
+        self.seconds = seconds
+
+
+CRASHES: Final = (Exception, asyncio.CancelledError, Interrupted)
+"""What is an actor's crash when its code raises it. KeyboardInterrupt and SystemExit go through untouched."""
+
+
 def _text(reason: Exit) -> str:
-    return f"{type(reason.error).__name__}: {reason.error}" if isinstance(reason, Crash) else str(reason)
+    return text_of(reason.error) if isinstance(reason, Crash) else str(reason)

@@ -7,6 +7,10 @@ A reason is a value, never raised; the errors an asker sees are in `errors.py`. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+TEXT_CHARS: Final = 500
+"""What is told and kept of an error's text: it may quote anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,35 @@ class Crash:
 
     error: BaseException
 
+    def __repr__(self) -> str:
+        return f"Crash({text_of(self.error)})"
+
 
 @dataclass(frozen=True, slots=True)
 class NoProc:
     """There was nobody: it had ended before, or had not begun."""
 
 
-Exit = Normal | Shutdown | Killed | Crash | NoProc
+@dataclass(frozen=True, slots=True)
+class NoConnection:
+    """Nobody here can know: its process has gone, or is not heard any more (OTP: noconnection)."""
+
+
+Exit = Normal | Shutdown | Killed | Crash | NoProc | NoConnection
+
+
+def text_of(error: BaseException) -> str:
+    """Return class and text of any error, even one that cannot be told, in up to `TEXT_CHARS` of text.
+
+    >>> text_of(ValueError("no seat")), text_of(ValueError())
+    ('ValueError: no seat', 'ValueError')
+    """
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an end must not fail because its reason cannot be told
+        return name
+    return f"{name}: {text[:TEXT_CHARS]}" if text else name
 
 
 def is_abnormal(reason: Exit) -> bool:

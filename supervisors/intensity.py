@@ -27,6 +27,10 @@ class RestartWindow:
         self.period_s = period_s
         self._times: deque[float] = deque(maxlen=intensity + 1)
 
+    def count(self, now: float) -> int:
+        """Return how many of the restarts that it holds, up to `intensity + 1`, are still inside at `now`."""
+        return sum(now - time <= self.period_s for time in self._times)
+
     def admits(self, now: float) -> bool:
         """Count a restart at `now` (seconds, never going back) and return whether it is still one of the allowed.
 

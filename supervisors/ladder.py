@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import Collection
 from typing import Final
 
+from supervisors.errors import Interrupted
+
 N_CANCELS: Final = 5
 
 Tasks = Collection["asyncio.Task[object]"]
@@ -21,10 +23,9 @@ Tasks = Collection["asyncio.Task[object]"]
 
 async def settle(tasks: Tasks, within_s: float) -> Tasks:
     """Wait for cancelled `tasks` to end; return those that have not after `within_s` seconds (may be infinite)."""
-    if not tasks:
-        return tasks
-    _, pending = await asyncio.wait(tasks, timeout=within_s if within_s < float("inf") else None)
-    return pending
+    if tasks:
+        await asyncio.wait(tasks, timeout=within_s if within_s < float("inf") else None)
+    return [task for task in tasks if not task.done()]
 
 
 async def climb(tasks: Tasks) -> Tasks:
@@ -49,7 +50,7 @@ def _close(task: asyncio.Task[object]) -> None:
     coroutine = task.get_coro()
     try:
         coroutine.close()
-    except Exception:  # noqa: BLE001 - whatever its frame says while it is closed, it has had its chance
+    except (Exception, Interrupted):  # noqa: BLE001 - whatever its frame says while it is closed, it has had its chance
         return
     task.cancel()  # wakes the task, which finds its frame ended
 

@@ -14,18 +14,19 @@ A life that ends before it is UP is reported to who started it (StartFailed), no
 from __future__ import annotations
 
 import asyncio
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable
 from contextvars import Context
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from supervisors.actor import Actor
 from supervisors.end import end, task_of
-from supervisors.errors import StartFailed
+from supervisors.errors import CRASHES, StartFailed
 from supervisors.events import ChildExited, ChildStarted
-from supervisors.exits import Crash, Exit, NoProc, Normal, Shutdown
+from supervisors.exits import Crash, Exit, NoProc, Normal, Shutdown, text_of
 from supervisors.ladder import consume
-from supervisors.ref import Phase, Ref
-
-if TYPE_CHECKING:
-    from supervisors.actor import Actor
+from supervisors.ref import DOWN, STARTING, STOPPING, UP, Ref
+from supervisors.spec import is_a
 
 
 class Ignore:
@@ -37,7 +38,7 @@ IGNORE: Final = Ignore()
 
 async def launch(ref: Ref[Actor]) -> bool:
     """Begin a life and wait until it is up; False when its init said IGNORE. Raises StartFailed."""
-    if ref._phase is Phase.STOPPING:
+    if ref._phase is STOPPING:
         await ref.down()
     started = begin(ref)
     return started if isinstance(started, bool) else await born(ref, started)
@@ -49,8 +50,8 @@ def begin(ref: Ref[Actor]) -> bool | asyncio.Task[object]:
     ref._context = context = system.context.copy()
     outer, system.current = system.current, ref
     try:
-        return _begin(ref, context)
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it becomes StartFailed
+        return context.run(_begin, ref, context)
+    except CRASHES as error:
         return _stillborn(ref, error)
     finally:
         system.current = outer
@@ -58,16 +59,20 @@ def begin(ref: Ref[Actor]) -> bool | asyncio.Task[object]:
 
 def _begin(ref: Ref[Actor], context: Context) -> bool | asyncio.Task[object]:
     assert ref._make is not None, "a temporary child starts once"
-    assert ref._phase is Phase.DOWN, ref
-    actor = context.run(ref._make)
+    assert ref._phase is DOWN, ref
+    actor = ref._make()
+    if not isinstance(actor, Actor):
+        raise TypeError(f"start must make an actor, not {actor!r}")
     actor.ref = ref
     actor._held = actor._owed = actor._replying = actor._task = actor._waker = None
     ref._actor = actor
-    ref._phase = Phase.STARTING
+    ref._phase = STARTING
     ref._scheduled = True  # messages wait until init has returned
-    result = context.run(actor.init)
+    result = actor.init()
     if result is None or isinstance(result, Ignore):
         return _decide(ref, actor, result)
+    if not is_a(result, Awaitable):
+        raise _rubbish(result)
     actor._task = task_of(ref._system.loop, result, f"{ref.path} init", context)
     return actor._task
 
@@ -76,12 +81,15 @@ async def born(ref: Ref[Actor], init: asyncio.Task[object]) -> bool:
     """Wait for an init that waits; as `launch`. Whoever gives up waiting stops the child."""
     actor, limit = ref._actor, ref._spec.start_timeout_s
     init.add_done_callback(consume)  # its error is told as the exit reason, or comes too late to matter
+    down = ref.down()  # may come first: an init that would not stop is abandoned
     try:
-        await asyncio.wait({init}, timeout=limit if limit < float("inf") else None)
+        await asyncio.wait((init, down), timeout=limit if limit < float("inf") else None, return_when=FIRST_COMPLETED)
     except asyncio.CancelledError:
         if actor is not None:
             end(ref, actor, Shutdown("start cancelled"))
         raise
+    finally:
+        down.cancel()
     if actor is not None and ref._actor is actor:
         if (reason := _outcome(init, limit)) is None:
             actor._task = None
@@ -99,7 +107,13 @@ def _outcome(init: asyncio.Task[object], limit: float) -> Exit | None:
     if init.cancelled():
         return Crash(asyncio.CancelledError())
     error = init.exception()
+    if error is None and not isinstance(result := init.result(), Ignore | None):
+        error = _rubbish(result)
     return None if error is None else Crash(error)
+
+
+def _rubbish(result: object) -> TypeError:
+    return TypeError(f"init must return None or IGNORE, not {result!r}")
 
 
 def _decide(ref: Ref[Actor], actor: Actor, result: object) -> bool:
@@ -108,7 +122,7 @@ def _decide(ref: Ref[Actor], actor: Actor, result: object) -> bool:
         end(ref, actor, Normal())
         return False
     system = ref._system
-    ref._phase = Phase.UP
+    ref._phase = UP
     ref._since = system.loop.time()
     ref._lives += 1
     if system.hook is not None:
@@ -126,9 +140,9 @@ def _stillborn(ref: Ref[Actor], error: BaseException) -> asyncio.Task[object]:
     if ref._actor is not None:
         end(ref, ref._actor, reason, during="init")
     else:
-        ref._last = reason
+        ref._last, ref._failure = reason, (text_of(error), "start")
         if ref._system.hook is not None:
             ref._system.emit(ChildExited(ref.path, reason, "start"))
-    if ref._phase is Phase.STOPPING:
+    if ref._phase is STOPPING:
         return task_of(ref._system.loop, ref.down(), f"{ref.path} ends")
     raise StartFailed(ref.path, reason)

@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Message: TypeAlias = tuple[
     Callable[..., object], tuple[object, ...], dict[str, object], "asyncio.Future[object] | None"
@@ -30,6 +30,10 @@ class WhenFull(Enum):
     DROP_OLDEST = "the oldest message makes room; an ask that is dropped fails with Overloaded"
 
 
+N_SPARE: Final = 1000
+"""How many empty mailboxes a system keeps for the next actors that are woken."""
+
+
 class Mailbox:
     """The lanes, and the senders waiting for room."""
 
@@ -40,10 +44,6 @@ class Mailbox:
         self.control: deque[Message] | None = None
         self.user: deque[Message] = deque()
         self.waiters: list[asyncio.Future[None]] | None = None
-
-    def lane(self) -> deque[Message]:
-        """Return the lane whose first message is next; it is empty when all are."""
-        return self.deferred or self.control or self.user
 
     def urge(self, message: Message) -> None:
         """Put `message` into the control lane."""
@@ -68,13 +68,12 @@ class Mailbox:
                 waiter.set_result(None)
 
     def empty(self) -> list[asyncio.Future[object]]:
-        """Take everything out; return the unanswered asks."""
-        asks = [
-            message[3]
-            for lane in (self.deferred, self.control, self.user)
-            for message in lane or ()
-            if message[3] is not None and not message[3].done()
-        ]
-        self.deferred = self.control = None
-        self.user.clear()
+        """Take everything out, and let in the senders waiting for room; return the unanswered asks."""
+        asks: list[asyncio.Future[object]] = []
+        for lane in (self.deferred, self.control, self.user):
+            if lane:
+                asks += [reply for _, _, _, reply in lane if reply is not None and not reply.done()]
+                lane.clear()
+        if self.waiters is not None:
+            self.release()
         return asks

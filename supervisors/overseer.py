@@ -17,16 +17,18 @@ from typing import Self
 
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
+from supervisors.census import Census, Counts, count, row
 from supervisors.end import end, halt
-from supervisors.errors import BadSpec, StartFailed
+from supervisors.errors import BadSpec, NoSuchChild, StartFailed
 from supervisors.events import BackingOff, GaveUp
 from supervisors.exits import Exit, Shutdown, is_abnormal
 from supervisors.intensity import RestartWindow
 from supervisors.life import begin, born, launch
-from supervisors.ref import Intent, Ref
+from supervisors.ref import DOWN, HALT, KEEP, Ref, Repair
 from supervisors.spec import AutoShutdown, Child, Restart, is_a
 
 _Starting = asyncio.Task[object]
+_PERMANENT, _TRANSIENT, _TEMPORARY = Restart  # see ref.py
 
 
 class Overseer(Actor):
@@ -77,12 +79,31 @@ class Overseer(Actor):
         assert children is not None, "there from init on"
         return children
 
+    def which_children(self) -> list[Census]:
+        """Return the children as data, in start order."""
+        return [row(ref) for ref in self.children.values()]
+
+    def count_children(self) -> Counts:
+        """Return how many children there are, how many run, how many are supervisors."""
+        return count(self.children.values())
+
+    def get_childspec(self, id: str) -> Child[Actor]:
+        """Return how a child is described, but for a `start` that is forgotten. Refuses: NoSuchChild."""
+        return self._child(id)._spec
+
+    def _child(self, id: str) -> Ref[Actor]:
+        if id not in self.children:
+            raise NoSuchChild(id)
+        return self.children[id]
+
     def child_down(self, ref: Ref[Actor], reason: Exit) -> None:
-        """A child's life has ended. Called by the kernel, once for each life that was up."""
-        if ref._intent is not Intent.KEEP:
+        """A child's life has ended. Called by the kernel, once for each that was up, or was stopped on purpose."""
+        if ref._intent is HALT:
+            self._leave(ref)
+        if ref._intent is not KEEP:
             return
         restart = ref._spec.restart
-        if restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and is_abnormal(reason)):
+        if restart is _PERMANENT or (restart is _TRANSIENT and is_abnormal(reason)):
             if self.backoff is not None and self._has_lasted(ref, self.backoff):
                 self._streaks.pop(ref, None)
             self._restart(ref)
@@ -92,17 +113,26 @@ class Overseer(Actor):
             end(self.ref, self, Shutdown("auto_shutdown"))
 
     def _let_go(self, ref: Ref[Actor]) -> None:
-        """A child is not brought back; a temporary one leaves no trace."""
-        ref._intent = Intent.HALT
+        """A child is not brought back."""
+        ref._intent = HALT
         self._streaks.pop(ref, None)
-        if ref._spec.restart is Restart.TEMPORARY:
-            self.children.pop(ref.id, None)
+        if ref._phase is DOWN:
+            self._leave(ref)
+
+    def _leave(self, ref: Ref[Actor]) -> None:
+        """A child that is not brought back is down, so that it need not be waited for: a temporary one is forgotten."""
+        if ref._spec.restart is _TEMPORARY:
+            self._forget(ref)
+
+    def _forget(self, ref: Ref[Actor]) -> None:
+        if self.children.get(ref.id) is ref:  # another may have its id by now
+            del self.children[ref.id]
 
     def _ends_too(self) -> bool:
         """Return whether the end of a significant child is the end of this supervisor."""
         if self.auto_shutdown is not AutoShutdown.ALL_SIGNIFICANT:
             return self.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT
-        return not any(ref._spec.significant and ref._intent is not Intent.HALT for ref in self.children.values())
+        return not any(ref._spec.significant and ref._intent is not HALT for ref in self.children.values())
 
     def _has_lasted(self, ref: Ref[Actor], backoff: Backoff) -> bool:
         enough = self.period_s if backoff.reset_after_s is None else backoff.reset_after_s
@@ -115,78 +145,86 @@ class Overseer(Actor):
     def _restart(self, failed: Ref[Actor]) -> None:
         """Make one attempt to bring back `failed` and its group, unless this is one too many."""
         if not self._window.admits(self.system.loop.time()):
-            self._give_up()
+            self._give_up(failed)
             return
         group = self._group(failed)
+        repair = Repair(group)
         for ref in group:
-            ref._intent = Intent.REPAIR
-        delay = self._delay(failed)
+            ref._intent = repair
+        delay = 0.0 if self.backoff is None else self._delay(failed, self.backoff)
         if delay or len(group) > 1:
-            _ = self.task(self._repair(group, delay))
+            self._go_on(repair, delay)
             return
         try:
             started = begin(failed)
         except StartFailed:
-            self._try_later(failed)
+            self._try_later(failed, repair)
         else:
             if isinstance(started, bool):
                 self._ready(failed, started)
             else:
-                _ = self.task(self._repair(group, 0.0, started))
+                self._go_on(repair, 0.0, started)
 
-    def _give_up(self) -> None:
-        self.system.emit(GaveUp(self.ref.path, self.intensity, self.period_s))
+    def _give_up(self, failed: Ref[Actor]) -> None:
+        self.system.emit(GaveUp(self.ref.path, self.intensity, self.period_s, failed.id))
         end(self.ref, self, Shutdown("restart intensity reached"))
 
-    def _delay(self, failed: Ref[Actor]) -> float:
+    def _delay(self, failed: Ref[Actor], backoff: Backoff) -> float:
         """Return the seconds to wait before this attempt, and tell the hook."""
-        if self.backoff is None:
-            return 0.0
         self._streaks[failed] = streak = self._streaks.get(failed, 0) + 1
-        delay = self.backoff.delay(streak, self.system.entropy())
+        delay = backoff.delay(streak, self.system.entropy())
         self.system.emit(BackingOff(failed.path, delay))
         return delay
 
-    async def _repair(self, group: list[Ref[Actor]], delay: float, started: _Starting | None = None) -> None:
+    def _go_on(self, repair: Repair, delay: float, started: _Starting | None = None) -> None:
+        """Go on with an attempt that has to wait."""
+        _ = self.task(self._repair(repair, delay, started))
+
+    async def _repair(self, repair: Repair, delay: float, started: _Starting | None) -> None:
         """One attempt that waits: stop right to left, pause, start left to right. Ends at the first that fails.
 
         `started`: the start of the group's only member, when it has begun already.
         """
+        group = repair.group
         for ref in reversed(group) if started is None else ():
             await halt(ref)
-            if ref._spec.restart is Restart.TEMPORARY:
+            if ref._spec.restart is _TEMPORARY:
                 self._let_go(ref)
         if delay:
             await asyncio.sleep(delay)
         for ref in group:
-            if ref._intent is not Intent.REPAIR:
+            if ref._intent is not repair:
                 continue  # stopped for good while this went on
             try:
                 self._ready(ref, await (launch(ref) if started is None else born(ref, started)))
             except StartFailed:
-                if ref._intent is Intent.REPAIR:
-                    self._try_later(ref)
-                    return
+                for behind in group[group.index(ref) + 1 :]:
+                    behind._intent = HALT  # OTP: down, until the next attempt or until started by hand
+                if ref._intent is repair:
+                    self._try_later(ref, repair)
+                return
 
     def _ready(self, ref: Ref[Actor], is_up: bool) -> None:
-        """A start has succeeded; a child that said IGNORE is kept, but not running."""
-        if is_up:
-            ref._intent = Intent.KEEP
-        else:
+        """A start has succeeded, or the child has said IGNORE and is not running."""
+        if not is_up:
             self._let_go(ref)
+            return
+        ref._intent = KEEP
+        if ref._spec.restart is _TEMPORARY:
+            ref._make = None  # and what it was started with: it never starts again
 
-    def _try_later(self, failed: Ref[Actor]) -> None:
-        self.after(0.0, Overseer._try_again, failed)  # one attempt a turn: asks are answered between
+    def _try_later(self, failed: Ref[Actor], repair: Repair) -> None:
+        self.after(0.0, Overseer._try_again, failed, repair)  # one attempt a turn: asks are answered between
 
-    def _try_again(self, failed: Ref[Actor]) -> None:
-        if failed._intent is Intent.REPAIR:
+    def _try_again(self, failed: Ref[Actor], repair: Repair) -> None:
+        if failed._intent is repair:
             self._restart(failed)
 
 
 def _check(id: str, intensity: int, period_s: float, auto_shutdown: AutoShutdown, backoff: Backoff | None) -> None:
     if not (is_a(intensity, int) and intensity >= 0):
         raise BadSpec(f"{id}: intensity must be a whole number of restarts, not {intensity!r}")
-    if not 0 < period_s < math.inf:
+    if not (is_a(period_s, int | float) and 0 < period_s < math.inf):
         raise BadSpec(f"{id}: period_s must be above 0 and finite, not {period_s!r}")
     if not is_a(auto_shutdown, AutoShutdown):
         raise BadSpec(f"{id}: auto_shutdown must be an AutoShutdown, not {auto_shutdown!r}")

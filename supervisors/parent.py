@@ -9,8 +9,9 @@
             case Told(body): ...
             case Stop(): break
 
-It beats from the event loop, so a blocked loop is found by silence. When the launcher dies, so does this process: at
-once by PR_SET_PDEATHSIG, else as a Stop at the end of the control socket with `_GRACE_S` to obey it.
+It beats from the event loop, so a blocked loop is found by silence; a watchdog that bites sooner leaves its word on
+stderr, for the launcher to keep. When the launcher dies, so does this process: at once by PR_SET_PDEATHSIG, else as a
+Stop at the end of the control socket with `_GRACE_S` to obey it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from supervisors.errors import KernelError
 from supervisors.leash import die_with
 from supervisors.lines import Lines
 from supervisors.program import CHARGE
+from supervisors.watchdog import Watchdog
 
 _GRACE_S: Final = 2.0
 
@@ -61,7 +63,7 @@ class NoParent(KernelError):
 class Parent:
     """The launcher, as its child sees it. `sockets`: inherited, by name, non-blocking. `is_spare`: until Activate."""
 
-    def __init__(self, charge: Mapping[str, object]) -> None:
+    def __init__(self, charge: Mapping[str, object], watchdog: Watchdog | None = None) -> None:
         """Use `attach`."""
         control, sockets, launcher_pid, beat_s = (
             charge.get(key) for key in ("control", "sockets", "launcher_pid", "beat_s")
@@ -77,6 +79,7 @@ class Parent:
         self._loop = asyncio.get_running_loop()
         self._beat_s = beat_s
         self._timer: asyncio.TimerHandle | None = None
+        self._watchdog = watchdog
         self._control = Lines(self._loop, _inherit(control), self._said, self._launcher_died)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._orders.put_nowait, Stop())
@@ -84,21 +87,27 @@ class Parent:
             self._launcher_died()
 
     @classmethod
-    async def attach(cls) -> Self:
-        """Take up with the launcher; once per process. Raises NoParent."""
+    async def attach(cls, watchdog: Watchdog | None = None) -> Self:
+        """Take up with the launcher; once per process. Raises NoParent.
+
+        `watchdog` watches while silence would be noticed: not while the process starts, and not when it is to stop.
+        """
         charge = os.environ.pop(CHARGE, None)  # not for this process's own children
         if charge is None:
             raise NoParent("this process was not started by a launcher")
-        return cls(json.loads(charge))
+        return cls(json.loads(charge), watchdog)
 
     async def ready(self, info: Mapping[str, object]) -> None:
         """Say that this process can do its work (a spare: could), with what others should know: JSON."""
         self._control.send({"ready": info})
         if self._timer is None:
             self._beat()
+            if self._watchdog is not None:
+                self._watchdog.start()
 
     def close(self) -> None:
         """Stop beating and let go of the launcher: the last thing before the process ends."""
+        self._unwatch()
         if self._timer is not None:
             self._timer.cancel()
         self._control.close()
@@ -109,7 +118,13 @@ class Parent:
         order: Order | None = None
         while not isinstance(order, Stop):
             order = await self._orders.get()
+            if isinstance(order, Stop):
+                self._unwatch()
             yield order
+
+    def _unwatch(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     def _said(self, body: dict[str, object]) -> None:
         told = body.get("told")

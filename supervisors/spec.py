@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from types import UnionType
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from supervisors.errors import BadSpec
@@ -72,14 +73,16 @@ class Child(Generic[A_co]):
             raise BadSpec(f"an id is a string that is not empty and has no '/': {self.id!r}")
         if not is_a(self.restart, Restart):
             raise BadSpec(f"{self.id}: restart must be a Restart, not {self.restart!r}")
-        if not self.shutdown >= 0:
+        if not (is_a(self.shutdown, int | float) and self.shutdown >= 0):
             raise BadSpec(f"{self.id}: shutdown must be seconds, INFINITY or BRUTAL_KILL, not {self.shutdown!r}")
-        if not self.start_timeout_s > 0:
+        if not (is_a(self.start_timeout_s, int | float) and self.start_timeout_s > 0):
             raise BadSpec(f"{self.id}: start_timeout_s must be above 0, not {self.start_timeout_s!r}")
+        if not is_a(self.significant, bool):
+            raise BadSpec(f"{self.id}: significant must be True or False, not {self.significant!r}")
         if self.significant and self.restart is Restart.PERMANENT:
             raise BadSpec(f"{self.id}: a permanent child never ends, so it cannot be significant")
 
 
-def is_a(value: object, kind: type) -> bool:
+def is_a(value: object, kind: type | UnionType) -> bool:
     """Return `isinstance(value, kind)`, for those who run no type checker; it would call the plain form redundant."""
     return isinstance(value, kind)

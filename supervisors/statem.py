@@ -2,9 +2,10 @@
 
 State and event go in, a Step comes out. Handlers are selected by (class of the event, state) and are plain `def`;
 plain methods beside them are messages valid in every state. The rules are OTP's (gen_statem): a state timeout dies
-with its state, a named timer lives across states, a postponed event comes back after the next change of state, injected
-events go before everything else, `goto` to the present state is no change. Two differences: an event is an object and
-not a term, and a target must be declared in `to`, which is what makes the drawing and the checks possible.
+with its state, an event timeout at any event, a named timer lives across states; a postponed event comes back after the
+next change of state, injected events go before everything else, `goto` to the present state is no change. Two
+differences: an event is an object and not a term, and a target must be declared in `to`, which is what makes the
+drawing and the checks possible.
 
     class Door(Statem[St]):
         first = St.CLOSED
@@ -29,9 +30,24 @@ from enum import Enum
 from typing import ClassVar, Final, Generic, TypeVar
 
 from supervisors.actor import Actor
-from supervisors.bonds import Timer
+from supervisors.bonds import Cancellable
+from supervisors.debts import pay
 from supervisors.errors import BadSpec, KernelError
-from supervisors.steps import Kind, Step, goto, postpone, repeat, stay, stop
+from supervisors.spec import INFINITY, is_a
+from supervisors.steps import (
+    At,
+    EventTimeout,
+    Kind,
+    StateTimeout,
+    Step,
+    TimerRang,
+    Timing,
+    goto,
+    postpone,
+    repeat,
+    stay,
+    stop,
+)
 
 __all__ = [
     "Statem",
@@ -45,25 +61,15 @@ __all__ = [
     "postpone",
     "stop",
     "StateTimeout",
+    "EventTimeout",
     "TimerRang",
+    "At",
     "UnexpectedEvent",
 ]
 
 S = TypeVar("S", bound=Enum)
 E = TypeVar("E")
 M = TypeVar("M")
-
-
-@dataclass(frozen=True, slots=True)
-class StateTimeout:
-    """The time given by `.after(seconds)` has passed in the state that set it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimerRang:
-    """The timer `.timer(name, seconds)` has run out."""
-
-    name: str
 
 
 class UnexpectedEvent(KernelError):
@@ -134,11 +140,11 @@ class _Item:
     event: object
     future: asyncio.Future[object] | None = None
     answer: object = None
+    is_cancelled: bool = False
 
-    def settle(self, answer: object) -> None:
-        self.answer = answer
-        if self.future is not None and not self.future.done():
-            self.future.set_result(answer)
+    def cancel(self) -> None:
+        """A timeout of 0 that is not wanted any more."""
+        self.is_cancelled = True
 
 
 class Statem(Actor, Generic[S]):
@@ -172,8 +178,7 @@ class Statem(Actor, Generic[S]):
         """Enter the first state. A subclass that has its own calls this one."""
         self.state = self.first  # type: ignore[assignment] # a ClassVar cannot say S
         self._postponed: list[_Item] = []
-        self._timers: dict[str, Timer] = {}
-        self._state_timer: Timer | None = None
+        self._timers: dict[Timing, Cancellable] = {}
         self._is_over = False
         waiting: deque[_Item] = deque()
         self._enter(waiting)
@@ -193,14 +198,31 @@ class Statem(Actor, Generic[S]):
         """Handle all of `waiting`, with what is injected on the way and what a change of state brings back."""
         while waiting and not self._is_over:
             item = waiting.popleft()
+            if item.is_cancelled:
+                continue
+            if isinstance(item.event, Timing) and self._timers.get(item.event) is item:
+                del self._timers[item.event]
+            self._set(EventTimeout(), INFINITY, waiting)
             cell = self._cell(type(item.event))
             step: Step[S] = self.unexpected(item.event) if cell is None else getattr(self, cell.handler)(item.event)
+            if not is_a(step, Step):
+                raise TypeError(f"{item.event!r} in {self.state.name}: a handler returns a Step, not {step!r}")
             if step.kind is not Kind.POSTPONE:
-                item.settle(step.answer)
+                self._settle(item, step.answer)
             else:
                 item.future = item.future or self.system.loop.create_future()
                 self._postponed.append(item)
             self._apply(step, cell, waiting)
+
+    def _settle(self, item: _Item, answer: object) -> None:
+        item.answer = answer
+        later, reply = answer, item.future
+        if reply is None:
+            return  # it goes out as what `event` returns
+        if isinstance(later, asyncio.Future):
+            later.add_done_callback(lambda later: pay(self.ref.path, (later, reply)))
+        elif not reply.done():
+            reply.set_result(answer)
 
     def _cell(self, event: type[object]) -> _Cell | None:
         cells = (self.table.get((cls, self.state)) for cls in event.__mro__)
@@ -213,11 +235,12 @@ class Statem(Actor, Generic[S]):
             self._check_declared(step.target or END, cell)
         if changes and step.target is not None:
             self.state = step.target
-            self._set_state_timer(None)
+            self._set(StateTimeout(), INFINITY, waiting)
             waiting.extendleft(reversed(self._postponed))
             self._postponed.clear()
         waiting.extendleft(_Item(event) for event in reversed(step.injected))
-        self._set_timers(step)
+        for event, time in step.times.items():
+            self._set(event, time, waiting)
         if step.kind is Kind.STOP:
             self._is_over = True
             self.stop(step.reason)
@@ -236,27 +259,20 @@ class Statem(Actor, Generic[S]):
         if cell is not None and target not in cell.to:
             raise BadSpec(f"{cell.handler} goes to {target.name} without declaring it in `to`")
 
-    def _set_timers(self, step: Step[S]) -> None:
-        if step.after_s is not None:
-            self._set_state_timer(step.after_s)
-        for name, seconds in step.timers.items():
-            if (timer := self._timers.pop(name, None)) is not None:
-                timer.cancel()
-            if seconds is not None:
-                self._timers[name] = self.after(seconds, Statem._ring, name)
+    def _set(self, event: Timing, time: float | At, waiting: deque[_Item]) -> None:
+        """Have `event` come at `time`, and not when it would have come; INFINITY: not at all."""
+        if (timer := self._timers.pop(event, None)) is not None:
+            timer.cancel()
+        seconds = time.when - self.system.loop.time() if isinstance(time, At) else time
+        if seconds <= 0:
+            self._timers[event] = now = _Item(event)
+            waiting.append(now)
+        elif seconds < INFINITY:
+            self._timers[event] = self.after(seconds, Statem._ring, event)
 
-    def _set_state_timer(self, seconds: float | None) -> None:
-        if self._state_timer is not None:
-            self._state_timer.cancel()
-        self._state_timer = None if seconds is None else self.after(seconds, Statem._time_out)
-
-    def _ring(self, name: str) -> None:
-        del self._timers[name]
-        self._work(deque([_Item(TimerRang(name))]))
-
-    def _time_out(self) -> None:
-        self._state_timer = None
-        self._work(deque([_Item(StateTimeout())]))
+    def _ring(self, event: Timing) -> None:
+        del self._timers[event]
+        self._work(deque([_Item(event)]))
 
 
 def _tabulate(cls: type[Statem[S]]) -> _Table:

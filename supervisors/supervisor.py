@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
-from supervisors.census import Census, Counts, count, row
-from supervisors.end import halt, kill
+from supervisors.end import cut, halt, kill
 from supervisors.errors import (
     AlreadyPresent,
     AlreadyStarted,
     BadSpec,
     ChildRestarting,
     ChildRunning,
-    NoSuchChild,
     Refused,
     StartFailed,
 )
-from supervisors.exits import Exit
+from supervisors.exits import Exit, Shutdown
 from supervisors.life import launch
 from supervisors.overseer import Overseer, _Starting
-from supervisors.ref import Intent, Phase, Ref
+from supervisors.ref import DOWN, HALT, KEEP, Ref, Repair
 from supervisors.spec import INFINITY, AutoShutdown, Child, Restart, Strategy, is_a
 
 A = TypeVar("A", bound=Actor)
@@ -72,15 +71,12 @@ class Supervisor(Overseer):
         if len({spec.id for spec in self.specs}) < len(self.specs):
             raise BadSpec(f"{id}: two children have the same id: {[spec.id for spec in self.specs]}")
 
-        for spec in self.specs:
-            if not self._ends_for(spec):
-                raise BadSpec(f"{id}: {spec.id} is significant, but auto_shutdown is NEVER")
-
     async def init(self) -> None:
         """Start the children left to right; when one fails, stop those before it and fail."""
         known = self._open()
-        self._backlog: list[tuple[Ref[Actor], Exit]] = []
-        self._is_busy = self.strategy is not Strategy.ONE_FOR_ONE
+        self._backlog: list[tuple[Ref[Actor], Exit | Repair]] = []
+        self._n_busy = 0
+        self._hold_back()
         try:
             for spec in self.specs:
                 ref = self._add(spec, known.get(spec.id))
@@ -88,84 +84,86 @@ class Supervisor(Overseer):
         except BaseException:
             await self._stop_all()
             raise
-        self._rest()
+        self.defer(Supervisor._rest)  # it may be its own end, which is for one that is up
 
     async def terminate(self, reason: Exit) -> None:
         """Stop the children right to left, each within its shutdown."""
         await self._stop_all()
 
     def child_down(self, ref: Ref[Actor], reason: Exit) -> None:
-        """As every overseer, but one repair of an ordered group at a time: other ends wait for it (OTP: mailbox)."""
-        if self._is_busy:
+        """As every overseer, but where order matters one thing at a time: other ends wait for it (OTP: mailbox)."""
+        if self._n_busy and ref._intent is KEEP:
             self._backlog.append((ref, reason))
         else:
             super().child_down(ref, reason)
 
     def start_child(self, child: Child[A]) -> Awaitable[Ref[A]]:
         """Add a child on the right and start it. Refuses with AlreadyStarted, AlreadyPresent, StartFailed."""
-        spec = self._spec_of(child)
+        try:
+            spec = self._spec_of(child)
+        except BadSpec as wrong:
+            raise Refused(str(wrong)) from wrong
         if (known := self.children.get(spec.id)) is not None:
-            raise AlreadyStarted(spec.id) if known.is_alive else AlreadyPresent(spec.id)
-        if not self._ends_for(spec):
-            raise Refused("significant, but auto_shutdown is NEVER")
-        return self.task(self._start(self._add(spec, None), is_new=True))  # type: ignore[arg-type] # a Ref of this spec
+            raise AlreadyStarted(spec.id) if known._intent is KEEP else AlreadyPresent(spec.id)
+        return self._start(self._add(spec, None), is_new=True)  # type: ignore[return-value] # a Ref of this spec
 
     def terminate_child(self, id: str) -> Awaitable[None]:
         """Stop a child and leave it stopped; a temporary one is forgotten. Twice is once. Refuses: NoSuchChild."""
         ref = self._child(id)
         self._let_go(ref)
+        cut(ref)
         return self.task(halt(ref))
 
     def restart_child(self, id: str) -> Awaitable[Ref[Actor]]:
         """Start a child that is stopped; not counted as a restart. Refuses: ChildRunning, ChildRestarting, ..."""
-        return self.task(self._start(self._stopped(id), is_new=False))
+        return self._start(self._stopped(id), is_new=False)
 
     def delete_child(self, id: str) -> None:
         """Forget a child that is stopped. Refuses: ChildRunning, ChildRestarting, NoSuchChild."""
         del self.children[self._stopped(id).id]
 
-    def which_children(self) -> list[Census]:
-        """Return the children as data, in start order."""
-        return [row(ref) for ref in self.children.values()]
-
-    def count_children(self) -> Counts:
-        """Return how many children there are, how many run, how many are supervisors."""
-        return count(self.children.values())
-
-    @staticmethod
-    def _spec_of(child: Child[A] | Overseer) -> Child[Actor]:
-        return child.as_child if isinstance(child, Overseer) else child
+    def _spec_of(self, child: Child[Actor] | Overseer) -> Child[Actor]:
+        spec = child.as_child if isinstance(child, Overseer) else child
+        if not is_a(spec, Child):
+            raise BadSpec(f"{self.as_child.id}: a child is a Child or a supervisor, not {spec!r}")
+        if not self._ends_for(spec):
+            raise BadSpec(f"{self.as_child.id}: {spec.id} is significant, but auto_shutdown is NEVER")
+        return spec
 
     def _add(self, spec: Child[Actor], known: Ref[Actor] | None) -> Ref[Actor]:
         """Put a child on the right; it keeps the address it had."""
         ref = known or Ref(self.system, self.ref, spec, spec.start, spec.id)
-        ref._spec, ref._make, ref._intent = spec, spec.start, Intent.KEEP
+        ref._spec = replace(spec, start=_forgotten) if spec.restart is Restart.TEMPORARY else spec
+        ref._make, ref._intent = spec.start, KEEP
         self.children[spec.id] = ref
         return ref
 
-    def _child(self, id: str) -> Ref[Actor]:
-        if id not in self.children:
-            raise NoSuchChild(id)
-        return self.children[id]
-
     def _stopped(self, id: str) -> Ref[Actor]:
         ref = self._child(id)
-        if ref._intent is Intent.REPAIR:
+        if isinstance(ref._intent, Repair):
             raise ChildRestarting(id)
-        if ref._phase is not Phase.DOWN:
+        if ref._intent is KEEP or ref._phase is not DOWN:
             raise ChildRunning(id)
         return ref
 
-    async def _start(self, ref: Ref[Actor], is_new: bool) -> Ref[Actor]:
-        ref._intent = Intent.KEEP
+    def _start(self, ref: Ref[Actor], is_new: bool) -> Awaitable[Ref[Actor]]:
+        ref._intent = KEEP
+        self._hold_back()
+        return self.task(self._started(ref, is_new))
+
+    async def _started(self, ref: Ref[Actor], is_new: bool) -> Ref[Actor]:
         try:
+            if ref._intent is not KEEP:
+                raise StartFailed(ref.path, Shutdown("terminated before it began"))
             self._ready(ref, await launch(ref))
         except StartFailed:
-            if ref._intent is Intent.KEEP:
-                ref._intent = Intent.HALT
+            if ref._intent is KEEP:
+                ref._intent = HALT
                 if is_new:
-                    self.children.pop(ref.id, None)
+                    self._forget(ref)
             raise
+        finally:
+            self._rest()
         return ref
 
     def _group(self, failed: Ref[Actor]) -> list[Ref[Actor]]:
@@ -178,31 +176,44 @@ class Supervisor(Overseer):
             case Strategy.REST_FOR_ONE:
                 return children[children.index(failed) :]
 
-    async def _repair(self, group: list[Ref[Actor]], delay: float, started: _Starting | None = None) -> None:
-        self._is_busy = self.strategy is not Strategy.ONE_FOR_ONE
+    def _go_on(self, repair: Repair, delay: float, started: _Starting | None = None) -> None:
+        self._hold_back()
+        super()._go_on(repair, delay, started)
+
+    async def _repair(self, repair: Repair, delay: float, started: _Starting | None) -> None:
         try:
-            await super()._repair(group, delay, started)
+            await super()._repair(repair, delay, started)
         finally:
             self._rest()
 
+    def _try_again(self, failed: Ref[Actor], repair: Repair) -> None:
+        if self._n_busy:
+            self._backlog.append((failed, repair))
+        else:
+            super()._try_again(failed, repair)
+
+    def _hold_back(self) -> None:
+        """Where order matters, let ends and attempts wait until `_rest`."""
+        self._n_busy += self.strategy is not Strategy.ONE_FOR_ONE
+
     def _rest(self) -> None:
-        """See to the ends that came meanwhile."""
-        self._is_busy = False
-        if self.ref._actor is not self:
+        """See to what has waited, unless there is something else to wait for."""
+        self._n_busy = max(0, self._n_busy - 1)
+        if self._n_busy or self.ref._actor is not self:
             return
         backlog, self._backlog = self._backlog, []
-        for ref, reason in backlog:
-            if ref._phase is Phase.DOWN:
-                self.child_down(ref, reason)
-
-    def _try_again(self, failed: Ref[Actor]) -> None:
-        if not self._is_busy:  # else a wider repair has taken it along
-            super()._try_again(failed)
+        for ref, what in backlog:
+            if ref._phase is not DOWN:
+                continue  # another repair has brought it back, or is about to
+            if isinstance(what, Repair):
+                self._try_again(ref, what)
+            else:
+                self.child_down(ref, what)
 
     async def _stop_all(self) -> None:
         refs = list(reversed(self.children.values()))
         for ref in refs:
-            ref._intent = Intent.HALT
+            ref._intent = HALT
         try:
             for ref in refs:
                 await halt(ref)
@@ -210,3 +221,7 @@ class Supervisor(Overseer):
             for ref in refs:
                 kill(ref)
             raise
+
+
+def _forgotten() -> Actor:
+    raise AssertionError("a temporary child starts once")

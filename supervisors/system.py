@@ -12,23 +12,28 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import ParamSpec, TypeVar
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from supervisors import census
 from supervisors.actor import Actor, expect
 from supervisors.census import Census
+from supervisors.deadlines import Deadlines
 from supervisors.dynamic import Dynamic, DynamicRef
 from supervisors.end import end, kill
-from supervisors.errors import NoSuchChild, TreeDown
+from supervisors.errors import Interrupted, NoSuchChild, TreeDown
 from supervisors.events import Event, Hook
 from supervisors.exits import Exit, Shutdown
 from supervisors.life import launch
-from supervisors.ref import Phase, Ref
+from supervisors.mailbox import Mailbox
+from supervisors.ref import HALT, STOPPING, Ref
 from supervisors.registry import Name, Registry
 from supervisors.supervisor import Supervisor
-from supervisors.wheel import Wheel
+
+if TYPE_CHECKING:
+    from supervisors.watchdog import Watchdog
 
 A = TypeVar("A", bound=Actor)
 P = ParamSpec("P")
@@ -40,9 +45,11 @@ class System:
     __slots__ = (
         "_body",
         "_fell",
+        "_pulled",
         "abandoned",
         "context",
         "current",
+        "deadlines",
         "entropy",
         "hook",
         "loop",
@@ -50,12 +57,12 @@ class System:
         "n_refused",
         "registry",
         "root",
-        "wheel",
+        "spare",
     )
 
     def __init__(self, tree: Supervisor, hook: Hook | None, entropy: Callable[[], float]) -> None:
         self.loop = asyncio.get_running_loop()
-        self.wheel = Wheel(self.loop)
+        self.deadlines = Deadlines(self.loop)
         self.context = contextvars.copy_context()
         self.hook = hook
         self.entropy = entropy
@@ -64,12 +71,15 @@ class System:
         """Whose handler runs this moment, in the drain engine; in the other the current task is named for it."""
         self.abandoned: set[asyncio.Task[object] | None] = set()
         """Tasks that outlived the kill ladder. What they send is dropped."""
+        self.spare: list[Mailbox] = []
+        """Empty mailboxes of actors that went idle, up to N_SPARE: making one costs 0.25 us, 6 % of an ask."""
         self.n_refused = 0
         self.n_dropped = 0
         spec = tree.as_child
         self.root: Ref[Supervisor] = Ref(self, None, spec, spec.start, spec.id)
         self._body: asyncio.Task[object] | None = None
         self._fell: Exit | None = None
+        self._pulled: deque[tuple[Actor, Exit]] | None = None
 
     def ref(self, path: str, cls: type[A]) -> Ref[A]:
         """Return the child at `path` ("links/zmq"). Raises NoSuchChild; TypeError when its actor is no `cls`."""
@@ -101,57 +111,90 @@ class System:
             return
         try:
             self.hook(event)
-        except Exception as error:  # noqa: BLE001 - reported
+        except (Exception, Interrupted) as error:  # noqa: BLE001 - reported
             self.loop.call_exception_handler({"message": f"supervision hook failed on {event}", "exception": error})
 
     def child_down(self, ref: Ref[Actor], reason: Exit) -> None:
-        """A life that was up has ended: tell its supervisor. Called by the kernel."""
+        """A life has ended that was up, or was stopped on purpose: tell its supervisor. Called by the kernel."""
         if ref._above is not None:
             if ref._above._actor is not None:
                 ref._above._actor.child_down(ref, reason)
-        elif self._body is not None:
+        elif self._body is not None and ref._intent is not HALT:
             self._fell = reason
             self._body.cancel()
 
+    def pull(self, actor: Actor, reason: Exit) -> None:
+        """End a life for that of another it is linked to. Called by the kernel.
+
+        Of a chain of links one after the other, not one inside the other: it may be longer than the stack.
+        """
+        if self._pulled is not None:
+            self._pulled.append((actor, reason))
+            return
+        self._pulled = deque([(actor, reason)])
+        try:
+            while self._pulled:
+                actor, reason = self._pulled.popleft()
+                end(actor.ref, actor, reason)
+        finally:
+            self._pulled = None
+
     async def _open(self) -> None:
-        await launch(self.root)
+        RUNNING.add(self)
+        try:
+            await launch(self.root)
+        except BaseException:
+            RUNNING.discard(self)
+            raise
         self._body = asyncio.current_task()
 
     async def _close(self) -> None:
         """Stop the tree, from right to left. Cancelled, it kills the tree instead."""
         self._body = None
+        self.root._intent = HALT
         if self.root._actor is not None:
             end(self.root, self.root._actor, Shutdown())
         try:
-            if self.root._phase is Phase.STOPPING:
+            if self.root._phase is STOPPING:
                 await self.root.down()
         except asyncio.CancelledError:
             kill(self.root)
             await self.root.down()
             raise
         finally:
-            self.wheel.stop()
+            self.deadlines.stop()
+            RUNNING.discard(self)
+
+
+RUNNING: Final[set[System]] = set()
+"""The trees that run in this process, for the watchdog: it has no other way from a loop to them."""
 
 
 @asynccontextmanager
 async def running(
-    tree: Supervisor, *, hook: Hook | None = None, entropy: Callable[[], float] = random.random
+    tree: Supervisor,
+    *,
+    hook: Hook | None = None,
+    entropy: Callable[[], float] = random.random,
+    watchdog: Watchdog | None = None,
 ) -> AsyncIterator[System]:
     """Run `tree` for the length of the body: started left to right before, stopped right to left after.
 
-    `hook` hears every Event. `entropy` returns uniform numbers in [0, 1), for jitter. Raises StartFailed; and when the
-    root ends by itself, cancels the body and raises TreeDown.
+    `hook` hears every Event. `entropy` returns uniform numbers in [0, 1), for jitter. `watchdog` watches the loop from
+    before the start until after the stop. Raises StartFailed; and when the root ends by itself, cancels the body and
+    raises TreeDown.
     """
     system = System(tree, hook, entropy)
-    await system._open()
-    try:
-        yield system
-        if system._fell is not None:
-            await asyncio.sleep(0)  # takes the cancellation that the body has not met
-    except asyncio.CancelledError:
-        body = asyncio.current_task()
-        if system._fell is None or (body is not None and body.uncancel() > 0):
-            raise
-        raise TreeDown(system._fell) from None
-    finally:
-        await system._close()
+    with watchdog or nullcontext():
+        await system._open()
+        try:
+            yield system
+            if system._fell is not None:
+                await asyncio.sleep(0)  # takes the cancellation that the body has not met
+        except asyncio.CancelledError:
+            body = asyncio.current_task()
+            if system._fell is None or (body is not None and body.uncancel() > 0):
+                raise
+            raise TreeDown(system._fell) from None
+        finally:
+            await system._close()

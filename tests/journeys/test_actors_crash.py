@@ -93,7 +93,7 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[p
         start = process.one_call(means)
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
         async with running(tree) as system:
-            edge = process.Edge(means, system.dynamic("calls", start), system.census, Views(node.bus, config.node.id))
+            edge = process.Edge(means, system.dynamic("calls", start), Views(node.bus, config.node.id))
             edge.serve()
             edge.follow(Roster(roster.revision, tuple(peer for peer in roster.processes if peer.role != "edge")))
             await edge.activate()

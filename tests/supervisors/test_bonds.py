@@ -146,6 +146,16 @@ async def test_a_cancelled_link_pulls_nobody() -> None:
 
 
 @virtual
+async def test_who_gives_up_waiting_for_an_end_is_forgotten() -> None:
+    async with running(ward()) as system:
+        patient = system.ref("patient", Nurse)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(patient.down(), timeout=1)
+        assert not patient._watchers
+
+
+@virtual
 async def test_what_a_dead_life_still_takes_is_taken_from_it_at_once() -> None:
     name: Name[Nurse] = Name("undertaker")
 

@@ -16,6 +16,7 @@ from supervisors import (
     Dynamic,
     Gone,
     Killed,
+    Normal,
     NoSuchChild,
     Restart,
     Shutdown,
@@ -85,6 +86,31 @@ async def test_a_temporary_child_that_ends_makes_room_and_is_forgotten_with_its_
         assert kept() is None
         with pytest.raises(Gone):
             await child.ask(Call.who)
+
+
+@virtual
+async def test_a_child_that_stays_away_leaves_no_trace_whatever_its_restart_kind() -> None:
+    async with running(Supervisor([Dynamic(Call, id="calls", restart=Restart.TRANSIENT, max_children=1)])) as system:
+        calls = system.dynamic("calls", Call)
+        child = await calls.start("Ann")
+        child.tell(Echo.end, Normal())
+        await child.down()
+        assert calls.count == 0
+        await calls.start("Bob")
+
+
+@virtual
+async def test_a_ref_from_before_a_restart_of_the_supervisor_stops_nobody() -> None:
+    recorder = Recorder()
+    async with running(Supervisor([Dynamic(Call, id="calls")]), hook=recorder) as system:
+        calls = system.dynamic("calls", Call)
+        before = await calls.start("Ann")
+        calls.ref.tell(Actor.stop)
+        await recorder.until(ChildStarted, "calls", n=2)
+        after = await calls.start("Bob")
+        assert before.path == after.path
+        await calls.stop(before)
+        assert (after.is_alive, list(calls)) == (True, [after])
 
 
 @virtual

@@ -11,6 +11,7 @@ from supervisors import (
     Actor,
     Child,
     ChildExited,
+    ChildStarted,
     Dynamic,
     Killed,
     Shutdown,
@@ -123,6 +124,37 @@ async def test_a_supervisor_that_is_killed_takes_its_children_along() -> None:
     assert now() == pytest.approx(4.0)
     assert recorder.exits()["inner/slow"] == Killed()
     assert recorder.exits()["outer/calls/1"] == Killed()
+
+
+@pytest.mark.parametrize("start", [Echo, partial(LastWords, 3600.0), partial(Swallower, 4)])
+@pytest.mark.parametrize("how", ["ends as killed", "is killed brutally"])
+def test_a_supervisor_that_is_killed_while_it_works_leaves_nobody_alive_and_comes_back_whole(
+    start: type[Echo], how: str
+) -> None:
+    @virtual
+    async def scenario() -> None:
+        recorder = Recorder()
+        below = Supervisor([Child(start, id="a", shutdown=INFINITY), Dynamic(start, id="calls")], id="below")
+        async with running(Supervisor([Supervisor([below], id="s", shutdown=BRUTAL_KILL)]), hook=recorder) as system:
+            s, a = system.ref("s", Supervisor), system.ref("s/below/a", Echo)
+            call = await system.dynamic("s/below/calls", start).start()
+            recorder.events.clear()
+            if how == "ends as killed":
+                s.tell(Actor.stop, Killed())
+            else:
+                await system.root.ask(Supervisor.terminate_child, "s")
+                await system.root.ask(Supervisor.restart_child, "s")
+            await recorder.until(ChildStarted, "s")
+            assert recorder.exits() == dict.fromkeys(
+                ["s/below/calls/1", "s/below/calls", "s/below/a", "s/below", "s"], Killed()
+            )
+            assert list(recorder.exits())[-2:] == ["s/below", "s"]
+            assert (a.is_alive, call.is_alive) == (True, False)
+            assert recorder.started() == ["s/below/a", "s/below/calls", "s/below", "s"]
+            assert now() == 0.0
+            await system.root.ask(Supervisor.terminate_child, "s")
+
+    scenario()
 
 
 @virtual

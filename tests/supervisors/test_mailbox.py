@@ -1,6 +1,7 @@
 """Two lanes: the control lane is first and never full, the user lane is bounded and says what it does when it is."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisors import Actor, Child, Exit, Gone, Overloaded, Ref, Restart, Supervisor, WhenFull, running
-from supervisors.testing import Echo, run_virtual, virtual
+from supervisors.testing import AsyncEcho, Echo, run_virtual, virtual
 
 
 class Small(Echo):
@@ -80,6 +81,29 @@ async def test_an_idle_actor_has_no_mailbox() -> None:
         assert await ref.ask(Echo.add) == 1
         await asyncio.sleep(0)
         assert ref._box is None
+
+
+class Letter:
+    """Something that takes up room."""
+
+
+@pytest.mark.parametrize("engine", [Echo, AsyncEcho])
+def test_an_idle_actor_keeps_nothing_of_what_it_was_told(engine: type[Echo]) -> None:
+    class Reader(engine):  # type: ignore[valid-type, misc] # both engines
+        def read(self, letter: Letter) -> None:
+            """Forget it."""
+
+    @virtual
+    async def scenario() -> None:
+        async with running(one(Reader)) as system:
+            ref, letter = system.ref("a", Reader), Letter()
+            kept = weakref.ref(letter)
+            ref.tell(Reader.read, letter)
+            del letter
+            await asyncio.sleep(1)
+            assert kept() is None
+
+    scenario()
 
 
 class Watchman(Actor):

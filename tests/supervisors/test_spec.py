@@ -30,6 +30,13 @@ BAD: dict[str, Callable[[], object]] = {
     "an unknown restart": lambda: Child(Echo, id="a", restart=odd),
     "a negative shutdown": lambda: Child(Echo, id="a", shutdown=-1.0),
     "a shutdown that is no number": lambda: Child(Echo, id="a", shutdown=math.nan),
+    "a shutdown in words": lambda: Child(Echo, id="a", shutdown=odd),
+    "a start timeout in words": lambda: Child(Echo, id="a", start_timeout_s=odd),
+    "a child that may be significant": lambda: Child(Echo, id="a", restart=Restart.TEMPORARY, significant=odd),
+    "a child that is none": lambda: Supervisor([odd]),
+    "a class for a child": lambda: Supervisor([Child]),  # type: ignore[list-item]
+    "a dynamic start that cannot be called": lambda: Dynamic(odd, id="a"),
+    "a period in words": lambda: Supervisor(period_s=odd),
     "no time to start": lambda: Child(Echo, id="a", start_timeout_s=0.0),
     "a significant permanent child": lambda: Child(Echo, id="a", significant=True),
     "a negative intensity": lambda: Supervisor(intensity=-1),

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 
+from supervisors import Watchdog
 from supervisors.parent import Activate, Parent, Stop, Told
 
 
 async def main() -> int:
-    parent = await Parent.attach()
+    parent = await Parent.attach(Watchdog(warn_s=0.1, exit_s=0.4, tick_s=0.02) if "watched" in sys.argv else None)
     news = parent.sockets["news"]
 
     def say(word: str) -> None:
