@@ -13,10 +13,11 @@ import time
 import traceback
 from typing import Never
 
-from nodes import priority
+from nodes import priority, watch
 from nodes.config import load
 from nodes.errors import DEBUG, NodeError, in_words
-from nodes.launcher import FAILED, PROCESS
+from nodes.histories import FAILED
+from nodes.launcher import PROCESS
 from nodes.links.roster import make_identity
 from nodes.telemetry import logs
 from supervisors.parent import Parent
@@ -29,7 +30,7 @@ async def become(name: str, role: str) -> None:
     config = load()
     logs.configure(config.telemetry.level, config.node.id, name)
     identity = make_identity(config.node.id, name, f"{time.time_ns():x}")
-    parent = await Parent.attach()
+    parent = await Parent.attach(watch.over_process(log.warning))
     try:
         module = importlib.import_module(f"nodes.{role}.process")
         priority.claim(role)

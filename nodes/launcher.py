@@ -7,7 +7,7 @@ with the configuration that the node began with, whatever has been written into 
 SIP and RTP sockets are bound here, once (`holdings`), and inherited by every incarnation: what arrives while one dies
 waits in the kernel's buffer for the next. Each change of who lives is told to every process as the roster, and written
 to `<state>/run/roster.json` for the command line. A process that the roster does not name has been waited for: it is
-gone.
+gone. How often, when and why is in the roster too (`histories`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nodes import priority
+from nodes import priority, watch
 from nodes.config import Config, load, pinned
 from nodes.errors import DEBUG, NodeError, in_words
+from nodes.histories import History, last_words
 from nodes.holdings import run_directory, udp_sockets
 from nodes.links.server import embedded
 from supervisors import (
@@ -46,7 +48,7 @@ from supervisors import (
     TreeDown,
     running,
 )
-from supervisors.process import OsProcess, Pair, ProcessExit, ProcessReport, Program, Standing
+from supervisors.process import OsProcess, Pair, ProcessReport, Program, Standing
 
 PAIRED: Final = ("edge", "media")
 """The roles whose death a caller would hear: each has a warm spare."""
@@ -62,8 +64,6 @@ RETRY_S: Final = 1.0
 """After this the roster's file is tried again, when the disk was full."""
 PROCESS: Final = "RINGMASTER_PROCESS"
 """The environment variable that tells a process its name and role: `media-0 media`."""
-FAILED: Final = "process.failed"
-"""The event that a process logs last when it cannot do its work; its field `error` says why."""
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -96,6 +96,10 @@ class Launcher:
         self._config = config
         self._environment = environment
         self._roles = roles(config)
+        self._histories = {
+            name: History(name, (Pair if role in PAIRED else OsProcess).__name__) for name, role in self._roles.items()
+        }
+        self._since_s = time.monotonic()
         self._alive: dict[int, ProcessReport] = {}
         self._revision = 0
         self._processes: list[Ref[OsProcess] | Ref[Pair]] = []
@@ -140,8 +144,9 @@ class Launcher:
             one_process, id="processes", restart=Restart.PERMANENT, start_timeout_s=START_S, intensity=NEVER
         )
         first = [one_process(name) for name, role in self._roles.items() if role == "nats"]
-        began_s = time.monotonic()
-        async with running(Supervisor([*first, processes], intensity=NEVER), hook=self._say) as system:
+        tree = Supervisor([*first, processes], intensity=NEVER)
+        watchdog = watch.over_launcher(partial(self._log, "warning"))
+        async with running(tree, hook=self._say, watchdog=watchdog) as system:
             start = system.dynamic("processes", one_process).start
             names = [name for name, role in self._roles.items() if role != "nats"]
             # All at once: each spends its start on its own imports, and none needs another to be ready.
@@ -151,7 +156,7 @@ class Launcher:
                 raise CannotStart(self._faults[0])
             self._is_up = True
             self._announce()
-            self._log("info", "node.up", after_ms=round((time.monotonic() - began_s) * 1000))
+            self._log("info", "node.up", after_ms=round((time.monotonic() - self._since_s) * 1000))
             await asyncio.get_running_loop().create_future()
 
     def _ref(self, system: System, path: str) -> Ref[OsProcess] | Ref[Pair]:
@@ -173,6 +178,7 @@ class Launcher:
         return OsProcess.child(name, program, on_change=self._changed)
 
     def _changed(self, report: ProcessReport) -> None:
+        self._histories[report.id].take(report, time.monotonic())
         if report.standing is Standing.GONE:
             self._alive.pop(report.pid, None)
             if report.exit and not self._is_up:
@@ -182,11 +188,17 @@ class Launcher:
         self._announce()
 
     def _announce(self) -> None:
-        """Tell everybody who lives: every process itself, and the command line through a file."""
+        """Tell everybody who lives, and what became of the others: every process, and the command line by a file."""
         self._revision += 1
         roster = {
             "revision": self._revision,
             "processes": [row for one in self._alive.values() if (row := self._row(one))],
+            "launcher": {
+                "pid": os.getpid(),
+                "since_s": self._since_s,
+                "period_s": PERIOD_S,
+                "histories": [history.row() for history in self._histories.values()],
+            },
         }
         for process in self._processes:
             process.tell(OsProcess.inform, {"roster": roster})
@@ -210,26 +222,14 @@ class Launcher:
         return {"role": role, "name": report.id, "pid": report.pid, "state": state, **report.info}
 
     def _say(self, event: Event) -> None:
-        self._log("info", "supervision", what=type(event).__name__, detail=str(event))
+        if not watch.is_told(event):
+            self._log("info", "supervision", what=type(event).__name__, detail=str(event))
 
     def _log(self, level: str, event: str, **fields: object) -> None:
         """Write a log line as every process does (`nodes.telemetry.logs`), with the standard library."""
         wall = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         line = {"node_id": self._config.node.id, "process": "launcher", **fields, "event": event, "level": level}
-        print(json.dumps({**line, "wall": wall}), file=sys.stderr)
-
-
-def last_words(exit: ProcessExit) -> str:
-    """Return why a process has ended: what it logged as its failure, else how it ended and its last line.
-
-    >>> last_words(ProcessExit(1, None, "", ("bind: address already in use",)))
-    'ended with code 1: bind: address already in use'
-    """
-    for line in exit.stderr:
-        if f'"{FAILED}"' in line:
-            return str(json.loads(line)["error"])
-    how = f"ended with code {exit.code}" if exit.signal is None else f"ended with signal {exit.signal}"
-    return ": ".join([exit.why or how, *exit.stderr[-1:]])
+        sys.stderr.write(json.dumps({**line, "wall": wall}) + "\n")  # at once: the watchdog's thread writes, too
 
 
 def _inherited(name: str, role: str, sockets: Mapping[str, socket.socket], config: Config) -> dict[str, socket.socket]:

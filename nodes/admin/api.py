@@ -86,7 +86,11 @@ class Agents:
 
 @dataclass(frozen=True, slots=True)
 class NodeTree:
-    """This node's processes, in the launcher's order, with the supervision tree of those that have one."""
+    """This node's processes, in the launcher's order, with the supervision trees of those that have one.
+
+    The first is the launcher itself: a row for each name that its processes bear, also one that is not up, with how
+    often it has come back, and how and with what last words the last one failed.
+    """
 
     processes: tuple[Process, ...]
 
@@ -138,7 +142,7 @@ class Api:
             Route("POST", "/api/calls", "Place a call.", self.place, Placed, NewCall),
             Route("GET", "/api/campaigns", "How all campaigns are going.", self.campaigns, Campaigns),
             Route("GET", "/api/agents", "Agents who have signed in.", self.agents, Agents),
-            Route("GET", "/api/tree", "This node's processes.", self.tree, NodeTree),
+            Route("GET", "/api/tree", "This node's trees, with rates over a second.", self.tree, NodeTree),
         )
 
     async def health(self, _: web.Request) -> Health:
@@ -173,7 +177,7 @@ class Api:
 
     async def tree(self, _: web.Request) -> NodeTree:
         """Each process's own word."""
-        return NodeTree(tuple(await self._node.processes()))
+        return NodeTree(tuple(await self._node.tree()))
 
     async def place(self, request: web.Request) -> Placed:
         """Hand the order to the edge."""

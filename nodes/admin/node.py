@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Final
 
+from nodes.links import trees
 from nodes.links.errors import LinkError, PeerGone
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster
@@ -13,7 +15,7 @@ from protocols.wire import messages as wire
 from protocols.wire.campaigns import Campaigns, ListCampaigns
 from protocols.wire.desk import Drain
 from protocols.wire.ids import Identity
-from protocols.wire.inspection import GetTree, TreeRow
+from protocols.wire.inspection import TreeRow
 
 ASK_S: Final = 2.0
 NEEDED: Final = ("edge", "media", "speech")
@@ -22,7 +24,10 @@ NEEDED: Final = ("edge", "media", "speech")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process. `figures` are empty, and `answers` False, when it did not say in time how it is."""
+    """One process. `figures` are empty, and `answers` False, when it did not say in time how it is.
+
+    `tree`: its supervision tree where that was asked for, from the root down; empty for a process without actors.
+    """
 
     name: str
     role: str
@@ -30,7 +35,7 @@ class Process:
     pid: int
     answers: bool
     figures: dict[str, float]
-    tree: tuple[TreeRow, ...]
+    tree: tuple[TreeRow, ...] = ()
 
 
 class Node:
@@ -59,7 +64,18 @@ class Node:
 
     async def processes(self) -> list[Process]:
         """Ask every process how it is, all at once."""
-        return await asyncio.gather(*map(self._process, self.roster.processes))
+        return await self._processes(self.roster)
+
+    async def tree(self) -> list[Process]:
+        """Ask every process for its tree too; the launcher's is the first. Takes `OVER_S`, for rates."""
+        roster = self.roster
+        looking = trees.look(self._mesh, roster, trees.OVER_S)
+        processes, looked = await asyncio.gather(self._processes(roster), looking)
+        below = [replace(process, tree=rows) for process, (_, rows) in zip(processes, looked, strict=True)]
+        if roster.launcher is None:
+            return below
+        rows = trees.of_launcher(roster.launcher, time.monotonic())
+        return [Process("launcher", "launcher", "active", roster.launcher.pid, True, {}, rows), *below]
 
     async def place(self, order: wire.PlaceCall) -> wire.CallAccepted:
         """Have the edge place a call. Raises: LinkError."""
@@ -81,22 +97,19 @@ class Node:
             raise PeerGone(role)
         return active[0].identity
 
+    async def _processes(self, roster: Roster) -> list[Process]:
+        return await asyncio.gather(*map(self._process, roster.processes))
+
     async def _process(self, peer: Peer) -> Process:
-        status, tree = await asyncio.gather(self._status(peer), self._tree(peer))
+        status = await self._status(peer)
         figures = status.figures if status else {}
-        return Process(peer.name, peer.role, peer.state.value, peer.pid, status is not None, figures, tree)
+        return Process(peer.name, peer.role, peer.state.value, peer.pid, status is not None, figures)
 
     async def _status(self, peer: Peer) -> wire.Status | None:
         try:
             return await self._mesh.ask(peer.identity, wire.GetStatus(), ASK_S)
         except LinkError:
             return None
-
-    async def _tree(self, peer: Peer) -> tuple[TreeRow, ...]:
-        try:
-            return (await self._mesh.ask(peer.identity, GetTree(), ASK_S)).rows
-        except LinkError:
-            return ()  # most processes have no actors of their own
 
 
 __all__ = ["Node", "Process"]

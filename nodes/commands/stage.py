@@ -20,7 +20,8 @@ from nodes import lock
 from nodes.commands.client import Client, connected
 from nodes.config import ENVIRONMENT, Config, load
 from nodes.errors import NodeError
-from nodes.launcher import PROCESS, last_words
+from nodes.histories import last_words
+from nodes.launcher import PROCESS
 from nodes.rehearsal.agent import AGENTS
 from nodes.rehearsal.process import REPORTS, SCRIPTS, SEED
 from supervisors import StartFailed, Supervisor, System, TreeDown, running

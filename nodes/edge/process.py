@@ -6,10 +6,11 @@ Becoming active is: read the socket, go on with every call of the legacy. It is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import get_args
 
 from grammars.errors import GrammarError
+from nodes import watch
 from nodes.config import Config
 from nodes.edge.bot import script_of
 from nodes.edge.browser import BrowserLeg, seat_of
@@ -25,9 +26,11 @@ from nodes.edge.registration import TrunkRegistration
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.edge.will import Will
+from nodes.links import trees
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import Refused
+from nodes.links.far import Far
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.server import url
@@ -38,12 +41,10 @@ from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
 from protocols.wire.heirs import KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
-from protocols.wire.inspection import GetTree, Tree, TreeRow
 from protocols.wire.subjects import Bucket, call_events
 from supervisors import (
     AutoShutdown,
     Backoff,
-    Census,
     Child,
     Dynamic,
     DynamicRef,
@@ -65,10 +66,8 @@ REGISTERS_AGAIN = Backoff(first_s=1.0, top_s=60.0, reset_after_s=120.0)
 class Edge:
     """The calls of this process, and what comes for them from other processes."""
 
-    def __init__(
-        self, means: Means, calls: DynamicRef[[Keeper], Supervisor], census: Callable[[], Census], views: Views
-    ) -> None:
-        self._means, self._calls, self._census, self._views = means, calls, census, views
+    def __init__(self, means: Means, calls: DynamicRef[[Keeper], Supervisor], views: Views) -> None:
+        self._means, self._calls, self._views = means, calls, views
         self._keepers: dict[CallId, Keeper] = {}
         self._heirs = Heirs(means.mesh, self._keepers)
         self._legacy = Legacy()
@@ -82,7 +81,6 @@ class Edge:
         mesh.serve(KeepScript, self._legacy.learn)
         mesh.serve(KeepRecord, self._legacy.keep)
         mesh.serve(wire.GetStatus, self.status)
-        mesh.serve(GetTree, self.tree)
         mesh.serve(Drain, self.drain)
         for message in get_args(ChannelNews):  # each goes to the call whose channel it names
             mesh.serve(message, self._told)
@@ -147,10 +145,6 @@ class Edge:
         figures["draining"] = float(self._is_draining)
         figures["registrations"] = float(len(self._means.trunk.registered))
         return wire.Status("edge", os.getpid(), {"calls": float(len(phases)), **figures, **dropped})
-
-    def tree(self, _: GetTree, sender: Identity) -> Tree:
-        """The supervision tree of this process."""
-        return Tree(tuple(_rows(self._census(), 0)))
 
     def _told(self, given: ChannelNews, sender: Identity) -> None:
         if call := self._means.calls.get(CallId(given.channel_id)):
@@ -230,7 +224,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     )
     async with running(tree, hook=_note) as system:
         views = Views(bus, config.node.id)
-        edge = Edge(means, system.dynamic("calls", start), system.census, views)
+        edge = Edge(means, system.dynamic("calls", start), views)
 
         async def activate() -> None:
             await edge.activate()
@@ -239,6 +233,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
 
         edge.serve()
+        trees.serve(mesh, system.census)
+        Far(mesh, system)  # other processes may watch the calls
         await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
         if not parent.is_spare:
             await activate()
@@ -258,17 +254,9 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     await mesh.close()
 
 
-def _rows(child: Census, depth: int) -> Iterator[TreeRow]:
-    name = child.path.rpartition("/")[2] or "/"
-    yield TreeRow(
-        depth, name, child.kind, child.state, child.restarts, child.n_waiting, round(child.uptime_s, 1), child.last
-    )
-    for one in child.children:
-        yield from _rows(one, depth + 1)
-
-
 def _note(event: Event) -> None:
-    log.info("supervision", what=type(event).__name__, detail=str(event))
+    if not watch.is_told(event):
+        log.info("supervision", what=type(event).__name__, detail=str(event))
 
 
 __all__ = ["Edge", "one_call", "run"]

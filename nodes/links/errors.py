@@ -7,6 +7,7 @@ LinkError
   BusAway           NATS or its stream does not answer; whether the record was taken is unknown
   ServerTooOld      the nats-server lacks what we build on
   LayoutMismatch    a stream or bucket exists and is not as we need it
+  FarCrash          never raised: the crash of an actor in another process, as text
 """
 
 from __future__ import annotations
@@ -68,4 +69,8 @@ class LayoutMismatch(LinkError):
         self.name, self.wrong = name, wrong
 
 
-__all__ = ["LinkError", "PeerGone", "AskTimeout", "Refused", "BusAway", "ServerTooOld", "LayoutMismatch"]
+class FarCrash(LinkError):
+    """What an actor in another process raised: its class and message, as text."""
+
+
+__all__ = ["LinkError", "PeerGone", "AskTimeout", "Refused", "BusAway", "ServerTooOld", "LayoutMismatch", "FarCrash"]

@@ -124,11 +124,16 @@ class Mesh:
             del self._gone[identity]
         self._peers = peers
 
+    def knows(self, peer: Identity) -> bool:
+        """Return whether the roster holds this incarnation of a process."""
+        return peer in self._peers
+
     def serve(self, message: type[M], handler: Callable[[M, Identity], object]) -> None:
         """Handle all messages of a class: `handler(message, sender)` returns the reply, or an awaitable of it.
 
         For a message that is told, what it returns is not looked at. Raise `Refused(reason)` to say no; any other
-        error is logged and answered as `internal_error`. Handlers of one sender's messages begin in their order.
+        error is logged and answered as `internal_error`. Handlers of one sender's messages begin in their order. A
+        future that is returned is an answer to come, which may take long: it takes no place among what is handled.
         """
         self._serving.serve(message, handler)
 

@@ -1,7 +1,8 @@
 """Which processes there are, as the launcher last said: the proof of who lives.
 
 What it does: reads the roster and answers questions about it. What it does not: watch anything. A process that the
-roster does not hold has ended; the launcher has waited for its exit before it said so.
+roster does not hold has ended; the launcher has waited for its exit before it said so. What became of those stands in
+the histories, for people: nothing is decided by them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from protocols.errors import RemoteProtocolError
 from protocols.wire.ids import Identity
+from protocols.wire.inspection import Failure
 
 
 class State(StrEnum):
@@ -37,11 +39,40 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What became of the processes that bore a name, one after another (`nodes.histories`, where it is written).
+
+    `state`: `starting`, `running` or `restarting` (waits to be brought back). `since_s`: when the active one became
+    that, None when there is none. `n_ended`, `ended_s`: how many have ended, and the moments of the last of them.
+    Moments are seconds on the monotonic clock.
+    """
+
+    name: str
+    kind: str
+    state: str
+    since_s: float | None
+    n_ended: int
+    ended_s: tuple[float, ...]
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """The launcher itself, and its children by name, in the order of starting. `period_s`: of its restart intensity."""
+
+    pid: int
+    since_s: float
+    period_s: float
+    histories: tuple[History, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Roster:
-    """All processes of one revision, in the launcher's order."""
+    """All processes of one revision, in the launcher's order; and the launcher, where it is the launcher's word."""
 
     revision: int
     processes: tuple[Peer, ...]
+    launcher: Launcher | None = None
 
     @classmethod
     def of(cls, body: object) -> Roster:
@@ -87,4 +118,4 @@ def make_identity(node_id: str, process: str, boot_epoch: str) -> Identity:
     return Identity(f"{node_id}.{process}:{boot_epoch}")
 
 
-__all__ = ["NOBODY", "Peer", "Roster", "State", "make_identity"]
+__all__ = ["NOBODY", "History", "Launcher", "Peer", "Roster", "State", "make_identity"]

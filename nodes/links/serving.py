@@ -1,14 +1,17 @@
 """What a process does with the messages it gets: one handler for each class, plain or async.
 
 A plain handler runs in the order of arrival and must not block; an async one becomes a task, begun in that order.
-`MAX_HANDLING` tasks may be under way; more asks are refused as `busy`, more tells are dropped and counted.
+`MAX_HANDLING` tasks may be under way; more asks are refused as `busy`, more tells are dropped and counted. A handler
+that returns a future has promised its answer: that takes no task, and is not limited here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Final, TypeVar
 
@@ -71,7 +74,9 @@ class Serving:
         if handler is None or (reply is None and envelope.act is Act.ASK):
             raise Refused("not_served")
         given = handler(decode(envelope.kind, envelope.body), sender)
-        if isawaitable(given):
+        if isinstance(given, asyncio.Future):
+            given.add_done_callback(partial(self._keep, envelope, answer))
+        elif isawaitable(given):
             self._spawn(envelope, given, answer)
         elif envelope.act is Act.ASK:
             answer(_checked(given, reply))
@@ -84,14 +89,26 @@ class Serving:
         self._tasks.spawn(self._finish(envelope, given, answer))
 
     async def _finish(self, envelope: Envelope, given: Awaitable[object], answer: Answer) -> None:
+        with self._answering(envelope, answer):
+            self._reply(envelope, answer, await given)
+
+    def _keep(self, envelope: Envelope, answer: Answer, promised: asyncio.Future[object]) -> None:
+        if not promised.cancelled():
+            with self._answering(envelope, answer):
+                self._reply(envelope, answer, promised.result())
+
+    @contextmanager
+    def _answering(self, envelope: Envelope, answer: Answer) -> Iterator[None]:
         try:
-            reply = await given
-            if envelope.act is Act.ASK:
-                answer(_checked(reply, self._handlers[envelope.kind][1]))
+            yield
         except Refused as refused:
             self._refuse(envelope, answer, refused.reason)
         except Exception:  # noqa: BLE001  as above
             self._fail(envelope, answer)
+
+    def _reply(self, envelope: Envelope, answer: Answer, given: object) -> None:
+        if envelope.act is Act.ASK:
+            answer(_checked(given, self._handlers[envelope.kind][1]))
 
     def _fail(self, envelope: Envelope, answer: Answer) -> None:
         log.exception("mesh.handler_failed", kind=envelope.kind)

@@ -22,6 +22,7 @@ from protocols.wire.desk import DESK_MESSAGES
 from protocols.wire.envelope import VERSION, Frame, Refusal
 from protocols.wire.heirs import HEIR_MESSAGES
 from protocols.wire.inspection import INSPECTION_MESSAGES
+from protocols.wire.lives import LIFE_MESSAGES
 from protocols.wire.messages import MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
 
@@ -32,8 +33,11 @@ MAX_FRAME: Final = 1024 * 1024
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FRAMES: Final = msgspec.msgpack.Decoder(Frame)
 KINDS: Final[frozenset[type]] = frozenset(
-    (*MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES, Refusal)
-)
+    (
+        *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
+        *LIFE_MESSAGES, Refusal,
+    )
+)  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""
 _BODIES: Final[dict[str, msgspec.msgpack.Decoder[object]]] = {
     kind.__name__: msgspec.msgpack.Decoder(kind) for kind in KINDS

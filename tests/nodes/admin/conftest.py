@@ -17,14 +17,18 @@ from nodes.admin.cluster import Cluster
 from nodes.admin.node import Node
 from nodes.admin.openapi import document
 from nodes.admin.presence import Presence
+from nodes.links import trees
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
-from nodes.links.roster import Peer, Roster, State
+from nodes.links.roster import History, Launcher, Peer, Roster, State
 from nodes.links.tasks import Tasks
 from protocols.wire import messages as wire
 from protocols.wire.desk import Drain
 from protocols.wire.ids import CallId, Identity, NodeId
+from protocols.wire.inspection import Failure
+from supervisors import Child, Ref, Supervisor, running
+from supervisors.testing import Echo
 from tests.conftest import NatsServer
 
 NODE = NodeId("n1")
@@ -32,10 +36,12 @@ ROLES = ("edge", "media", "speech", "desk")
 
 
 class Rig:
-    """A node whose edge is the test's. `orders`: what it was asked to place."""
+    """A node whose edge is the test's. `orders`: what it was asked to place. `echo`: its only actor."""
 
-    def __init__(self, node: Node, mesh: Mesh, presence: Presence, bus: Bus, run: Path, address: str) -> None:
-        self.mesh = mesh
+    def __init__(
+        self, node: Node, mesh: Mesh, presence: Presence, bus: Bus, run: Path, address: str, echo: Ref[Echo]
+    ) -> None:
+        self.mesh, self.echo = mesh, echo
         self.node, self.presence, self.bus, self.address = node, presence, bus, address
         self.token = (run / "token").read_text()
         self.run = run
@@ -80,7 +86,8 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     peers = [
         Peer(role, f"{role}-0", mesh.identity, mesh.endpoint, 7, State.ACTIVE) for role, mesh in meshes.items()
     ]  # fmt: skip
-    roster = Roster(1, tuple(peers))
+    ended = History("recorder-0", "OsProcess", "restarting", None, 4, (), Failure("ended with signal 9", "", ("bye",)))
+    roster = Roster(1, tuple(peers), Launcher(6, 0.0, 60.0, (ended,)))
     for role, mesh in meshes.items():
         mesh.roster(roster)
         mesh.serve(wire.GetStatus, lambda _, sender, role=role: wire.Status(role, 7, {"calls": 2.0, "late p99": 1.5}))
@@ -101,11 +108,13 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     address = f"http://127.0.0.1:{runner.addresses[0][1]}"
     presence = Presence(bus, NODE, node, cluster, address, "0.1.0")
     tasks.spawn(presence.run())
-    made = Rig(node, meshes["desk"], presence, bus, tmp_path, address)
-    meshes["edge"].serve(wire.PlaceCall, made.place)
-    meshes["edge"].serve(Drain, made.drain)
-    meshes["edge"].serve(wire.GetStatus, made.status)
-    yield made
+    async with running(Supervisor([Child(Echo, id="a")])) as system:
+        made = Rig(node, meshes["desk"], presence, bus, tmp_path, address, system.ref("a", Echo))
+        meshes["edge"].serve(wire.PlaceCall, made.place)
+        meshes["edge"].serve(Drain, made.drain)
+        meshes["edge"].serve(wire.GetStatus, made.status)
+        trees.serve(meshes["edge"], system.census)
+        yield made
     await runner.cleanup()
     await tasks.close()
     await bus.close()

@@ -11,9 +11,11 @@ from nodes.admin.access import refusal
 from nodes.admin.api import OPEN
 from nodes.links.errors import PeerGone
 from nodes.links.roster import NOBODY
+from nodes.links.trees import OVER_S
 from protocols.wire.events import Stage, public_view
 from protocols.wire.ids import CampaignId
 from protocols.wire.subjects import Bucket
+from supervisors.testing import Echo
 from tests.nodes.admin.conftest import NODE, Rig
 
 GUARDED = ("/metrics", "/api/openapi.json", "/api/calls", "/api/campaigns", "/api/agents", "/api/tree", "/nothing")
@@ -82,8 +84,30 @@ async def test_agents_are_told(rig: Rig) -> None:
 async def test_the_tree_is_each_processes_own_word(rig: Rig) -> None:
     status, tree = await rig.ask("GET", "/api/tree")
     assert status == 200
-    assert [process["name"] for process in tree["processes"]] == ["edge-0", "media-0", "speech-0", "desk-0"]
-    assert tree["processes"][0]["figures"]["calls"] == 2.0
+    launcher, edge, *others = tree["processes"]
+    assert [process["name"] for process in others] == ["media-0", "speech-0", "desk-0"]
+    assert edge["figures"]["calls"] == 2.0
+    assert [(row["depth"], row["id"], row["kind"]) for row in edge["tree"]] == [
+        (0, "/", "Supervisor"),
+        (1, "a", "Echo"),
+    ]
+    assert [process["tree"] for process in others] == [[], [], []]
+    assert (launcher["name"], launcher["state"], launcher["pid"]) == ("launcher", "active", 6)
+
+
+async def test_the_tree_tells_what_failed_why_how_often_and_how_busy_the_others_are(rig: Rig) -> None:
+    rig.echo.tell(Echo.boom)
+    asking = asyncio.ensure_future(rig.ask("GET", "/api/tree"))
+    await asyncio.sleep(OVER_S / 2)
+    await rig.echo.ask(Echo.add)
+    launcher, edge, *_ = (await asking)[1]["processes"]
+    (recorder,) = launcher["tree"][1:]
+    assert (recorder["id"], recorder["state"], recorder["restarts"]) == ("recorder-0", "restarting", 4)
+    assert recorder["failure"] == {"error": "ended with signal 9", "message": "", "lines": ["bye"]}
+    echo = edge["tree"][1]
+    assert (echo["restarts"], echo["waiting"], echo["handled_per_s"]) == (1, 0, 1.0)
+    assert echo["failure"] == {"error": "Boom", "message": "Echo.boom", "lines": []}
+    assert edge["tree"][0]["restarts_in_window"] == 1
 
 
 async def test_a_call_is_placed_by_the_edge(rig: Rig) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import signal
 import socket
 import subprocess
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 from tests.nodes.commands.conftest import COMMAND, PATIENCE_S, Node, Place, until
@@ -23,19 +27,55 @@ def test_a_killed_process_is_replaced_although_the_configuration_has_been_edited
         node.config.write_text(good)
 
 
-def test_tree_is_one_json_object_a_process(node: Node) -> None:
-    rows = node.run("tree", "--json").rows
-    assert {row["name"] for row in rows} >= {"recorder-0", "speech-0", "media-0", "edge-0", "central-0"}
-    assert all(row.keys() == {"name", "state", "pid", "rows"} for row in rows)
-    edge = next(row for row in rows if (row["name"], row["state"]) == ("edge-0", "active"))
-    branches = [(one["depth"], one["id"]) for one in edge["rows"]]  # type: ignore[attr-defined]
-    assert branches == [(0, "/"), (1, "calls"), (1, "registrations")]
+class TestTree:
+    """`ringmaster tree`: what runs, and what died, why and how often."""
 
+    def test_it_is_one_json_object_a_process_and_the_launchers_is_the_first(self, node: Node) -> None:
+        launcher, *processes = node.run("tree", "--json").rows
+        assert (launcher["name"], launcher["pid"]) == ("launcher", node.up.pid)
+        rows: list[dict[str, object]] = launcher["rows"]  # type: ignore[assignment]
+        names = ["nats-0", "recorder-0", "speech-0", "media-0", "edge-0", "central-0", "desk-0"]
+        assert [row["id"] for row in rows] == ["/", *names]
+        assert {row["name"] for row in processes} == set(names[1:])
+        assert all(row.keys() == {"name", "state", "pid", "rows"} for row in processes)
+        edge = next(row for row in processes if (row["name"], row["state"]) == ("edge-0", "active"))
+        branches = [(one["depth"], one["id"]) for one in edge["rows"]]  # type: ignore[attr-defined]
+        assert branches == [(0, "/"), (1, "calls"), (1, "registrations")]
 
-def test_tree_is_drawn_for_people(node: Node) -> None:
-    done = node.run("tree")
-    assert done.out.startswith("launcher\n├── ")
-    assert (done.status, done.err) == (0, "")
+    def test_a_process_that_was_killed_is_told_with_its_reason_and_its_last_lines(self, node: Node) -> None:
+        def recorder() -> dict[str, object]:
+            rows: list[dict[str, object]] = node.run("tree", "--json").rows[0]["rows"]  # type: ignore[assignment]
+            return next(row for row in rows if row["id"] == "recorder-0")
+
+        before, pid = recorder(), node.pid("recorder")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: node.pid("recorder") not in (0, pid))
+        after = recorder()
+        assert after["restarts"] == int(str(before["restarts"])) + 1
+        assert int(str(after["restarts_in_window"])) >= 1
+        failure: dict[str, object] = after["failure"]  # type: ignore[assignment]
+        assert failure["error"] == after["last"] == "ended with signal 9"
+        assert '"recorder-0"' in str(failure["lines"])
+        drawn = node.run("tree").out.splitlines()
+        at = next(n for n, line in enumerate(drawn) if line.startswith("├─ recorder-0 "))
+        assert drawn[at + 1].split(maxsplit=1)[1] == "ended with signal 9"
+
+    def test_where_no_terminal_is_it_is_one_picture_of_a_hundred_columns(self, node: Node) -> None:
+        done = node.run("tree")
+        assert (done.status, done.err) == (0, "")
+        assert done.out.splitlines()[1].startswith(f"launcher {node.up.pid} ")
+        assert all(len(line) <= 100 for line in done.out.splitlines())
+
+    def test_in_a_terminal_it_is_live_until_ctrl_c_which_leaves_the_last_picture(self, node: Node) -> None:
+        status, shown = _in_a_terminal(node, "tree", "--config", str(node.config))
+        assert status == 0
+        assert "Traceback" not in shown
+        assert shown.rstrip().rpartition("launcher ")[2].startswith(str(node.up.pid))
+        assert "desk-0" in shown.rstrip().splitlines()[-1]
+
+    def test_once_is_one_picture_in_a_terminal_too(self, node: Node) -> None:
+        status, shown = _in_a_terminal(node, "tree", "--once", "--config", str(node.config))
+        assert (status, shown.count("launcher ")) == (0, 1)
 
 
 def test_without_its_voice_a_node_speaks_with_the_last_resort_and_says_so(node: Node) -> None:
@@ -144,6 +184,24 @@ class TestCall:
                 telephone.sendto(_response(cancel, b"200 OK"), edge)
                 telephone.sendto(_response(invite, b"487 Request Terminated"), edge)
                 assert calling.wait(PATIENCE_S) == status
+
+
+def _in_a_terminal(node: Node, *words: str) -> tuple[int, str]:
+    """Run a command in a terminal of 100 columns, press Ctrl-C at the third picture; return status and last screen."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 100))
+    environment = node.place.environment({"TERM": "xterm", "NO_COLOR": "1"})
+    with subprocess.Popen([COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as running:
+        os.close(theirs)
+        shown = ""
+        with suppress(OSError):  # its end of the terminal is closed
+            while shown.count("launcher ") < 3:
+                shown += os.read(ours, 65536).decode(errors="replace")
+            running.send_signal(signal.SIGINT)
+            while True:
+                shown += os.read(ours, 65536).decode(errors="replace")
+    os.close(ours)
+    return running.wait(PATIENCE_S), re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
 
 
 def _telephone() -> socket.socket:

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.histories import History
 from nodes.links.roster import NOBODY, Roster, State
 from protocols.errors import RemoteProtocolError
+from protocols.wire.inspection import Failure
+from supervisors.process import ProcessExit, ProcessReport, Standing
 
 
 def process(name: str, state: str = "active", role: str = "media") -> dict[str, Any]:
@@ -49,6 +52,20 @@ def test_a_file_that_is_being_looked_for_too_early_is_an_os_error(tmp_path: Path
 def test_a_wrong_field_is_named():
     with pytest.raises(RemoteProtocolError, match=r"processes\[0\]\.pid"):
         Roster.of({"revision": 1, "processes": [{**process("a"), "pid": "x"}]})
+
+
+def test_what_became_of_the_others_is_the_launchers_word_and_may_be_absent():
+    history = History("media-0", "Pair")
+    history.take(ProcessReport("media-0", 7, Standing.ACTIVE, {}), 5.0)
+    history.take(ProcessReport("media-0", 7, Standing.GONE, {}, ProcessExit(None, 9, "", ("bye",))), 6.0)
+    launcher = {"pid": 1, "since_s": 2.0, "period_s": 60.0, "histories": [history.row()]}
+    told = Roster.of(json.loads(json.dumps({**SAID, "launcher": launcher}))).launcher
+    assert told is not None
+    assert (told.pid, told.since_s, told.period_s) == (1, 2.0, 60.0)
+    (one,) = told.histories
+    assert (one.name, one.state, one.since_s, one.n_ended, one.ended_s) == ("media-0", "restarting", None, 1, (6.0,))
+    assert one.failure == Failure("ended with signal 9", "", ("bye",))
+    assert Roster.of(SAID).launcher is None
 
 
 @given(st.binary(max_size=100))
