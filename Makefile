@@ -24,13 +24,13 @@ test: $(tested) style types layers
 	@$(BIN)/python -m pytest
 
 bench: $(ready)
-	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn
+	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn && $(BIN)/ringmaster bench core
 
 soak: $(tested)
 	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/soak -k "$(SOAK)" --timeout=1200
 
 conformance: $(tested)
-	@$(BIN)/python -m pytest tests/conformance -rA
+	@$(BIN)/python -m pytest tests/conformance -qq --tb=short
 
 style: $(ready)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
