@@ -115,6 +115,8 @@ class Link:
         self._actor = actor
         self._target = target
         other = target._actor
+        if actor.ref._actor is not actor:
+            return  # it is not there any more, or in its `terminate`
         if other is None:
             actor.stop(NoProc())
             return

@@ -107,10 +107,12 @@ class Dynamic(Overseer, Generic[P, A]):
 
     def _add(self, make: Callable[[], A]) -> Ref[A]:
         """Give a child that has yet to start its address. Raises TooManyChildren."""
-        children = self.children
+        above = self.ref
+        children = above._children
+        assert children is not None, "there from init on"
         if self.max_children is not None and len(children) >= self.max_children:
             raise TooManyChildren(self.max_children)
-        ref: Ref[A] = Ref(self.ref._system, self.ref, self.template, make, next(self._ids))
+        ref: Ref[A] = Ref(above._system, above, self.template, make, next(self._ids))
         children[ref.id] = ref
         return ref
 
@@ -150,10 +152,12 @@ class DynamicRef(Generic[P, A]):
     async def start(self, *args: P.args, **kwargs: P.kwargs) -> Ref[A]:
         """Start a child with these arguments; return when it is up.
 
-        Cancelling this stops the child. Raises TooManyChildren, StartFailed, Gone (the supervisor is not there).
+        Cancelling this stops the child. Raises TooManyChildren, StartFailed, Gone (the supervisor is not there, or has
+        abandoned who asks).
         """
         dynamic = self.ref._actor
-        if dynamic is None:
+        system = self.ref._system
+        if dynamic is None or (system.abandoned and system.is_fenced):
             raise Gone(self.ref.path, NoProc())
         ref = dynamic._add(partial(dynamic.start, *args, **kwargs) if args or kwargs else dynamic.start)
         try:
@@ -169,6 +173,8 @@ class DynamicRef(Generic[P, A]):
         if child._above is not self.ref:
             raise NoSuchChild(child.path)
         dynamic = self.ref._actor
+        if self.ref._system.is_fenced:
+            raise Gone(self.ref.path, NoProc())
         if dynamic is not None:
             dynamic._let_go(child)
         await halt(child)

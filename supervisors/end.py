@@ -18,6 +18,7 @@ from supervisors.errors import CRASHES, Gone, KernelError
 from supervisors.events import ChildExited, WouldNotStop
 from supervisors.exits import Crash, Exit, Killed, Shutdown, text_of
 from supervisors.ladder import Tasks, climb, consume, settle
+from supervisors.mailbox import N_SPARE
 from supervisors.ref import DOWN, HALT, KEEP, STOPPING, UP, Ref
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
     if ref._actor is not actor:
         return
     is_up = ref._phase is UP
-    has_begun = is_up or _is_good(actor._task)
+    has_begun = is_up or _is_good(actor._task) or _has_living(ref)
     ref._actor, ref._kind = None, type(actor)
     ref._phase, ref._scheduled = STOPPING, False
     if ref._box is not None or actor._replying is not None or actor._owed is not None:
@@ -50,6 +51,11 @@ def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
 def _is_good(init: asyncio.Task[object] | None) -> bool:
     """Return whether this init has returned, though its starter has not been told yet."""
     return init is not None and init.done() and not init.cancelled() and init.exception() is None
+
+
+def _has_living(ref: Ref[Actor]) -> bool:
+    """Return whether it has children that live: those of a supervisor whose init failed, or said IGNORE, after them."""
+    return any(child._phase is not DOWN for child in (ref._children or {}).values())
 
 
 def kill(ref: Ref[Actor]) -> None:
@@ -102,6 +108,8 @@ class Closing:
         self._until = loop.time() + (ref._spec.shutdown or _OWN_END_S)
         # `terminate` becomes a task here and not in ours: a loop that is closing may cancel ours before its first step.
         left = tasks if last is None else [*tasks, self._last_words(last)]
+        for task in tasks:
+            task.add_done_callback(consume)  # whoever ends it reads what it raised, unless it was cut short
         self._task = loop.create_task(self._run(left, last is not None), name=f"{ref.path} ends")
 
     def hurry(self) -> None:
@@ -132,7 +140,9 @@ class Closing:
         _finish(self._ref, self._actor, self._reason, self._during, self._is_up)
 
     def _last_words(self, last: Awaitable[object]) -> asyncio.Task[object]:
-        return task_of(self._ref._system.loop, last, f"{self._ref.path} terminate")
+        task = task_of(self._ref._system.loop, last, f"{self._ref.path} terminate")
+        task.add_done_callback(consume)
+        return task
 
     async def _settle(self, tasks: Tasks) -> Tasks:
         left = await settle(tasks, self._until - self._ref._system.loop.time())
@@ -146,7 +156,6 @@ class Closing:
         for task in tasks:
             system.abandoned.add(task)
             task.add_done_callback(system.abandoned.discard)
-            task.add_done_callback(consume)
         if tasks and system.hook is not None:
             system.emit(WouldNotStop(self._ref.path, len(tasks)))
 
@@ -164,7 +173,12 @@ async def _orphan(ref: Ref[Actor]) -> None:
 def _fail_asks(ref: Ref[Actor], actor: Actor, reason: Exit) -> None:
     """Fail every ask that waits for this life: in the mailbox, in the running handler, or promised for later."""
     box, ref._box = ref._box, None
-    asks = [] if box is None else box.empty()
+    asks = []
+    if box is not None:
+        if box.deferred or box.control or box.user or box.waiters:
+            asks = box.empty()
+        if len(ref._system.spare) < N_SPARE:
+            ref._system.spare.append(box)
     if actor._replying is not None:
         asks.append(actor._replying)
         actor._replying = None
@@ -221,10 +235,20 @@ def _finish(ref: Ref[Actor], actor: Actor, reason: Exit, during: str, is_up: boo
     if system.hook is not None:
         system.emit(ChildExited(ref.path, told, during, is_up and ref._intent is not KEEP))
     watchers, ref._watchers = ref._watchers, None
-    for watch in tuple(watchers.values()) if watchers else ():
-        watch(ref, reason)
+    if isinstance(watchers, dict):
+        for key, watch in watchers.items():
+            if watch is not None:
+                watch(ref, reason)
+            elif not key.done():
+                key.set_result(reason)
+    elif watchers is not None and not watchers.done():
+        watchers.set_result(reason)
     if is_up or ref._intent is HALT:
-        system.child_down(ref, reason)
+        above = ref._above
+        if above is None:
+            system.root_down(reason)
+        elif above._actor is not None:
+            above._actor.child_down(ref, reason)
 
 
 def _redacted(actor: Actor, crash: Crash) -> Crash:

@@ -30,9 +30,12 @@ class Killed:
     """It was stopped without being asked, or did not stop when asked."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Crash:
-    """It raised `error`. Two crashes are equal only when they are the same one."""
+    """It raised `error`. Two crashes are equal only when they are the same one.
+
+    A value like the others, but not frozen: that would be a twentieth of a restart.
+    """
 
     error: BaseException
 

@@ -30,7 +30,7 @@ class WhenFull(Enum):
     DROP_OLDEST = "the oldest message makes room; an ask that is dropped fails with Overloaded"
 
 
-N_SPARE: Final = 1000
+N_SPARE: Final = 10000
 """How many empty mailboxes a system keeps for the next actors that are woken."""
 
 

@@ -98,9 +98,9 @@ class Overseer(Actor):
 
     def child_down(self, ref: Ref[Actor], reason: Exit) -> None:
         """A child's life has ended. Called by the kernel, once for each that was up, or was stopped on purpose."""
-        if ref._intent is HALT:
-            self._leave(ref)
         if ref._intent is not KEEP:
+            if ref._intent is HALT:
+                self._leave(ref)
             return
         restart = ref._spec.restart
         if restart is _PERMANENT or (restart is _TRANSIENT and is_abnormal(reason)):
@@ -144,26 +144,23 @@ class Overseer(Actor):
 
     def _restart(self, failed: Ref[Actor]) -> None:
         """Make one attempt to bring back `failed` and its group, unless this is one too many."""
-        if not self._window.admits(self.system.loop.time()):
+        if not self._window.admits(self.ref._system.loop.time()):
             self._give_up(failed)
             return
         group = self._group(failed)
-        repair = Repair(group)
-        for ref in group:
-            ref._intent = repair
         delay = 0.0 if self.backoff is None else self._delay(failed, self.backoff)
         if delay or len(group) > 1:
-            self._go_on(repair, delay)
+            self._go_on(Repair(group), delay)
             return
         try:
             started = begin(failed)
         except StartFailed:
-            self._try_later(failed, repair)
+            self._try_later(failed, Repair(group))
         else:
             if isinstance(started, bool):
                 self._ready(failed, started)
             else:
-                self._go_on(repair, 0.0, started)
+                self._go_on(Repair(group), 0.0, started)
 
     def _give_up(self, failed: Ref[Actor]) -> None:
         self.system.emit(GaveUp(self.ref.path, self.intensity, self.period_s, failed.id))
@@ -178,6 +175,8 @@ class Overseer(Actor):
 
     def _go_on(self, repair: Repair, delay: float, started: _Starting | None = None) -> None:
         """Go on with an attempt that has to wait."""
+        for ref in repair.group:
+            ref._intent = repair
         _ = self.task(self._repair(repair, delay, started))
 
     async def _repair(self, repair: Repair, delay: float, started: _Starting | None) -> None:
@@ -214,6 +213,7 @@ class Overseer(Actor):
             ref._make = None  # and what it was started with: it never starts again
 
     def _try_later(self, failed: Ref[Actor], repair: Repair) -> None:
+        failed._intent = repair
         self.after(0.0, Overseer._try_again, failed, repair)  # one attempt a turn: asks are answered between
 
     def _try_again(self, failed: Ref[Actor], repair: Repair) -> None:

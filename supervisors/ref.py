@@ -11,7 +11,7 @@ import asyncio
 from asyncio import Future, current_task
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from supervisors.errors import AskedItself, Gone, Overloaded
 from supervisors.exits import Exit, NoProc
@@ -66,6 +66,10 @@ DOWN, STARTING, UP, STOPPING = Phase
 KEEP, HALT = Intent
 
 
+Watchers: TypeAlias = "dict[Any, Callable[[Ref[Actor], Exit], None] | None]"
+"""Who is to be told of an end. With None the key is a future of it."""
+
+
 class Ref(Generic[A_co]):
     """The address of an actor of class A."""
 
@@ -114,7 +118,7 @@ class Ref(Generic[A_co]):
         self._handled = 0
         self._box: Mailbox | None = None
         self._scheduled = False
-        self._watchers: dict[object, Callable[[Ref[Actor], Exit], None]] | None = None
+        self._watchers: Watchers | Future[Exit] | None = None
         self._children: dict[str, Ref[Actor]] | None = None
         self._closing: Closing | None = None
         self._prefix: str | None = None  # of its children's paths
@@ -200,28 +204,31 @@ class Ref(Generic[A_co]):
 
     def down(self) -> asyncio.Future[Exit]:
         """Return a future of how the present life ends; NoProc at once when there is none."""
-        future: asyncio.Future[Exit] = self._system.loop.create_future()
+        end: Future[Exit] = Future(loop=self._system.loop)
         if self._phase is DOWN:
-            future.set_result(NoProc())
+            end.set_result(NoProc())
+        elif self._watchers is None:
+            self._watchers = end  # a dict for the usual one would be three times as large as all else here
         else:
-
-            def tell(_: Ref[Actor], reason: Exit) -> None:
-                if not future.done():
-                    future.remove_done_callback(self._unwatch)  # one callback of the loop less: 0.8 us
-                    future.set_result(reason)
-
-            self._watch(future, tell)
-            future.add_done_callback(self._unwatch)  # given up, it is forgotten: this life may be a long one
-        return future
+            watchers = self._all_watchers()
+            n = len(watchers)
+            if not n & (n - 1):  # now and then, those given up are forgotten: this life may be a long one
+                self._watchers = watchers = {key: watch for key, watch in watchers.items() if watch or not key.done()}
+            watchers[end] = None
+        return end
 
     def _watch(self, key: object, callback: Callable[[Ref[Actor], Exit], None]) -> None:
-        if self._watchers is None:
-            self._watchers = {}
-        self._watchers[key] = callback
+        self._all_watchers()[key] = callback
 
     def _unwatch(self, key: object) -> None:
-        if self._watchers is not None:
+        if isinstance(self._watchers, dict):
             self._watchers.pop(key, None)
+
+    def _all_watchers(self) -> Watchers:
+        watchers = self._watchers
+        if not isinstance(watchers, dict):
+            self._watchers = watchers = {} if watchers is None else {watchers: None}
+        return watchers
 
     def _is_asking(self, actor: Actor) -> bool:
         """Return whether it is this actor that runs now."""
@@ -230,7 +237,7 @@ class Ref(Generic[A_co]):
     def _accept(self, actor: Actor, message: Message) -> bool:
         """Put `message` into the user lane; return whether it was taken."""
         system = self._system
-        if system.abandoned and current_task() in system.abandoned:
+        if system.abandoned and system.is_fenced:
             return False
         box = self._box
         if box is None:

@@ -167,14 +167,10 @@ class Supervisor(Overseer):
         return ref
 
     def _group(self, failed: Ref[Actor]) -> list[Ref[Actor]]:
+        if self.strategy is Strategy.ONE_FOR_ONE:
+            return [failed]
         children = list(self.children.values())
-        match self.strategy:
-            case Strategy.ONE_FOR_ONE:
-                return [failed]
-            case Strategy.ONE_FOR_ALL:
-                return children
-            case Strategy.REST_FOR_ONE:
-                return children[children.index(failed) :]
+        return children if self.strategy is Strategy.ONE_FOR_ALL else children[children.index(failed) :]
 
     def _go_on(self, repair: Repair, delay: float, started: _Starting | None = None) -> None:
         self._hold_back()

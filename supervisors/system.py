@@ -53,11 +53,14 @@ class System:
         "entropy",
         "hook",
         "loop",
+        "n_alone",
         "n_dropped",
         "n_refused",
         "registry",
+        "room",
         "root",
         "spare",
+        "woken",
     )
 
     def __init__(self, tree: Supervisor, hook: Hook | None, entropy: Callable[[], float]) -> None:
@@ -73,6 +76,12 @@ class System:
         """Tasks that outlived the kill ladder. What they send is dropped."""
         self.spare: list[Mailbox] = []
         """Empty mailboxes of actors that went idle, up to N_SPARE: making one costs 0.25 us, 6 % of an ask."""
+        self.n_alone = 0
+        """How many mailboxes wait for a callback of their own."""
+        self.woken: deque[Actor] = deque()
+        """Whose mailboxes wait for one that drains several, in the order they were woken."""
+        self.room = 0
+        """How many more the last callback that was scheduled for that will serve."""
         self.n_refused = 0
         self.n_dropped = 0
         spec = tree.as_child
@@ -105,6 +114,11 @@ class System:
         """Return the whole tree as data; its `str` is a page for people."""
         return census.tree(self.root)
 
+    @property
+    def is_fenced(self) -> bool:
+        """Whether what runs now was abandoned, so that nobody does what it says."""
+        return bool(self.abandoned) and asyncio.current_task() in self.abandoned
+
     def emit(self, event: Event) -> None:
         """Tell the hook. A hook that raises is reported to the loop and does no other harm."""
         if self.hook is None:
@@ -114,12 +128,9 @@ class System:
         except (Exception, Interrupted) as error:  # noqa: BLE001 - reported
             self.loop.call_exception_handler({"message": f"supervision hook failed on {event}", "exception": error})
 
-    def child_down(self, ref: Ref[Actor], reason: Exit) -> None:
-        """A life has ended that was up, or was stopped on purpose: tell its supervisor. Called by the kernel."""
-        if ref._above is not None:
-            if ref._above._actor is not None:
-                ref._above._actor.child_down(ref, reason)
-        elif self._body is not None and ref._intent is not HALT:
+    def root_down(self, reason: Exit) -> None:
+        """The root has ended, by itself when there still is a body. Called by the kernel."""
+        if self._body is not None:
             self._fell = reason
             self._body.cancel()
 

@@ -149,10 +149,14 @@ async def test_a_cancelled_link_pulls_nobody() -> None:
 async def test_who_gives_up_waiting_for_an_end_is_forgotten() -> None:
     async with running(ward()) as system:
         patient = system.ref("patient", Nurse)
-        for _ in range(3):
+        waiting = [patient.down() for _ in range(5)]
+        for _ in range(100):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(patient.down(), timeout=1)
-        assert not patient._watchers
+        assert isinstance(patient._watchers, dict)
+        assert len(patient._watchers) <= 2 * len(waiting)
+        patient.tell(Echo.boom)
+        assert {type(await end) for end in waiting} == {Crash}
 
 
 @virtual

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from supervisors import (
     ChildExited,
     ChildStarted,
     Crash,
+    Restart,
     StartFailed,
     Supervisor,
     System,
@@ -115,6 +117,14 @@ async def gone(pid: int) -> None:
         os.close(pidfd)
 
 
+def connected(bound: socket.socket) -> socket.socket:
+    """Bind a socket to a free port, and return one that sends there."""
+    bound.bind(("127.0.0.1", 0))
+    far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    far.connect(bound.getsockname())
+    return far
+
+
 @asynccontextmanager
 async def one(news: News, child: Child[OsProcess] | Child[Pair]) -> AsyncIterator[System]:
     async with running(Supervisor([child], intensity=10), hook=news.recorder) as system:
@@ -165,6 +175,56 @@ class TestOneProcess:
             exit = news.last(pid).exit
             assert exit is not None
             assert (exit.signal, exit.why) == (signal.SIGKILL, "silent for 0.7 s")
+
+    async def test_a_process_that_beats_is_not_silent_however_long_it_has_nothing_to_say(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program(silence_s=0.3), on_change=news.report)):
+            pid = await news.hear("ready")
+            await asyncio.sleep(0.9)  # three times as long as it may be silent
+            assert news.standings(pid) == [Standing.STARTING, Standing.ACTIVE]
+
+    async def test_a_process_has_its_time_between_sigterm_and_sigkill(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program("slow", stop_s=10.0), on_change=news.report)):
+            pid = await news.hear("ready")
+        assert await news.hear("stopping") == await news.hear("stopped") == pid
+        await asyncio.sleep(0)
+        exit = news.last(pid).exit
+        assert exit is not None
+        assert (exit.code, exit.signal, exit.why) == (0, None, "")
+
+    async def test_a_process_that_takes_longer_than_its_time_was_asked_before_it_is_killed(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program("slow", stop_s=0.1), on_change=news.report)):
+            pid = await news.hear("ready")
+        assert await news.hear("stopping") == pid
+        await asyncio.sleep(0)
+        exit = news.last(pid).exit
+        assert exit is not None
+        assert (exit.signal, exit.why) == (signal.SIGKILL, "did not stop")
+
+    async def test_the_last_twenty_lines_are_kept_and_a_line_without_an_end_is_one(self, news: News) -> None:
+        program = Program(("sh", "-c", "seq 30 >&2; printf 'and no more' >&2; exit 7"), speaks=False)
+        async with one(news, OsProcess.child("a", program, on_change=news.report, restart=Restart.TEMPORARY)):
+            crash = await news.recorder.until(ChildExited, "a")
+            assert isinstance(crash.reason, Crash)
+            assert isinstance(crash.reason.error, ProcessDied)
+            assert crash.reason.error.exit.code == 7
+            assert crash.reason.error.exit.stderr == (*map(str, range(12, 31)), "and no more")
+
+    async def test_a_socket_that_is_inherited_outlives_who_reads_it(self, news: News) -> None:
+        """What arrives while nobody is there is read by the next life."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound, connected(bound) as far:
+            program = replace(news.program(), sockets={"news": news.theirs, "rtp": bound})
+            async with one(news, OsProcess.child("a", program, on_change=news.report)) as system:
+                pid = await news.hear("ready")
+                far.send(b"1")
+                system.ref("a", OsProcess).tell(OsProcess.inform, {"read": "rtp"})
+                assert await news.hear("read") == 1
+                os.kill(pid, signal.SIGSTOP)
+                far.send(b"2")
+                os.kill(pid, signal.SIGKILL)
+                assert await news.hear("ready") != pid
+                await news.recorder.until(ChildStarted, "a", n=2)
+                system.ref("a", OsProcess).tell(OsProcess.inform, {"read": "rtp"})
+                assert await news.hear("read") == 2
 
     async def test_a_process_that_ignores_sigterm_is_killed(self, news: News) -> None:
         program = news.program("stubborn", stop_s=0.3)
@@ -258,6 +318,18 @@ class TestPair:
             heard = [(report.pid, report.standing) for report in news.reports]
             assert heard.index((active, Standing.GONE)) < heard.index((spare, Standing.ACTIVE))
             assert "edge" not in news.recorder.exits()
+
+    async def test_the_spare_goes_on_reading_the_socket_of_the_active_one(self, news: News) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound, connected(bound) as far:
+            program = replace(news.program(), sockets={"news": news.theirs, "rtp": bound})
+            async with one(news, Pair.child("edge", program)) as system:
+                active, spare = await news.hear("ready"), await news.hear("spare")
+                os.kill(active, signal.SIGSTOP)
+                far.send(b"7")
+                os.kill(active, signal.SIGKILL)
+                assert await news.hear("activated") == spare
+                system.ref("edge", Pair).tell(Pair.inform, {"read": "rtp"})
+                assert await news.hear("read") == 7
 
     async def test_an_active_one_that_hangs_is_made_sure_of_and_taken_over(self, news: News) -> None:
         async with one(news, Pair.child("edge", news.program(silence_s=0.7))) as system:

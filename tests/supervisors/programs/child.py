@@ -14,8 +14,8 @@ async def main() -> int:
     parent = await Parent.attach(Watchdog(warn_s=0.1, exit_s=0.4, tick_s=0.02) if "watched" in sys.argv else None)
     news = parent.sockets["news"]
 
-    def say(word: str) -> None:
-        news.send(f"{word} {os.getpid()}".encode())
+    def say(word: str, number: int | None = None) -> None:
+        news.send(f"{word} {os.getpid() if number is None else number}".encode())
 
     await parent.ready({"identity": f"child-{os.getpid()}"})
     say("spare" if parent.is_spare else "ready")
@@ -29,13 +29,19 @@ async def main() -> int:
             case Told({"hang": True}):
                 time.sleep(3600)  # noqa: ASYNC251 - a hung child
             case Told({"breed": True}):
-                say(f"bred {subprocess.Popen(['sleep', '3600']).pid}")  # noqa: ASYNC220 - it outlives us, on purpose
+                say("bred", subprocess.Popen(["sleep", "3600"]).pid)  # noqa: ASYNC220 - it outlives us, on purpose
+            case Told({"read": str(name)}):
+                received = await asyncio.get_running_loop().sock_recv(parent.sockets[name], 100)
+                say("read", int(received))
             case Told({"leave": True}):
                 return 0
             case Told(body):
                 say(f"told {sorted(body)}")
             case Stop():
                 say("stopping")
+                if "slow" in sys.argv:
+                    await asyncio.sleep(0.5)
+                    say("stopped")
     parent.close()
     return 0
 

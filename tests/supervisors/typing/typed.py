@@ -1,4 +1,7 @@
-"""Read by mypy, never run: what the kernel's types let through, and what they catch (lines that end in `wrong`)."""
+"""Read by mypy, never run: what the kernel's types let through, and what they catch.
+
+A line with `wrong: code` must be reported, with that code, and no other line must.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class Pool(Actor):
 
     def take(self, n: int = 1) -> bool:
         self.after(0.5, Pool.take, 2)
-        self.after(0.5, Pool.take, "two")  # wrong
+        self.after(0.5, Pool.take, "two")  # wrong: arg-type
         return self.free >= n
 
     async def refill(self, n: int) -> int:
@@ -42,13 +45,13 @@ async def asking(pool: Ref[Pool], big: Ref[BigPool]) -> None:
     assert_type(await big.ask(Pool.take), bool)
     upcast: Ref[Pool] = big
     upcast.tell(Pool.take)
-    _downcast: Ref[BigPool] = pool  # wrong
-    _text: str = await pool.ask(Pool.take)  # wrong
-    await pool.ask(Pool.take, "two")  # wrong
-    await pool.ask(Pool.refill)  # wrong
-    pool.tell(Pool.take, m=1)  # wrong
-    pool.ask(Pool.take)  # wrong
-    await pool.ask(Call.dial)  # wrong
+    _downcast: Ref[BigPool] = pool  # wrong: assignment
+    _text: str = await pool.ask(Pool.take)  # wrong: call-overload (the result)
+    await pool.ask(Pool.take, "two")  # wrong: call-overload (an argument)
+    await pool.ask(Pool.refill)  # wrong: call-overload
+    pool.tell(Pool.take, m=1)  # wrong: call-arg
+    pool.ask(Pool.take)  # wrong: unused-awaitable
+    await pool.ask(Call.dial)  # wrong: call-overload
 
 
 class Call(Actor):
@@ -63,15 +66,15 @@ async def starting(system: System) -> None:
     calls = system.dynamic("calls", Call)
     call = await calls.start("Ann", attempt=2)
     assert_type(call, Ref[Call])
-    await calls.start(7)  # wrong
-    await calls.start()  # wrong
+    await calls.start(7)  # wrong: arg-type (an argument of a start)
+    await calls.start()  # wrong: call-arg
     name: Name[Pool] = Name("agents")
     assert_type(system.find(name), Ref[Pool] | None)
 
 
 def tree() -> Supervisor:
-    Child(Pool, id="agents")  # wrong
-    Child(int, id="agents")  # wrong
+    Child(Pool, id="agents")  # wrong: arg-type
+    Child(int, id="agents")  # wrong: type-var
     return Supervisor([Child(lambda: Pool(60), id="agents"), Dynamic(Call, id="calls"), Supervisor([], id="links")])
 
 
@@ -105,13 +108,13 @@ class Phone(Statem[St]):
     def hung_up(self, event: HungUp) -> Step[St]:
         return stop() if self.state is St.DIALING else stay()
 
-    @on(Answered, St.TALKING)  # wrong
+    @on(Answered, St.TALKING)  # wrong: arg-type (the event of a handler)
     def misread(self, event: HungUp) -> Step[St]:
         return stay()
 
     @on(HungUp, St.TALKING)
     def astray(self, event: HungUp) -> Step[St]:
-        return goto(Other.STATE)  # wrong
+        return goto(Other.STATE)  # wrong: arg-type
 
 
 def unused(ref: DynamicRef[[str], Call]) -> None: ...
