@@ -13,7 +13,7 @@ import time
 import traceback
 from typing import Never
 
-from nodes import priority, watch
+from nodes import collector, priority, watch
 from nodes.config import load
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.histories import FAILED
@@ -34,6 +34,7 @@ async def become(name: str, role: str) -> None:
     try:
         module = importlib.import_module(f"nodes.{role}.process")
         priority.claim(role)
+        collector.settle()
         await module.run(parent, config, identity)
     finally:
         parent.close()

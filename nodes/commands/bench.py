@@ -1,4 +1,4 @@
-"""`ringmaster bench media|turn`: the promises of the design, measured, each beside its floor in the same run."""
+"""`ringmaster bench core|media|turn`: the promises of the design, measured, each beside its floor in the same run."""
 
 from __future__ import annotations
 
@@ -34,14 +34,19 @@ TURN_CALLS = 8
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Which, and for whom."""
-    parser.add_argument("what", choices=("media", "turn"))
+    parser.add_argument("what", choices=("core", "media", "turn"))
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--peers", action="store_true", help="core: other people's actors, too, where installed")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="media: length of a run")
     parser.add_argument("--state", default="var/bench", metavar="DIR", help="turn: where the node's state stays")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table. Exit 0 whatever it says: a shared machine is no judge."""
+    """Print the table. Media and turn: exit 0 whatever it says, for a shared machine is no judge of elapsed time."""
+    if args.what == "core":
+        from nodes.commands.bench_core import core
+
+        return core(args.json, args.peers)
     if args.what == "media":
         rows = ENDING.run(measure(CALLS, args.seconds))
         _media(rows, args.json)

@@ -20,6 +20,7 @@ from typing import Final
 
 import numpy as np
 
+from nodes import collector
 from nodes.audio.g711 import encode
 from nodes.media import realtime
 from nodes.media.pacer import Lateness
@@ -61,6 +62,7 @@ async def measure(calls: Sequence[int], seconds: float, recording: bool = False)
 
     Raises: OSError when the machine has too few ports or descriptors.
     """
+    collector.settle()
     realtime.claim()
     async with _reflector() as port:
         return [await _run(n, seconds, port, recording) for n in calls]

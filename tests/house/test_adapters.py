@@ -19,6 +19,8 @@ HOMES = {
     "phonenumbers": "nodes/central/contacts.py",
     "nats": "nodes/links/",
     "zmq": "nodes/links/",
+    "mode": "nodes/bench/peers/services.py",
+    "pykka": "nodes/bench/peers/threads.py",
 }
 
 

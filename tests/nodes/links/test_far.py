@@ -364,7 +364,8 @@ async def test_a_life_that_nobody_asks_about_any_more_is_forgotten(tmp_path, mon
         a.nurse().tell(Echo.end, Normal())
         await until(lambda: not b.far._wards)
         await asyncio.sleep(0)
-        assert not b.nurse("patient")._watchers
+        assert isinstance(waits := b.nurse("patient")._watchers, asyncio.Future)
+        assert waits.done()
 
 
 async def test_a_thousand_monitors_do_not_keep_a_process_from_its_other_work(tmp_path, monkeypatch):
