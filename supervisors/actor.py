@@ -50,6 +50,7 @@ class Actor:
     _wake: ClassVar[Callable[[Actor], None]] = wake_drain
     _overrides: ClassVar[dict[Handler, Handler]] = {}
     _redacts: ClassVar[bool] = False
+    _inits: ClassVar[bool] = False
     _terminates: ClassVar[bool] = False
 
     ref: Ref[Self]
@@ -67,6 +68,7 @@ class Actor:
         waits = any(inspect.iscoroutinefunction(handlers[name]) for name in handlers.keys() - {"init", "terminate"})
         cls._wake = wake_drive if waits else wake_drain
         cls._redacts = cls.redact is not Actor.redact
+        cls._inits = cls.init is not Actor.init
         cls._terminates = cls.terminate is not Actor.terminate
         cls._overrides = {
             base.__dict__[name]: handler

@@ -36,8 +36,14 @@ def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
     has_begun = is_up or _is_good(actor._task) or _has_living(ref)
     ref._actor, ref._kind = None, type(actor)
     ref._phase, ref._scheduled = STOPPING, False
-    if ref._box is not None or actor._replying is not None or actor._owed is not None:
-        _fail_asks(ref, actor, reason)
+    if (box := ref._box) is not None:
+        ref._box = None
+        if box.deferred or box.control or box.user or box.waiters:
+            _fail(ref, box.empty(), reason)
+        if len(ref._system.spare) < N_SPARE:
+            ref._system.spare.append(box)
+    if actor._replying is not None or actor._owed is not None:
+        _fail(ref, _owed(ref, actor), reason)
     tasks = _release(actor) if actor._held is not None or actor._task is not None else ()
     last: Awaitable[object] | None = None
     if has_begun and actor._terminates and not tasks and not isinstance(reason, Killed):
@@ -170,24 +176,20 @@ async def _orphan(ref: Ref[Actor]) -> None:
         await child.down()
 
 
-def _fail_asks(ref: Ref[Actor], actor: Actor, reason: Exit) -> None:
-    """Fail every ask that waits for this life: in the mailbox, in the running handler, or promised for later."""
-    box, ref._box = ref._box, None
-    asks = []
-    if box is not None:
-        if box.deferred or box.control or box.user or box.waiters:
-            asks = box.empty()
-        if len(ref._system.spare) < N_SPARE:
-            ref._system.spare.append(box)
-    if actor._replying is not None:
-        asks.append(actor._replying)
-        actor._replying = None
+def _owed(ref: Ref[Actor], actor: Actor) -> list[asyncio.Future[object]]:
+    """Return who waits for the running handler, or was promised an answer; pass on the answers that are there."""
+    asks = [] if actor._replying is None else [actor._replying]
     owed, actor._owed = actor._owed, None
+    actor._replying = None
     for later, reply in owed or ():
         if later.done():
             pay(ref.path, (later, reply))
         elif reply is not None:
             asks.append(reply)
+    return asks
+
+
+def _fail(ref: Ref[Actor], asks: list[asyncio.Future[object]], reason: Exit) -> None:
     for ask in asks:
         if not ask.done():
             ask.set_exception(Gone(ref.path, reason))

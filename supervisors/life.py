@@ -68,11 +68,8 @@ def _begin(ref: Ref[Actor], context: Context) -> bool | asyncio.Task[object]:
     ref._actor = actor
     ref._phase = STARTING
     ref._scheduled = True  # messages wait until init has returned
-    result = actor.init()
-    if result is None:
-        _up(ref, actor)
-        return True
-    if isinstance(result, Ignore):
+    result = actor.init() if actor._inits else None
+    if result is None or isinstance(result, Ignore):
         return _decide(ref, actor, result)
     if not is_a(result, Awaitable):
         raise _rubbish(result)
@@ -124,12 +121,6 @@ def _decide(ref: Ref[Actor], actor: Actor, result: object) -> bool:
     if isinstance(result, Ignore):
         end(ref, actor, Normal())
         return False
-    _up(ref, actor)
-    return True
-
-
-def _up(ref: Ref[Actor], actor: Actor) -> None:
-    """It handles messages from now on."""
     system = ref._system
     ref._phase = UP
     ref._since = system.loop.time()
@@ -140,6 +131,7 @@ def _up(ref: Ref[Actor], actor: Actor) -> None:
         ref._scheduled = False
     else:
         actor._wake()
+    return True
 
 
 def _stillborn(ref: Ref[Actor], error: BaseException) -> asyncio.Task[object]:

@@ -67,6 +67,7 @@ class Supervisor(Overseer):
         if not is_a(strategy, Strategy):
             raise BadSpec(f"{id}: strategy must be a Strategy, not {strategy!r}")
         self.strategy = strategy
+        self._is_ordered = strategy is not Strategy.ONE_FOR_ONE
         self.specs = tuple(self._spec_of(child) for child in children)
         if len({spec.id for spec in self.specs}) < len(self.specs):
             raise BadSpec(f"{id}: two children have the same id: {[spec.id for spec in self.specs]}")
@@ -167,8 +168,6 @@ class Supervisor(Overseer):
         return ref
 
     def _group(self, failed: Ref[Actor]) -> list[Ref[Actor]]:
-        if self.strategy is Strategy.ONE_FOR_ONE:
-            return [failed]
         children = list(self.children.values())
         return children if self.strategy is Strategy.ONE_FOR_ALL else children[children.index(failed) :]
 
@@ -190,7 +189,7 @@ class Supervisor(Overseer):
 
     def _hold_back(self) -> None:
         """Where order matters, let ends and attempts wait until `_rest`."""
-        self._n_busy += self.strategy is not Strategy.ONE_FOR_ONE
+        self._n_busy += self._is_ordered
 
     def _rest(self) -> None:
         """See to what has waited, unless there is something else to wait for."""

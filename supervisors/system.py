@@ -155,7 +155,7 @@ class System:
         try:
             await launch(self.root)
         except BaseException:
-            RUNNING.discard(self)
+            await self._close()
             raise
         self._body = asyncio.current_task()
 

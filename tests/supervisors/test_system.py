@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,7 @@ from supervisors import (
     TreeDown,
     running,
 )
-from supervisors.testing import Boom, Echo, NothingWillHappen, Recorder, run_virtual, virtual
+from supervisors.testing import Boom, Echo, LastWords, NothingWillHappen, Recorder, SlowStillborn, run_virtual, virtual
 
 
 async def give_up(body_s: float) -> None:
@@ -50,6 +51,22 @@ async def test_a_cancellation_from_outside_passes_through() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@virtual
+async def test_a_tree_whose_start_is_cancelled_is_undone_before_that_returns() -> None:
+    recorder = Recorder()
+    children = [Child(partial(LastWords, 3.0), id="a"), Child(partial(SlowStillborn, [1]), id="b")]
+
+    async def run() -> None:
+        async with running(Supervisor(children), hook=recorder):
+            raise AssertionError
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await run()
+    assert list(recorder.exits()) == ["b", "a", "/"]
+    assert asyncio.get_running_loop().time() == pytest.approx(3.5)
 
 
 @virtual

@@ -168,9 +168,10 @@ async def test_on_a_full_disk_the_events_stay_in_the_stream_until_there_is_room(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
             signal.signal(signal.SIGXFSZ, ignored)
-        assert (await operator.ask(name, wire.GetReport())).attempts == 0
+        assert (await operator.ask(name, wire.GetReport())).events < 300  # how many depends on how they were batched
         await figure(operator, name, "acknowledged", 300)
-        assert (await operator.ask(name, wire.GetReport())).attempts == 100
+        report = await operator.ask(name, wire.GetReport())
+        assert (report.attempts, report.events) == (100, 300)
 
 
 async def test_killed_between_commit_and_acknowledgement_every_event_is_there_once(
