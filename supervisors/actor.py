@@ -46,6 +46,8 @@ class Actor:
     """Messages the user lane holds."""
     when_full: ClassVar[WhenFull] = WhenFull.REFUSE
     """What happens to the next."""
+    keeps_mailbox: ClassVar[bool] = False
+    """Whether messages that a life has not begun are the next one's, if that begins in the same turn of the loop."""
 
     _wake: ClassVar[Callable[[Actor], None]] = wake_drain
     _overrides: ClassVar[dict[Handler, Handler]] = {}

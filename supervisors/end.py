@@ -3,6 +3,7 @@
 The order: no more messages; every ask it owes fails; timers, monitors and names go; its tasks are cancelled and end;
 `terminate` runs; then DOWN, Down notices, and the supervisor. All of it within the child's `shutdown`, then the kill
 ladder (`ladder.py`). Without tasks and without an `async def terminate` nothing waits and all of it happens at once.
+What a mailbox keeps (`Actor.keeps_mailbox`) fails last, when no other life has begun.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from supervisors.errors import CRASHES, Gone, KernelError
 from supervisors.events import ChildExited, WouldNotStop
 from supervisors.exits import Crash, Exit, Killed, Shutdown, text_of
 from supervisors.ladder import Tasks, climb, consume, settle
-from supervisors.mailbox import N_SPARE
+from supervisors.mailbox import N_SPARE, Mailbox
 from supervisors.ref import DOWN, HALT, KEEP, STOPPING, UP, Ref
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
     has_begun = is_up or _is_good(actor._task) or _has_living(ref)
     ref._actor, ref._kind = None, type(actor)
     ref._phase, ref._scheduled = STOPPING, False
+    kept: Mailbox | None = None
     if (box := ref._box) is not None:
         ref._box = None
-        if box.deferred or box.control or box.user or box.waiters:
-            _fail(ref, box.empty(), reason)
-        if len(ref._system.spare) < N_SPARE:
-            ref._system.spare.append(box)
+        if actor.keeps_mailbox and box.user:
+            kept = box
+            kept.deferred = kept.control = None
+        else:
+            _drop(ref, box, reason)
     if actor._replying is not None or actor._owed is not None:
         _fail(ref, _owed(ref, actor), reason)
     tasks = _release(actor) if actor._held is not None or actor._task is not None else ()
@@ -49,9 +52,9 @@ def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
     if has_begun and actor._terminates and not tasks and not isinstance(reason, Killed):
         last, reason = _terminate(ref, actor, reason)
     if tasks or last is not None or (ref._children and isinstance(reason, Killed)):
-        ref._closing = Closing(ref, actor, reason, during, is_up, has_begun, tasks, last)
+        ref._closing = Closing(ref, actor, reason, during, is_up, has_begun, tasks, last, kept)
     else:
-        _finish(ref, actor, reason, during, is_up)
+        _finish(ref, actor, reason, during, is_up, kept)
 
 
 def _is_good(init: asyncio.Task[object] | None) -> bool:
@@ -90,7 +93,18 @@ async def halt(ref: Ref[Actor]) -> None:
 class Closing:
     """The part of an end that waits."""
 
-    __slots__ = ("_actor", "_during", "_has_begun", "_is_patient", "_is_up", "_reason", "_ref", "_task", "_until")
+    __slots__ = (
+        "_actor",
+        "_during",
+        "_has_begun",
+        "_is_patient",
+        "_is_up",
+        "_kept",
+        "_reason",
+        "_ref",
+        "_task",
+        "_until",
+    )
 
     def __init__(
         self,
@@ -102,8 +116,10 @@ class Closing:
         has_begun: bool,
         tasks: Tasks,
         last: Awaitable[object] | None,
+        kept: Mailbox | None,
     ) -> None:
         loop = ref._system.loop
+        self._kept = kept
         self._ref = ref
         self._actor = actor
         self._reason = reason
@@ -143,7 +159,7 @@ class Closing:
             self._abandon(await climb(left))
         if isinstance(self._reason, Killed):
             await _orphan(self._ref)
-        _finish(self._ref, self._actor, self._reason, self._during, self._is_up)
+        _finish(self._ref, self._actor, self._reason, self._during, self._is_up, self._kept)
 
     def _last_words(self, last: Awaitable[object]) -> asyncio.Task[object]:
         task = task_of(self._ref._system.loop, last, f"{self._ref.path} terminate")
@@ -174,6 +190,29 @@ async def _orphan(ref: Ref[Actor]) -> None:
         kill(child)
     for child in children:
         await child.down()
+
+
+def _drop(ref: Ref[Actor], box: Mailbox, reason: Exit) -> None:
+    """Fail every ask in a mailbox, and put it aside for the next who needs one."""
+    if box.deferred or box.control or box.user or box.waiters:
+        _fail(ref, box.empty(), reason)
+    if len(ref._system.spare) < N_SPARE:
+        ref._system.spare.append(box)
+
+
+def _hand_on(ref: Ref[Actor], box: Mailbox, reason: Exit) -> None:
+    """Give the next life what waited for the one that ended, if it has begun; else nobody handles that."""
+    successor = ref._actor
+    if successor is None:
+        _drop(ref, box, reason)
+        return
+    if ref._box is not None:  # what its init has put there
+        box.deferred, box.control = ref._box.deferred, ref._box.control
+        box.user.extend(ref._box.user)
+    ref._box = box
+    if not ref._scheduled:
+        ref._scheduled = True
+        successor._wake()
 
 
 def _owed(ref: Ref[Actor], actor: Actor) -> list[asyncio.Future[object]]:
@@ -223,7 +262,7 @@ def _terminate(ref: Ref[Actor], actor: Actor, reason: Exit) -> tuple[Awaitable[o
         system.current = outer
 
 
-def _finish(ref: Ref[Actor], actor: Actor, reason: Exit, during: str, is_up: bool) -> None:
+def _finish(ref: Ref[Actor], actor: Actor, reason: Exit, during: str, is_up: bool, kept: Mailbox | None) -> None:
     """The life is over. A life that never was up is its starter's to deal with."""
     ref._phase = DOWN
     ref._last = told = reason
@@ -251,6 +290,8 @@ def _finish(ref: Ref[Actor], actor: Actor, reason: Exit, during: str, is_up: boo
             system.root_down(reason)
         elif above._actor is not None:
             above._actor.child_down(ref, reason)
+    if kept is not None:
+        _hand_on(ref, kept, reason)
 
 
 def _redacted(actor: Actor, crash: Crash) -> Crash:

@@ -22,7 +22,10 @@ _LIVES = count(1)
 
 
 class Echo(Actor):
-    """Answers."""
+    """Answers. Its mailbox outlives a crash, as the floor's queue does."""
+
+    __slots__ = ("life",)
+    keeps_mailbox = True
 
     def __init__(self) -> None:
         self.life = next(_LIVES)
@@ -93,9 +96,9 @@ class Kernel:
         child.tell(Echo.boom)
 
     async def back(self, i: int) -> None:
-        """See it go down, and ask its replacement."""
-        await self._ends.pop(i)
+        """Send a question that the next life finds in the mailbox, and see that the one before has gone down."""
         await self._children[i].ask(Echo.which)
+        await self._ends.pop(i)
 
     async def stop(self) -> None:
         """Stop the Dynamic with all its children, and start an empty one."""
