@@ -46,6 +46,7 @@ class Row:
     must: float | None
     stretch: float | None
     unit: str = "ratio"
+    of: str = OURS
     base_of: str = FLOOR
 
 
@@ -60,6 +61,7 @@ ROWS: Final = (
     Row("stop of a child", "stop", "stop", 0.2, 0.05),
     Row("bytes an idle actor, of 100,000", "memory", "memory", 800, 500, "bytes"),
     Row("crash until next answer, p50", "restart_p50", "restart_p50", 1.2, 1.0),
+    Row("the same, its mailbox lost", "restart_p50", "restart_p50", None, None, of="forgetful"),
     Row("crash until next answer, p99", "restart_p99", "restart_p99", None, None),
     Row("storm: 1,000 crash", "storm", "storm", 1.0, 0.7),
     Row("storm: 10,000 / 1,000", "storm_of_many", "storm_of_few", 12, None, base_of=OURS),
@@ -122,8 +124,8 @@ Round = Mapping[str, Costs]
 
 def judged(row: Row, rounds: Sequence[Round], peers: Mapping[str, Sequence[Round]]) -> Verdict:
     """Return what came of `row` in these rounds; `peers` have rounds of their own, each with its floor."""
-    ratio = _ratio(row, OURS, rounds)
-    measured = _median([costs[OURS].get(row.figure) for costs in rounds])
+    ratio = _ratio(row, row.of, rounds)
+    measured = _median([costs[row.of].get(row.figure) for costs in rounds])
     held = ratio if row.unit == "ratio" else measured
     return Verdict(
         name=row.name,
@@ -171,6 +173,7 @@ async def measure(
     theirs: dict[str, list[Round]] = {name: [] for name in peers}
     programs = (
         ("round", size, FLOOR, OURS),
+        ("round", size, "forgetful"),
         *(("crowd", size, who, work) for work in ("memory", "children") for who in (FLOOR, OURS)),
         *(("crowd", size, OURS, work) for work in ("idle", "storms", "starts")),
     )

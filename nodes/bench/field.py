@@ -9,7 +9,7 @@ from typing import Final
 
 from nodes.bench.contender import Contender
 from nodes.bench.floor import Floor
-from nodes.bench.kernel import Kernel
+from nodes.bench.kernel import ForgetfulKernel, Kernel
 
 Costs = dict[str, float]
 """Figures of one contender: microseconds, but for `memory` (bytes an actor) and `wakeups` (in a second)."""
@@ -51,6 +51,7 @@ def _pykka() -> Contender:
 CONTENDERS: Final[dict[str, Callable[[], Contender]]] = {
     "floor": Floor,
     "kernel": Kernel,
+    "forgetful": ForgetfulKernel,
     "mode": _mode,
     "pykka": _pykka,
 }

@@ -1,7 +1,7 @@
 """The kernel as a contender, with everything on that a product has on.
 
 A hook keeps the last reports, every ask has its deadline, every restart passes its supervisor's intensity, and whoever
-crashes a child monitors it: that is how it learns of the end before it asks the replacement.
+crashes a child monitors it.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ class Echo(Actor):
         raise RuntimeError("boom")
 
 
+class Forgetful(Echo):
+    """Its mailbox is lost in a crash, as every actor's that does not say otherwise."""
+
+    __slots__ = ()
+    keeps_mailbox = False
+
+
 class Waiter(Actor):
     """Answers a turn later."""
 
@@ -57,6 +64,8 @@ class Waiter(Actor):
 
 class Kernel:
     """The contender we answer for."""
+
+    child_class: type[Echo] = Echo
 
     def __init__(self) -> None:
         self.reports: deque[Event] = deque(maxlen=N_REPORTS)
@@ -70,7 +79,7 @@ class Kernel:
             [
                 Child(Echo, id="echo"),
                 Child(Waiter, id="waiter"),
-                Dynamic(Echo, id="children", restart=Restart.PERMANENT, intensity=INTENSITY),
+                Dynamic(self.child_class, id="children", restart=Restart.PERMANENT, intensity=INTENSITY),
             ]
         )
         self.system: System = await self._stack.enter_async_context(running(tree, hook=self.reports.append))
@@ -78,7 +87,7 @@ class Kernel:
         self.ask = self.ask_in_time = partial(echo.ask, Echo.add)
         self.ask_waiting = partial(waiter.ask, Waiter.add)
         self.tell = partial(echo.tell, Echo.note)  # type: ignore[call-arg] # `n` comes later; mypy wants it here
-        self._dynamic: DynamicRef[[], Echo] = self.system.dynamic("children", Echo)
+        self._dynamic: DynamicRef[[], Echo] = self.system.dynamic("children", self.child_class)
 
     async def close(self) -> None:
         """Stop the tree."""
@@ -107,3 +116,14 @@ class Kernel:
         await root.ask(Supervisor.restart_child, "children")
         self._children.clear()
         self._ends.clear()
+
+
+class ForgetfulKernel(Kernel):
+    """The kernel with children that keep nothing: whoever crashes one waits until that is seen, and only then asks."""
+
+    child_class = Forgetful
+
+    async def back(self, i: int) -> None:
+        """See that it has gone down, and ask its replacement."""
+        await self._ends.pop(i)
+        await self._children[i].ask(Echo.which)
