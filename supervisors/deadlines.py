@@ -20,7 +20,7 @@ TICK_S: Final = 0.05
 
 
 class Deadlines:
-    """Fails each future it is given with AskTimeout, unless that is done by then. Ticks only while there are any."""
+    """Fails each future it is given with AskTimeout, unless that is done by then. Ticks only while any waits."""
 
     __slots__ = ("_batches", "_loop", "fresh", "ticking")
 
@@ -54,8 +54,12 @@ class Deadlines:
             break_circles(self.fresh, (asks for _, asks in self._batches))
             self._batches.append((now + USUAL_S, self.fresh))
             self.fresh = {}
-        while self._batches and self._batches[0][0] <= now:
-            for ask in self._batches.popleft()[1]:
+        while self._batches:
+            deadline, asks = self._batches[0]
+            if deadline > now and not all(map(asyncio.Future.done, asks)):
+                break
+            self._batches.popleft()
+            for ask in asks:
                 _expire(ask, USUAL_S)
         self.ticking = self._loop.call_later(TICK_S, self._tick) if self._batches else None
 

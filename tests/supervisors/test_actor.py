@@ -109,6 +109,16 @@ class TestAsking:
         scenario()
 
     @virtual
+    async def test_when_all_is_answered_nothing_ticks(self) -> None:
+        async with running(one(AsyncEcho)) as system:
+            asks = [system.ref("a", AsyncEcho).ask(AsyncEcho.nap, 1.0) for _ in range(2)]
+            await asks[0]
+            assert system.deadlines.ticking is not None
+            await asks[1]
+            await asyncio.sleep(0.1)
+            assert system.deadlines.ticking is None
+
+    @virtual
     async def test_a_request_whose_asker_has_stopped_waiting_is_not_begun(self) -> None:
         async with running(one(AsyncEcho)) as system:
             ref = system.ref("a", AsyncEcho)
