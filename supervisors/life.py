@@ -63,6 +63,8 @@ def _begin(ref: Ref[Actor], context: Context) -> bool | asyncio.Task[object]:
     actor = ref._make()
     if not isinstance(actor, Actor):
         raise TypeError(f"start must make an actor, not {actor!r}")
+    if hasattr(actor, "ref"):
+        raise TypeError(f"start must make a new actor each time, and {actor!r} has had a life")
     actor.ref = ref
     actor._held = actor._owed = actor._replying = actor._task = actor._waker = None
     ref._actor = actor
