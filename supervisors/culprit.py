@@ -13,13 +13,15 @@ from types import FrameType
 from typing import Final
 
 from supervisors.actor import Actor
+from supervisors.engine import drain
 from supervisors.errors import NoSuchChild
 from supervisors.ref import Ref
 from supervisors.system import RUNNING, System
 
 N_LINES: Final = 20
 """The innermost calls of a stack that are told."""
-_CALLBACK: Final = asyncio.Handle._run.__code__
+_CALLBACKS: Final = (drain.__code__, asyncio.Handle._run.__code__)
+"""A turn of one actor, several of which may share a callback of the loop, or else that callback."""
 
 Life = tuple[Ref[Actor] | None, Actor | None]
 
@@ -60,7 +62,7 @@ def frames_of(thread: int) -> list[FrameType]:
     frame = sys._current_frames().get(thread)
     while frame is not None:
         frames.append(frame)
-        if frame.f_code is _CALLBACK:
+        if frame.f_code in _CALLBACKS:
             return frames
         frame = frame.f_back
     return []

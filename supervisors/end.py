@@ -40,7 +40,7 @@ def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
     kept: Mailbox | None = None
     if (box := ref._box) is not None:
         ref._box = None
-        if actor.keeps_mailbox and box.user:
+        if actor.keeps_mailbox and box.user and ref._intent is KEEP:  # else nobody follows at once
             kept = box
             kept.deferred = kept.control = None
         else:
@@ -133,6 +133,7 @@ class Closing:
         for task in tasks:
             task.add_done_callback(consume)  # whoever ends it reads what it raised, unless it was cut short
         self._task = loop.create_task(self._run(left, last is not None), name=f"{ref.path} ends")
+        self._task.add_done_callback(self._cut_short)
 
     def hurry(self) -> None:
         """Go straight to the ladder."""
@@ -160,6 +161,13 @@ class Closing:
         if isinstance(self._reason, Killed):
             await _orphan(self._ref)
         _finish(self._ref, self._actor, self._reason, self._during, self._is_up, self._kept)
+
+    def _cut_short(self, task: asyncio.Task[None]) -> None:
+        """Who closes the loop cancels every task, this one too: the life is over all the same, or nobody ends."""
+        if self._ref._closing is self and task.cancelled():
+            for child in reversed((self._ref._children or {}).values()):
+                kill(child)
+            _finish(self._ref, self._actor, Killed(), self._during, self._is_up, self._kept)
 
     def _last_words(self, last: Awaitable[object]) -> asyncio.Task[object]:
         task = task_of(self._ref._system.loop, last, f"{self._ref.path} terminate")
@@ -276,22 +284,27 @@ def _finish(ref: Ref[Actor], actor: Actor, reason: Exit, during: str, is_up: boo
     if system.hook is not None:
         system.emit(ChildExited(ref.path, told, during, is_up and ref._intent is not KEEP))
     watchers, ref._watchers = ref._watchers, None
-    if isinstance(watchers, dict):
-        for key, watch in watchers.items():
-            if watch is not None:
-                watch(ref, reason)
-            elif not key.done():
-                key.set_result(reason)
-    elif watchers is not None and not watchers.done():
-        watchers.set_result(reason)
-    if is_up or ref._intent is HALT:
-        above = ref._above
-        if above is None:
-            system.root_down(reason)
-        elif above._actor is not None:
-            above._actor.child_down(ref, reason)
-    if kept is not None:
-        _hand_on(ref, kept, reason)
+    is_chain = isinstance(watchers, dict) and system.hold_links()
+    try:
+        if isinstance(watchers, dict):
+            for key, watch in watchers.items():
+                if watch is not None:
+                    watch(ref, reason)
+                elif not key.done():
+                    key.set_result(reason)
+        elif watchers is not None and not watchers.done():
+            watchers.set_result(reason)
+        if is_up or ref._intent is HALT:
+            above = ref._above
+            if above is None:
+                system.root_down(reason)
+            elif above._actor is not None:
+                above._actor.child_down(ref, reason)
+        if kept is not None:
+            _hand_on(ref, kept, reason)
+    finally:
+        if is_chain:
+            system.pull_links()
 
 
 def _redacted(actor: Actor, crash: Crash) -> Crash:

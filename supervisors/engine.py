@@ -79,7 +79,8 @@ def pump(system: System) -> None:
 def wake_drive(actor: Actor) -> None:
     """Wake the parked task, or make it."""
     if (waker := actor._waker) is not None:
-        waker.set_result(None)
+        if not waker.done():  # else a stranger has cancelled its task, which is about to crash
+            waker.set_result(None)
     else:
         ref = actor.ref
         actor._task = ref._system.loop.create_task(drive(ref, actor), name=ref.path, context=ref._context)
@@ -139,9 +140,9 @@ async def drive(ref: Ref[Actor], actor: Actor) -> None:
         assert box is not None, "whoever wakes it has put a message there"
         try:
             while lane := box.deferred or box.control or box.user:
+                handler, args, kwargs, reply = lane.popleft()
                 if box.waiters is not None and len(box.user) < actor.mailbox_limit:
                     box.release()
-                handler, args, kwargs, reply = lane.popleft()
                 if reply is not None and reply.done():
                     continue
                 ref._handled += 1

@@ -65,7 +65,9 @@ def text_of(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - an end must not fail because its reason cannot be told
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - Interrupted too: an end must not fail because its reason cannot be told
         return name
     return f"{name}: {text[:TEXT_CHARS]}" if text else name
 

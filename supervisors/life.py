@@ -23,7 +23,7 @@ from supervisors.actor import Actor
 from supervisors.end import end, task_of
 from supervisors.errors import CRASHES, StartFailed
 from supervisors.events import ChildExited, ChildStarted
-from supervisors.exits import Crash, Exit, NoProc, Normal, Shutdown, text_of
+from supervisors.exits import Crash, Exit, Normal, Shutdown, text_of
 from supervisors.ladder import consume
 from supervisors.ref import DOWN, STARTING, STOPPING, UP, Ref
 from supervisors.spec import is_a
@@ -63,8 +63,6 @@ def _begin(ref: Ref[Actor], context: Context) -> bool | asyncio.Task[object]:
     actor = ref._make()
     if not isinstance(actor, Actor):
         raise TypeError(f"start must make an actor, not {actor!r}")
-    if hasattr(actor, "ref"):
-        raise TypeError(f"start must make a new actor each time, and {actor!r} has had a life")
     actor.ref = ref
     actor._held = actor._owed = actor._replying = actor._task = actor._waker = None
     ref._actor = actor
@@ -83,23 +81,21 @@ async def born(ref: Ref[Actor], init: asyncio.Task[object]) -> bool:
     """Wait for an init that waits; as `launch`. Whoever gives up waiting stops the child."""
     actor, limit = ref._actor, ref._spec.start_timeout_s
     init.add_done_callback(consume)  # its error is told as the exit reason, or comes too late to matter
-    down = ref.down()  # may come first: an init that would not stop is abandoned
+    down = ref.down()  # of this life; may come first: an init that would not stop is abandoned
     try:
         await asyncio.wait((init, down), timeout=limit if limit < float("inf") else None, return_when=FIRST_COMPLETED)
     except asyncio.CancelledError:
+        down.cancel()
         if actor is not None:
             end(ref, actor, Shutdown("start cancelled"))
         raise
-    finally:
-        down.cancel()
     if actor is not None and ref._actor is actor:
         if (reason := _outcome(init, limit)) is None:
+            down.cancel()
             actor._task = None
             return _decide(ref, actor, init.result())
         end(ref, actor, reason, during="init")
-    await ref.down()
-    last = ref._last
-    raise StartFailed(ref.path, NoProc() if last is None or isinstance(last, str) else last)
+    raise StartFailed(ref.path, await down)
 
 
 def _outcome(init: asyncio.Task[object], limit: float) -> Exit | None:

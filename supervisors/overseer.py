@@ -203,7 +203,8 @@ class Overseer(Actor):
                 self._ready(ref, await (launch(ref) if started is None else born(ref, started)))
             except StartFailed:
                 for behind in group[group.index(ref) + 1 :]:
-                    behind._intent = HALT  # OTP: down, until the next attempt or until started by hand
+                    if behind._intent is repair:  # else it has been started by hand meanwhile
+                        behind._intent = HALT  # OTP: down, until the next attempt or until started by hand
                 if ref._intent is repair:
                     self._try_later(ref, repair)
                 return

@@ -47,8 +47,12 @@ class Intent(Enum):
     HALT = "nothing: it was stopped on purpose"
 
 
+class Start:
+    """Another intent: it is being started by hand. One that is terminated and started again meanwhile has another."""
+
+
 class Repair:
-    """The other intent: nothing, for it is being brought back already. One attempt, the same for all that it moves.
+    """Another intent: nothing, for it is being brought back already. One attempt, the same for all that it moves.
 
     A child that was stopped and has crashed again since then has another, and what the first has left behind (a wait, a
     timer) does not move it any more.
@@ -110,7 +114,7 @@ class Ref(Generic[A_co]):
         self._make: Callable[[], Actor] | None = make
         self._actor: A_co | None = None
         self._phase = DOWN
-        self._intent: Intent | Repair = KEEP
+        self._intent: Intent | Repair | Start = KEEP
         self._lives = 0
         self._since = 0.0
         self._last: Exit | str | None = None

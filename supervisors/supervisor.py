@@ -27,7 +27,7 @@ from supervisors.errors import (
 from supervisors.exits import Exit, Shutdown
 from supervisors.life import launch
 from supervisors.overseer import Overseer, _Starting
-from supervisors.ref import DOWN, HALT, KEEP, Ref, Repair
+from supervisors.ref import DOWN, HALT, KEEP, Ref, Repair, Start
 from supervisors.spec import INFINITY, AutoShutdown, Child, Restart, Strategy, is_a
 
 A = TypeVar("A", bound=Actor)
@@ -105,7 +105,7 @@ class Supervisor(Overseer):
         except BadSpec as wrong:
             raise Refused(str(wrong)) from wrong
         if (known := self.children.get(spec.id)) is not None:
-            raise AlreadyStarted(spec.id) if known._intent is KEEP else AlreadyPresent(spec.id)
+            raise AlreadyStarted(spec.id) if _runs(known) else AlreadyPresent(spec.id)
         return self._start(self._add(spec, None), is_new=True)  # type: ignore[return-value] # a Ref of this spec
 
     def terminate_child(self, id: str) -> Awaitable[None]:
@@ -143,22 +143,22 @@ class Supervisor(Overseer):
         ref = self._child(id)
         if isinstance(ref._intent, Repair):
             raise ChildRestarting(id)
-        if ref._intent is KEEP or ref._phase is not DOWN:
+        if _runs(ref) or ref._phase is not DOWN:
             raise ChildRunning(id)
         return ref
 
     def _start(self, ref: Ref[Actor], is_new: bool) -> Awaitable[Ref[Actor]]:
-        ref._intent = KEEP
+        ref._intent = start = Start()
         self._hold_back()
-        return self.task(self._started(ref, is_new))
+        return self.task(self._started(ref, is_new, start))
 
-    async def _started(self, ref: Ref[Actor], is_new: bool) -> Ref[Actor]:
+    async def _started(self, ref: Ref[Actor], is_new: bool, start: Start) -> Ref[Actor]:
         try:
-            if ref._intent is not KEEP:
+            if ref._intent is not start:
                 raise StartFailed(ref.path, Shutdown("terminated before it began"))
             self._ready(ref, await launch(ref))
         except StartFailed:
-            if ref._intent is KEEP:
+            if ref._intent is start:
                 ref._intent = HALT
                 if is_new:
                     self._forget(ref)
@@ -198,6 +198,8 @@ class Supervisor(Overseer):
             return
         backlog, self._backlog = self._backlog, []
         for ref, what in backlog:
+            if self.ref._actor is not self:
+                return  # the one before was its end
             if ref._phase is not DOWN:
                 continue  # another repair has brought it back, or is about to
             if isinstance(what, Repair):
@@ -216,6 +218,11 @@ class Supervisor(Overseer):
             for ref in refs:
                 kill(ref)
             raise
+
+
+def _runs(ref: Ref[Actor]) -> bool:
+    """Return whether the child is up, or being started by hand."""
+    return ref._intent is KEEP or isinstance(ref._intent, Start)
 
 
 def _forgotten() -> Actor:

@@ -135,14 +135,23 @@ class System:
             self._body.cancel()
 
     def pull(self, actor: Actor, reason: Exit) -> None:
-        """End a life for that of another it is linked to. Called by the kernel.
+        """End a life for that of another it is linked to, once that one's end has been told. Called by the kernel."""
+        assert self._pulled is not None, "only an end pulls"
+        self._pulled.append((actor, reason))
 
-        Of a chain of links one after the other, not one inside the other: it may be longer than the stack.
+    def hold_links(self) -> bool:
+        """Let those wait that an end pulls, until it has been told: so one is brought back before others link to it.
+
+        Returns whether the caller is to let them go: nobody else does already. Of a chain of links one ends after the
+        other, not one inside the other: it may be longer than the stack. Called by the kernel.
         """
         if self._pulled is not None:
-            self._pulled.append((actor, reason))
-            return
-        self._pulled = deque([(actor, reason)])
+            return False
+        self._pulled = deque()
+        return True
+
+    def pull_links(self) -> None:
+        """End the lives that were pulled. Called by the kernel."""
         try:
             while self._pulled:
                 actor, reason = self._pulled.popleft()

@@ -173,3 +173,21 @@ async def test_what_a_dead_life_still_takes_is_taken_from_it_at_once() -> None:
         await system.root.ask(Supervisor.terminate_child, "a")
         assert system.find(name) is None
         assert not system.ref("other", Nurse)._watchers
+
+
+@virtual
+async def test_lives_that_link_to_each_other_as_they_begin_come_back_once_each() -> None:
+    class Second(Echo):
+        def init(self) -> None:
+            self.link(self.sibling("a", Echo))
+
+    class Third(Echo):
+        def init(self) -> None:
+            self.link(self.sibling("b", Echo))
+
+    recorder = Recorder()
+    children = [Child(Echo, id="a"), Child(Second, id="b"), Child(Third, id="c")]
+    async with running(Supervisor(children, intensity=9), hook=recorder) as system:
+        system.ref("a", Echo).tell(Echo.boom)
+        await asyncio.sleep(10)
+        assert sorted(recorder.started()) == ["/", *"aabbcc"]

@@ -226,14 +226,3 @@ async def test_a_front_door_asked_for_with_the_wrong_start_is_refused() -> None:
         with pytest.raises(TypeError):
             system.dynamic("calls", Echo)
         assert system.ref("calls", Actor).is_alive
-
-
-@virtual
-async def test_the_same_actor_has_no_second_life() -> None:
-    """Messages, timers and tasks of a life are told by its actor: two lives of one could not be told apart."""
-    only = Echo()
-    async with running(Supervisor([Dynamic(lambda: only, id="calls")])) as system:
-        calls = system.ref("calls", Dynamic)
-        await calls.ask(Dynamic.start_child)
-        with pytest.raises(StartFailed, match="a new actor each time"):
-            await calls.ask(Dynamic.start_child)

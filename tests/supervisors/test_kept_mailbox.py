@@ -207,3 +207,23 @@ def test_whatever_is_sent_each_message_is_begun_once_at_most_in_order_and_each_a
                 assert (ask.exception() is None) == (n in handled)
 
     run_virtual(scenario())
+
+
+@virtual
+async def test_what_waits_for_one_that_is_stopped_for_good_fails_before_its_last_words() -> None:
+    class Parting(Clerk):
+        async def terminate(self, reason: object) -> None:
+            await asyncio.sleep(2.0)
+
+        async def work(self) -> None:
+            await asyncio.sleep(3600)
+
+    async with running(Supervisor([Child(partial(Parting, []), id="clerk")])) as system:
+        ref = system.ref("clerk", Parting)
+        ref.tell(Parting.work)
+        waiting = ref.ask(Clerk.note, 1)
+        await asyncio.sleep(0.5)
+        system.root.tell(Supervisor.terminate_child, "clerk")
+        with pytest.raises(Gone):
+            await waiting
+        assert asyncio.get_running_loop().time() == pytest.approx(0.5)

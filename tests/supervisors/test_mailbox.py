@@ -177,3 +177,23 @@ async def test_control_messages_go_before_what_waits_in_the_user_lane() -> None:
         ref = system.ref("a", Slow)
         await ref.ask(Slow.wait)
         assert await ref.ask(Watchman.read) == ["ring", "shout", "shout", "shout"]
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_there_is_room_again_as_soon_as_a_message_is_begun(limit: int) -> None:
+    class Few(AsyncEcho):
+        mailbox_limit = limit
+
+    @virtual
+    async def scenario() -> None:
+        async with running(Supervisor([Child(Few, id="a")])) as system:
+            ref = system.ref("a", Few)
+            ref.tell(Few.nap, 1.0)
+            await asyncio.sleep(0.1)
+            while ref.tell(Few.nap, 3600.0):
+                pass
+            async with asyncio.timeout(2):
+                await ref.room()
+            assert ref.tell(Few.nap, 0.0)
+
+    scenario()

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 
@@ -20,6 +21,7 @@ from supervisors import (
     Crash,
     Dynamic,
     Exit,
+    GaveUp,
     Gone,
     Killed,
     Ref,
@@ -28,6 +30,7 @@ from supervisors import (
     StartFailed,
     Strategy,
     Supervisor,
+    System,
     running,
 )
 from supervisors.testing import (
@@ -38,6 +41,7 @@ from supervisors.testing import (
     SlowStillborn,
     Stillborn,
     VirtualLoop,
+    run_virtual,
     virtual,
 )
 
@@ -438,3 +442,156 @@ async def test_a_deadline_is_never_early_not_even_after_the_loop_was_blocked() -
             await b.ask(Blocking.never)
         assert 5.0 <= now() - asked_at <= 5.11
         assert waiting.done()
+
+
+class Slow(Echo):
+    """Takes a second to begin."""
+
+    born: ClassVar[list[Ref["Slow"]]] = []
+
+    async def init(self) -> None:
+        Slow.born.append(self.ref)
+        await asyncio.sleep(1.0)
+
+
+class TestAChildStartedTerminatedAndStartedAgainInOneTurn:
+    @pytest.mark.parametrize("kind", [Echo, Slow])
+    def test_is_started_once_more_and_kept(self, kind: type[Echo]) -> None:
+        @virtual
+        async def scenario() -> None:
+            async with running(Supervisor([Child(kind, id="a")], intensity=5)) as system:
+                ask, child = system.root.ask, system.ref("a", Echo)
+                await ask(Supervisor.terminate_child, "a")
+                asks = (
+                    ask(Supervisor.restart_child, "a"),
+                    ask(Supervisor.terminate_child, "a"),
+                    ask(Supervisor.restart_child, "a"),
+                )
+                first, _, last = await asyncio.gather(*asks, return_exceptions=True)
+                assert isinstance(first, StartFailed)
+                assert last is child
+                child.tell(Echo.boom)
+                await asyncio.sleep(10)
+                assert child.is_alive
+
+        scenario()
+
+    @pytest.mark.parametrize("kind", [Echo, Slow])
+    def test_is_known_also_when_it_is_new(self, kind: type[Echo]) -> None:
+        @virtual
+        async def scenario() -> None:
+            Slow.born.clear()
+            async with running(Supervisor()) as system:
+                ask = system.root.ask
+                asks = (
+                    ask(Supervisor.start_child, Child(kind, id="a")),
+                    ask(Supervisor.terminate_child, "a"),
+                    ask(Supervisor.restart_child, "a"),
+                )
+                first, _, last = await asyncio.gather(*asks, return_exceptions=True)
+                assert isinstance(first, StartFailed)
+                assert last is system.ref("a", Echo)
+                assert system.ref("a", Echo).is_alive
+            assert not any(ref.is_alive for ref in Slow.born)
+
+        scenario()
+
+
+@virtual
+async def test_one_that_was_started_by_hand_while_its_group_came_back_is_brought_back_like_all() -> None:
+    class SlowAgain(Echo):
+        async def init(self) -> None:
+            await asyncio.sleep(10.0 if self.ref._lives else 0.0)
+
+    children = [Child(SlowAgain, id="a"), Child(Echo, id="b")]
+    async with running(Supervisor(children, strategy=Strategy.REST_FOR_ONE, intensity=5)) as system:
+        a, b = system.ref("a", Echo), system.ref("b", Echo)
+        a.tell(Echo.boom)
+        await asyncio.sleep(1)
+        for act, id in (
+            (Supervisor.terminate_child, "b"),
+            (Supervisor.restart_child, "b"),
+            (Supervisor.terminate_child, "a"),
+        ):
+            await system.root.ask(act, id)
+        await asyncio.sleep(1)
+        b.tell(Echo.boom)
+        await asyncio.sleep(60)
+        assert b.is_alive
+
+
+@virtual
+async def test_of_two_ends_that_waited_the_second_is_nothing_to_a_supervisor_that_the_first_has_ended() -> None:
+    recorder = Recorder()
+    children = [Child(Slow, id="x"), Child(Echo, id="b"), Child(Echo, id="c")]
+    inner = Supervisor(children, id="inner", restart=Restart.TEMPORARY, strategy=Strategy.REST_FOR_ONE, intensity=0)
+    async with running(Supervisor([inner]), hook=recorder) as system:
+        ref, b, c = system.ref("inner", Supervisor), system.ref("inner/b", Echo), system.ref("inner/c", Echo)
+        await ref.ask(Supervisor.terminate_child, "x")
+        ref.tell(Supervisor.restart_child, "x")
+        await asyncio.sleep(0.5)
+        b.tell(Echo.boom)
+        c.tell(Echo.boom)
+        await asyncio.sleep(10)
+        assert len(recorder.of(GaveUp)) == 1
+
+
+@virtual
+async def test_a_tell_to_one_whose_task_a_stranger_has_just_cancelled_raises_nothing_in_the_sender() -> None:
+    async with running(Supervisor([Child(AsyncEcho, id="a")])) as system:
+        ref = system.ref("a", AsyncEcho)
+        await ref.ask(Echo.add)
+        await asyncio.sleep(0)
+        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "a")
+        task.cancel()
+        ref.tell(Echo.add)
+        await asyncio.sleep(1)
+        assert await ref.ask(Echo.add) == 1
+
+
+class Finisher(Echo):
+    """Has a task that takes three turns to end."""
+
+    def init(self) -> None:
+        _ = self.task(self.work())
+
+    async def work(self) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+
+ENDING = {
+    "within its shutdown": Child(Finisher, id="a"),
+    "on the ladder": Child(Finisher, id="a", shutdown=BRUTAL_KILL),
+    "with what is below it": Supervisor([Child(Finisher, id="x")], id="a", shutdown=BRUTAL_KILL),
+}
+
+
+@pytest.mark.parametrize("n_turns", range(5))
+@pytest.mark.parametrize("how", ENDING)
+def test_a_loop_that_is_closed_while_a_child_ends_can_be_closed(how: str, n_turns: int) -> None:
+    """As `asyncio.run` does at the end: every task is cancelled, and then waited for."""
+    system: list[System] = []
+
+    async def tree() -> None:
+        async with running(Supervisor([ENDING[how]])) as one:
+            system.append(one)
+            await asyncio.sleep(3600)
+
+    async def main() -> None:
+        whole = asyncio.create_task(tree(), name="tree")
+        while not system:
+            await asyncio.sleep(0)
+        system[0].root.tell(Supervisor.terminate_child, "a")
+        for _ in range(n_turns):
+            await asyncio.sleep(0)
+        tasks = {whole, *asyncio.all_tasks()} - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        _, left = await asyncio.wait(tasks, timeout=100)
+        assert not left
+
+    run_virtual(main())

@@ -258,6 +258,15 @@ class TestNobodyIsBlamed:
         assert recorder.exits().keys() >= {one.path for one in many}
         assert not [reason for reason in recorder.exits().values() if isinstance(reason, Crash)]
 
+    async def test_when_actors_that_share_a_callback_take_their_time_together(self) -> None:
+        told: list[object] = []
+        tree, watchdog = Supervisor([Dynamic(Blocker, id="many")]), Watchdog(warn_s=0.3, report=told.append)
+        async with running(tree, watchdog=watchdog) as system:
+            many = [await system.dynamic("many", Blocker).start() for _ in range(18)]
+            await asyncio.gather(*(one.ask(Blocker.spin, 0.05) for one in many))
+            await asyncio.sleep(2 * watchdog.tick_s)
+        assert not told
+
     def test_when_the_whole_process_was_stopped(self) -> None:
         with subprocess.Popen(command("be_stopped"), env=ENV, stderr=subprocess.PIPE, text=True) as program:
             os.waitid(os.P_PID, program.pid, os.WSTOPPED)
@@ -295,6 +304,29 @@ class TestAnInterrupt:
             assert system.ref("a", cls).is_alive
             assert await system.ref("before", Echo).ask(Echo.add) == 2
             assert await system.ref("after", Echo).ask(Echo.add) == 1
+
+    @pytest.mark.parametrize("is_asked", [True, False])
+    async def test_cuts_short_an_error_that_takes_long_to_tell(self, is_asked: bool) -> None:
+        class LongTale(Exception):
+            n_told = 0
+
+            def __str__(self) -> str:
+                LongTale.n_told += 1
+                if LongTale.n_told == 1:
+                    spin()
+                return "told"
+
+        class Teller(Echo):
+            def tell_it(self) -> None:
+                raise LongTale
+
+        async with running(Supervisor([Child(Teller, id="a")]), watchdog=quick(interrupt_s=0.2)) as system:
+            ref = system.ref("a", Teller)
+            down, asked = ref.down(), ref.ask(Teller.tell_it) if is_asked else ref.tell(Teller.tell_it)
+            assert isinstance(await down, Crash)
+            assert await ref.ask(Echo.add) == 1
+            if isinstance(asked, asyncio.Future):
+                assert isinstance(asked.exception(), Gone)
 
     async def test_is_what_the_asker_gets_as_the_cause(self) -> None:
         async with running(Supervisor([Child(Blocker, id="a")]), watchdog=quick(interrupt_s=0.2)) as system:
