@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from supervisors.system import System
 
 BATCH: Final = 128
+"""Messages that one actor handles before others have their turn."""
 SERVED: Final = 16
+"""Actors that share a callback of the loop."""
 ALONE: Final = 2
+"""Actors that have one of their own before others share: sharing costs 0.3 us where there is nobody to share with."""
 
 _LATER: Final = (Future, CoroutineType)
 
@@ -106,9 +109,6 @@ def drain(ref: Ref[Actor], actor: Actor) -> None:
             try:
                 answer = handler(actor, *args, **kwargs)
             except CRASHES as error:
-                if (trace := error.__traceback__) is not None:
-                    error.__traceback__ = trace.tb_next  # this frame tells nobody anything, and is a large one
-                    trace = None
                 _fail(ref, actor, error, handler, reply, lane is box.user)
                 reply = None  # holds the error, whose traceback holds this frame: only the collector would break it
             else:
@@ -190,6 +190,8 @@ def _fail(
     is_request: bool,
 ) -> None:
     """What a handler has raised is a refusal, or a crash; without a handler its task was cancelled while it waited."""
+    if (trace := error.__traceback__) is not None:
+        error.__traceback__ = trace.tb_next  # the engine's own frame tells nobody anything, and is a large one
     is_refusal = is_request and isinstance(error, Refused)
     reason = Crash(error)
     if reply is not None and not reply.done():

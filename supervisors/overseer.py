@@ -138,9 +138,6 @@ class Overseer(Actor):
         enough = self.period_s if backoff.reset_after_s is None else backoff.reset_after_s
         return self.system.loop.time() - ref._since >= enough
 
-    _is_ordered = False
-    """Whether others are brought back with one that fails, so that order matters."""
-
     def _group(self, failed: Ref[Actor]) -> list[Ref[Actor]]:
         """Return who is brought back with `failed`, in start order."""
         return [failed]
@@ -150,7 +147,7 @@ class Overseer(Actor):
         if not self._window.admits(self.ref._system.loop.time()):
             self._give_up(failed)
             return
-        group = self._group(failed) if self._is_ordered else [failed]
+        group = self._group(failed)
         delay = 0.0 if self.backoff is None else self._delay(failed, self.backoff)
         if delay or len(group) > 1:
             self._go_on(Repair(group), delay)

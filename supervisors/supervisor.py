@@ -168,6 +168,8 @@ class Supervisor(Overseer):
         return ref
 
     def _group(self, failed: Ref[Actor]) -> list[Ref[Actor]]:
+        if not self._is_ordered:
+            return [failed]
         children = list(self.children.values())
         return children if self.strategy is Strategy.ONE_FOR_ALL else children[children.index(failed) :]
 
