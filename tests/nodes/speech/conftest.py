@@ -189,9 +189,7 @@ class Caller:
 def _voice(text: str, name: str = "kal16", before_ms: int = 300, after_ms: int = 820) -> bytes:
     """A synthetic voice on the telephone, with silence around it: 8 kHz mu-law, peaks at half scale."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        if name == "festival":
-            subprocess.run(["text2wave", "-o", file.name], input=text.encode(), check=True)
-        elif name == "espeak":
+        if name == "espeak":
             subprocess.run(["espeak-ng", "-v", "en-us+f2", "-w", file.name, text], check=True)
         else:
             subprocess.run(["flite", "-voice", name, "-t", text, "-o", file.name], check=True)

@@ -34,7 +34,7 @@ YEAR = datetime.now(UTC).year + 1
         ("pin", "can you repeat that please", "rms", "repeat", None),
         ("confirm", "you have the wrong number", "kal", "wrong_number", None),
         ("confirm", "yes please", "espeak", "yes", "yes"),
-        ("team", "technical support", "festival", "support", "support"),
+        ("team", "technical support", "rms", "support", "support"),
     ],
 )
 async def test_an_answer_is_understood(
