@@ -84,15 +84,14 @@ class AgentSeat(Seat):
         return granted
 
     async def show(self, context: HandoverContext) -> None:
-        """Return when the context of the seat's call is on the screen. Raises: Refused (`not_yours`)."""
+        """Return when the context of the seat's call is on the screen. Raises: Refused (`not_yours`).
+
+        Asked again (by an edge that has taken the call over), whoever asked before is refused.
+        """
+        self._deny()
         self._shown = asyncio.get_running_loop().create_future()
         self.browser.say("context", call=self.call, context=context)
-        try:
-            await self._shown
-        except asyncio.CancelledError:
-            if self._shown.cancelled():
-                raise Refused("not_yours") from None
-            raise
+        await self._shown
 
     def offer(self, channel: ChannelId) -> None:
         """Ask the agent to take the call; one who has answered already is not asked again."""
@@ -202,9 +201,13 @@ class AgentSeat(Seat):
     def _lose(self, call: CallId) -> None:
         self.clear()
         self._is_offered, self._last_word = False, None
-        if self._shown:
-            self._shown.cancel()
+        self._deny()
         self.browser.say("released", call=call)
+
+    def _deny(self) -> None:
+        """Whoever waits for the context to be shown waits in vain."""
+        if self._shown and not self._shown.done():
+            self._shown.set_exception(Refused("not_yours"))
 
     def _set_alarm(self) -> None:
         if self._alarm:

@@ -29,6 +29,8 @@ WARM_S: Final = 30.0
 """So long may an engine take for a script: compiling its grammars and rendering its prompts."""
 AWAIT_ENGINE_S: Final = 15.0
 """So long does a call wait for an engine when all have just died: a start takes 4 s, more when the node is busy."""
+BAD_SCRIPT: Final = "bad_script"
+"""The refusal that is the script's fault, and so every engine's. After any other the next engine is asked."""
 
 
 class NoEngine(NodeError):
@@ -101,9 +103,9 @@ class Engines:
             return True
         try:
             await self._mesh.ask(engine, WarmScript(text), timeout_s=WARM_S)
-        except Refused as error:
-            raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
         except LinkError as error:
+            if isinstance(error, Refused) and error.reason.startswith(BAD_SCRIPT):
+                raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
             log.warning("engine.not_warm", engine=engine, reason=str(error))
             return False
         self._warm.add((engine, text))

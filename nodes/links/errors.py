@@ -39,8 +39,8 @@ class Refused(LinkError):
     """The answer is no. A handler raises it to refuse; the asker gets it raised.
 
     The mesh's own reasons: `not_served` (no handler), `internal_error` (the handler failed; its log says how), `busy`
-    (too many asks are being handled), `buffer_full` (not sent), `bad_message` and `bad_reply` (the two sides disagree
-    about a message).
+    (too many asks are being handled), `cancelled` (what the handler waited for will not come), `buffer_full` (not
+    sent), `bad_message` and `bad_reply` (the two sides disagree about a message).
     """
 
     def __init__(self, reason: str) -> None:

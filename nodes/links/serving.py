@@ -2,7 +2,8 @@
 
 A plain handler runs in the order of arrival and must not block; an async one becomes a task, begun in that order.
 `MAX_HANDLING` tasks may be under way; more asks are refused as `busy`, more tells are dropped and counted. A handler
-that returns a future has promised its answer: that takes no task, and is not limited here.
+that returns a future has promised its answer: that takes no task, and is not limited here. An asker whose handler or
+promise is cancelled is told so (`cancelled`).
 """
 
 from __future__ import annotations
@@ -93,9 +94,11 @@ class Serving:
             self._reply(envelope, answer, await given)
 
     def _keep(self, envelope: Envelope, answer: Answer, promised: asyncio.Future[object]) -> None:
-        if not promised.cancelled():
+        try:
             with self._answering(envelope, answer):
                 self._reply(envelope, answer, promised.result())
+        except asyncio.CancelledError:
+            pass  # the promise's, not ours: the asker has been told
 
     @contextmanager
     def _answering(self, envelope: Envelope, answer: Answer) -> Iterator[None]:
@@ -103,6 +106,9 @@ class Serving:
             yield
         except Refused as refused:
             self._refuse(envelope, answer, refused.reason)
+        except asyncio.CancelledError:
+            self._refuse(envelope, answer, "cancelled")
+            raise
         except Exception:  # noqa: BLE001  as above
             self._fail(envelope, answer)
 

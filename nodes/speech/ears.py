@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from grammars.errors import GrammarError
 from grammars.rules.spec import RuleSpec
 from grammars.script_model import Script
-from nodes.speech.errors import SpeechError, UnknownScript
+from nodes.errors import in_words
+from nodes.speech.errors import EngineFailed, UnknownScript
 from nodes.speech.recogniser import Ear
 from protocols.wire.ids import ScriptHash
 
@@ -43,15 +43,19 @@ class Ears:
     async def warm(self, script: Script) -> Ear:
         """Return the script's ear, built now if need be; asked twice at once, it is built once.
 
-        Raises: what building raises (`Ear`), to everybody who waits for it; the next ask tries again.
+        Raises: what building raises (`Ear`), to everybody who waits for it; EngineFailed for a disk that is full.
+        Whatever it was, the next ask builds anew.
         """
         building = self._ears.pop(script.hash, None) or self.build(script.hash, script.rules)
         self._ears[script.hash] = building
         try:
             ear = await asyncio.shield(building)
-        except (GrammarError, SpeechError):
-            self._ears.pop(script.hash, None)
-            raise
+        except OSError as error:
+            raise EngineFailed(f"the ear of script {script.hash} could not be built: {in_words(error)}") from error
+        finally:
+            has_failed = building.done() and (building.cancelled() or building.exception())
+            if has_failed and self._ears.get(script.hash) is building:
+                del self._ears[script.hash]
         self._forget_oldest()
         return ear
 

@@ -71,6 +71,19 @@ async def test_the_context_is_acknowledged_when_the_page_says_that_it_shows_it(r
         assert await shown == Done()
 
 
+async def test_an_edge_that_shows_the_context_again_takes_the_wait_over_and_the_first_is_told(rig: Rig) -> None:
+    async with rig.agent() as ann:
+        seat = await rig.reserve(ann)
+        first = asyncio.ensure_future(ask(rig, wire.ShowContext(CALL, seat, CONTEXT)))
+        await ann.told("context", call=CALL)
+        second = asyncio.ensure_future(rig.heir.mesh.ask(DESK, wire.ShowContext(CALL, seat, CONTEXT)))
+        await ann.told("context", call=CALL)
+        with pytest.raises(Refused, match="not_yours"):
+            await first
+        await ann.say("shown", call=CALL)
+        assert await second == Done()
+
+
 async def test_voices_go_both_ways_once_the_call_is_bridged(rig: Rig) -> None:
     async with rig.agent() as ann:
         await ann.speak(b"\x09" * 160)  # before the call: nobody's

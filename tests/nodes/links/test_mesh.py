@@ -143,6 +143,22 @@ async def test_a_handler_that_fails_is_answered_as_an_internal_error_and_the_nex
     assert await a.ask(B, EndCall(CallId("good"))) == Done()
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_an_asker_is_told_when_what_the_handler_waits_for_is_cancelled(pair, is_async):
+    a, b = pair
+    promised = asyncio.get_running_loop().create_future()
+
+    async def wait(order, sender):
+        return await promised
+
+    b.serve(GetStatus, wait if is_async else lambda order, sender: promised)
+    asked = asyncio.ensure_future(a.ask(B, GetStatus()))
+    b.serve(EndCall, lambda order, sender: promised.cancel() and None)
+    await a.ask(B, EndCall(CallId("c")))
+    with pytest.raises(Refused, match="cancelled"):
+        await asked
+
+
 async def test_a_reply_of_the_wrong_class_is_the_handlers_error_and_not_the_askers(pair):
     a, b = pair
     b.serve(EndCall, lambda message, sender: Status("x", 1, {}))

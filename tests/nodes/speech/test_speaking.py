@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grammars import load
 from nodes.audio import g711
 from nodes.links.errors import Refused
 from protocols.wire import messages as wire
@@ -88,3 +89,13 @@ async def test_what_the_robot_says_it_can_hear(caller, silence, engine, said: st
     heard = await caller.answer("team", silence(300) + file_of(engine, prompt).read_bytes() + silence(820))
     assert heard.meaning is not None
     assert heard.meaning.intent == intent
+
+
+async def test_an_ear_that_could_not_be_built_once_is_built_at_the_next_ask(engine, edge) -> None:
+    text = (Path(__file__).parent / "every_rule.yaml").read_text() + "\n# another script\n"
+    in_the_way = engine.state / "run" / f"{engine.identity.partition(':')[0]}.ears" / load(text).hash
+    in_the_way.write_text("a file where the ear's directory is to be: mkdir(2) fails as on a full disk")
+    with pytest.raises(Refused, match="engine_failed"):
+        await edge.ask(engine.identity, wire.WarmScript(text), 30.0)
+    in_the_way.unlink()
+    assert (await edge.ask(engine.identity, wire.WarmScript(text), 30.0)).script == load(text).hash
