@@ -54,8 +54,6 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 HUNG_UP = Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM)
 """What a leg that has ended and cannot say how has probably seen."""
-GONE_AFTER_S = 30.0
-"""A callee of whom nothing is heard for so long has left without a BYE (RFC 3550 has no rule; carriers use 30 s)."""
 
 
 class Call(Actor):
@@ -70,7 +68,6 @@ class Call(Actor):
         self._handing = Handing(keeper, self._line, self._diary, means.mesh, self._seat_input, self.task)
         self._bot: Bot | None = None
         self._alarm: Timer | None = None
-        self._silence: Timer | None = None
 
     def init(self) -> None:
         """Begin the call, or go on with it; both as the first thing after the start, so that starting never waits."""
@@ -168,6 +165,8 @@ class Call(Actor):
                 await self._answered(media)
             case MediaChanged(media=media):
                 self._line.agree(media)
+                if self._record.silent_since_s:  # from another address, or after a hold: they are waited for anew
+                    self._keeper.write(silent_since_s=time.monotonic())
             case Ended():
                 await self._hung_up(event)
             case Resumed():
@@ -186,17 +185,14 @@ class Call(Actor):
 
     async def told(self, given: ChannelNews) -> None:
         """Media or speech tells of our channel."""
+        if isinstance(given, AudioLost | AudioArrived):
+            return self._heard_or_not(given)
         if self._bot is None or self._record.phase in (Phase.PLACING, Phase.RINGING, Phase.ENDING, Phase.DONE):
             return
         try:
             match given:
                 case PlayEnded():
                     await self._bot.played(given)
-                case AudioLost(silent_s=silent_s):
-                    self._silence = self.after(GONE_AFTER_S - silent_s, Call.hang_up, "failed", "no_audio")
-                case AudioArrived():
-                    if self._silence:
-                        self._silence.cancel()
                 case _ if self._record.phase not in (Phase.HANDING_OVER, Phase.BRIDGED):
                     await self._bot.heard(given)
                 case _:
@@ -205,9 +201,21 @@ class Call(Actor):
             self._cannot_go_on(error)
         self._set_alarm()
 
+    def _heard_or_not(self, given: AudioLost | AudioArrived) -> None:
+        """Note since when the callee is silent; told again, by a media process that took over, that does not change."""
+        since_s = self._record.silent_since_s
+        if isinstance(given, AudioArrived):
+            since_s = 0.0
+        elif not since_s:
+            since_s = time.monotonic() - given.silent_s
+        self._keeper.write(silent_since_s=since_s)
+        self._set_alarm()
+
     async def expired(self) -> None:
-        """A deadline has passed: the bot's, or the handover's."""
+        """A deadline has passed: the bot's, the handover's, or that of a callee who is not heard any more."""
         self._alarm = None
+        if (gone_at_s := self._record.gone_at_s) is not None and gone_at_s <= time.monotonic():
+            self.hang_up("failed", "no_audio")
         try:
             if self._bot and self._record.phase not in (Phase.ENDING, Phase.DONE):
                 await self._handed(self._handing.step(Expired()))
@@ -343,7 +351,7 @@ class Call(Actor):
         if self._alarm:
             self._alarm.cancel()
             self._alarm = None
-        due = [self._bot.deadline if self._bot else None, self._handing.deadline]
+        due = [self._bot.deadline if self._bot else None, self._handing.deadline, self._record.gone_at_s]
         if (deadline := earliest(due)) is not None and self._record.phase is not Phase.DONE:
             self._alarm = self.after(max(0.0, deadline - time.monotonic()), Call.expired)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -24,6 +24,9 @@ from protocols.wire.messages import Channel, PlaceCall
 if TYPE_CHECKING:
     from nodes.edge.leg import Leg
     from supervisors import Ref
+
+GONE_AFTER_S: Final = 30.0
+"""A callee of whom nothing is heard for so long has left without a BYE (RFC 3550 has no rule; carriers use 30 s)."""
 
 
 class Phase(StrEnum):
@@ -74,7 +77,22 @@ class CallRecord:
     """While a human is wanted, or has the callee."""
     placed_s: float = 0.0
     answered_s: float = 0.0
-    """All on this machine's monotonic clock; 0.0: not yet."""
+    silent_since_s: float = 0.0
+    """Since when nothing has been heard of the callee; 0.0 while they are heard."""
+
+    # Times are on this machine's monotonic clock; 0.0: not yet.
+
+    @property
+    def gone_at_s(self) -> float | None:
+        """When a callee of whom nothing is heard counts as gone.
+
+        None while they are heard, have put us on hold, have not answered, or the call ends anyway.
+        """
+        is_held = self.channel is not None and not self.channel.sends
+        is_up = self.answered_s and self.phase not in (Phase.ENDING, Phase.DONE)
+        if not (is_up and self.silent_since_s) or is_held:
+            return None
+        return max(self.silent_since_s, self.answered_s) + GONE_AFTER_S
 
     @property
     def leg_phase(self) -> str:

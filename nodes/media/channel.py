@@ -148,8 +148,9 @@ class Channel:
         )
 
     def _tell_again(self) -> None:
-        """An owner's next life hears of the play that has ended, and of the last utterance as far as it has come."""
+        """An owner's next life hears of the far end, of the play that has ended, and of the last utterance so far."""
         channel_id, utterances = self.wanted.channel_id, self._utterances
+        self.line.tell_again()
         self._player.again()
         if utterances.number:
             self._tell(wire.SpeechStarted(channel_id, utterances.number, utterances.started_at))

@@ -74,7 +74,7 @@ class Line:
         if wanted.payload_type not in (PCMU, PCMA):
             raise Refused("bad_payload_type")
         if agreed != self._agreed:
-            self._far, self._learnt, self._is_lost = agreed, False, False
+            self._far, self._learnt = agreed, False
         if agreed != self._agreed or (wanted.sends and not self._wanted.sends):
             self._heard_at = self._clock()  # from now on we wait
         numbers = Numbers(wanted.ssrc, wanted.seq0, wanted.ts0, wanted.born_s)
@@ -85,6 +85,13 @@ class Line:
     def expect(self) -> None:
         """Wait for the far end from now on: what came before went to another process."""
         self._heard_at = self._clock()
+
+    def tell_again(self) -> None:
+        """Tell the owner whether the far end is heard: what was told last may have been told to nobody."""
+        if self._is_lost:
+            self._tell(wire.AudioLost(self._wanted.channel_id, self._clock() - self._heard_at))
+        elif self._is_heard:
+            self._tell(wire.AudioArrived(self._wanted.channel_id, self._heard_at))
 
     # ---- in ---------------------------------------------------------------------------------------------------------
 

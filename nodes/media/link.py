@@ -47,6 +47,9 @@ class Link:
         """Speak as `wanted` says from the next frame on."""
         self._wanted = wanted
 
+    def tell_again(self) -> None:
+        """Nothing is told of a seat: the desk says whether somebody is there."""
+
     def put(self, frame: LinkFrame, now: float) -> None:
         """Take a frame of the seat's; what is no frame is counted and dropped."""
         if len(frame.payload) != FRAME_BYTES:

@@ -6,6 +6,7 @@ import pytest
 
 from nodes.audio.g711 import SILENCE as HUSH
 from nodes.media.bench import speech
+from nodes.media.line import LOST_S
 from protocols.wire.messages import AudioArrived, AudioLost, PlayEnded, Playing, SpeechEnded, SpeechStarted
 
 SPEECH = [speech()[k : k + 160] for k in range(0, 160 * 60, 160)]
@@ -128,3 +129,27 @@ async def test_of_an_utterance_in_progress_the_next_life_is_told_the_beginning_o
     rig.plane.set(replace(wanted, owner="n1.edge-1:2"))
     assert rig.heard_of(SpeechStarted, to="n1.edge-1:2") == rig.heard_of(SpeechStarted)[:1]
     assert not rig.heard_of(SpeechEnded)
+
+
+async def test_an_owners_next_life_hears_that_the_line_is_silent_or_that_it_is_not(rig, far) -> None:
+    rig.plane.set(rig.channel(far))
+    rig.converse(far, [HUSH])
+    rig.plane.set(rig.channel(far, epoch=1))
+    assert len(rig.heard_of(AudioArrived)) == 2
+    rig.frames(int(2 * LOST_S / 0.02))
+    rig.plane.set(rig.channel(far, epoch=2))
+    lost = rig.heard_of(AudioLost)
+    assert len(lost) == 2
+    assert lost[1].silent_s > lost[0].silent_s
+
+
+async def test_a_silent_line_whose_far_end_moves_is_not_told_as_lost_twice(rig, fars) -> None:
+    rig.plane.set(rig.channel(fars[0]))
+    rig.converse(fars[0], [HUSH])
+    rig.frames(int(2 * LOST_S / 0.02))
+    rig.plane.set(replace(rig.channel(fars[0]), remote_port=fars[1].port))
+    rig.frames(int(2 * LOST_S / 0.02))
+    assert len(rig.heard_of(AudioLost)) == 1
+    fars[1].near = fars[0].near
+    rig.converse(fars[1], [HUSH])
+    assert len(rig.heard_of(AudioArrived)) == 2
