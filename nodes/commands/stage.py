@@ -23,14 +23,13 @@ from nodes.errors import NodeError
 from nodes.histories import last_words
 from nodes.launcher import PROCESS
 from nodes.rehearsal.agent import AGENTS
-from nodes.rehearsal.process import REPORTS, SCRIPTS, SEED
+from nodes.rehearsal.process import PHRASES, REPORTS, SCRIPTS, SEED
 from supervisors import StartFailed, Supervisor, System, TreeDown, running
 from supervisors.process import OsProcess, ProcessReport, Program
 
 READY_S = 60.0
-RTP_PORTS = 400
-"""Even ones of them are used: 200 channels."""
-
+CHANNELS = 200
+"""Sockets for media, each on an even port of its own."""
 
 SETTINGS = "ringmaster.toml"
 MARK = "# A rehearsal's: the next one empties this directory.\n"
@@ -76,13 +75,17 @@ async def stage(
     needed: Mapping[str, int],
     settings: str = "",
     agents: str = "",
+    channels: int = CHANNELS,
+    n_phrases: int = 0,
 ) -> AsyncIterator[Stage]:
     """Set up a node with its state in `state`, which is emptied first, and callees who know `scripts` (name -> text).
 
     `needed`: how many processes of which role must be active before the block begins. `settings`: further tables of
-    its configuration, as TOML. `agents`: who sits at its desk, as `ann:service+billing,ben:service`. Raises: NodeError.
+    its configuration, as TOML. `agents`: who sits at its desk, as `ann:service+billing,ben:service`. `channels`: how
+    many sockets media has. `n_phrases`: callees have so many answers of each meaning, spoken before the block begins;
+    0: they say what they like. Raises: NodeError.
     """
-    file = _configuration(state, settings)
+    file = _configuration(state, settings, channels)
     config = load(file)
     callees = _udp_socket()
     paths = _written(scripts, state)
@@ -98,6 +101,7 @@ async def stage(
             SCRIPTS: ":".join(map(str, paths)),
             SEED: str(seed),
             AGENTS: agents,
+            PHRASES: str(n_phrases),
         },
         sockets={"sip": callees},
         ready_s=READY_S,
@@ -129,14 +133,14 @@ def _alone(id: str, program: Program, ended: list[str]) -> AbstractAsyncContextM
     return running(Supervisor([OsProcess.child(id, program, on_change=changed)], intensity=0))
 
 
-def _configuration(state: Path, settings: str) -> Path:
+def _configuration(state: Path, settings: str, channels: int) -> Path:
     """Write a configuration with free ports into an empty state directory. Raises: NotAStage."""
     file = state / SETTINGS
     _empty(state, file)
-    first = _free_block()
+    first = _free_block(2 * channels)
     file.write_text(
         f'{MARK}[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
-        f"[rtp]\nports = [{first}, {first + RTP_PORTS - 1}]\n[nats]\nport = 0\n[desk]\nport = 0\n{settings}"
+        f"[rtp]\nports = [{first}, {first + 2 * channels - 1}]\n[nats]\nport = 0\n[desk]\nport = 0\n{settings}"
     )
     return file
 
@@ -175,16 +179,16 @@ def _free_port() -> int:
         return port
 
 
-def _free_block() -> int:
+def _free_block(n_ports: int) -> int:
     """Return the first port of a block whose even ports are all free now.
 
     Below those that the kernel gives to sockets that ask for any (32768 and up on Linux), which come and go. Where the
     search begins is this process's own, so that two stages that are set up at once do not find the same block.
     """
-    blocks = list(range(10_000, 32_000, RTP_PORTS))
+    blocks = list(range(10_000, 32_000 - n_ports, n_ports))
     own = os.getpid() % len(blocks)
     for first in blocks[own:] + blocks[:own]:
-        if all(_is_free(port) for port in range(first, first + RTP_PORTS, 2)):
+        if all(_is_free(port) for port in range(first, first + n_ports, 2)):
             return first
     raise NodeError("no free block of RTP ports between 10000 and 32000")
 

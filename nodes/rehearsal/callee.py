@@ -11,15 +11,15 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from grammars.rules.rule import Rule
 from grammars.script_model import Gather, Script
 from nodes.audio import g711
 from nodes.audio.tones import tone
 from nodes.rehearsal.earpiece import Earpiece
 from nodes.rehearsal.personas import Persona, persona_of
+from nodes.rehearsal.repertoire import Repertoire
 from nodes.rehearsal.voices import VOICES, speak
 from protocols.machine import Address, Expired, Notify, Transmit
 from protocols.sip import (
@@ -74,6 +74,10 @@ class Report:
     cause: str = ""
     said: list[Said] = field(default_factory=list)
     answers_ms: list[float] = field(default_factory=list)
+    answered_s: list[float] = field(default_factory=list)
+    """When each of those answers began: monotonic seconds."""
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    """When a gap in the bot's stream was over (monotonic seconds), and its length in ms; the long ones only."""
     worst_gap_ms: float = 0.0
     bot_voice_s: float = 0.0
     packets: int = 0
@@ -86,7 +90,7 @@ class Callee:
         self,
         local: Local,
         script: Script,
-        rules: Mapping[str, Rule],
+        repertoire: Repertoire,
         seed: int,
         send: Callable[[bytes, Address], None],
         tasks: asyncio.TaskGroup,
@@ -94,7 +98,7 @@ class Callee:
     ) -> None:
         self._publish = publish
         self._uas = Uas(local, os.urandom)
-        self._script, self._rules, self._send, self._tasks = script, rules, send, tasks
+        self._script, self._repertoire, self._send, self._tasks = script, repertoire, send, tasks
         self._random = random.Random(seed)
         self._voice = VOICES[seed % len(VOICES)]
         self._earpiece = Earpiece(local.host)
@@ -158,7 +162,7 @@ class Callee:
                 self._persona, self.report.persona = persona_of(user), user.partition("-")[0]
                 self._tasks.create_task(self._live())
             case Answered(media=media) | MediaChanged(media=media):
-                self._earpiece.start((media.host, media.port), self._tasks)
+                self._earpiece.start((media.host, media.port))
             case Ended(by=by, cause=cause):
                 self.report.ended_by, self.report.cause = by.value, cause
                 self._hang_up()
@@ -172,6 +176,8 @@ class Callee:
         self._is_up = False
         heard = self._earpiece.heard
         self.report.answers_ms = [round(ms, 1) for ms in heard.answers_ms]
+        self.report.answered_s = [round(at, 3) for at in heard.answered_s]
+        self.report.gaps = [(round(at, 3), round(ms, 1)) for at, ms in heard.gaps]
         self.report.worst_gap_ms, self.report.packets = round(heard.worst_gap_ms, 1), heard.packets
         self.report.bot_voice_s = round(heard.voice_s, 2)
         self._earpiece.close()
@@ -227,13 +233,13 @@ class Callee:
         persona, asked = self._persona, verb.rule
         if persona.intent and not self.report.said:
             asked = persona.intent
-        words, meaning = self._rules[asked].sample(self._random)
+        words, meaning = self._repertoire.answer(asked, self._random)
         if asked == "yes_no":
             wanted = persona.yes_no or ("no" if self._random.random() < REFUSES else "yes")
             if any(said.state == self._state and said.intent == "no" for said in self.report.said):
                 wanted = "yes"  # nobody says no to the same question for ever
             while meaning.intent != wanted:
-                words, meaning = self._rules[asked].sample(self._random)
+                words, meaning = self._repertoire.answer(asked, self._random)
         return Said(self._state, words, meaning.intent, dict(meaning.slots))
 
 

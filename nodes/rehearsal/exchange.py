@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from grammars.rules.rule import Rule
 from grammars.script_model import Script
 from nodes.rehearsal.callee import Callee, Report, as_json
+from nodes.rehearsal.repertoire import Repertoire
 from nodes.telemetry import logs
 from protocols.machine import Address, Transmit
 from protocols.sip import Local, Request, Responder, Response
@@ -30,11 +30,11 @@ class Exchange:
         self,
         sock: socket.socket,
         scripts: Mapping[ScriptHash, Script],
-        rules: Mapping[ScriptHash, Mapping[str, Rule]],
+        repertoires: Mapping[ScriptHash, Repertoire],
         seed: int,
         reports: Path,
     ) -> None:
-        self._socket, self._scripts, self._rules = sock, scripts, rules
+        self._socket, self._scripts, self._repertoires = sock, scripts, repertoires
         self._seed, self._reports = seed, reports
         self._responder = Responder()
         self._callees: dict[str, Callee] = {}
@@ -89,9 +89,8 @@ class Exchange:
         )
         # The seed and the dialled name decide, not the order in which calls happen to arrive.
         seed = zlib.crc32(f"{self._seed} {invite.to.uri.text}".encode())
-        return Callee(
-            Local(host, port, user="callee"), script, self._rules[script.hash], seed, self._send, tasks, self._write
-        )
+        repertoire = self._repertoires[script.hash]
+        return Callee(Local(host, port, user="callee"), script, repertoire, seed, self._send, tasks, self._write)
 
     async def _until_over(self, sip_call_id: str, callee: Callee) -> None:
         await callee.is_over.wait()

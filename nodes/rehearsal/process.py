@@ -11,12 +11,13 @@ from pathlib import Path
 from grammars.rules.compile import compile_rule
 from grammars.rules.rule import Rule
 from grammars.script import load
-from grammars.script_model import Script
+from grammars.script_model import Gather, Script
 from nodes.config import Config
 from nodes.links.bus import Bus
 from nodes.links.server import url
 from nodes.rehearsal import agent
 from nodes.rehearsal.exchange import Exchange
+from nodes.rehearsal.repertoire import Repertoire
 from protocols.wire.events import from_body
 from protocols.wire.ids import Identity
 from protocols.wire.subjects import ALL_EVENTS
@@ -25,6 +26,8 @@ from supervisors.parent import Parent
 SCRIPTS = "RINGMASTER_REHEARSAL_SCRIPTS"
 """Environment variable: paths of the scripts that will be heard, joined with `:`."""
 SEED = "RINGMASTER_REHEARSAL_SEED"
+PHRASES = "RINGMASTER_REHEARSAL_PHRASES"
+"""Environment variable: so many phrases of each meaning, all spoken before the first call; without it, any phrase."""
 REPORTS = "rehearsal.jsonl"
 """In the state directory: one line for each call, as the callee has lived it."""
 
@@ -32,14 +35,14 @@ REPORTS = "rehearsal.jsonl"
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Take calls on the inherited socket `sip` until the parent says stop."""
     scripts = _scripts(os.environ[SCRIPTS].split(":"))
-    rules = {script.hash: _rules(script) for script in scripts}
-    exchange = Exchange(
-        parent.sockets["sip"],
-        {script.hash: script for script in scripts},
-        rules,
-        int(os.environ.get(SEED, "1")),
-        config.paths.state / REPORTS,
-    )
+    seed, n_phrases = int(os.environ.get(SEED, "1")), int(os.environ.get(PHRASES, "0"))
+    repertoires = {
+        script.hash: Repertoire(_rules(script), _questions(script), n_phrases, seed) for script in scripts
+    }  # fmt: skip
+    for repertoire in repertoires.values():
+        await repertoire.rehearse()
+    by_hash = {script.hash: script for script in scripts}
+    exchange = Exchange(parent.sockets["sip"], by_hash, repertoires, seed, config.paths.state / REPORTS)
     bus = await Bus.connect(url(config), name=identity, node_id=config.node.id)
     await bus.subscribe(ALL_EVENTS, lambda body, _: exchange.event(from_body(body)))
     agents = agent.agents_of(
@@ -64,4 +67,8 @@ def _rules(script: Script) -> dict[str, Rule]:
     return {name: compile_rule(spec, today) for name, spec in script.rules.items()}
 
 
-__all__ = ["REPORTS", "SCRIPTS", "SEED", "run"]
+def _questions(script: Script) -> set[str]:
+    return {state.verb.rule for state in script.states.values() if isinstance(state.verb, Gather)}
+
+
+__all__ = ["PHRASES", "REPORTS", "SCRIPTS", "SEED", "run"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import wave
-from functools import lru_cache
+from collections import OrderedDict
 
 import numpy as np
 
@@ -26,8 +26,23 @@ class Voiceless(NodeError):
     """flite is not installed, or cannot say it."""
 
 
+MAX_SPOKEN = 1024
+"""Sentences whose sound is remembered, some 16 kB each; the least recently said is forgotten first."""
+
+_spoken: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+
+
 async def speak(words: str, voice: str) -> bytes:
     """Return the words as mu-law, 8 kHz, with the voice's own leading silence. Raises: Voiceless."""
+    if (words, voice) not in _spoken:
+        _spoken[words, voice] = await _rendered(words, voice)
+        if len(_spoken) > MAX_SPOKEN:
+            _spoken.popitem(last=False)
+    _spoken.move_to_end((words, voice))
+    return _spoken[words, voice]
+
+
+async def _rendered(words: str, voice: str) -> bytes:
     try:
         made = await asyncio.create_subprocess_exec(
             "flite", "-voice", voice, "-t", words, "-o", "/dev/stdout",
@@ -42,7 +57,6 @@ async def speak(words: str, voice: str) -> bytes:
     return _telephone(out)
 
 
-@lru_cache(maxsize=512)
 def _telephone(wav: bytes) -> bytes:
     with wave.open(io.BytesIO(wav)) as audio:
         samples = np.frombuffer(audio.readframes(audio.getnframes()), np.int16)

@@ -139,7 +139,7 @@ class Phone:
             case Invited():
                 self._is_invited = True
             case Answered(media=media) | MediaChanged(media=media):
-                self.earpiece.start((media.host, media.port), self._tasks)
+                self.earpiece.start((media.host, media.port))
                 self.far_port = media.port
                 self._is_answered = True
             case Ended():
