@@ -1,4 +1,4 @@
-"""`ringmaster bench core|media|turn`: the promises of the design, measured, each beside its floor in the same run."""
+"""`ringmaster bench core|crowd|media|turn`: the promises of the design, measured; where there is a floor, beside it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ LATE_MS = 5.0
 TURN_MS = 350.0
 """p95 from the callee's last speech sample to our first answer sample, stamped at the callee."""
 CALLS = (100, 300, 500)
+MOST_CALLS = 1000
 SECONDS = 8.0
 TURN_CALLS = 8
 """Callees of the survey, four at a time: some 50 turns."""
@@ -34,25 +35,42 @@ TURN_CALLS = 8
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Which, and for whom."""
-    parser.add_argument("what", choices=("core", "media", "turn"))
+    parser.add_argument("what", choices=("core", "crowd", "media", "turn"))
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--peers", action="store_true", help="core: other people's actors, too, where installed")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="media: length of a run")
-    parser.add_argument("--state", default="var/bench", metavar="DIR", help="turn: where the node's state stays")
+    parser.add_argument("--calls", type=_numbers, default=(), metavar="N,N", help="crowd: how many are wanted, in turn")
+    parser.add_argument("--seconds", type=float, default=0.0, help="crowd, media: length of a run")
+    parser.add_argument("--state", default="var/bench", metavar="DIR", help="crowd, turn: where the node's state stays")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table. Media and turn: exit 0 whatever it says, for a shared machine is no judge of elapsed time."""
+    """Print the table. Core and crowd: exit 1 when a promise is broken.
+
+    Media and turn: exit 0 whatever it says, for a shared machine is no judge of elapsed time.
+    """
     if args.what == "core":
         from nodes.commands.bench_core import core
 
         return core(args.json, args.peers)
+    if args.what == "crowd":
+        from nodes.commands import bench_crowd
+
+        calls, seconds = args.calls or bench_crowd.CALLS, args.seconds or bench_crowd.SECONDS
+        return bench_crowd.crowd(calls, seconds, Path(args.state).resolve(), args.json)
     if args.what == "media":
-        rows = ENDING.run(measure(CALLS, args.seconds))
+        rows = ENDING.run(measure(CALLS, args.seconds or SECONDS))
         _media(rows, args.json)
     else:
         ENDING.run(_turn(args, Path(args.state).resolve()))
     return 0
+
+
+def _numbers(given: str) -> tuple[int, ...]:
+    """Read `10,50,100`. Raises: ValueError."""
+    numbers = tuple(int(each) for each in given.split(","))
+    if not all(0 < number <= MOST_CALLS for number in numbers):
+        raise ValueError(given)
+    return numbers
 
 
 def _media(rows: list[Row], as_json: bool) -> None:
