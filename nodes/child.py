@@ -5,7 +5,6 @@ Imports of a role happen here, before the process says that it is ready, so that
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 import sys
@@ -20,6 +19,7 @@ from nodes.histories import FAILED
 from nodes.launcher import PROCESS
 from nodes.links.roster import make_identity
 from nodes.telemetry import logs
+from supervisors import eventloop
 from supervisors.parent import Parent
 
 log = logs.get(__name__)
@@ -45,7 +45,7 @@ def main() -> int:
     name, _, role = os.environ[PROCESS].partition(" ")
     priority.claim("starting")
     try:
-        asyncio.run(become(name, role))
+        eventloop.run(become(name, role))
     except (NodeError, OSError) as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()

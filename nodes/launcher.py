@@ -46,6 +46,7 @@ from supervisors import (
     Supervisor,
     System,
     TreeDown,
+    eventloop,
     running,
 )
 from supervisors.process import OsProcess, Pair, ProcessReport, Program, Standing
@@ -281,7 +282,7 @@ def main() -> int:
     priority.claim("launcher")
     try:
         environment = pinned()
-        asyncio.run(Launcher(load(environment={**os.environ, **environment}), environment).run())
+        eventloop.run(Launcher(load(environment={**os.environ, **environment}), environment).run())
     except asyncio.CancelledError:
         return 0
     except (NodeError, OSError) as error:

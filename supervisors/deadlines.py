@@ -2,7 +2,8 @@
 
 `asyncio.timeout` costs 3.5 us an ask on 3.11, this 0.2. The asks of one tick get
 their deadline when the tick is over: so none passes early, however long the loop was blocked, and all pass up to two
-ticks late. Any other deadline has a timer of its own, and is exact.
+ticks late. Time in which the loop could not run, as its process was stopped or somebody held it, counts for nobody:
+who is asked could not answer in it. Any other deadline has a timer of its own, and is exact.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from supervisors.errors import AskTimeout
 USUAL_S: Final = 5.0
 """How long an ask waits unless `within` says otherwise; OTP's default."""
 TICK_S: Final = 0.05
+_LATE_S: Final = 0.5
+"""A tick that comes so much later than it should was kept from coming, and so was whoever should have answered."""
 
 
 class Deadlines:
     """Fails each future it is given with AskTimeout, unless that is done by then. Ticks only while any waits."""
 
-    __slots__ = ("_batches", "_loop", "fresh", "ticking")
+    __slots__ = ("_batches", "_due", "_loop", "fresh", "ticking")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -33,7 +36,8 @@ class Deadlines:
 
     def begin(self) -> None:
         """Tick, until there are no more asks."""
-        self.ticking = self._loop.call_later(TICK_S, self._tick)
+        self._due = self._loop.time() + TICK_S
+        self.ticking = self._loop.call_at(self._due, self._tick)
 
     def change(self, ask: asyncio.Future[object], seconds: float) -> None:
         """Give `ask`, which was made just now, `seconds` instead of the usual deadline."""
@@ -50,6 +54,8 @@ class Deadlines:
     def _tick(self) -> None:
         """Give the asks of this tick their deadline, and expire those whose deadline has passed."""
         now = self._loop.time()
+        if (late_s := now - self._due) > _LATE_S:
+            self._batches = deque((deadline + late_s, asks) for deadline, asks in self._batches)
         if self.fresh:
             break_circles(self.fresh, (asks for _, asks in self._batches))
             self._batches.append((now + USUAL_S, self.fresh))
@@ -61,7 +67,9 @@ class Deadlines:
             self._batches.popleft()
             for ask in asks:
                 _expire(ask, USUAL_S)
-        self.ticking = self._loop.call_later(TICK_S, self._tick) if self._batches else None
+        self.ticking = None
+        if self._batches:
+            self.begin()
 
 
 def _expire(ask: asyncio.Future[object], seconds: float) -> None:

@@ -24,6 +24,7 @@ from typing import Final
 
 from supervisors.lines import Lines
 from supervisors.program import CHARGE, ProcessDied, ProcessExit, Program, Standing
+from supervisors.silence import Silence
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _N_STDERR_LINES: Final = 20
@@ -66,8 +67,8 @@ class Leash:
         self._control = Lines(self._loop, ours, self._said, on_end=lambda: None)
         self._stderr = _Stderr(self._loop, self._popen)
         self._loop.add_reader(self._pidfd, self._died)
-        self._heard_at = self._loop.time()
-        self._timer = self._loop.call_later(program.ready_s, self.kill, f"not ready within {program.ready_s} s")
+        self._is_listening = False
+        self._judge(program.ready_s, f"not ready within {program.ready_s} s")
         self._become(Standing.STARTING)
         if not program.speaks:
             self._ready({})
@@ -109,7 +110,8 @@ class Leash:
         """SIGTERM, SIGKILL after `stop_s`; return when it is GONE."""
         if not self.is_gone:
             self._timer.cancel()
-            self._timer = self._loop.call_later(self.program.stop_s, self.kill, "did not stop")
+            self._is_listening = False
+            self._judge(self.program.stop_s, "did not stop")
             self._signal(signal.SIGTERM)
         await self.gone()
 
@@ -129,7 +131,8 @@ class Leash:
             os.killpg(self.pid, signal.SIGKILL)
 
     def _said(self, body: dict[str, object]) -> None:
-        self._heard_at = self._loop.time()
+        if self._is_listening:
+            self._silence.heard(self._loop.time())
         info = body.get("ready")
         if isinstance(info, dict):
             self._ready(info)
@@ -139,16 +142,27 @@ class Leash:
         if self.standing is Standing.STARTING:
             self._timer.cancel()
             if self.program.speaks:
-                self._listen()
+                self._is_listening = True
+                self._judge(self.program.silence_s, f"silent for {self.program.silence_s} s")
         self._become(Standing.SPARE if self._is_spare else Standing.ACTIVE)
 
-    def _listen(self) -> None:
-        """Kill it when it has been silent for too long, else look again when that would be."""
-        left = self._heard_at + self.program.silence_s - self._loop.time()
-        if left <= 0:
-            self.kill(f"silent for {self.program.silence_s} s")
+    def _judge(self, limit_s: float, verdict: str) -> None:
+        """Kill it, for this reason, after so long without the word that is due now."""
+        self._silence, self._verdict = Silence(limit_s, self._loop.time()), verdict
+        self._wait()
+
+    def _look(self) -> None:
+        timer = self._timer
+        self._control.read()  # what it has said while we were away is heard before it is judged
+        if self._timer is timer:  # else that began another wait, or it was killed for what it said
+            self._wait()
+
+    def _wait(self) -> None:
+        again_s = self._silence.look(self._loop.time())
+        if again_s is None:
+            self.kill(self._verdict)
         else:
-            self._timer = self._loop.call_later(left, self._listen)
+            self._timer = self._loop.call_later(again_s, self._look)
 
     def _died(self) -> None:
         self._loop.remove_reader(self._pidfd)

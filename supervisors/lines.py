@@ -14,6 +14,7 @@ from typing import Final
 
 LIMIT_BYTES: Final = 4 * 1024 * 1024
 """The longest line read, and the most that waits to be written: a roster of 10,000 processes is 2 MB."""
+_READ_BYTES: Final = 65536
 
 
 class Lines:
@@ -35,7 +36,7 @@ class Lines:
         self._on_end = on_end
         self._inbound = bytearray()
         self._outbound = bytearray()
-        loop.add_reader(sock, self._readable)
+        loop.add_reader(sock, self._read)
 
     def send(self, body: Mapping[str, object]) -> bool:
         """Send one object; False when the other end is gone or does not read. Raises TypeError: not JSON."""
@@ -56,12 +57,20 @@ class Lines:
             self._sock.close()
             self._sock = None
 
-    def _readable(self) -> None:
-        assert self._sock is not None
+    def read(self) -> None:
+        """Hear now what the other end has said already: for who is about to judge it by its silence."""
+        for _ in range(LIMIT_BYTES // _READ_BYTES):
+            if not self._read():
+                return
+
+    def _read(self) -> bool:
+        """Read once; False when there was nothing."""
+        if self._sock is None:
+            return False
         try:
-            read = self._sock.recv(65536)
+            read = self._sock.recv(_READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             read = b""
         self._inbound += read
@@ -74,6 +83,7 @@ class Lines:
             read = b""
         if not read or len(rest) > LIMIT_BYTES:
             self._end()
+        return True
 
     def _deliver(self, line: bytearray) -> None:
         body = json.loads(line)

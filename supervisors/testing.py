@@ -57,6 +57,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return virtual seconds since the loop was made."""
         return self._jumping.now
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass in which the loop does nothing, as when its process is stopped."""
+        self._jumping.now += seconds
+
 
 def run_virtual(main: Coroutine[object, None, T]) -> T:
     """Run `main` on a VirtualLoop, with asyncio's debug mode on. Raises NothingWillHappen instead of hanging."""

@@ -17,8 +17,11 @@ it. A signal also ends what Python can be woken from: sleeping, and waiting for 
 who does not listen (Go preempts with it for this reason).
 
 What no interrupt ends, as it computes in C or catches BaseException, is what `exit_s` is for. C code that keeps the
-GIL stops this thread, too: it is reported when it lets go, and if it does not, faulthandler's thread, which needs no
-GIL, writes the stacks a tick after `exit_s` and ends the process with code 1.
+GIL stops this thread, too: it is reported when it lets go, and if it does not, the kernel ends the process when the
+loop's thread has computed for a tick more than `exit_s` (`backstop.py`).
+
+What counts is time in which somebody could have blocked something: a process that was stopped, by a signal or with its
+whole machine, has blocked nothing.
 
 Works with asyncio's own loops, on Linux. An idle loop is woken once a tick; a message costs nothing.
 """
@@ -40,6 +43,7 @@ from types import FrameType
 from typing import Final, Never, Self
 
 from supervisors.actor import Actor
+from supervisors.backstop import Backstop
 from supervisors.culprit import frames_of, handler_of, is_ours, is_within, life_of, lines_of, systems_of, task_of
 from supervisors.errors import BadSpec, Interrupted
 from supervisors.events import LoopBlocked, LoopFreed
@@ -99,7 +103,7 @@ class Watchdog:
             if threading.current_thread() is not threading.main_thread():
                 raise BadSpec("interrupt_s needs a loop in the main thread: signals go there")
             self._outer = signal.signal(_SIGNAL, self._on_signal)
-        self._arm()
+        self._backstop = None if self.exit_s is None else Backstop(self._ident, self.exit_s + self.tick_s)
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
 
@@ -110,8 +114,8 @@ class Watchdog:
             return
         self._stopping.set()
         thread.join()
-        if self.exit_s is not None:
-            faulthandler.cancel_dump_traceback_later()
+        if self._backstop is not None:
+            self._backstop.cancel()
         if self.interrupt_s is not None:
             signal.signal(_SIGNAL, self._outer or signal.SIG_DFL)
 
@@ -127,14 +131,10 @@ class Watchdog:
     def _watch(self) -> None:
         self._wall_s, self._cpu_s = time.monotonic(), time.clock_gettime(self._cpu)
         while not self._stopping.wait(self._pause()):
-            self._arm()
+            if self._backstop is not None:
+                self._backstop.arm()
             self._turn(self._passed())
         self._let_go()
-
-    def _arm(self) -> None:
-        """Have faulthandler end the process unless this is called again in time."""
-        if self.exit_s is not None:
-            faulthandler.dump_traceback_later(self.exit_s + self.tick_s, exit=True, file=2)
 
     def _pause(self) -> float:
         """Return when to look again: in a tick, or at the next limit."""
@@ -144,13 +144,13 @@ class Watchdog:
     def _passed(self) -> float:
         """Return the seconds since the last turn that count: a tick at most when this thread could not run.
 
-        Unless the loop's thread did meanwhile: then C code kept the GIL. Otherwise the process was stopped, or found no
-        core, and nobody has blocked anything.
+        Or as long as the loop's thread has computed meanwhile, for then C code kept the GIL. The rest of the time the
+        process was stopped, or found no core, and nobody has blocked anything.
         """
         wall_s, cpu_s = self._wall_s, self._cpu_s
         self._wall_s, self._cpu_s = time.monotonic(), time.clock_gettime(self._cpu)
         passed, computed = self._wall_s - wall_s, self._cpu_s - cpu_s
-        return passed if passed < self.tick_s + _LATE_S or computed >= self.tick_s else self.tick_s
+        return passed if passed < self.tick_s + _LATE_S else min(passed, max(self.tick_s, computed))
 
     def _turn(self, passed: float) -> None:
         if self._has_answered and passed < self.tick_s + _LATE_S:

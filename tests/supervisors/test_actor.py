@@ -27,7 +27,7 @@ from supervisors import (
     running,
 )
 from supervisors.life import Ignore
-from supervisors.testing import AsyncEcho, Boom, Echo, NeverBorn, Recorder, virtual
+from supervisors.testing import AsyncEcho, Boom, Echo, NeverBorn, Recorder, VirtualLoop, virtual
 
 ENGINES = pytest.mark.parametrize("echo", [Echo, AsyncEcho])
 
@@ -107,6 +107,18 @@ class TestAsking:
                 assert seconds - 1e-9 <= loop.time() - asked_at <= seconds + 0.1 + 1e-9
 
         scenario()
+
+    @virtual
+    async def test_time_in_which_the_process_was_stopped_counts_for_no_deadline(self) -> None:
+        async with running(one(AsyncEcho)) as system:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            asked_at, ask = loop.time(), system.ref("a", AsyncEcho).ask(AsyncEcho.nap, 3600.0)
+            await asyncio.sleep(1.0)
+            loop.jump(60.0)
+            with pytest.raises(AskTimeout):
+                await ask
+            assert 65.0 - 0.05 <= loop.time() - asked_at <= 65.2
 
     @virtual
     async def test_when_all_is_answered_nothing_ticks(self) -> None:

