@@ -118,12 +118,19 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Ask a business API within `timeout_s`; a body makes it a POST of JSON."""
+    """Ask a business API within `timeout_s`; a body makes it a POST of JSON.
+
+    `state` and `turn` are where the conversation asks: the same for one who goes on with it. `repeats`: it may be asked
+    twice although it is a POST.
+    """
 
     method: str
     url: str
     body: dict[str, str] | None
     timeout_s: float
+    state: str = ""
+    turn: int = 0
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,8 @@ class Walk:
         slots = self.state.slots
         url = verb.url.text(slots, lambda value: quote(value, safe=""))
         body = None if verb.body is None else {name: each.text(slots) for name, each in verb.body.items()}
-        return Fetch(verb.method, url, body, verb.timeout_s)
+        here = self.state
+        return Fetch(verb.method, url, body, verb.timeout_s, here.state, here.n_turns, verb.repeats)
 
     def enqueue(self, verb: model.Enqueue) -> Enqueue:
         """Return the effect that asks for an agent."""

@@ -269,7 +269,7 @@ class _Reader(Reading):
         return {name: plain(each) for name, each in self.table(tree, "parameters").items()}
 
     def _fetch(self, tree: Tree, events: Mapping[str, Choice]) -> Fetch:
-        known = ("method", "url", "body", "timeout_s", "slots")
+        known = ("method", "url", "body", "timeout_s", "slots", "repeat")
         entries = self.fields(tree, "fetch", known, ("url", "slots"))
         url, body = entries.get("url"), entries.get("body")
         if url and not _URL.fullmatch(self.text(url, "url")):
@@ -287,6 +287,7 @@ class _Reader(Reading):
             slots=paths,
             fetched=events.get("fetched", ()),
             failed=events.get("failed", ()),
+            repeats=self.flag(entries.get("repeat"), "repeat"),
         )
 
     def _enqueue(self, tree: Tree, events: Mapping[str, Choice]) -> Enqueue:

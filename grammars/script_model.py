@@ -109,7 +109,10 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Ask a business API over HTTP. `slots`: slot -> path of the field in the JSON reply, with dots."""
+    """Ask a business API over HTTP. `slots`: slot -> path of the field in the JSON reply, with dots.
+
+    `repeats`: a POST may be sent again by one who goes on with the call, who cannot know whether it was done.
+    """
 
     line: int
     method: str
@@ -119,6 +122,7 @@ class Fetch:
     slots: Mapping[str, str]
     fetched: Choice
     failed: Choice
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ the standard library only.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ PINNED: Final = "RINGMASTER_PINNED_CONFIG"
 _MOST_BYTES: Final = 100_000
 """Of the file: what one variable of an environment can hold (execve(2), MAX_ARG_STRLEN), with room."""
 _MODELS: Final = Path(__file__).resolve().parent / "speech" / "models"
+_HOST_OR_NETWORK: Final = re.compile(r"[A-Za-z0-9_.-]+(/\d{1,2})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d{1,3})?")
 _RUN_PATH: Final = 107 - 32
 """Bytes of the run directory's path: a Unix socket has 107 (unix(7), sun_path), its own name up to 32 of them."""
 
@@ -191,6 +193,18 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """What scripts may ask. `allow`: hosts, addresses and networks that are not public (metadata services never)."""
+
+    allow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for each in self.allow:
+            if not _HOST_OR_NETWORK.fullmatch(each):
+                raise ValueError(f"allow: {each!r} is no host, address or network such as 10.1.0.0/16")
+
+
+@dataclass(frozen=True, slots=True)
 class Telemetry:
     """Log lines from this level up."""
 
@@ -212,6 +226,7 @@ class Config:
     central: Central = field(default_factory=Central)
     desk: Desk = field(default_factory=Desk)
     recorder: Recorder = field(default_factory=Recorder)
+    fetch: Fetch = field(default_factory=Fetch)
     telemetry: Telemetry = field(default_factory=Telemetry)
 
 
@@ -270,5 +285,5 @@ def parse(text: str, file: str, base: Path) -> Config:
 __all__ = [
     "Config", "ConfigError", "ENVIRONMENT", "PINNED", "load", "parse", "pinned",
     "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Models", "Nats", "Central", "Desk", "Recorder",
-    "Telemetry",
+    "Fetch", "Telemetry",
 ]  # fmt: skip

@@ -36,6 +36,8 @@ KILLS = {6: "speech", 14: "edge"}
 """After so many heard turns, whom to kill."""
 BILLING = "http://127.0.0.1:8090"
 """The billing system that the shipped payment reminder names."""
+SETTINGS = '[fetch]\nallow = ["127.0.0.1"]\n'
+"""Ours is on loopback, where no script goes without being let."""
 PLAN = Plan(
     zone="Europe/London",
     clock="2026-03-03T10:00:00+00:00",
@@ -115,7 +117,7 @@ async def _run(args: argparse.Namespace, state: Path) -> int:
     began_s = time.monotonic()
     async with _billing() as address:
         scripts = {name: read_script(name).replace(BILLING, address) for name in CASTS}
-        async with stage(state, scripts, args.seed, NEEDED, agents=AGENTS) as here:
+        async with stage(state, scripts, args.seed, NEEDED, settings=SETTINGS, agents=AGENTS) as here:
             _show_processes(here, to, time.monotonic() - began_s)
             parts = [Part(Campaign(CampaignId(name), PLAN), scripts[name], _contacts(name)) for name in CASTS]
             watch = await play(here, parts, Captions(to), KILLS)

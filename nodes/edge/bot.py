@@ -39,7 +39,7 @@ script_of: Final = lru_cache(maxsize=64)(load)
 class Wishes(Protocol):
     """What the bot cannot do by itself and asks of its call."""
 
-    def fetch(self, wanted: says.Fetch) -> None: ...
+    def fetch(self, wanted: says.Fetch, is_again: bool) -> None: ...
     def enqueue(self, wanted: says.Enqueue) -> None: ...
     def opt_out(self) -> None: ...
     def hang_up(self, disposition: str, cause: str) -> None: ...
@@ -213,7 +213,7 @@ class Bot:
                 case floor.Listen():
                     await self._listen(effect, is_known=is_known)
                 case says.Fetch():
-                    self._wishes.fetch(effect)
+                    self._wishes.fetch(effect, is_known)
                 case says.Enqueue():
                     self._wishes.enqueue(effect)
                 case says.OptOut():

@@ -19,7 +19,6 @@ from nodes.edge import browser, placing
 from nodes.edge.bot import Bot, script_of
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears, NoEngine
-from nodes.edge.fetch import fetch
 from nodes.edge.handover import Handing, Outcome, input_of
 from nodes.edge.leg import Leg, Resumed
 from nodes.edge.line import ChannelNews, Line, NoMedia
@@ -240,13 +239,13 @@ class Call(Actor):
 
     # ---- what the bot wishes ---------------------------------------------------------------------------------------
 
-    def fetch(self, wanted: says.Fetch) -> None:
+    def fetch(self, wanted: says.Fetch, is_again: bool) -> None:
         """Ask a business API, beside the conversation; the answer comes back as a message."""
-        _ = self.task(self._fetch(wanted))
+        _ = self.task(self._fetch(wanted, is_again))
 
-    async def _fetch(self, wanted: says.Fetch) -> None:
+    async def _fetch(self, wanted: says.Fetch, is_again: bool) -> None:
         asked_s = time.monotonic()
-        answer = await fetch(self._means.breakers, wanted)
+        answer = await self._means.fetcher.fetch(self._record.order.call_id, wanted, is_again=is_again)
         ms = round((time.monotonic() - asked_s) * 1000)
         if isinstance(answer, says.FetchFailed):
             self._diary.note(Kind.FETCH_FAILED, ms=ms, reason=answer.reason)

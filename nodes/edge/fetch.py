@@ -1,12 +1,22 @@
 """Business APIs that a script asks: HTTP with a time-out, JSON back, and a breaker per host.
 
-Whatever goes wrong is a value, because the script has words for it: an API that is down must not cost a call.
+Whatever goes wrong is a value, because the script has words for it: an API that is down must not cost a call. What
+comes back is a stranger's: read to its end, but no further than a limit that counts it unpacked, and nested no deeper
+than a few levels. Connections are kept for the next call, a bounded number a host; nothing else is: no cookies, because
+the next call is somebody else's.
+
+A request carries an `Idempotency-Key` of the call's turn, the same in all lives of the call. A successor asks again
+with it, unless it is a POST: that may have been done already, and only the script knows whether twice is harmless
+(`repeat: true`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+import zlib
+from collections import Counter
+from collections.abc import Callable, Collection
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
@@ -14,57 +24,148 @@ import msgspec
 from yarl import URL
 
 from grammars.conversation_state import Fetch, Fetched, FetchFailed
+from nodes.bounds import is_too_deep
+from nodes.edge.destinations import AddressRefused, Destinations, JudgingResolver
+from protocols.wire.ids import CallId
 from supervisors import Breaker
 
 MAX_REPLY: Final = 64 * 1024
-"""Bytes of a reply that are read: a few fields, not a document."""
+"""Bytes of a reply that are read, before and after unpacking: a few fields, not a document."""
+MAX_CONNECTIONS: Final = 64
+MAX_PER_HOST: Final = 16
+KEEP_S: Final = 4.0
+"""So long is an idle connection kept: less than servers do (5 s is the least that is common), or a POST goes to one
+that its server is closing."""
 
 
-class Breakers:
-    """One breaker per host, so that calls do not queue up in front of an API that fails."""
+class Fetcher:
+    """The HTTP client of one edge."""
 
-    def __init__(self) -> None:
+    def __init__(self, allow: Collection[str] = ()) -> None:
+        self._destinations = Destinations(allow)
         self._breakers: dict[str, Breaker] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._counts = Counter[str]()
 
-    def of(self, host: str) -> Breaker:
-        """Return the host's breaker (open above 50 % errors, DESIGN 6)."""
-        return self._breakers.setdefault(host, Breaker())
+    @property
+    def figures(self) -> dict[str, float]:
+        """How often it has asked, and the share of that for which no connection had to be made."""
+        asked, made = self._counts["asked"], self._counts["connected"]
+        return {"fetches": float(asked), "fetch_reuse_share": max(0.0, 1 - made / asked) if asked else 0.0}
+
+    async def fetch(self, call_id: CallId, wanted: Fetch, *, is_again: bool = False) -> Fetched | FetchFailed:
+        """Ask and return the parsed JSON reply, or why there is none: breaker_open, timeout, http_503, not_json, ...
+
+        `is_again`: an earlier life of the call may have asked already.
+        """
+        if is_again and wanted.method == "POST" and not wanted.repeats:
+            return FetchFailed("not_repeated")
+        try:
+            url = URL(wanted.url)
+        except ValueError:
+            return FetchFailed("bad_url")
+        host = url.host or ""
+        if reason := self._destinations.refusal(host):
+            return FetchFailed(reason)
+        breaker = self._breakers.setdefault(host, Breaker())  # open above 50 % errors, DESIGN 6
+        if not breaker.allows(time.monotonic()):
+            return FetchFailed("breaker_open")
+        answer = await self._ask(url, wanted, key_of(call_id, wanted))
+        breaker.record(isinstance(answer, Fetched), time.monotonic())
+        return answer
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        if self._session:
+            await self._session.close()
+
+    async def _ask(self, url: URL, wanted: Fetch, key: str) -> Fetched | FetchFailed:
+        self._counts["asked"] += 1
+        try:
+            async with self._open().request(
+                wanted.method,
+                url,
+                json=wanted.body,
+                headers={"Idempotency-Key": key, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
+                timeout=aiohttp.ClientTimeout(total=wanted.timeout_s),
+                allow_redirects=False,
+            ) as reply:
+                if reply.status != 200:
+                    return FetchFailed(f"http_{reply.status}")
+                return await _read(reply)
+        except TimeoutError:
+            return FetchFailed("timeout")
+        except aiohttp.ClientConnectorError as error:
+            return FetchFailed(str(refused) if (refused := _refused(error)) else type(error).__name__)
+        except zlib.error:
+            return FetchFailed("bad_encoding")
+        except (aiohttp.ClientError, OSError) as error:
+            return FetchFailed(type(error).__name__)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS,
+                limit_per_host=MAX_PER_HOST,
+                keepalive_timeout=KEEP_S,
+                resolver=JudgingResolver(self._destinations),
+            )
+            counted = aiohttp.TraceConfig()
+            counted.on_connection_create_end.append(self._connected)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # in our own steps, so that a bomb is met after 64 kB
+                trace_configs=[counted],
+            )
+        return self._session
+
+    async def _connected(self, *_: aiohttp.ClientSession | SimpleNamespace | object) -> None:
+        self._counts["connected"] += 1
 
 
-async def fetch(breakers: Breakers, wanted: Fetch) -> Fetched | FetchFailed:
-    """Ask and return the parsed JSON reply, or why there is none: breaker_open, timeout, http_503, not_json, ..."""
-    try:
-        url = URL(wanted.url)
-    except ValueError:
-        return FetchFailed("bad_url")
-    breaker = breakers.of(url.host or "")
-    if not breaker.allows(time.monotonic()):
-        return FetchFailed("breaker_open")
-    answer = await _ask(url, wanted.method, wanted.body, wanted.timeout_s)
-    breaker.record(isinstance(answer, Fetched), time.monotonic())
-    return answer
+def key_of(call_id: CallId, wanted: Fetch) -> str:
+    """Return the name of this request: the same in every life of the call, another one in every turn and state.
+
+    >>> key_of(CallId("spring-a4ee2b-2"), Fetch("GET", "http://h/", None, 1.0, state="look_up", turn=3))
+    'spring-a4ee2b-2.3.look_up'
+    """
+    return f"{call_id}.{wanted.turn}.{wanted.state}"
 
 
-async def _ask(url: URL, method: str, body: Mapping[str, str] | None, timeout_s: float) -> Fetched | FetchFailed:
-    limit = aiohttp.ClientTimeout(total=timeout_s)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=limit) as session,
-            session.request(method, url, json=body, allow_redirects=False) as reply,
-        ):
-            data = await reply.content.read(MAX_REPLY + 1)
-            if reply.status != 200:
-                return FetchFailed(f"http_{reply.status}")
-    except TimeoutError:
-        return FetchFailed("timeout")
-    except (aiohttp.ClientError, OSError) as error:
-        return FetchFailed(type(error).__name__)
-    if len(data) > MAX_REPLY:
-        return FetchFailed("too_long")
+async def _read(reply: aiohttp.ClientResponse) -> Fetched | FetchFailed:
+    """Read the body to its end and parse it. Both take microseconds for what is within the limit."""
+    encoding = reply.headers.get("Content-Encoding", "identity").strip().lower()
+    if (unpack := _unpacker(encoding)) is None:
+        return FetchFailed("unknown_encoding")
+    data, n_read = bytearray(), 0
+    async for chunk in reply.content.iter_any():
+        n_read += len(chunk)
+        data += unpack(chunk, MAX_REPLY + 1 - len(data))
+        if max(len(data), n_read) > MAX_REPLY:
+            return FetchFailed("too_long")
+    if is_too_deep(bytes(data)):
+        return FetchFailed("too_deep")
     try:
         return Fetched(msgspec.json.decode(data))
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return FetchFailed("not_json")
 
 
-__all__ = ["Breakers", "fetch"]
+def _unpacker(encoding: str) -> Callable[[bytes, int], bytes] | None:
+    """Return what makes a piece of a body into at most so many bytes; None for an encoding that is not taken."""
+    if encoding == "identity":
+        return lambda chunk, most: chunk[:most]
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        return zlib.decompressobj(wbits=47 if "gzip" in encoding else 15).decompress
+    return None
+
+
+def _refused(error: BaseException | None) -> AddressRefused | None:
+    """Return our own refusal of the address, from below what aiohttp makes of it."""
+    if error is None or isinstance(error, AddressRefused):
+        return error
+    return _refused(error.__cause__)
+
+
+__all__ = ["Fetcher", "key_of"]

