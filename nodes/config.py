@@ -183,6 +183,10 @@ class Desk:
 
     bind: str = "127.0.0.1"
     port: int = _port(8080)
+    connections: int = _within(1000, 16, 100_000)
+    """In all; an agent's page holds one."""
+    connections_per_address: int = _within(200, 4, 100_000)
+    """A proxy's, or an office's, have one address together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,8 @@ def _configuration(state: Path, settings: str, channels: int) -> Path:
     first = _free_block(2 * channels)
     file.write_text(
         f'{MARK}[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
-        f"[rtp]\nports = [{first}, {first + 2 * channels - 1}]\n[nats]\nport = 0\n[desk]\nport = 0\n{settings}"
+        f"[rtp]\nports = [{first}, {first + 2 * channels - 1}]\n[nats]\nport = 0\n"
+        f"[desk]\nport = {_free_port(socket.SOCK_STREAM)}\n{settings}"
     )
     return file
 
@@ -166,15 +167,20 @@ def _written(scripts: Mapping[str, str], state: Path) -> list[Path]:
 
 
 def _udp_socket() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+    sock = _bound(socket.SOCK_DGRAM)
     sock.setblocking(False)
     return sock
 
 
-def _free_port() -> int:
-    """Return a port that is free now; the node's own, so that whoever calls it knows it."""
-    with _udp_socket() as sock:
+def _bound(kind: socket.SocketKind) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, kind)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+def _free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """Return a port that is free now; the node's own, so that whoever calls it, or comes back to it, knows it."""
+    with _bound(kind) as sock:
         port: int = sock.getsockname()[1]
         return port
 

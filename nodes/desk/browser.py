@@ -94,6 +94,8 @@ class Browser:
         except RemoteProtocolError as error:
             self.say("refused", reason=error.what)
         else:
+            if isinstance(said, control.Beat):
+                self.say("beat")
             listener.said(said)
 
     async def _write(self) -> None:

@@ -16,6 +16,7 @@ Audio is 20 ms of G.711 mu-law, 160 bytes, both ways. A text frame is one of the
 
     the desk says      fields
     welcome            seat
+    beat                                               to each beat: a page that hears none is on its own
     state              state (ready, talking, ...)
     probe              call                            are you there?
     context            call, context (four blocks)     show it, then say `shown`

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +13,12 @@ from typing import Final
 from aiohttp import web
 
 import grammars
-from nodes.admin.access import guard, new_token
+from nodes.admin.access import MAX_BODY, guard, own_token
 from nodes.admin.api import OPEN, Api, handler_of
 from nodes.admin.cluster import Cluster
 from nodes.admin.figures import Events
+from nodes.admin.files import write_private
+from nodes.admin.listener import served
 from nodes.admin.node import Node
 from nodes.admin.openapi import document
 from nodes.admin.presence import Presence
@@ -29,7 +30,6 @@ from nodes.desk.control import Hello
 from nodes.desk.phone import PhoneSeat
 from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
-from nodes.errors import NodeError
 from nodes.links.bus import Bus
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
@@ -46,11 +46,6 @@ from supervisors.parent import Parent, Told
 
 URL_FILE: Final = "desk.url"
 SCRIPTS: Final = Path(grammars.__file__).parent / "scripts"
-CLOSE_S: Final = 1.0
-
-
-class PortTaken(NodeError):
-    """The port that `desk.port` names is in use."""
 
 
 class Desk:
@@ -120,27 +115,6 @@ class Desk:
             seat.orphaned()
 
 
-@asynccontextmanager
-async def served(app: web.Application, config: Config) -> AsyncIterator[str]:
-    """Serve HTTP for the length of the block; yields the address, which is in `<state>/run/desk.url` too.
-
-    Raises: PortTaken.
-    """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, config.desk.bind, config.desk.port).start()
-        except OSError as error:
-            raise PortTaken(f"desk.port: {config.desk.bind}:{config.desk.port}: {error.strerror}") from error
-        host = "127.0.0.1" if config.desk.bind == "0.0.0.0" else config.desk.bind
-        address = f"http://{host}:{runner.addresses[0][1]}/"
-        (config.paths.run / URL_FILE).write_text(address)
-        yield address
-    finally:
-        await runner.cleanup()
-
-
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a desk process until the launcher says stop. Raises: PortTaken."""
     async with AsyncExitStack() as stack:  # in this order and no other: a watch cannot end after its connection
@@ -155,12 +129,13 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
 
 
 async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Tasks) -> None:
-    node, cluster, token = Node(mesh), Cluster(bus), new_token(config.paths.run)
+    node, cluster, token = Node(mesh), Cluster(bus), own_token(config.paths.state, config.paths.run)
     desk = Desk(mesh, bus, config.node.id, node, tasks)
     desk.open()
     cluster.open(tasks)
     await bus.subscribe(ALL_EVENTS, Events(config.node.id).take)
-    async with served(_app(desk, node, cluster, bus, token), config) as address:
+    async with served(_app(desk, node, cluster, bus, token), config.desk) as address:
+        write_private(config.paths.run / URL_FILE, address.encode())
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
         tasks.spawn(presence.run())
         await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint, "url": address})
@@ -177,11 +152,12 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
 def _app(desk: Desk, node: Node, cluster: Cluster, bus: Bus, token: str) -> web.Application:
     api = Api(node, cluster, bus, lambda: document(api.table(), version("ringmaster")))
     website = pages.Web(token, desk.arrive, desk.seats.remove)
-    app = web.Application(middlewares=[guard(token, {*OPEN, *pages.OPEN})])
+    takes_body = {(one.method, one.path) for one in api.table() if one.order}
+    app = web.Application(middlewares=[guard(token, {*OPEN, *pages.OPEN}, takes_body)], client_max_size=MAX_BODY)
     app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in api.table()])
     app.add_routes(website.routes())
     app.on_shutdown.append(website.close)
     return app
 
 
-__all__ = ["Desk", "run", "served"]
+__all__ = ["Desk", "run"]

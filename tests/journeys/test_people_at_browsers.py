@@ -46,3 +46,20 @@ async def test_an_agent_takes_a_call_on_the_page(node: Node) -> None:
         assert (await call.ended()).fields["cause"] == "agent"
         await page.click("wrapped_up")
         await page.reads("state", "ready")
+
+
+async def test_an_agents_page_comes_back_by_itself_after_the_desk_has_died(node: Node) -> None:
+    address, token = await door(node)
+    async with browser(f"{address}agent#{token}", says="hello") as page:
+        await page.value("document.getElementById('agent').value = 'ann'")
+        await page.click("signin_button")
+        await page.reads("state", "ready")
+        await page.click("not_ready")
+        await page.reads("state", "not_ready")
+        node.kill(node.active("desk"))
+        await page.reads("state", "coming back")
+        await page.reads("state", "not_ready")
+        assert await door(node) == (address, token)
+        await page.click("ready")
+        await page.reads("state", "ready")
+        assert (await node.figures("desk"))["agents_ready"] == 1.0

@@ -34,6 +34,7 @@ const hears = {
   },
   state: (message) => {
     at("state").textContent = message.state;
+    if (message.state === "ready" || message.state === "not_ready") line.hello.ready = message.state === "ready";
     enable(...(message.state === "wrapup" ? ["wrapped_up"] : []));
     if (message.state === "talking") enable("finish");
   },
@@ -48,19 +49,25 @@ const hears = {
     enable("accept", "decline");
   },
   bridged: () => enable("finish"),
-  released: () => {
-    call = "";
-    at("context").hidden = true;
-  },
+  released: released,
 };
 
+function released() {
+  call = "";
+  at("context").hidden = true;
+}
+
+// The desk has gone, and the robot has the caller again: come back to the same seat, as ready as before.
 function closed(reason, mayComeBack) {
-  at("trouble").textContent = `Signed out: ${reason}`;
+  released();
+  enable();
   if (mayComeBack) {
+    at("trouble").textContent = `No connection: ${reason}. Trying again.`;
     at("state").textContent = "coming back";
-    setTimeout(() => line.connect(), 1000);
+    line.again();
     return;
   }
+  at("trouble").textContent = `Signed out: ${reason}`;
   at("seat").hidden = true;
   at("signin").hidden = false;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from nodes.admin.access import guard, new_token
+from nodes.admin.access import MAX_BODY, guard, own_token
 from nodes.admin.api import OPEN, Api, handler_of
 from nodes.admin.cluster import Cluster
+from nodes.admin.listener import served
 from nodes.admin.node import Node
 from nodes.admin.openapi import document
 from nodes.admin.presence import Presence
+from nodes.config import Desk
 from nodes.links import trees
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused
@@ -56,7 +59,7 @@ class Rig:
 
     async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Ask with the token; return status and parsed body."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         data = body if isinstance(body, str | None) else json.dumps(body)
         async with (
             aiohttp.ClientSession(headers=headers) as session,
@@ -98,24 +101,25 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     node, cluster = Node(meshes["desk"]), Cluster(bus)
     node.follow(roster)
     cluster.open(tasks)
-    token = new_token(tmp_path)
+    state = tmp_path / "state"
+    (state / "run").mkdir(parents=True)
+    token = own_token(state, state / "run")
     api = Api(node, cluster, bus, lambda: document(api.table(), "0.1.0"))
-    app = web.Application(middlewares=[guard(token, OPEN)])
+    takes_body = {(one.method, one.path) for one in api.table() if one.order}
+    app = web.Application(middlewares=[guard(token, OPEN, takes_body)], client_max_size=MAX_BODY)
     app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in api.table()])
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    serving = AsyncExitStack()
+    address = (await serving.enter_async_context(served(app, Desk(port=0)))).rstrip("/")
     presence = Presence(bus, NODE, node, cluster, address, "0.1.0")
     tasks.spawn(presence.run())
     async with running(Supervisor([Child(Echo, id="a")])) as system:
-        made = Rig(node, meshes["desk"], presence, bus, tmp_path, address, system.ref("a", Echo))
+        made = Rig(node, meshes["desk"], presence, bus, state / "run", address, system.ref("a", Echo))
         meshes["edge"].serve(wire.PlaceCall, made.place)
         meshes["edge"].serve(Drain, made.drain)
         meshes["edge"].serve(wire.GetStatus, made.status)
         trees.serve(meshes["edge"], system.census)
         yield made
-    await runner.cleanup()
+    await serving.aclose()
     await tasks.close()
     await bus.close()
     for mesh in meshes.values():

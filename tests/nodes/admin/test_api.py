@@ -3,11 +3,12 @@
 import asyncio
 import stat
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from nodes.admin.access import refusal
+from nodes.admin.access import own_token, refusal
 from nodes.admin.api import OPEN
 from nodes.links.errors import PeerGone
 from nodes.links.roster import NOBODY
@@ -26,9 +27,20 @@ ORDER = {"target": "sip:ann@127.0.0.1", "script": "flow: x", "slots": {"name": "
 
 
 def test_the_token_is_random_and_its_owners_only(rig: Rig) -> None:
-    file = rig.run / "token"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for file in (rig.run / "token", rig.run.parent / "token"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(rig.token) >= 32
+
+
+def test_the_token_outlives_the_desk_and_the_run_directory_but_no_token_is_never_taken_for_one(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    token = own_token(tmp_path, run)
+    (run / "token").unlink()
+    assert own_token(tmp_path, run) == (run / "token").read_text() == token
+    for broken in ("", "short", "\xff" * 40, token + "\n"):
+        (tmp_path / "token").write_text(broken)
+        assert own_token(tmp_path, run) not in (broken, token)
 
 
 @pytest.mark.parametrize("path", GUARDED)

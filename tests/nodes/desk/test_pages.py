@@ -20,7 +20,9 @@ async def test_every_page_is_served_and_may_load_nothing_from_elsewhere(rig: Rig
     assert "default-src 'self'" in policy
 
 
-@pytest.mark.parametrize("path", ["pages/../web.py", "pages/..%2fweb.py", "pages/none.js", "pages/%00"])
+@pytest.mark.parametrize(
+    "path", ["pages/../web.py", "pages/..%2fweb.py", "pages/none.js", "pages/%00", f"pages/{'a' * 300}.js"]
+)
 async def test_nothing_but_the_pages_is_served(rig: Rig, path: str) -> None:
     assert (await fetched(rig, path))[0] == 404
 
@@ -48,6 +50,12 @@ async def test_what_is_no_message_is_refused_and_the_page_lives_on(rig: Rig) -> 
         await ann.say("accept", call="another's")
         await ann.say("shown", call="")
         assert await rig.reserve(ann) == "ann"
+
+
+async def test_a_beat_is_answered_so_that_a_page_knows_of_a_desk_that_is_gone(rig: Rig) -> None:
+    async with rig.agent() as ann:
+        await ann.say("beat")
+        await ann.told("beat")
 
 
 async def test_a_message_that_is_too_long_ends_the_page(rig: Rig) -> None:
