@@ -32,7 +32,7 @@ from nodes.config import Config, Trunk
 from nodes.links.bus import Bus
 from nodes.links.consumer import Received
 from nodes.links.do_not_call import DoNotCall
-from nodes.links.errors import AskTimeout, BusAway, PeerGone, Refused
+from nodes.links.errors import AskTimeout, BusAway, PeerGone, Refused, StreamBroken
 from nodes.links.lease import Lease
 from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
@@ -194,10 +194,10 @@ class Leader:
 
 
 async def until_lost(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work of a term. That NATS has gone is the end of the term, and not of the process."""
+    """Do the work of a term. That NATS or its journal has gone is the end of the term, and not of the process."""
     try:
         await work
-    except BusAway as error:
+    except (BusAway, StreamBroken) as error:
         log.warning("central.stopped_writing", error=str(error))
 
 

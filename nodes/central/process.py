@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine
+from typing import Any
 
 from nodes.central.leader import Leader, until_lost
 from nodes.central.memory import Memory
@@ -16,7 +18,7 @@ from nodes.config import Config
 from nodes.links import server
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
-from nodes.links.errors import BusAway
+from nodes.links.errors import BusAway, StreamBroken
 from nodes.links.lease import RENEW_S
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
@@ -93,28 +95,35 @@ class Central:
                 await self._lead()
         except BusAway as error:
             log.warning("central.bus_away", error=str(error))
+        except StreamBroken as error:
+            log.error("central.journal_broken", error=str(error))
+            await self._leave()  # perhaps another node's central knows more
 
     async def _lead(self) -> None:
         leader = Leader(self._config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
         leader.edges.roster = self._roster
         self._requests.leader, self._memory.heard = leader, leader.heard
         log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
-        tasks = Tasks()
+        tasks, is_over = Tasks(), asyncio.Event()
         await tasks.open()
         try:
-            tasks.spawn(until_lost(leader.dial(tasks)))
-            tasks.spawn(until_lost(leader.listen()))
+            tasks.spawn(_to_the_end(leader.dial(tasks), is_over))
+            tasks.spawn(_to_the_end(leader.listen(), is_over))
             tasks.spawn(leader.edges.watch())
-            await self._hold()
+            await self._hold(is_over)
         finally:
             self._requests.leader = None
             log.warning("central.leads_no_more")
             await tasks.close()
 
-    async def _hold(self) -> None:
-        """Renew the lease until it is lost."""
-        while self._lease.token is not None:
-            await asyncio.sleep(RENEW_S)
+    async def _hold(self, is_over: asyncio.Event) -> None:
+        """Renew the lease until it is lost, or until one of the works of the term has ended."""
+        while self._lease.token is not None and not is_over.is_set():
+            try:
+                async with asyncio.timeout(RENEW_S):
+                    await is_over.wait()
+            except TimeoutError:
+                pass
             try:
                 await self._lease.keep()
                 await self._memory.catch_up()  # a predecessor's last word may come late
@@ -126,6 +135,14 @@ class Central:
             await self._lease.give_back()
         except BusAway:
             pass  # it ends by itself
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None], is_over: asyncio.Event) -> None:
+    """Do a work of the term, and say when it has ended."""
+    try:
+        await until_lost(work)
+    finally:
+        is_over.set()
 
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:

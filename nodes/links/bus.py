@@ -145,7 +145,7 @@ class Bus:
         return await self._send(Record(event_id, subject, _json(body)), timeout_s)
 
     async def replay(self, stream: Stream, after: int = 0) -> AsyncIterator[Received]:
-        """Read a stream from the message after sequence `after` up to its end. Raises: `BusAway`."""
+        """Read a stream from the message after sequence `after` up to its end. Raises: `BusAway`, `StreamBroken`."""
         async for received in replay(self._connection, stream, after):
             yield received
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
 
 from nodes.links.connection import Connection, away_for_errors
+from nodes.links.errors import BusAway, StreamBroken
+from nodes.links.pull import NoConsumer, Pull
+from nodes.telemetry import logs
 from protocols.wire.subjects import Stream
 
 BATCH: Final = 500
 ACK_WAIT_S: Final = 30.0
 """After this the server gives a message to be stored again: longer than the slowest batch takes."""
 MAX_UNACKED: Final = 5000
+READ_S: Final = 5.0
+"""How long a replay waits for a message that must be there."""
+
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +44,18 @@ class Consumer:
 
     def __init__(self, connection: Connection, stream: Stream, durable: str, batch: int = BATCH) -> None:
         self._connection, self._stream, self._durable, self._batch = connection, stream, durable, batch
-        self._pull: JetStreamContext.PullSubscription | None = None
+        self._pull: Pull | None = None
         self._generation = 0
 
     async def fetch(self, timeout_s: float = 1.0) -> list[Received]:
         """Return what has come, up to a batch, or nothing after `timeout_s`. Raises: `BusAway`."""
         with away_for_errors():
-            pull = await self._subscription()
-            _ = self._connection.client  # nats-py would ask into its buffer, and wait in vain
             try:
-                return [_received(message) for message in await pull.fetch(self._batch, timeout=timeout_s)]
-            except TimeoutError:  # nats-py's own is one too, and it lets the plain one through now and then
-                return []
+                pull = await self._opened()
+                return [_received(message) for message in await pull.fetch(self._batch, timeout_s)]
+            except NoConsumer:
+                self._generation = 0  # made again the next time
+                raise
 
     async def ack(self, received: Iterable[Received]) -> None:
         """Say that these are stored, after they are. Raises: `BusAway`; then they come again."""
@@ -63,37 +70,75 @@ class Consumer:
         with away_for_errors():
             await received.message.term()
 
-    async def _subscription(self) -> JetStreamContext.PullSubscription:
+    async def _opened(self) -> Pull:
         if self._pull is None or self._generation != self._connection.generation:
-            self._generation = self._connection.generation
+            if self._pull is not None:
+                await self._pull.close()
+            generation = self._connection.generation
             config = ConsumerConfig(
-                ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT_S, max_ack_pending=MAX_UNACKED, max_deliver=-1
+                durable_name=self._durable,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=ACK_WAIT_S,
+                max_ack_pending=MAX_UNACKED,
+                max_deliver=-1,
             )
-            self._pull = await self._connection.jetstream.pull_subscribe(
-                "", durable=self._durable, stream=self._stream, config=config
-            )
+            await self._connection.jetstream.add_consumer(self._stream, config)
+            self._pull = await Pull.open(self._connection.client, self._stream, self._durable)
+            self._generation = generation
         return self._pull
 
 
 async def replay(connection: Connection, stream: Stream, after: int = 0) -> AsyncIterator[Received]:
-    """Read a stream from the message after sequence `after` up to its end, and stop there. Raises: `BusAway`."""
+    """Read a stream from the message after sequence `after` up to its end, and stop there.
+
+    Every message that the stream has is told, in order: where one does not come, reading begins anew at it. What was
+    deleted from the stream is left out, and the sequence numbers tell that. Raises: `BusAway`, `StreamBroken` when the
+    stream is shorter than what was read of it.
+    """
     with away_for_errors():
-        jetstream = connection.jetstream
-        if (await jetstream.stream_info(stream)).state.last_seq <= after:
-            return
+        last = (await connection.jetstream.stream_info(stream)).state.last_seq
+    if last < after:
+        raise StreamBroken(stream, after, 0)
+    n_told = after
+    while n_told < last:
+        n_before = n_told
+        async for received, n_pending in _run(connection, stream, n_told):
+            n_told = received.sequence if n_pending else last
+            yield received
+        if n_told == n_before:
+            return  # nothing of it is left
+
+
+async def _run(connection: Connection, stream: Stream, after: int) -> AsyncIterator[tuple[Received, int]]:
+    """Tell messages, each with how many come after it, until one was sent and did not come, or there is no more."""
+    with away_for_errors():
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=after + 1,
             ack_policy=AckPolicy.NONE,
             inactive_threshold=ACK_WAIT_S,
         )
-        pull = await jetstream.pull_subscribe("", stream=stream, config=config)
-        n_left = 1
+        consumer = await connection.jetstream.add_consumer(stream, config)
+        pull = await Pull.open(connection.client, stream, consumer.name)
+    n_left, n_come = consumer.num_pending or 0, 0
+    try:
         while n_left:
-            for message in await pull.fetch(BATCH):
-                yield _received(message)
+            with away_for_errors():
+                messages = await pull.fetch(BATCH, READ_S)
+            if not messages:
+                raise BusAway(f"{stream}: {n_left} messages did not come")
+            for message in messages:
+                n_come += 1
+                if message.metadata.sequence.consumer != n_come:  # the server has sent one that is lost
+                    log.warning("replay.begins_anew", stream=stream, sequence=message.metadata.sequence.stream)
+                    if n_come == 1:
+                        raise BusAway(f"{stream}: the first message did not come")
+                    return
                 n_left = message.metadata.num_pending
-        await pull.unsubscribe()
+                yield _received(message), n_left
+    finally:
+        with suppress(BusAway), away_for_errors():
+            await pull.close()  # the server forgets the consumer by itself
 
 
 def _received(message: Msg) -> Received:

@@ -5,6 +5,7 @@ LinkError
   AskTimeout        no answer in time; whether the message was handled is unknown
   Refused           the answer is no; `reason` says why, in one word
   BusAway           NATS or its stream does not answer; whether the record was taken is unknown
+  StreamBroken      a stream has not what follows on what was read of it
   ServerTooOld      the nats-server lacks what we build on
   LayoutMismatch    a stream or bucket exists and is not as we need it
   FarCrash          never raised: the crash of an actor in another process, as text
@@ -52,6 +53,14 @@ class BusAway(LinkError):
     """The stream has not acknowledged in time. Retrying with the same event id is safe."""
 
 
+class StreamBroken(LinkError):
+    """After message `after` of a stream comes not the next one but `found`; 0: the stream is another, and shorter."""
+
+    def __init__(self, stream: str, after: int, found: int) -> None:
+        super().__init__(f"{stream}: after message {after} comes {found or 'the end of another stream'}")
+        self.stream, self.after, self.found = stream, after, found
+
+
 class ServerTooOld(LinkError):
     """`found` is below the oldest nats-server whose features we build on."""
 
@@ -73,4 +82,7 @@ class FarCrash(LinkError):
     """What an actor in another process raised: its class and message, as text."""
 
 
-__all__ = ["LinkError", "PeerGone", "AskTimeout", "Refused", "BusAway", "ServerTooOld", "LayoutMismatch", "FarCrash"]
+__all__ = [
+    "LinkError", "PeerGone", "AskTimeout", "Refused", "BusAway", "StreamBroken", "ServerTooOld", "LayoutMismatch",
+    "FarCrash",
+]  # fmt: skip

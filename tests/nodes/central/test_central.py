@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from nodes import config as configuration
+from nodes.central.campaign import Campaigns
 from nodes.central.memory import Memory
 from nodes.central.process import Central
 from nodes.config import Config
 from nodes.links.bus import Bus
-from nodes.links.errors import Refused
+from nodes.links.errors import Refused, StreamBroken
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
@@ -25,7 +26,7 @@ from protocols.wire import events
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import CampaignId, Identity, NodeId
-from protocols.wire.journal import Attempted, Contact, Imported, Listed, from_body
+from protocols.wire.journal import Attempted, Contact, Imported, Listed, Phase, Steered, from_body
 from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
 from protocols.wire.subjects import Bucket, Stream, all_states, call_events
 from tests.conftest import NatsServer
@@ -325,6 +326,38 @@ async def test_while_nats_is_away_nobody_is_dialled_and_then_it_goes_on(node: No
         second = await node.edge.order(1)
         assert second.attempt_id != first.attempt_id
         assert len(node.edge.orders) == 2
+
+
+async def test_a_journal_with_a_hole_is_not_believed_and_nothing_of_it_is_known(node: Node) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    memory = Memory(bus, bus.lease("central", "a"), "a")
+    await memory.write(Listed(SPRING, "i", ()))
+    await memory.write(Imported(SPRING, "i", ANYTIME, SCRIPT, datetime.now(UTC)))
+    await memory.write(Steered(SPRING, Phase.RUNNING, datetime.now(UTC)))
+    await bus._connection.jetstream.delete_msg(Stream.CAMPAIGN, 2)
+    successor = Memory(bus, bus.lease("central", "b"), "b")
+    with pytest.raises(StreamBroken):
+        await successor.catch_up()
+    assert (successor.last, successor.campaigns) == (0, Campaigns())
+
+
+async def test_a_journal_that_was_deleted_is_noticed_by_who_writes_and_by_who_reads(node: Node) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    writer, reader = (Memory(bus, bus.lease("central", name), name) for name in "ab")
+    for phase in (Phase.RUNNING, Phase.PAUSED):
+        await writer.write(Steered(SPRING, phase, datetime.now(UTC)))
+    await reader.catch_up()
+    await bus._connection.jetstream.delete_stream(Stream.CAMPAIGN)
+    await bus.ensure_layout()
+    with pytest.raises(StreamBroken):
+        await reader.catch_up()
+    with pytest.raises(StreamBroken):
+        await writer.write(Steered(SPRING, Phase.RUNNING, datetime.now(UTC)))
+    await writer.catch_up()
+    await reader.catch_up()
+    assert writer.last == reader.last == 1
 
 
 async def test_two_writers_end_with_the_same_knowledge_whoever_was_late(node: Node) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.api import StorageType, StreamConfig
 
 from nodes.links import bucket as bucket_module
 from nodes.links import bus as bus_module
 from nodes.links.bus import Bus
 from nodes.links.errors import BusAway, LayoutMismatch
+from nodes.links.pull import Pull
 from protocols.errors import LocalProtocolError
 from protocols.wire.ids import CallId, NodeId
 from protocols.wire.subjects import Bucket, Stream, call_events, node_beat, node_command
@@ -193,6 +196,40 @@ async def test_a_stream_can_be_read_from_the_middle_to_its_end(bus: Bus):
     await settled(bus)
     assert await recorded(bus, after=100) == [f"e{n}" for n in range(100, 1200)]
     assert await recorded(bus, after=1200) == []
+
+
+async def test_a_stream_of_more_than_a_server_buffers_for_one_client_is_read_whole(bus: Bus):
+    body = {"x": "x" * (bus_module.MAX_PAYLOAD - 100)}
+    for n in range(150):
+        await bus.commit(HERE, f"e{n}", body)
+    for moment_s in (0.01, 0.03, 0.06):  # now and then this process has other things to do than to read its socket
+        asyncio.get_running_loop().call_later(moment_s, time.sleep, 0.4)
+    assert [received.sequence async for received in bus.replay(Stream.EVENTS)] == list(range(1, 151))
+
+
+async def test_what_is_lost_on_the_way_is_read_again_and_nothing_is_skipped(bus: Bus, monkeypatch):
+    for n in range(30):
+        await bus.commit(HERE, f"e{n}", {})
+    losses = iter([7, 8, 21])
+    whole = Pull.fetch
+
+    async def lossy(self: Pull, n: int, timeout_s: float) -> list[Msg]:
+        came = await whole(self, n, timeout_s)
+        lost = next(losses, 0)
+        return [message for message in came if message.metadata.sequence.stream != lost]
+
+    monkeypatch.setattr(Pull, "fetch", lossy)
+    assert await recorded(bus) == [f"e{n}" for n in range(30)]
+
+
+async def test_what_was_purged_from_the_front_is_no_gap_and_what_was_deleted_shows_in_the_sequence(bus: Bus):
+    for n in range(10):
+        await bus.commit(HERE, f"e{n}", {})
+    await bus._connection.jetstream.purge_stream(Stream.EVENTS, seq=4)
+    await bus._connection.jetstream.delete_msg(Stream.EVENTS, 7)
+    assert [one.sequence async for one in bus.replay(Stream.EVENTS)] == [4, 5, 6, 8, 9, 10]
+    await bus._connection.jetstream.purge_stream(Stream.EVENTS)
+    assert await recorded(bus) == []
 
 
 # ---- the recorder's end -------------------------------------------------------------------------------------------
