@@ -77,13 +77,15 @@ async def stage(
     agents: str = "",
     channels: int = CHANNELS,
     n_phrases: int = 0,
+    restarts: int = 0,
 ) -> AsyncIterator[Stage]:
     """Set up a node with its state in `state`, which is emptied first, and callees who know `scripts` (name -> text).
 
     `needed`: how many processes of which role must be active before the block begins. `settings`: further tables of
     its configuration, as TOML. `agents`: who sits at its desk, as `ann:service+billing,ben:service`. `channels`: how
     many sockets media has. `n_phrases`: callees have so many answers of each meaning, spoken before the block begins;
-    0: they say what they like. Raises: NodeError.
+    0: they say what they like. `restarts`: so often may the launcher die, and is started again as a supervisor of the
+    machine would do it. Raises: NodeError.
     """
     file = _configuration(state, settings, channels)
     config = load(file)
@@ -109,7 +111,7 @@ async def stage(
     ended: list[str] = []
     with log.open("a", buffering=1) as lines, redirect_stderr(lines):  # the terminal belongs to the captions
         try:
-            async with _alone("node", node, ended), connected(config, READY_S) as client:
+            async with _alone("node", node, ended, restarts), connected(config, READY_S) as client:
                 await client.ready(needed, READY_S)
                 async with _alone("callees", people, ended):
                     yield Stage(client, callees.getsockname()[1], log)
@@ -123,14 +125,14 @@ async def stage(
                 shutil.rmtree(config.paths.run, ignore_errors=True)  # what a killed launcher could not put away
 
 
-def _alone(id: str, program: Program, ended: list[str]) -> AbstractAsyncContextManager[System]:
-    """Run a process whose end is the end of everything; `ended` gets its last words."""
+def _alone(id: str, program: Program, ended: list[str], restarts: int = 0) -> AbstractAsyncContextManager[System]:
+    """Run a process whose end (after `restarts` others) is the end of everything; `ended` gets its last words."""
 
     def changed(report: ProcessReport) -> None:
         if report.exit and report.exit.code != 0:
             ended.append(f"the {id}: {last_words(report.exit).rpartition('ringmaster up: ')[2]}")
 
-    return running(Supervisor([OsProcess.child(id, program, on_change=changed)], intensity=0))
+    return running(Supervisor([OsProcess.child(id, program, on_change=changed)], intensity=restarts, period_s=1e9))
 
 
 def _configuration(state: Path, settings: str, channels: int) -> Path:
@@ -140,7 +142,7 @@ def _configuration(state: Path, settings: str, channels: int) -> Path:
     first = _free_block(2 * channels)
     file.write_text(
         f'{MARK}[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
-        f"[rtp]\nports = [{first}, {first + 2 * channels - 1}]\n[nats]\nport = 0\n"
+        f"[rtp]\nports = [{first}, {first + 2 * channels - 1}]\n[nats]\nport = {_free_port(socket.SOCK_STREAM)}\n"
         f"[desk]\nport = {_free_port(socket.SOCK_STREAM)}\n{settings}"
     )
     return file

@@ -69,6 +69,8 @@ class Report:
 
     call_id: str
     persona: str
+    user: str = ""
+    """The name that was dialled."""
     answered: bool = False
     ended_by: str = ""
     cause: str = ""
@@ -160,6 +162,7 @@ class Callee:
             case Invited(target=target):
                 user = target.partition(":")[2].partition("@")[0]
                 self._persona, self.report.persona = persona_of(user), user.partition("-")[0]
+                self.report.user = user
                 self._tasks.create_task(self._live())
             case Answered(media=media) | MediaChanged(media=media):
                 self._earpiece.start((media.host, media.port))
@@ -170,6 +173,12 @@ class Callee:
                 self.is_over.set()
             case _:
                 pass
+
+    def forsaken(self) -> None:
+        """The rehearsal is over, and nobody has ever hung up: tell that."""
+        if self.report.user and not self.report.ended_by:
+            self.report.cause = "never_ended"
+            self._hang_up()
 
     def _hang_up(self) -> None:
         """Put the earpiece down and tell what it was like; the leg may still have to repeat itself for a while."""

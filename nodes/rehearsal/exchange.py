@@ -52,6 +52,8 @@ class Exchange:
                         callee.expired(time.monotonic())
             finally:
                 loop.remove_reader(self._socket)
+                for callee in self._callees.values():
+                    callee.forsaken()
 
     def event(self, event: CallEvent) -> None:
         """One event of one call, as the bot's node has told it."""
