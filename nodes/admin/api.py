@@ -108,7 +108,7 @@ class NewCall:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The edge has the call; what becomes of it are its events (`rm.ev.<call_id>`)."""
+    """The edge has the call; what becomes of it are its events (`rm.ev.>`, with the call's id in each)."""
 
     call_id: str
 

@@ -18,6 +18,7 @@ from protocols.sip.syntax import uri
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId
 from protocols.wire.messages import EndCall, PlaceCall
+from protocols.wire.subjects import call_events
 
 LOOK_S = 1.0
 """How often to see whether the node is still there."""
@@ -93,7 +94,7 @@ async def follow(client: Client, order: PlaceCall, captions: Captions) -> CallEv
             if event.kind is Kind.ENDED and not over.done():
                 over.set_result(event)
 
-    await client.events(take)
+    await client.events(take, call_events(order.call_id))
     try:
         await client.mesh.ask(client.one("edge").identity, order)
     except LinkError as error:

@@ -79,8 +79,11 @@ class Client:
             return list(needed)
         return [role for role, count in needed.items() if len(roster.active(role)) < count]
 
-    async def events(self, take: Callable[[CallEvent], object]) -> None:
-        """Hand every call's events to `take` from now on, in each call's order. Raises: NotUp when NATS is away."""
+    async def events(self, take: Callable[[CallEvent], object], subject: str = ALL_EVENTS) -> None:
+        """Hand every call's events to `take` from now on, in each call's order. Raises: NotUp when NATS is away.
+
+        `subject`: of fewer of them (`subjects.call_events`, `subjects.events_of`).
+        """
         from nodes.links.bus import Bus  # as much to import as all the rest, and most commands need none
 
         def receive(body: object, _: str) -> None:
@@ -94,7 +97,7 @@ class Client:
         self._stack.push_async_callback(bus.close)
         if not bus.connected:
             raise NotUp(f"nats.url: {address} does not answer, so there are no events to follow")
-        await bus.subscribe(ALL_EVENTS, receive)
+        await bus.subscribe(subject, receive)
 
     async def close(self) -> None:
         """Leave."""

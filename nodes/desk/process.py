@@ -16,7 +16,7 @@ import grammars
 from nodes.admin.access import MAX_BODY, guard, own_token
 from nodes.admin.api import OPEN, Api, handler_of
 from nodes.admin.cluster import Cluster
-from nodes.admin.figures import Events
+from nodes.admin.figures import COUNTED, Events
 from nodes.admin.files import write_private
 from nodes.admin.listener import served
 from nodes.admin.node import Node
@@ -41,7 +41,7 @@ from protocols.agent import Seat as State
 from protocols.errors import LocalProtocolError
 from protocols.wire.ids import AttemptId, CallId, Identity, NodeId
 from protocols.wire.messages import GetStatus, PlaceCall, Status
-from protocols.wire.subjects import ALL_EVENTS, Bucket, agent_beat, part
+from protocols.wire.subjects import Bucket, agent_beat, events_of, part
 from supervisors.parent import Parent, Told
 
 URL_FILE: Final = "desk.url"
@@ -133,7 +133,9 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     desk = Desk(mesh, bus, config.node.id, node, tasks)
     desk.open()
     cluster.open(tasks)
-    await bus.subscribe(ALL_EVENTS, Events(config.node.id).take)
+    events = Events(config.node.id)
+    for kinds in COUNTED:
+        await bus.subscribe(events_of(kinds), events.take)
     async with served(_app(desk, node, cluster, bus, token), config.desk) as address:
         write_private(config.paths.run / URL_FILE, address.encode())
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))

@@ -42,7 +42,7 @@ from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
 from protocols.wire.heirs import KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
-from protocols.wire.subjects import Bucket, call_events
+from protocols.wire.subjects import Bucket, call_event
 from supervisors import (
     AutoShutdown,
     Backoff,
@@ -211,7 +211,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     trunk = Trunk(config, parent.sockets["sip"])
 
     def post(event: CallEvent) -> None:
-        bus.record(call_events(event.call_id), event.event_id, to_body(event))
+        bus.record(call_event(event.call_id, event.kind), event.event_id, to_body(event), event.call_id)
 
     tasks = Tasks()
     await tasks.open()

@@ -126,13 +126,13 @@ class Bus:
 
         await self._connection.attach(attach)
 
-    def record(self, subject: str, event_id: str, body: Body) -> bool:
+    def record(self, subject: str, event_id: str, body: Body, call_id: str = "") -> bool:
         """Take an event for its stream; never waits for NATS. False (`refuse`), counted, when the spool is full.
 
         It is in memory until the stream has it, and on disk too when that takes longer than `ACK_S`. The stream
-        drops a second one with the same `event_id` within two minutes.
+        drops a second one with the same `event_id` within two minutes. `call_id`: becomes a header.
         """
-        return self._courier.put(Record(event_id, subject, _json(body)))
+        return self._courier.put(Record(event_id, subject, _json(body), call_id))
 
     async def settled(self) -> None:
         """Return when the streams have all that was recorded."""
@@ -188,9 +188,12 @@ class Bus:
         await self._send(record, ACK_S)
 
     async def _send(self, record: Record, timeout_s: float) -> int:
+        headers: dict[str, str] = {Header.MSG_ID: record.event_id}
+        if record.call_id:
+            headers[subjects.CALL_HEADER] = record.call_id
         with away_for_errors():
             ack = await self._connection.jetstream.publish(
-                record.subject, record.body, timeout=timeout_s, headers={Header.MSG_ID: record.event_id}
+                record.subject, record.body, timeout=timeout_s, headers=headers
             )
         return ack.seq
 

@@ -30,17 +30,19 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message for a stream; `body` is JSON, and `event_id` the same at each try."""
+    """One message for a stream; `body` is JSON, `event_id` the same at each try, `call_id` a header if there is one."""
 
     event_id: str
     subject: str
     body: bytes
+    call_id: str = ""
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, omit_defaults=True):
     event_id: str
     subject: str
     body: msgspec.Raw
+    call_id: str = ""
 
 
 class Spool:
@@ -155,11 +157,11 @@ class Spool:
             except ValueError:
                 self.n_torn += 1
             else:
-                yield Record(read.event_id, read.subject, bytes(read.body))
+                yield Record(read.event_id, read.subject, bytes(read.body), read.call_id)
 
 
 def _line(record: Record) -> bytes:
-    return msgspec.json.encode(_Line(record.event_id, record.subject, msgspec.Raw(record.body))) + b"\n"
+    return msgspec.json.encode(_Line(record.event_id, record.subject, msgspec.Raw(record.body), record.call_id)) + b"\n"
 
 
 def _lock(path: Path) -> int | None:

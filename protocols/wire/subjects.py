@@ -4,17 +4,21 @@
     rm.node.<node>.cmd.<verb>      ask a node something (`nats req`)    core, request and reply
     rm.agent.<agent>.beat          a seat lives                         core
     rm.state.<kind>.<id>           something has changed, with `rev`    core; the bucket is the copy for newcomers
-    rm.ev.<call>                   what became of a call                stream RM_EVENTS
+    rm.ev.<shard>.<kind>           what became of calls                 stream RM_EVENTS; which call: header `Rm-Call`
     rm.campaign.<campaign>         what central has decided             stream RM_CAMPAIGN
 
 Names are public: whoever may list keys reads them. So no part of a name is a telephone number or a person's name; a
 contact is named by `campaigns.contact_id`, a keyed hash. A part has only letters, digits, `-`, `_` and `=`.
+
+A server keeps 230 bytes of memory for each subject of a stream as long as it has a message of it. So a call is no
+subject: its events have one of 16 shards, and their kind, which has a dot of its own (`call.ended`).
 """
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final
 
 from protocols.errors import LocalProtocolError
@@ -42,6 +46,8 @@ class Bucket(StrEnum):
 
 
 ALL_EVENTS: Final = "rm.ev.>"
+CALL_HEADER: Final = "Rm-Call"
+"""Of an event: which call it is of, for those who look at headers before they read a body."""
 ALL_CAMPAIGNS: Final = "rm.campaign.>"
 ALL_NODE_BEATS: Final = "rm.node.*.beat"
 ALL_AGENT_BEATS: Final = "rm.agent.*.beat"
@@ -76,9 +82,28 @@ def all_states(kind: str) -> str:
     return f"rm.state.{part(kind)}.*"
 
 
+def call_event(call: CallId, kind: str) -> str:
+    """Return the subject of a call's event of one kind, in `Stream.EVENTS`.
+
+    >>> call_event(CallId("c1"), "call.ended")
+    'rm.ev.a.call.ended'
+    """
+    return f"rm.ev.{shard(call)}.{'.'.join(map(part, kind.split('.')))}"
+
+
 def call_events(call: CallId) -> str:
-    """Return the subject of one call's events, in `Stream.EVENTS`."""
-    return f"rm.ev.{part(call)}"
+    """Return the subject of all events of one call, and of the other calls of its shard."""
+    return f"rm.ev.{shard(call)}.>"
+
+
+def events_of(kinds: str) -> str:
+    """Return the subject of all calls' events of one kind (`call.ended`), or of one family (`handover.*`)."""
+    return f"rm.ev.*.{kinds}"
+
+
+def shard(call: CallId) -> str:
+    """Return the shard of a call: one hexadecimal digit, the same on all nodes. Source: BLAKE2b, RFC 7693."""
+    return blake2b(part(call).encode(), digest_size=1).hexdigest()[0]
 
 
 def campaign_events(campaign: CampaignId) -> str:
@@ -100,6 +125,7 @@ def part(text: str) -> str:
 
 __all__ = [
     "Stream", "Bucket", "part",
-    "node_beat", "node_command", "agent_beat", "state", "call_events", "campaign_events",
+    "node_beat", "node_command", "agent_beat", "state", "call_event", "call_events", "events_of", "shard",
+    "campaign_events", "CALL_HEADER",
     "ALL_EVENTS", "ALL_CAMPAIGNS", "ALL_NODE_BEATS", "ALL_AGENT_BEATS", "all_states",
 ]  # fmt: skip

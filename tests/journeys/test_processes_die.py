@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from protocols.wire.events import Kind
-from protocols.wire.subjects import Stream, call_events
+from protocols.wire.subjects import Stream
 from tests.journeys.following import PATIENCE_S, Followed, Node
 from tests.journeys.peers.phone import Phone, phones
 
@@ -188,6 +188,6 @@ async def _told(node: Node, call: Followed) -> list[dict[str, Any]]:
             told = [
                 received.body
                 async for received in node.bus.replay(Stream.EVENTS)
-                if received.subject == call_events(call.order.call_id) and received.body
+                if received.body and received.body["call_id"] == call.order.call_id
             ]
     return told

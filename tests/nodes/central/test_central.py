@@ -28,7 +28,7 @@ from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import CampaignId, Identity, NodeId
 from protocols.wire.journal import Attempted, Contact, Imported, Listed, Phase, Steered, from_body
 from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
-from protocols.wire.subjects import Bucket, Stream, all_states, call_events
+from protocols.wire.subjects import Bucket, Stream, all_states, call_event
 from tests.conftest import NatsServer
 
 SCRIPT = Path("grammars/scripts/hello.yaml").read_text()
@@ -73,7 +73,7 @@ class Edge:
             f"{order.call_id}:{self._n}", order.call_id, order.attempt_id, order.campaign_id, NodeId("n1"),
             datetime.now(UTC), self._n, kind, fields,
         )  # fmt: skip
-        assert self.bus.record(call_events(order.call_id), event.event_id, events.to_body(event))
+        assert self.bus.record(call_event(order.call_id, kind), event.event_id, events.to_body(event))
 
     def end(self, order: PlaceCall, disposition: str = "completed") -> None:
         self.say(order, Kind.ENDED, disposition=disposition, cause="script", duration_s=1.0, by="us")

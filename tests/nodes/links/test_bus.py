@@ -20,10 +20,10 @@ from nodes.links.errors import BusAway, LayoutMismatch
 from nodes.links.pull import Pull
 from protocols.errors import LocalProtocolError
 from protocols.wire.ids import CallId, NodeId
-from protocols.wire.subjects import Bucket, Stream, call_events, node_beat, node_command
+from protocols.wire.subjects import Bucket, Stream, call_event, node_beat, node_command
 
 N1 = NodeId("n1")
-HERE = call_events(CallId("c1"))
+HERE = call_event(CallId("c1"), "call.ringing")
 
 
 @pytest.fixture
@@ -118,6 +118,15 @@ async def test_a_recorded_event_is_in_the_stream_once_however_often_it_was_recor
     assert [bus.record(HERE, "e1", {"n": 1}) for _ in range(3)] == [True] * 3
     await settled(bus)
     assert await recorded(bus) == ["e1"]
+
+
+async def test_an_event_names_its_call_in_a_header_also_when_it_has_waited_on_disk(bus: Bus, nats_server):
+    nats_server.kill()
+    bus.record(HERE, "e1", {}, "c1")
+    await nats_server.start()
+    await settled(bus)
+    (received,) = [received async for received in bus.replay(Stream.EVENTS)]
+    assert (received.message.headers or {})["Rm-Call"] == "c1"
 
 
 async def test_nothing_that_was_recorded_is_lost_or_doubled_when_the_server_is_killed_and_comes_back(bus, nats_server):

@@ -26,7 +26,7 @@ from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, CampaignId, Identity, NodeId
 from protocols.wire.messages import GetStatus
-from protocols.wire.subjects import call_events, campaign_events
+from protocols.wire.subjects import call_event, campaign_events
 from tests.conftest import NatsServer
 
 N_EVENTS = 3000
@@ -116,7 +116,7 @@ async def figure(operator: Mesh, recorder: Identity, word: str, n: int) -> None:
 
 async def record(bus: Bus, n: int) -> None:
     for made in map(event, range(n)):
-        assert bus.record(call_events(made.call_id), made.event_id, events.to_body(made))
+        assert bus.record(call_event(made.call_id, made.kind), made.event_id, events.to_body(made))
     async with asyncio.timeout(20):
         await bus.settled()
 

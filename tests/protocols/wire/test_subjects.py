@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,10 @@ BUILT = {
     subjects.node_command(NodeId("n1"), "drain"): "rm.node.n1.cmd.drain",
     subjects.agent_beat("a7"): "rm.agent.a7.beat",
     subjects.state("calls", "c1"): "rm.state.calls.c1",
-    subjects.call_events(CallId("c1")): "rm.ev.c1",
+    subjects.call_event(CallId("c1"), "turn.heard"): "rm.ev.a.turn.heard",
+    subjects.call_event(CallId("c1"), "opt_out"): "rm.ev.a.opt_out",
+    subjects.call_events(CallId("c1")): "rm.ev.a.>",
+    subjects.events_of("handover.*"): "rm.ev.*.handover.*",
     subjects.campaign_events(CampaignId("spring")): "rm.campaign.spring",
     subjects.all_states("calls"): "rm.state.calls.*",
 }
@@ -23,6 +28,12 @@ BUILT = {
 
 def test_names_are_those_of_the_table():
     assert list(BUILT) == list(BUILT.values())
+
+
+def test_a_week_of_calls_has_sixteen_subjects_a_kind_and_all_are_used_alike():
+    counts = Counter(subjects.call_event(CallId(f"spring-{n:032x}-1"), "call.ended") for n in range(16_000))
+    assert len(counts) == 16
+    assert max(counts.values()) < 1.5 * min(counts.values())
 
 
 @given(st.text(max_size=20))
