@@ -1,28 +1,37 @@
 """What the launcher starts: reads which process it is, and becomes it.
 
 Imports of a role happen here, before the process says that it is ready, so that a spare's are done when it is needed.
+
+A process that fails ends at once, with the reason as its last line: whatever its body or one of its tasks did not catch
+(`nodes.links.tasks`). Nothing is stopped in order before that. Its successor and its peers are made for a death, and
+an edge that said goodbye would hang up on its callers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import sys
 import time
 import traceback
-from typing import Never
+from typing import Any, Final, Never
 
 from nodes import collector, priority, watch
 from nodes.config import load
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.histories import FAILED
 from nodes.launcher import PROCESS
+from nodes.links import tasks
 from nodes.links.roster import make_identity
 from nodes.telemetry import logs
 from supervisors import eventloop
 from supervisors.parent import Parent
 
 log = logs.get(__name__)
+N_LINES: Final = 30
+LINE_CHARS: Final = 200
+"""Of a traceback. The launcher keeps lines of 16 kB (`supervisors.leash`)."""
 
 
 async def become(name: str, role: str) -> None:
@@ -30,37 +39,58 @@ async def become(name: str, role: str) -> None:
     config = load()
     logs.configure(config.telemetry.level, config.node.id, name)
     identity = make_identity(config.node.id, name, f"{time.time_ns():x}")
+    asyncio.get_running_loop().set_exception_handler(_told)
     parent = await Parent.attach(watch.over_process(log.warning))
     try:
         module = importlib.import_module(f"nodes.{role}.process")
         priority.claim(role)
         collector.settle()
         await module.run(parent, config, identity)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is the end
+        fail(error)
     finally:
         parent.close()
 
 
 def main() -> int:
-    """Be the process that the environment names. What an operator can mend is told in one line, and no traceback."""
+    """Be the process that the environment names."""
     name, _, role = os.environ[PROCESS].partition(" ")
+    logs.configure("info", "", name)
     priority.claim("starting")
     try:
         eventloop.run(become(name, role))
-    except (NodeError, OSError) as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        log.error(FAILED, error=in_words(error))
-        _at_once(2)
-    except Exception:  # noqa: BLE001  a bug: the launcher sees the end, and whoever reads the log, where it was
-        traceback.print_exc()
-        _at_once(1)
+    except Exception as error:  # noqa: BLE001  before there was a launcher to speak with
+        fail(error)
     return 0
 
 
-def _at_once(status: int) -> Never:
-    """End without the interpreter's own clean-up: a failed process has sockets open, for which ZeroMQ would wait."""
+def fail(error: BaseException) -> Never:
+    """End the process, with the reason as its last line: in words, and where it was unless an operator can mend it.
+
+    Of several errors, the first. Without the interpreter's own clean-up: open sockets are there, for which ZeroMQ would
+    wait.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    place = {} if isinstance(error, NodeError) and not os.environ.get(DEBUG) else {"traceback": _lines(error)}
+    log.error(FAILED, error=in_words(error), **place)
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(2 if isinstance(error, NodeError | OSError) else 1)
+
+
+def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Hear of an exception that nobody has caught: the loop's handler."""
+    error = context.get("exception")
+    if error is not None and context["message"] == tasks.FAILED:
+        fail(error)
+    where = {"traceback": _lines(error)} if error is not None else {}
+    log.error("loop.exception", message=context["message"], error=in_words(error) if error else "", **where)
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Return the last lines of its traceback: few and short enough for one line of the log."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return [line[:LINE_CHARS] for line in lines[-N_LINES:]]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Final
 from supervisors.process import ProcessExit, ProcessReport, Standing
 
 FAILED: Final = "process.failed"
-"""The event that a process logs last when it cannot do its work; its field `error` says why."""
+"""The event that a process logs last when it cannot do its work; its field `error` says why, `traceback` where."""
 N_LINES: Final = 5
 LINE_CHARS: Final = 500
 """Of what a process said last: enough for an exception and where it was raised, and small in every roster."""
@@ -66,8 +66,9 @@ class History:
         if report.pid == self._active_pid or not self._active_pid:
             self._state, self._active_pid, self._since_s = "restarting", 0, None
         if report.exit is not None and report.exit.code != 0:
-            lines = () if _reason(report.exit) else report.exit.stderr[-N_LINES:]
-            self._failure = {"error": how(report.exit), "lines": [line[:LINE_CHARS] for line in lines]}
+            reason, lines = _last_line(report.exit) or ("", list(report.exit.stderr))
+            lines = [line[:LINE_CHARS] for line in lines[-N_LINES:]]
+            self._failure = {"error": reason or how(report.exit), "lines": lines}
 
 
 def how(exit: ProcessExit) -> str:
@@ -77,7 +78,8 @@ def how(exit: ProcessExit) -> str:
     ('silent for 3.0 s', 'ended with signal 11')
     """
     ended = f"ended with code {exit.code}" if exit.signal is None else f"ended with signal {exit.signal}"
-    return _reason(exit) or exit.why or ended
+    said = _last_line(exit)
+    return said[0] if said else exit.why or ended
 
 
 def last_words(exit: ProcessExit) -> str:
@@ -86,16 +88,17 @@ def last_words(exit: ProcessExit) -> str:
     >>> last_words(ProcessExit(1, None, "", ("bind: address already in use",)))
     'ended with code 1: bind: address already in use'
     """
-    return _reason(exit) or ": ".join([how(exit), *exit.stderr[-1:]])
+    return how(exit) if _last_line(exit) else ": ".join([how(exit), *exit.stderr[-1:]])
 
 
-def _reason(exit: ProcessExit) -> str:
-    """Return what the process logged as its failure; empty when it did not, or not as a line of our log."""
+def _last_line(exit: ProcessExit) -> tuple[str, list[str]] | None:
+    """Return what the process logged as its failure, why and where; None when it did not, or not as our log does."""
     for line in exit.stderr:
         if f'"{FAILED}"' in line:
             with suppress(ValueError, KeyError, TypeError, RecursionError):
-                return str(json.loads(line)["error"])
-    return ""
+                said = json.loads(line)
+                return str(said["error"]), [str(place) for place in said.get("traceback", [])]
+    return None
 
 
 __all__ = ["FAILED", "History", "how", "last_words"]

@@ -28,7 +28,7 @@ from supervisors.silence import Silence
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _N_STDERR_LINES: Final = 20
-_LINE_BYTES: Final = 4096
+_LINE_BYTES: Final = 16 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -22,7 +22,7 @@ from nodes.links.errors import BusAway, StreamBroken
 from nodes.links.lease import RENEW_S
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
-from nodes.links.tasks import Tasks
+from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
@@ -104,17 +104,16 @@ class Central:
         leader.edges.roster = self._roster
         self._requests.leader, self._memory.heard = leader, leader.heard
         log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
-        tasks, is_over = Tasks(), asyncio.Event()
-        await tasks.open()
+        is_over = asyncio.Event()
         try:
-            tasks.spawn(_to_the_end(leader.dial(tasks), is_over))
-            tasks.spawn(_to_the_end(leader.listen(), is_over))
-            tasks.spawn(leader.edges.watch())
-            await self._hold(is_over)
+            async with Tasks() as tasks:
+                tasks.spawn(_to_the_end(leader.dial(tasks), is_over))
+                tasks.spawn(_to_the_end(leader.listen(), is_over))
+                tasks.spawn(leader.edges.watch())
+                await self._hold(is_over)
         finally:
             self._requests.leader = None
             log.warning("central.leads_no_more")
-            await tasks.close()
 
     async def _hold(self, is_over: asyncio.Event) -> None:
         """Renew the lease until it is lost, or until one of the works of the term has ended."""
@@ -147,21 +146,19 @@ async def _to_the_end(work: Coroutine[Any, Any, None], is_over: asyncio.Event) -
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a central process until the launcher says stop."""
-    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
-    bus = await Bus.connect(server.url(config), name=identity, node_id=config.node.id)
-    central = Central(config, identity, bus, mesh)
-    central.serve()
-    tasks = Tasks()
-    await tasks.open()
-    tasks.spawn(central.do_not_call.follow())
-    tasks.spawn(central.run())
-    await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
-    async for order in parent.orders:
-        if isinstance(order, Told) and "roster" in order.body:
-            central.follow(Roster.of(order.body["roster"]))
-    await tasks.close()
-    await bus.close()
-    await mesh.close()
+    async with (
+        closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
+        closing(await Bus.connect(server.url(config), name=identity, node_id=config.node.id)) as bus,
+        Tasks() as tasks,
+    ):
+        central = Central(config, identity, bus, mesh)
+        central.serve()
+        tasks.spawn(central.do_not_call.follow())
+        tasks.spawn(central.run())
+        await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+        async for order in parent.orders:
+            if isinstance(order, Told) and "roster" in order.body:
+                central.follow(Roster.of(order.body["roster"]))
 
 
 __all__ = ["Central", "run"]

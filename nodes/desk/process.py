@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +34,7 @@ from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.server import url
-from nodes.links.tasks import Tasks
+from nodes.links.tasks import Tasks, closing
 from nodes.links.view import View
 from protocols.agent import Seat as State
 from protocols.errors import LocalProtocolError
@@ -117,14 +116,11 @@ class Desk:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a desk process until the launcher says stop. Raises: PortTaken."""
-    async with AsyncExitStack() as stack:  # in this order and no other: a watch cannot end after its connection
-        mesh = await Mesh.start(identity, config.paths.endpoint(identity))
-        stack.push_async_callback(mesh.close)
-        bus = await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)
-        stack.push_async_callback(bus.close)
-        tasks = Tasks()
-        await tasks.open()
-        stack.push_async_callback(tasks.close)
+    async with (  # in this order and no other: a watch cannot end after its connection
+        closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
+        closing(await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
+        Tasks() as tasks,
+    ):
         await _run(parent, config, mesh, bus, tasks)
 
 

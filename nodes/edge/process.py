@@ -35,7 +35,7 @@ from nodes.links.far import Far
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.server import url
-from nodes.links.tasks import Tasks
+from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
@@ -206,17 +206,23 @@ def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be an edge process until the launcher says stop."""
-    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
-    bus = await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)
+    async with (
+        closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
+        closing(await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
+        closing(Fetcher(config.fetch.allow)) as fetcher,
+        Tasks() as tasks,
+    ):
+        await _run(parent, config, mesh, bus, fetcher, tasks)
+
+
+async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fetcher, tasks: Tasks) -> None:
     trunk = Trunk(config, parent.sockets["sip"])
 
     def post(event: CallEvent) -> None:
         bus.record(call_event(event.call_id, event.kind), event.event_id, to_body(event), event.call_id)
 
-    tasks = Tasks()
-    await tasks.open()
     refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC)), contact_key(config.paths.state), tasks)
-    means = Means(config, mesh, trunk, Engines(mesh), post, refusals, fetcher=Fetcher(config.fetch.allow))
+    means = Means(config, mesh, trunk, Engines(mesh), post, refusals, fetcher=fetcher)
     start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
     tree = Supervisor(
         [
@@ -237,24 +243,21 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         edge.serve()
         trees.serve(mesh, system.census)
         Far(mesh, system)  # other processes may watch the calls
-        await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
-        if not parent.is_spare:
-            await activate()
-        async for order in parent.orders:
-            match order:
-                case Activate():
-                    await activate()
-                case Told(body={"roster": roster}):
-                    edge.follow(Roster.of(roster))
-                case Stop():
-                    means.is_stopping = True
-                    trunk.close()
-                case _:
-                    pass
-    await tasks.close()
-    await means.fetcher.close()
-    await bus.close()
-    await mesh.close()
+        with failing_at_once():  # a tree that is stopped in order hangs up on everybody
+            await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint})
+            if not parent.is_spare:
+                await activate()
+            async for order in parent.orders:
+                match order:
+                    case Activate():
+                        await activate()
+                    case Told(body={"roster": roster}):
+                        edge.follow(Roster.of(roster))
+                    case Stop():
+                        means.is_stopping = True
+                        trunk.close()
+                    case _:
+                        pass
 
 
 def _note(event: Event) -> None:

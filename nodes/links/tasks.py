@@ -1,49 +1,111 @@
-"""Tasks that belong to an object: they begin while it is open, and have ended when it is closed."""
+"""Tasks that belong to an object or to a process: they begin while it is open, and have ended when it is closed.
+
+    async with Tasks() as tasks:             # or `open` and `close`, where a block does not fit
+        tasks.spawn(follow())
+
+One that fails ends whoever opened it, as in any group; and it is told at once to the loop's exception handler, with
+`FAILED` as the message. In a process of ours that handler ends the process (`nodes/child.py`), before anything is
+stopped in order: its successor is made for a death, and not for a goodbye.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
-from typing import Any, Final
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeVar
 
 AGAIN_S: Final = 1.0
 """How long a cancelled task may take to clean up before it is taken for one that has not noticed."""
+FAILED: Final = "what a process cannot be without has failed"
+"""The message to the loop's exception handler."""
+
+
+class Closable(Protocol):
+    """What is closed once."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
+C = TypeVar("C", bound=Closable)
 
 
 class Tasks:
-    """An `asyncio.TaskGroup` between `open` and `close`. A task that fails ends whoever opened it, as in any group."""
+    """An `asyncio.TaskGroup` between `open` and `close`, or for the length of a block."""
 
     def __init__(self) -> None:
-        self._exit = AsyncExitStack()
+        self._group = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Begin the group."""
-        self._group = await self._exit.enter_async_context(asyncio.TaskGroup())
+        await self._group.__aenter__()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task of the group."""
         task = self._group.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
 
     async def close(self) -> None:
-        """Cancel what is still running, and wait for its end; again, where a cancellation was swallowed.
+        """Cancel what is still running, and wait for its end; raise what has failed."""
+        await self.__aexit__(None, None, None)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._cancel()
+        finally:  # also when one of them fails now: the group cancels us, and says why
+            await self._group.__aexit__(kind, error, trace)
+
+    async def _cancel(self) -> None:
+        """Cancel until all have ended: a cancellation may be swallowed.
 
         `asyncio.wait_for`, in Python 3.11, returns a result that comes at the same moment in its place (nats-py asks
         for everything through it).
         """
-        try:
-            while self._running:
-                for task in self._running:
-                    task.cancel()
-                await asyncio.wait(self._running, timeout=AGAIN_S)
-        finally:  # also when one of them fails now: the group cancels us, and says why
-            await self._exit.aclose()
+        while self._running:
+            for task in self._running:
+                task.cancel()
+            await asyncio.wait(self._running, timeout=AGAIN_S)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _tell(error)
 
     def __len__(self) -> int:
         return len(self._running)
 
 
-__all__ = ["Tasks"]
+@contextmanager
+def failing_at_once() -> Iterator[None]:
+    """Tell of an exception of the block as of a task's, before anything around the block is stopped for it."""
+    try:
+        yield
+    except Exception as error:
+        _tell(error)
+        raise
+
+
+@asynccontextmanager
+async def closing(thing: C) -> AsyncIterator[C]:
+    """Close `thing` at the end of the block, however that ends."""
+    try:
+        yield thing
+    finally:
+        await thing.close()
+
+
+def _tell(error: BaseException) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": FAILED, "exception": error})
+
+
+__all__ = ["AGAIN_S", "FAILED", "Tasks", "closing", "failing_at_once"]

@@ -6,6 +6,7 @@ it is told of every channel, and neither reads nor beats until the launcher has 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from socket import socket as Socket  # noqa: N812  a class
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from nodes.config import Config
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
+from nodes.links.tasks import closing
 from nodes.media import realtime
 from nodes.media.plane import MediaPlane
 from nodes.media.prompts import Prompts
@@ -71,15 +73,19 @@ class Served:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a media process until the launcher says stop."""
-    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
-    writer = Writer(config.paths.recordings)
+    async with closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh:
+        with contextlib.closing(Writer(config.paths.recordings)) as writer:
+            await _run(parent, config, mesh, writer)
+
+
+async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer) -> None:
     prompts = Prompts(config.paths.prompts)
     plane = MediaPlane(_rtp_sockets(parent), mesh.tell, prompts, writer, is_spare=parent.is_spare)
     is_realtime = realtime.claim()
     log.info("media.started", scheduler=realtime.scheduler(), realtime=is_realtime)
     Served(plane, mesh, is_realtime)
     writer.start()
-    await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+    await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint})
     if not parent.is_spare:
         plane.start()
     async for order in parent.orders:
@@ -92,8 +98,6 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
                 plane.stop()
             case _:
                 pass
-    writer.close()
-    await mesh.close()
 
 
 def follow(plane: MediaPlane, mesh: Mesh, roster: Roster) -> None:

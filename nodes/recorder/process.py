@@ -21,7 +21,7 @@ from nodes.links.consumer import Received
 from nodes.links.errors import BusAway, Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
-from nodes.links.tasks import Tasks
+from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
 from nodes.recorder.export import NotExported, export
 from nodes.recorder.rows import row_of
@@ -117,8 +117,11 @@ class Recorder:
         """How this recorder is."""
         return Status("recorder", os.getpid(), {word: float(count) for word, count in self.counts.items()})
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Finish the batch under way, and close the files."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
         self._writer.shutdown()
         self._reader.shutdown()
         self._store.close()
@@ -139,21 +142,18 @@ class Recorder:
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be the recorder until the launcher says stop. Raises: `StoreLocked` when another one has the database."""
     assert config.recorder.database is not None  # the configuration has put a path in the place of None
-    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
-    bus = await Bus.connect(server.url(config), name=identity, node_id=config.node.id)
-    recorder = Recorder(await asyncio.to_thread(Store, config.recorder.database), bus)
-    recorder.serve(mesh)
-    tasks = Tasks()
-    await tasks.open()
-    tasks.spawn(recorder.run(tasks, config.nats.replicas))
-    await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
-    async for order in parent.orders:
-        if isinstance(order, Told) and "roster" in order.body:
-            mesh.roster(Roster.of(order.body["roster"]))
-    await tasks.close()
-    await asyncio.to_thread(recorder.close)
-    await bus.close()
-    await mesh.close()
+    async with (
+        closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
+        closing(await Bus.connect(server.url(config), name=identity, node_id=config.node.id)) as bus,
+        closing(Recorder(await asyncio.to_thread(Store, config.recorder.database), bus)) as recorder,
+        Tasks() as tasks,
+    ):
+        recorder.serve(mesh)
+        tasks.spawn(recorder.run(tasks, config.nats.replicas))
+        await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+        async for order in parent.orders:
+            if isinstance(order, Told) and "roster" in order.body:
+                mesh.roster(Roster.of(order.body["roster"]))
 
 
 __all__ = ["Recorder", "run"]

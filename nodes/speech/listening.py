@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
+from nodes.links.tasks import Tasks
 from nodes.speech.channel import Channel, Surroundings
 from nodes.speech.ears import Ears
 from protocols.wire.ids import ChannelId
@@ -16,7 +16,7 @@ __all__ = ["Listening"]
 class Listening:
     """Channels by id, each with its task in `tasks`. Lives on the event loop."""
 
-    def __init__(self, ears: Ears, around: Surroundings, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, ears: Ears, around: Surroundings, tasks: Tasks) -> None:
         self._ears = ears
         self._around = around
         self._tasks = tasks
@@ -29,7 +29,7 @@ class Listening:
         channel = self._channels.get(wanted.channel_id)
         if channel is None:
             channel = self._channels[wanted.channel_id] = Channel(self._around)
-            self._tasks.create_task(self._attend(wanted.channel_id, channel))
+            self._tasks.spawn(self._attend(wanted.channel_id, channel))
         channel.hear(wanted, ear)
 
     def deafen(self, channel_id: ChannelId) -> None:

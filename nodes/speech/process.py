@@ -11,6 +11,7 @@ are heard by the next engine, to which their utterance is replayed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import time
@@ -27,6 +28,7 @@ from nodes.config import Config
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
+from nodes.links.tasks import Tasks, closing
 from nodes.speech.channel import Surroundings
 from nodes.speech.ears import Ears
 from nodes.speech.errors import BrokenModel, EngineFailed, SpeechError
@@ -38,7 +40,7 @@ from nodes.speech.voice import Voice
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.ids import Identity
-from supervisors.parent import Parent, Stop, Told
+from supervisors.parent import Parent, Told
 
 __all__ = ["Served", "run"]
 
@@ -117,30 +119,22 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     Raises: BrokenModel, which names the file, when the recogniser cannot start.
     """
     faulthandler.enable()  # the recogniser's abort then names the line that called it
-    mesh = await Mesh.start(identity, config.paths.endpoint(identity))
-    counts = Counter[str]()
     ears = Ears(config.models.recogniser, config.paths.run / f"{identity.partition(':')[0]}.ears")
     voice = Synthesiser(config.paths.prompts, lambda: start_voice(config.models.voice))
-    decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder")
-    around = Surroundings(decoders, mesh.tell, time.monotonic, today, counts)
-    await warm_up(ears, voice)
-    async with asyncio.TaskGroup() as tasks:
-        listening = Listening(ears, around, tasks)
-        Served(mesh, ears, listening, voice, counts)
-        await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
-        async for order in parent.orders:
-            match order:
-                case Told(body={"roster": roster}):
-                    mesh.roster(Roster.of(roster))
-                case Stop():
-                    break
-                case _:
-                    pass
-        listening.close()
-    await mesh.close()
-    decoders.shutdown()
-    voice.close()
-    ears.close()
+    with (
+        contextlib.closing(ears),
+        contextlib.closing(voice),
+        ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder") as decoders,
+    ):
+        await warm_up(ears, voice)
+        async with closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh, Tasks() as tasks:
+            counts = Counter[str]()
+            around = Surroundings(decoders, mesh.tell, time.monotonic, today, counts)
+            Served(mesh, ears, Listening(ears, around, tasks), voice, counts)
+            await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+            async for order in parent.orders:
+                if isinstance(order, Told) and "roster" in order.body:
+                    mesh.roster(Roster.of(order.body["roster"]))
 
 
 def start_voice(directory: Path) -> Voice:

@@ -76,6 +76,12 @@ def test_what_a_process_has_logged_as_its_failure_is_the_reason_and_needs_no_lin
     assert told(history, "failure") == [{"error": "desk.port: 8080 is taken", "lines": []}]
 
 
+def test_of_a_bug_it_keeps_where_it_was(history: History) -> None:
+    line = json.dumps({"event": "process.failed", "error": "KeyError: 'x'", "traceback": [*"abcdef", "KeyError: 'x'"]})
+    history.take(report(1, Standing.GONE, ProcessExit(1, None, "", ("before", line))), 20.0)
+    assert told(history, "failure") == [{"error": "KeyError: 'x'", "lines": [*"cdef", "KeyError: 'x'"]}]
+
+
 @pytest.mark.parametrize(
     "line", ['"process.failed"', '{"event": "process.failed"}', '["process.failed"]', '{"process.failed": ']
 )

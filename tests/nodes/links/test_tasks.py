@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from nodes.links import tasks as module
-from nodes.links.tasks import Tasks
+from nodes.links.tasks import FAILED, Tasks, closing, failing_at_once
 
 
 async def test_a_task_that_swallows_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +29,56 @@ async def test_a_task_that_swallows_its_cancellation_is_cancelled_again(monkeypa
         await tasks.close()
     assert swallowed
     assert len(tasks) == 0
+
+
+async def broken() -> None:
+    await asyncio.sleep(0)
+    raise RuntimeError("the reason")
+
+
+@pytest.fixture
+async def told() -> list[str]:
+    """What the loop's exception handler hears, and what else happens."""
+    heard: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: heard.append(f"{context['message']}: {context['exception']}")
+    )
+    return heard
+
+
+async def test_a_task_that_fails_is_told_of_before_anything_is_stopped_for_it(told: list[str]) -> None:
+    class Thing:
+        async def close(self) -> None:
+            told.append("stopped")
+
+    async def process() -> None:
+        async with closing(Thing()), Tasks() as tasks, closing(Thing()):
+            tasks.spawn(broken())
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup, match="unhandled"):
+        await process()
+    assert told == [f"{FAILED}: the reason", "stopped", "stopped"]
+
+
+async def test_so_is_a_block_that_must_not_be_stopped_in_order(told: list[str]) -> None:
+    async def process() -> None:
+        try:
+            with failing_at_once():
+                await broken()
+        finally:
+            told.append("stopped")
+
+    with pytest.raises(RuntimeError):
+        await process()
+    assert told == [f"{FAILED}: the reason", "stopped"]
+
+
+async def test_a_task_that_is_cancelled_has_not_failed(told: list[str]) -> None:
+    async with Tasks() as tasks:
+        tasks.spawn(asyncio.sleep(60))
+        await asyncio.sleep(0)
+    assert told == []
 
 
 async def test_a_task_that_fails_while_it_is_closed_says_why() -> None:

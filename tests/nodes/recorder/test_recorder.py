@@ -87,7 +87,7 @@ async def recording(url: str, database: Path) -> AsyncIterator[Recorder]:
         yield recorder
     finally:
         await tasks.close()
-        await asyncio.to_thread(recorder.close)
+        await recorder.close()
         await bus.close()
 
 
