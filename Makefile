@@ -27,6 +27,7 @@ bench: $(ready)
 	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn && $(BIN)/ringmaster bench core
 
 soak: $(tested)
+	@ops/setup.sh soak
 	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/soak -k "$(SOAK)" --timeout=1200 --show-capture=no
 
 conformance: $(tested)

