@@ -106,6 +106,8 @@ class Trunk:
     register: bool = False
     cps: float = _within(5.0, 0.1, 1000)
     """Calls per second that the carrier takes."""
+    strict_rtp: bool = False
+    """Hear callees from the address in their SDP only, which is right where nobody translates addresses on the way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class Call(Actor):
                 return await self._over("invalid", "; ".join(problems))
             hop, local = await placing.way_to(self._means, order.target)
             await self._means.engines.warm(order.call_id, order.script)
-            port = await placing.open_line(self._line, order)
+            port = await placing.open_line(self._means, self._line, order)
         except (GrammarError, Unreachable, NoEngine, NoMedia) as error:
             return await self._over("failed", str(error))
         listening = Listening(self._means.rtp_host(hop), port)
@@ -147,7 +147,7 @@ class Call(Actor):
             case "confirmed" if record.phase in (Phase.PLACING, Phase.RINGING):
                 await self._answered(leg.media if leg and leg.media else browser.NOWHERE)
             case _ if leg and leg.media:
-                self._line.agree(leg.media)
+                self._line.agree(leg.media, time.monotonic())
 
     # ---- what happens ----------------------------------------------------------------------------------------------
 
@@ -158,12 +158,12 @@ class Call(Actor):
                 self._keeper.write(phase=Phase.RINGING)
                 self._diary.note(Kind.RINGING, after_ms=self._diary.since_placed_ms())
             case EarlyMedia(media=media):
-                self._line.agree(media)
+                self._line.agree(media, time.monotonic())
                 self._diary.note(Kind.EARLY_MEDIA, after_ms=self._diary.since_placed_ms())
             case Answered(media=media):
                 await self._answered(media)
             case MediaChanged(media=media):
-                self._line.agree(media)
+                self._line.agree(media, time.monotonic())
                 if self._record.silent_since_s:  # from another address, or after a hold: they are waited for anew
                     self._keeper.write(silent_since_s=time.monotonic())
             case Ended():
@@ -176,7 +176,7 @@ class Call(Actor):
 
     async def _answered(self, media: Media) -> None:
         self._keeper.write(phase=Phase.ANSWERED, answered_s=time.monotonic())
-        self._line.agree(media)
+        self._line.agree(media, time.monotonic())
         self._line.want(recording=self._means.recording(self._record.order.call_id))
         self._diary.note(Kind.ANSWERED, after_ms=self._diary.since_placed_ms())
         if self._bot:
@@ -204,6 +204,7 @@ class Call(Actor):
         """Note since when the callee is silent; told again, by a media process that took over, that does not change."""
         since_s = self._record.silent_since_s
         if isinstance(given, AudioArrived):
+            self._line.arrived(given)
             since_s = 0.0
         elif not since_s:
             since_s = time.monotonic() - given.silent_s

@@ -64,10 +64,11 @@ class Line:
         """The wanted state, as last written."""
         return self._keeper.record.channel
 
-    async def open(self, channel_id: ChannelId, numbers: tuple[int, int, int], now: float) -> int:
+    async def open(self, channel_id: ChannelId, numbers: tuple[int, int, int], now: float, strict: bool = False) -> int:
         """Reserve a port with the first media process that has one; return it. Raises: NoMedia.
 
         `numbers`: 32-bit SSRC, 16-bit first sequence number, 32-bit first timestamp; random (RFC 3550 s.5.1, 8.1).
+        `strict`: the far end is only where it says that it is.
         """
         ssrc, seq0, ts0 = numbers
         for peer in self._roster.active("media"):
@@ -76,7 +77,7 @@ class Line:
                 opened: ChannelOpened = await self._mesh.ask(peer.identity, order, timeout_s=OPEN_S)
             except LinkError:
                 continue
-            channel = Channel(channel_id, self._mesh.identity, opened.port, ssrc, seq0, ts0, born_s=now)
+            channel = Channel(channel_id, self._mesh.identity, opened.port, ssrc, seq0, ts0, born_s=now, strict=strict)
             self._keeper.write(media=peer.name, channel=channel)
             self.tell()
             return opened.port
@@ -110,15 +111,23 @@ class Line:
             for media in (*([self.media] if self.media else []), *self._spares()):
                 self._mesh.tell(media, SetChannel(channel))
 
-    def agree(self, media: Media) -> None:
+    def agree(self, media: Media, now: float) -> None:
         """The far end has said where it listens, and what (RFC 3264)."""
+        is_moved = self.channel and (media.host, media.port) != (self.channel.remote_host, self.channel.remote_port)
         self.want(
+            agreed_s=now,
+            source=None if is_moved or self.channel is None else self.channel.source,
             remote_host=media.host,
             remote_port=media.port,
             payload_type=media.payload_type,
             dtmf_type=media.dtmf_type,
             sends=media.sends,
         )
+
+    def arrived(self, told: AudioArrived) -> None:
+        """Keep where the far end sends from; what was found for another SDP than the last is stale."""
+        if (channel := self.channel) and told.remote == (channel.remote_host, channel.remote_port):
+            self.want(source=told.source)
 
     def want(self, **changes: Any) -> None:
         """Change the wanted state and tell it."""

@@ -31,12 +31,12 @@ async def way_to(means: Means, target: str) -> tuple[Address, Local]:
     return hop, means.trunk.local(hop)
 
 
-async def open_line(line: Line, order: PlaceCall) -> int:
+async def open_line(means: Means, line: Line, order: PlaceCall) -> int:
     """Open the call's channel; return its port, 0 for a browser's. Raises: NoMedia."""
     channel_id = ChannelId(order.call_id)
     if seat := seat_of(order.target):
         return line.open_link(channel_id, seat[0], time.monotonic())
-    return await line.open(channel_id, _rtp_numbers(), time.monotonic())
+    return await line.open(channel_id, _rtp_numbers(), time.monotonic(), means.trunk.is_strict(order.target))
 
 
 def dial(order: PlaceCall, local: Local, hop: Address, listening: Listening, script: ScriptHash) -> Dial:

@@ -81,6 +81,11 @@ class Trunk:
         address = _host_of(target)
         return next((one.name for one in self._config.sip.trunks if (one.host, one.port) == address), "")
 
+    def is_strict(self, target: str) -> bool:
+        """Say whether whoever answers at this target sends from where their SDP says, and from nowhere else."""
+        trunk = self.name_of(target)
+        return any(one.strict_rtp for one in self._config.sip.trunks if one.name == trunk)
+
     @property
     def drops(self) -> dict[str, int]:
         """What was refused or dropped, how often, by word."""

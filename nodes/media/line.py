@@ -1,12 +1,8 @@
 """One RTP socket and the far end it speaks with.
 
-What it does: reads datagrams and sorts them (audio to the jitter buffer, keys and reports to whom they concern), learns
-where the far end really is, and sends. What it does not: decide what is sent, or when.
-
-Who is heard. The far end says in its SDP where it listens, and mostly sends from there; behind a translator of
-addresses it cannot know. So until the first valid packet we send to the agreed address; then to where that came from,
-and only that source is heard: a stranger who guesses the port later is dropped and counted (`foreign`). Two things
-change it: a packet from the agreed address always wins, and after `RELEARN_S` of silence the next valid one is learnt.
+What it does: reads datagrams and sorts them (audio to the jitter buffer, keys and reports to whom they concern), and
+sends. What it does not: decide what is sent, when, or who is heard: that is `protocols.rtp.latch`; a stranger's packets
+are dropped and counted (`foreign`). The owner is told which source is latched, and keeps it for a successor.
 """
 
 from __future__ import annotations
@@ -21,15 +17,15 @@ from nodes.audio.g711 import alaw_to_ulaw, ulaw_to_alaw
 from nodes.links.errors import Refused
 from protocols.errors import RemoteProtocolError
 from protocols.machine import Address
-from protocols.rtp import Frame, Gap, JitterBuffer, Numbers, Packet, Reception, is_rtcp, rtcp
+from protocols.rtp import Frame, Gap, JitterBuffer, Latch, Numbers, Packet, Reception, is_rtcp, rtcp
 from protocols.rtp.dtmf import KeyReceiver, Press, TelephoneEvent
+from protocols.rtp.latch import Judged
 from protocols.rtp.packet import COMFORT_NOISE, HEADER_BYTES, PCMA, PCMU
 from protocols.wire import messages as wire
 
 DSCP_EF: Final = 46
 LOST_S: Final = 3.0
 """One heartbeat of the cluster: after this, silence on the line is news."""
-RELEARN_S: Final = 2.0
 _MAX_DATAGRAM: Final = 2048
 _MAX_PAYLOAD: Final = 960
 """120 ms in one packet; real ones carry 20, and none over 60."""
@@ -46,9 +42,8 @@ class Line:
         self._socket, self._tell, self._counts, self._clock = sock, tell, counts, clock
         self._wanted = wanted
         self._numbers = Numbers(wanted.ssrc, wanted.seq0, wanted.ts0, wanted.born_s)
-        self._agreed: Address | None = None
+        self._latch = Latch()
         self._far: Address | None = None  # where we send
-        self._learnt = False
         self._buffer = JitterBuffer()
         self._keys = KeyReceiver()
         self.reception = Reception()
@@ -73,14 +68,16 @@ class Line:
         agreed = _address(wanted.remote_host, wanted.remote_port) if wanted.remote_host else None
         if wanted.payload_type not in (PCMU, PCMA):
             raise Refused("bad_payload_type")
-        if agreed != self._agreed:
-            self._far, self._learnt = agreed, False
-        if agreed != self._agreed or (wanted.sends and not self._wanted.sends):
+        given = _address(*wanted.source) if wanted.source else None
+        is_moved = agreed != self._latch.agreed
+        if is_moved or (wanted.sends and not self._wanted.sends):
             self._heard_at = self._clock()  # from now on we wait
+        self._latch.agree(agreed, wanted.agreed_s, wanted.strict, given)
+        self._far = self._latch.far
         numbers = Numbers(wanted.ssrc, wanted.seq0, wanted.ts0, wanted.born_s)
         if numbers != self._numbers:
             self._numbers, self._sent_n = numbers, -2
-        self._agreed, self._wanted = agreed, wanted
+        self._wanted = wanted
 
     def expect(self) -> None:
         """Wait for the far end from now on: what came before went to another process."""
@@ -91,7 +88,7 @@ class Line:
         if self._is_lost:
             self._tell(wire.AudioLost(self._wanted.channel_id, self._clock() - self._heard_at))
         elif self._is_heard:
-            self._tell(wire.AudioArrived(self._wanted.channel_id, self._heard_at))
+            self._arrived()
 
     # ---- in ---------------------------------------------------------------------------------------------------------
 
@@ -133,8 +130,28 @@ class Line:
             raise RemoteProtocolError("unknown_type")
         if len(packet.payload) > _MAX_PAYLOAD:
             raise RemoteProtocolError("huge")
-        if source != self._far or not self._learnt:
-            self._learn(source, now)
+        latch = self._latch
+        if packet.ssrc == latch.ssrc and source == latch.source:
+            latch.sequence = packet.sequence
+            self._hear(packet, now)
+            return
+        for one, at in self._judged(packet, source, now):
+            self._hear(one, at)
+
+    def _judged(self, packet: Packet, source: Address, now: float) -> Judged:
+        """Return what the latch makes of a packet of another stream; one that it latches is told as it is heard."""
+        latch = self._latch
+        before = latch.source
+        packets = latch.judge(packet, source, now)
+        if latch.source != before:
+            self._far = latch.source
+            self._is_heard = False  # and so it is told
+            self._counts["learnt"] += latch.source != latch.agreed
+        return packets
+
+    def _hear(self, packet: Packet, now: float) -> None:
+        """Take a packet of the far end's."""
+        kind = packet.payload_type
         self._heard(now)
         if self.reception.arrived(packet, now, is_timed=kind != self._wanted.dtmf_type):
             self._buffer.restart()
@@ -145,20 +162,15 @@ class Line:
         elif kind == self._wanted.dtmf_type:
             self._pressed(self._keys.hear(TelephoneEvent.parse(packet.payload), packet.timestamp, now), now)
 
-    def _learn(self, source: Address, now: float) -> None:
-        """Accept a new source, by the rules in the header. Raises: RemoteProtocolError (`early`, `foreign`)."""
-        if self._agreed is None:
-            raise RemoteProtocolError("early")
-        if self._learnt and source != self._agreed and now - self._heard_at < RELEARN_S:
-            raise RemoteProtocolError("foreign")
-        self._counts["learnt"] += source != self._agreed
-        self._far, self._learnt = source, True
-
     def _heard(self, now: float) -> None:
         self._heard_at = now
         if not self._is_heard:
             self._is_heard, self._is_lost = True, False
-            self._tell(wire.AudioArrived(self._wanted.channel_id, now))
+            self._arrived()
+
+    def _arrived(self) -> None:
+        latch = self._latch
+        self._tell(wire.AudioArrived(self._wanted.channel_id, self._heard_at, latch.source, latch.agreed))
 
     def _pressed(self, keys: str, now: float) -> None:
         for key in keys:
@@ -166,7 +178,7 @@ class Line:
 
     def _take_reports(self, data: bytes, source: Address, now: float) -> None:
         """Answer the far end's report with ours, at most once a second (RFC 3550 s.6.4 over one port, RFC 5761)."""
-        if not self._learnt or source != self._far:
+        if source != self._latch.source:
             raise RemoteProtocolError("foreign")
         reports = rtcp.parse(data)
         if reports and now - self._reported_at >= _REPORT_S:
@@ -223,4 +235,4 @@ def _address(host: str, port: int) -> Address:
     return numeric, port
 
 
-__all__ = ["DSCP_EF", "LOST_S", "RELEARN_S", "Line"]
+__all__ = ["DSCP_EF", "LOST_S", "Line"]

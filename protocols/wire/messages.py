@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from protocols.machine import Address
 from protocols.wire.ids import AttemptId, CallId, CampaignId, ChannelId, Identity, PromptHash, ScriptHash
 
 
@@ -107,6 +108,11 @@ class Channel:
     """The desk whose seat is the far end, over the mesh (`desk.LinkAudio`); such a channel has no port (0)."""
     epoch: int = 0
     """Rises when the owner begins another life: it is then told again what its last one may not have heard."""
+    agreed_s: float = 0.0
+    """When the far end last said where it listens: only soon after is it believed to be elsewhere, if not `strict`."""
+    strict: bool = False
+    source: Address | None = None
+    """Where the far end does send from (`AudioArrived`): a successor needs no proof of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +175,12 @@ class CloseChannel:
 
 @dataclass(frozen=True, slots=True)
 class AudioArrived:
-    """The far end's first RTP packet on this channel."""
+    """The far end is heard, from here on or again. It listens at `remote`, as it has said, and sends from `source`."""
 
     channel_id: ChannelId
     at_s: float
+    source: Address | None = None
+    remote: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class Rig:
         """Return the wanted state of a channel that speaks with `far`."""
         wanted = Channel(
             ChannelId(name), EDGE, far.near[1], ssrc=5, seq0=65530, ts0=2**32 - 160, born_s=BORN_S,
-            remote_host=far.host, remote_port=far.port, dtmf_type=101,
+            remote_host=far.host, remote_port=far.port, dtmf_type=101, agreed_s=BORN_S,
         )  # fmt: skip
         return replace(wanted, **fields)  # type: ignore[arg-type]
 

@@ -79,6 +79,25 @@ async def test_a_spare_that_was_told_of_the_channels_goes_on_without_a_word(inca
     assert [packet.payload[0] for packet in packets] == [last.payload[0] + 1 + k for k in range(10)]
 
 
+async def test_a_spare_that_knows_the_source_believes_it_at_once_and_nobody_else(incarnate, fars) -> None:
+    far, real, stranger = fars
+    real.near = stranger.near = far.near
+    first, spare = incarnate(), incarnate(is_spare=True)
+    first.plane.set(first.channel(far))
+    first.converse(real, [bytes(160)] * 30)
+    wanted = first.channel(far, source=first.heard_of(AudioArrived)[-1].source)
+    for rig in (first, spare):
+        rig.plane.set(wanted)
+    first.die()
+    spare.beat = first.beat
+    spare.plane.start()
+    spare.plane.pacer.stop()
+    real.heard()
+    assert not spare.converse(stranger, [bytes(160)] * 5)
+    assert len(spare.converse(real, [bytes(160)])) == 6
+    assert spare.plane.figures()["received"] == 1
+
+
 async def test_a_spare_leaves_the_recording_to_the_one_who_makes_it(incarnate, far, tmp_path) -> None:
     first, spare = incarnate(), incarnate(is_spare=True)
     wanted = first.channel(far, recording=str(tmp_path / "call"))
@@ -105,7 +124,7 @@ async def test_another_edge_takes_a_channel_over_by_naming_itself(rig, far) -> N
     wanted = rig.channel(far)
     rig.plane.set(wanted)
     rig.plane.set(replace(wanted, owner="n1.edge-1:2"))
-    rig.converse(far, [bytes(160)])
+    rig.converse(far, [bytes(160)] * 3)
     assert len(rig.heard_of(AudioArrived, to="n1.edge-1:2")) == 1
 
 
@@ -133,7 +152,7 @@ async def test_of_an_utterance_in_progress_the_next_life_is_told_the_beginning_o
 
 async def test_an_owners_next_life_hears_that_the_line_is_silent_or_that_it_is_not(rig, far) -> None:
     rig.plane.set(rig.channel(far))
-    rig.converse(far, [HUSH])
+    rig.converse(far, [HUSH] * 3)
     rig.plane.set(rig.channel(far, epoch=1))
     assert len(rig.heard_of(AudioArrived)) == 2
     rig.frames(int(2 * LOST_S / 0.02))
@@ -145,11 +164,11 @@ async def test_an_owners_next_life_hears_that_the_line_is_silent_or_that_it_is_n
 
 async def test_a_silent_line_whose_far_end_moves_is_not_told_as_lost_twice(rig, fars) -> None:
     rig.plane.set(rig.channel(fars[0]))
-    rig.converse(fars[0], [HUSH])
+    rig.converse(fars[0], [HUSH] * 3)
     rig.frames(int(2 * LOST_S / 0.02))
     rig.plane.set(replace(rig.channel(fars[0]), remote_port=fars[1].port))
     rig.frames(int(2 * LOST_S / 0.02))
     assert len(rig.heard_of(AudioLost)) == 1
     fars[1].near = fars[0].near
-    rig.converse(fars[1], [HUSH])
+    rig.converse(fars[1], [HUSH] * 3)
     assert len(rig.heard_of(AudioArrived)) == 2
