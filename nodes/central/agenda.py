@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 
 from nodes.central.campaign import Campaign, Progress
 from protocols.wire.campaigns import ContactId
 
-LOOK_AGAIN = timedelta(minutes=1)
+LOOK_AGAIN_S = 60.0
 
 
 class Agenda:
@@ -22,13 +21,16 @@ class Agenda:
 
     def __init__(self, campaign: Campaign) -> None:
         self._campaign = campaign
-        self._heap: list[tuple[datetime, int, ContactId]] = []
+        self._heap: list[tuple[float, int, ContactId]] = []
         self._n = 0
         self._fill(campaign.contacts.values())
 
-    def peek(self, at: datetime) -> Progress | None:
-        """Return the next contact to ask about at campaign time `at`, and keep them; None when there is none."""
-        while self._heap and self._heap[0][0] <= at:
+    def peek(self, now: float) -> Progress | None:
+        """Return the next contact to ask about `now`, and keep them; None when there is none.
+
+        Moments are seconds of the journal.
+        """
+        while self._heap and self._heap[0][0] <= now:
             when, _, name = self._heap[0]
             progress = self._campaign.contacts[name]
             if progress.attempt is None and progress.due is not None and progress.due <= when:
@@ -36,14 +38,14 @@ class Agenda:
             heapq.heappop(self._heap)  # said before the last attempt: that one's end has said it anew
         return None
 
-    def take(self, at: datetime) -> Progress | None:
+    def take(self, now: float) -> Progress | None:
         """Return what `peek` would, and forget them here."""
-        if progress := self.peek(at):
+        if progress := self.peek(now):
             heapq.heappop(self._heap)
             return progress
         return None
 
-    def put(self, contact: ContactId, when: datetime) -> None:
+    def put(self, contact: ContactId, when: float) -> None:
         """Ask about a contact at `when`."""
         heapq.heappush(self._heap, (when, self._n, contact))
         self._n += 1
@@ -54,4 +56,4 @@ class Agenda:
                 self.put(progress.contact.contact_id, progress.due)
 
 
-__all__ = ["LOOK_AGAIN", "Agenda"]
+__all__ = ["LOOK_AGAIN_S", "Agenda"]

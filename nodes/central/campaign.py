@@ -10,11 +10,12 @@ plan. What may hold it back at that moment is the business of `may_call`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from nodes.central.may_call import Callee
 from protocols.wire.campaigns import CampaignStatus, ContactId, Plan
@@ -32,13 +33,22 @@ from protocols.wire.journal import (
     Steered,
 )
 
+DAYS_S = 3 * 86400.0
+"""A dial that is older counts for no cap: a callee's day is less than 26 hours away from ours anywhere."""
+
+Dial: TypeAlias = tuple[float, datetime]
+"""When somebody was dialled: in seconds of the journal, and by the campaign's wall clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one contact is. Waiting: `due` and not `attempt`; in flight: `attempt`; done: neither."""
+    """How far one contact is. Waiting: `due` and not `attempt`; in flight: `attempt`; done: neither.
+
+    `due`: when they may be dialled, in seconds of the journal.
+    """
 
     contact: Contact
-    due: datetime | None
+    due: float | None
     n_attempts: int = 0
     attempt: AttemptId | None = None
 
@@ -87,8 +97,8 @@ class Campaigns:
     """Whom we are calling: one attempt a contact, whatever the campaign."""
     talking: set[ContactId] = field(default_factory=set)
     """Those of them who have answered."""
-    dialled: dict[ContactId, tuple[datetime, ...]] = field(default_factory=dict)
-    """All dials of a contact in all campaigns, in the order of the journal."""
+    dialled: dict[ContactId, tuple[Dial, ...]] = field(default_factory=dict)
+    """Dials of a contact in all campaigns, in the order of the journal, without those `DAYS_S` before the last."""
     lists: dict[str, list[Contact]] = field(default_factory=dict)
     """Imports whose last word is still missing."""
     n_ignored: int = 0
@@ -100,10 +110,12 @@ class Campaigns:
         self.n_ignored += not has_changed
         return has_changed
 
-    def callee(self, contact: Contact, do_not_call: bool) -> Callee:
-        """Return the contact as `may_call` wants to see them."""
+    def callee(self, contact: Contact, do_not_call: bool, now: float) -> Callee:
+        """Return the contact as `may_call` wants to see them, `now` seconds after the journal's beginning."""
         name = contact.contact_id
-        return Callee(contact, do_not_call, name in self.in_flight, self.dialled.get(name, ()))
+        dials = self.dialled.get(name, ())
+        since_s = now - dials[-1][0] if dials else math.inf
+        return Callee(contact, do_not_call, name in self.in_flight, tuple(at for _, at in dials), since_s)
 
     def _applied(self, entry: Entry) -> bool:
         match entry:
@@ -136,7 +148,7 @@ class Campaigns:
             script=entry.script,
             shift=timedelta(seconds=entry.shift_s),
             phase=Phase.IMPORTED,
-            contacts={contact.contact_id: Progress(contact, due=entry.at) for contact in contacts},
+            contacts={contact.contact_id: Progress(contact, due=0.0) for contact in contacts},
         )
         return True
 
@@ -156,7 +168,8 @@ class Campaigns:
         campaign.contacts[entry.contact_id] = replace(progress, n_attempts=entry.n, attempt=entry.attempt_id)
         campaign.n_in_flight += 1
         self.in_flight[entry.contact_id] = entry
-        self.dialled[entry.contact_id] = (*self.dialled.get(entry.contact_id, ()), entry.at)
+        recent = (dial for dial in self.dialled.get(entry.contact_id, ()) if entry.journal_s - dial[0] <= DAYS_S)
+        self.dialled[entry.contact_id] = (*recent, (entry.journal_s, entry.at))
         return True
 
     def _answer(self, entry: Answered) -> bool:
@@ -172,7 +185,7 @@ class Campaigns:
             return False
         del self.in_flight[entry.contact_id]
         self.talking.discard(entry.contact_id)
-        due = next_due(campaign.plan, entry.disposition, progress.n_attempts, entry.at)
+        due = next_due(campaign.plan, entry.disposition, progress.n_attempts, entry.journal_s)
         campaign.contacts[entry.contact_id] = replace(progress, attempt=None, due=due)
         campaign.n_in_flight -= 1
         campaign.n_done += due is None
@@ -193,15 +206,14 @@ class Campaigns:
         return campaign, campaign.contacts.get(entry.contact_id) if campaign else None
 
 
-def next_due(plan: Plan, disposition: str, n_attempts: int, at: datetime) -> datetime | None:
-    """Return when to dial again after the `n_attempts`th dial ended so at `at`; None: the contact is done.
+def next_due(plan: Plan, disposition: str, n_attempts: int, now: float) -> float | None:
+    """Return when to dial again after the `n_attempts`th dial ended so at `now`; None: the contact is done.
 
-    >>> moment = datetime.fromisoformat("2026-03-03T10:00:00+00:00")
-    >>> str(next_due(Plan(), "busy", 2, moment)), next_due(Plan(), "busy", 4, moment)
-    ('2026-03-03 10:15:00+00:00', None)
+    >>> next_due(Plan(), "busy", 2, 100.0), next_due(Plan(), "busy", 4, 100.0)
+    (1000.0, None)
     """
     waits = plan.retries.get(disposition, ())
-    return at + timedelta(seconds=waits[n_attempts - 1]) if n_attempts <= len(waits) else None
+    return now + waits[n_attempts - 1] if n_attempts <= len(waits) else None
 
 
 def folded(entries: Iterable[Entry]) -> Campaigns:

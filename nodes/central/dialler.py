@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nodes.central.admission import Admission
-from nodes.central.agenda import LOOK_AGAIN, Agenda
+from nodes.central.agenda import LOOK_AGAIN_S, Agenda
 from nodes.central.campaign import Campaign, Campaigns, Progress
 from nodes.central.may_call import Pass, may_call
 from nodes.central.pacing import calls_to_place
@@ -27,7 +27,7 @@ LOOKS = 200
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When, and with what at hand, a dial is decided. `wall`: aware; `now`: monotonic seconds."""
+    """When, and with what at hand, a dial is decided. `wall`: aware; `now`: seconds of the journal."""
 
     wall: datetime
     now: float
@@ -77,7 +77,7 @@ class Dialler:
         return self._fold.campaigns[chosen] if chosen is not None else None
 
     def _is_candidate(self, campaign: Campaign, moment: Moment) -> bool:
-        progress = self._agenda(campaign).peek(campaign.at(moment.wall))
+        progress = self._agenda(campaign).peek(moment.now)
         if progress is None:
             return False  # `held` stays: it says why those who were due are not any more
         trunk = self._trunk(campaign, progress.contact)
@@ -91,17 +91,18 @@ class Dialler:
     def _decide(self, campaign: Campaign, moment: Moment) -> Attempted | Refused | None:
         """Return what becomes of the campaign's next contact; None when that is nothing for now."""
         at = campaign.at(moment.wall)
-        progress = self._agenda(campaign).take(at)
+        progress = self._agenda(campaign).take(moment.now)
         if progress is None:
             return None
         name = progress.contact.contact_id
-        verdict = may_call(self._fold.callee(progress.contact, name in moment.do_not_call), campaign.plan, at)
+        callee = self._fold.callee(progress.contact, name in moment.do_not_call, moment.now)
+        verdict = may_call(callee, campaign.plan, at)
         if isinstance(verdict, Pass):
             return self._attempt(campaign, progress, verdict, at, moment.now)
         self.held[campaign.campaign_id] = verdict.rule_id
         if verdict.for_good:
             return Refused(campaign.campaign_id, name, verdict.rule_id, at)
-        self._agenda(campaign).put(name, at + LOOK_AGAIN)
+        self._agenda(campaign).put(name, moment.now + LOOK_AGAIN_S)
         return None
 
     def _attempt(self, campaign: Campaign, progress: Progress, passed: Pass, at: datetime, now: float) -> Attempted:
@@ -117,6 +118,7 @@ class Dialler:
             trunk=trunk,
             consent=contact.consent,
             passed=passed.rules,
+            journal_s=now,
         )
 
     def _trunk(self, campaign: Campaign, contact: Contact) -> str:

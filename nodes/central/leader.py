@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import Counter
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -58,11 +56,11 @@ class Leader:
         self, config: Config, bus: Bus, mesh: Mesh, lease: Lease, memory: Memory, do_not_call: DoNotCall
     ) -> None:
         self._config, self._bus, self._mesh, self._lease = config, bus, mesh, lease
-        self._memory, self._do_not_call = memory, do_not_call
+        self._memory, self._do_not_call, self._clock = memory, do_not_call, memory.clock
         self._trunks = {trunk.name: trunk for trunk in config.sip.trunks}
         rates = {trunk.name: trunk.cps for trunk in config.sip.trunks}
         base = config.central.base or base_of(cores())
-        self._admission = Admission(base, config.central.max_concurrent, rates, time.monotonic())
+        self._admission = Admission(base, config.central.max_concurrent, rates, self._clock.now())
         self.dialler = Dialler(memory.campaigns, self._admission, rates)
         self.edges = Edges(mesh)
         self.level = Level.NOTHING
@@ -73,7 +71,7 @@ class Leader:
         """Dial whoever may be dialled, until the lease is lost. Placing a call is a task of `tasks`."""
         while self._lease.token is not None:
             self._degrade()
-            moment = Moment(datetime.now(UTC), time.monotonic(), len(self.edges), self._do_not_call.contacts)
+            moment = Moment(self._clock.wall(), self._clock.now(), len(self.edges), self._do_not_call.contacts)
             can_dial = self._do_not_call.is_known and self.level < Level.NEW_CALLS
             entry = self.dialler.next(moment) if can_dial else None
             if entry is None:
@@ -119,9 +117,8 @@ class Leader:
         except Refused as refused:
             self.edges.refused(edge, refused.reason)
             log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
-            await self._memory.write(
-                ended(attempt, "failed", refused.reason, self._campaign(attempt).at(datetime.now(UTC)))
-            )
+            at = self._campaign(attempt).at(self._clock.wall())
+            await self._memory.write(ended(attempt, "failed", refused.reason, at, self._clock.now()))
         except (PeerGone, AskTimeout) as error:  # it may have been dialled: its events will tell, or their absence
             log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=str(error))
 
@@ -150,18 +147,18 @@ class Leader:
         self._count(event)
         if event.kind is Kind.OPT_OUT and (contact := contact_of(event.attempt_id)):
             await self._do_not_call.add(contact, str(event.fields["by"]))
-        if entry := entry_of(event, self._memory.campaigns):
+        if entry := entry_of(event, self._memory.campaigns, self._clock.now()):
             await self._memory.write(entry)
 
     async def _give_up_lost(self) -> None:
-        for entry in list(lost(self._memory.campaigns, datetime.now(UTC))):
+        for entry in list(lost(self._memory.campaigns, self._clock.wall(), self._clock.now())):
             log.warning("attempt.lost", campaign_id=entry.campaign_id, disposition=entry.disposition)
             await self._memory.write(entry)
 
     def heard(self, entry: Entry) -> None:
         """Take note of what is now known, whoever wrote it down."""
         if isinstance(entry, Ended):
-            self.dialler.ended(entry, time.monotonic())
+            self.dialler.ended(entry, self._clock.now())
 
     def _count(self, event: CallEvent) -> None:
         """Learn how much conversation a call of this campaign is."""

@@ -10,6 +10,7 @@ could be called if that meant all zones of the earth (they span 26 hours), so a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -29,7 +30,9 @@ class Callee:
     do_not_call: bool = False
     in_flight: bool = False
     dialled: tuple[datetime, ...] = ()
-    """The moments of all dials so far, aware, the oldest first."""
+    """The moments of the last days' dials, aware, the oldest first."""
+    since_s: float = math.inf
+    """How long ago the last dial was, in seconds that no wall clock has counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def _daily_cap(callee: Callee, plan: Plan, at: datetime) -> bool:
 
 
 def _spacing(callee: Callee, plan: Plan, at: datetime) -> bool:
-    return all(abs(at - moment) >= timedelta(seconds=plan.spacing_s) for moment in callee.dialled)
+    return callee.since_s >= plan.spacing_s
 
 
 @dataclass(frozen=True, slots=True)

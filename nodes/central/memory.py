@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from nodes.central.campaign import Campaigns
+from nodes.central.clock import Clock
+from nodes.central.clock import to_body as stamped
 from nodes.links.bus import Bus
 from nodes.links.errors import BusAway, StreamBroken
 from nodes.links.lease import Lease
@@ -26,6 +28,8 @@ from protocols.wire.subjects import Stream, campaign_events
 
 RETRY_S = 0.2
 """Pause before a write is tried again. The election of a stream's leader takes 4 to 7 s, and the lease outlives it."""
+CLOCK = "clock"
+"""The key of an entry's body under which its `Stamp` is."""
 
 T = TypeVar("T")
 
@@ -35,12 +39,14 @@ log = logs.get(__name__)
 class Memory:
     """The fold in `campaigns`, as of message `last` of the stream."""
 
-    def __init__(self, bus: Bus, lease: Lease, writer: str) -> None:
-        """`writer`: new at each start (an `Identity`). It makes the ids under which the stream knows our entries: the
-        same for a second try, and never that of another writer, whose entry would be taken for ours.
+    def __init__(self, bus: Bus, lease: Lease, writer: str, clock: Clock | None = None) -> None:
+        """`clock`: goes on from the last entry that is read. `writer`: new at each start (an `Identity`). It makes the
+        ids under which the stream knows our entries: the same for a second try, and never that of another writer,
+        whose entry would be taken for ours.
         """
         self.campaigns = Campaigns()
         self.last = 0
+        self.clock = clock or Clock()
         self._bus, self._lease = bus, lease
         self._writer, self._n_written = writer, 0
         self._in_order = asyncio.Lock()
@@ -67,7 +73,7 @@ class Memory:
                 await self._tried(self._read)
 
     async def _commit(self, entry: Entry) -> int:
-        subject, body = campaign_events(entry.campaign_id), to_body(entry)
+        subject, body = campaign_events(entry.campaign_id), to_body(entry) | {CLOCK: stamped(self.clock.stamp())}
         self._n_written += 1
         event_id = f"{self._writer}/{self._n_written}"
         return await self._tried(lambda: self._bus.commit(subject, event_id, body))
@@ -93,6 +99,7 @@ class Memory:
             if received.sequence != self.last + 1:
                 raise StreamBroken(Stream.CAMPAIGN, self.last, received.sequence)
             try:
+                self.clock.heard((received.body or {}).get(CLOCK))
                 self._apply(received.sequence, from_body(received.body))
             except RemoteProtocolError as error:
                 self.last = received.sequence

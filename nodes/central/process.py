@@ -11,6 +11,7 @@ import os
 from collections.abc import Coroutine
 from typing import Any
 
+from nodes.central.clock import Clock
 from nodes.central.leader import Leader, until_lost
 from nodes.central.memory import Memory
 from nodes.central.requests import Requests
@@ -35,11 +36,11 @@ log = logs.get(__name__)
 class Central:
     """Takes the lease when it is free, and leads as long as it holds it."""
 
-    def __init__(self, config: Config, identity: Identity, bus: Bus, mesh: Mesh) -> None:
+    def __init__(self, config: Config, identity: Identity, bus: Bus, mesh: Mesh, clock: Clock | None = None) -> None:
         self._config, self._bus, self._mesh = config, bus, mesh
         self._lease = bus.lease("central", identity)
         self.do_not_call = DoNotCall(bus.kv(Bucket.DNC))
-        self._memory = Memory(bus, self._lease, identity)
+        self._memory = Memory(bus, self._lease, identity, clock)
         self._requests = Requests(self._memory, contact_key(config.paths.state), [t.name for t in config.sip.trunks])
         self._roster: Roster = NOBODY
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Collection
-from datetime import UTC, datetime
 
 from nodes.central.campaign import Campaign
 from nodes.central.contacts import BadContactList
@@ -80,7 +79,7 @@ class Requests:
             raise Refused("campaign_stopped")
         if phase is not campaign.phase:
             log.info("campaign.steered", campaign_id=campaign.campaign_id, phase=phase.value)
-            await self._memory.write(Steered(campaign.campaign_id, phase, campaign.at(datetime.now(UTC))))
+            await self._memory.write(Steered(campaign.campaign_id, phase, campaign.at(self._memory.clock.wall())))
         return leader.status(campaign)
 
     def get(self, request: wire.GetCampaign, sender: Identity) -> wire.CampaignStatus:
@@ -100,7 +99,7 @@ class Requests:
             import_id=secrets.token_hex(8),
             key=self._key,
             trunks=self._trunks,
-            wall=datetime.now(UTC),
+            wall=self._memory.clock.wall(),
         )
         for entry in entries:
             await self._memory.write(entry)

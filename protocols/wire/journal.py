@@ -1,7 +1,9 @@
 """What central writes down: the events of the stream `RM_CAMPAIGN`, whose fold is all that central knows.
 
 Each is one JSON object with its `kind`. Central reads them back when it takes over; the recorder reads them for the
-ledger. A moment is campaign time: the wall clock, or in a rehearsal the rehearsed one.
+ledger. A moment (`at`) is campaign time: the wall clock, or in a rehearsal the rehearsed one; it is for calling hours
+and for people. How long ago something was is told by `journal_s`, seconds of the journal's own clock, which nobody sets
+(`nodes/central/clock.py`).
 
 An import is told in parts because a message has a size, and holds only from `Imported` on: a list of which the last
 word is missing was never imported.
@@ -90,6 +92,7 @@ class Attempted:
     consent: str
     passed: tuple[str, ...]
     """The rules of `may_call` that were asked and had no objection."""
+    journal_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Ended:
     disposition: str
     cause: str
     at: datetime
+    journal_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

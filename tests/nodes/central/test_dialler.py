@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.central.admission import Admission, base_of
-from nodes.central.agenda import LOOK_AGAIN, Agenda
+from nodes.central.agenda import LOOK_AGAIN_S, Agenda
 from nodes.central.campaign import Campaigns, folded
 from nodes.central.dialler import Dialler, Moment
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
@@ -56,7 +56,9 @@ class Desk:
         self.now += seconds
 
     def end(self, attempt: Attempted, disposition: str) -> None:
-        ended = Ended(attempt.campaign_id, attempt.contact_id, attempt.attempt_id, disposition, "", attempt.at)
+        ended = Ended(
+            attempt.campaign_id, attempt.contact_id, attempt.attempt_id, disposition, "", attempt.at, self.now
+        )
         self.fold.apply(ended)
         self.dialler.ended(ended, self.now)
 
@@ -117,7 +119,7 @@ def test_one_person_on_two_lists_has_one_call_at_a_time() -> None:
     assert isinstance(attempt, Attempted)
     assert "one_at_a_time" in desk.dialler.held.values()
     desk.end(attempt, "human")
-    desk.wait(LOOK_AGAIN.total_seconds())
+    desk.wait(LOOK_AGAIN_S)
     (other,) = desk.all()
     assert other.campaign_id != attempt.campaign_id
 
@@ -218,6 +220,6 @@ def test_an_agenda_forgets_what_was_overtaken() -> None:
     desk = Desk(running("spring", [contact("a")]))
     campaign = desk.fold.campaigns[CampaignId("spring")]
     agenda = Agenda(campaign)
-    agenda.put(ContactId("a"), NOON)
+    agenda.put(ContactId("a"), 0.0)
     assert isinstance(desk.next(), Attempted)
-    assert agenda.take(NOON) is None
+    assert agenda.take(0.0) is None
