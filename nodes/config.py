@@ -85,6 +85,11 @@ class Paths:
         return self.state / "spool"
 
     @property
+    def checkpoint(self) -> Path:
+        """The records of the edge's calls, for the next edge when none is left that has them in memory."""
+        return self.state / "calls" / "checkpoint"
+
+    @property
     def nats(self) -> Path:
         """The embedded nats-server's configuration and store."""
         return self.state / "nats"

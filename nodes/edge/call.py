@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from grammars import conversation_state as says
 from grammars.errors import GrammarError
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 HUNG_UP = Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM)
 """What a leg that has ended and cannot say how has probably seen."""
+UP: Final = (Phase.ANSWERED, Phase.CONVERSING, Phase.HANDING_OVER, Phase.BRIDGED)
+"""The phases in which the callee is talked with, by whomever."""
 
 
 class Call(Actor):
@@ -118,16 +120,18 @@ class Call(Actor):
     async def resume(self) -> None:
         """Go on from the record: the one recovery path."""
         self._keeper.write(epoch=self._record.epoch + 1)
-        self._diary.note(Kind.RECOVERED, what="call", phase=self._record.phase.value)
         if self._record.phase is Phase.DONE:
             return self.stop(Normal())
-        if not self._record.leg_phase and self._record.channel is None:
-            return await self.place()  # nobody has been dialled
-        self._bot = self._new_bot()
+        if self._record.ending is None:
+            self._diary.note(Kind.RECOVERED, what="call", phase=self._record.phase.value)
+            if not self._record.leg_phase and self._record.channel is None:
+                return await self.place()  # nobody has been dialled
+        if self._record.order.script:  # without, its end is all that it can still come to
+            self._bot = self._new_bot()
         self._line.want()  # from this life: media tells it again what the last one may not have heard
         await self._catch_up()
         try:
-            if self._record.phase in (Phase.ANSWERED, Phase.CONVERSING, Phase.HANDING_OVER, Phase.BRIDGED):
+            if self._bot and self._record.phase in UP:
                 self._handing.resume(self._bot.conversation.phase)
                 await self._bot.resume()
         except NoEngine as error:
@@ -139,7 +143,7 @@ class Call(Actor):
         record, leg = self._record, self._record.leg
         match record.leg_phase:
             case "":
-                await self._over("failed", "lost_while_placing")
+                await self._over("failed", record.ending.cause if record.ending else "lost_while_placing")
             case "ended" | "finished":
                 await self._hung_up(leg.verdict if leg and leg.verdict else HUNG_UP)
             case _ if record.ending:
@@ -148,6 +152,10 @@ class Call(Actor):
                 await self._answered(leg.media if leg and leg.media else browser.NOWHERE)
             case _ if leg and leg.media:
                 self._line.agree(leg.media, time.monotonic())
+        if record.is_doubtful:
+            self._keeper.write(is_doubtful=False)
+            if self._keeper.leg:
+                self._keeper.leg.tell(Leg.verify)
 
     # ---- what happens ----------------------------------------------------------------------------------------------
 

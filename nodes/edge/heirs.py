@@ -1,15 +1,20 @@
-"""Who goes on with our calls when we die: the spare of this edge gets every record as it is written.
+"""Who goes on with our calls when we die: the spares of this edge and the disk get every record as it is written.
 
 What was written within one turn of the loop goes as one record, its script by hash. A new spare is given everything. A
 call that is over is forgotten with an empty body; its id is remembered, so that the same attempt is not dialled again
 after a takeover.
+
+No heir need have everything: what a successor goes on with is what any of them knows, without what any of them knows
+to be over, and of two records of one call the later.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from grammars.script import script_hash
@@ -17,8 +22,8 @@ from nodes.edge.record import CallRecord, Keeper, Phase, pack, unpack
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.telemetry import logs
-from protocols.errors import RemoteProtocolError
-from protocols.wire.heirs import KeepRecord, KeepScript
+from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity, ScriptHash
 
 log = logs.get(__name__)
@@ -26,10 +31,23 @@ MAX_OVER: Final = 100_000
 """Ended calls whose ids are remembered: more than a node dials in a day."""
 
 
+def bequest(record: CallRecord, knows: Callable[[ScriptHash], bool]) -> Iterable[KeepScript | KeepRecord]:
+    """Yield what an heir must be told of a call: the record, and before it the script if it does not know that yet."""
+    order = record.order
+    if record.phase is Phase.DONE:
+        yield KeepRecord(order.call_id, record.revision, ScriptHash(""), b"", record.epoch)
+        return
+    script = script_hash(order.script)
+    if not knows(script):
+        yield KeepScript(script, order.script)
+    body = pack(replace(record, order=replace(order, script="")))
+    yield KeepRecord(order.call_id, record.revision, script, body, record.epoch)
+
+
 class Heirs:
     """The active side: sends what changes."""
 
-    def __init__(self, mesh: Mesh, calls: dict[CallId, Keeper]) -> None:
+    def __init__(self, mesh: Mesh, calls: Mapping[CallId, Keeper]) -> None:
         self._mesh, self._calls = mesh, calls
         self._heirs: dict[Identity, set[ScriptHash]] = {}
         """Who they are, and which scripts each has."""
@@ -37,13 +55,14 @@ class Heirs:
         self._loop = asyncio.get_running_loop()
 
     def follow(self, roster: Roster) -> None:
-        """Take the launcher's word on who our spare is."""
+        """Take the launcher's word on who our spares are."""
         living = {peer.identity for peer in roster.spare("edge")}
         new = living - self._heirs.keys()
         self._heirs = {heir: self._heirs.get(heir, set()) for heir in living}
         for heir in new:
             for keeper in self._calls.values():
                 self._bequeath(heir, keeper.record)
+            self._mesh.tell(heir, KeepOnly(tuple(self._calls)))
 
     def wrote(self, keeper: Keeper) -> None:
         """A record has changed."""
@@ -58,40 +77,55 @@ class Heirs:
                 self._bequeath(heir, keeper.record)
 
     def _bequeath(self, heir: Identity, record: CallRecord) -> None:
-        order, script = record.order, ScriptHash("")
-        if record.phase is Phase.DONE:
-            self._mesh.tell(heir, KeepRecord(order.call_id, record.revision, script, b""))
-            return
-        script = script_hash(order.script)
-        if script not in self._heirs[heir]:
-            self._heirs[heir].add(script)
-            self._mesh.tell(heir, KeepScript(script, order.script))
-        body = pack(replace(record, order=replace(order, script="")))
-        self._mesh.tell(heir, KeepRecord(order.call_id, record.revision, script, body))
+        known = self._heirs[heir]
+        try:
+            for message in bequest(record, known.__contains__):
+                self._mesh.tell(heir, message)
+                if isinstance(message, KeepScript):
+                    known.add(message.script)
+        except LocalProtocolError as error:  # too long for a message: this call alone has no heir
+            log.error("record.not_told", call_id=record.order.call_id, reason=str(error))
 
 
 class Legacy:
-    """The spare's side: keeps what it is sent until it is needed."""
+    """The heir's side: keeps what it is told until it is needed. In what order that comes does not matter."""
 
     def __init__(self) -> None:
         self._kept: dict[CallId, KeepRecord] = {}
         self._scripts: dict[ScriptHash, str] = {}
         self._over: OrderedDict[CallId, None] = OrderedDict()
 
-    def learn(self, given: KeepScript, sender: Identity) -> None:
+    def learn(self, given: KeepScript) -> None:
         """Keep a script. There are as many as campaigns: they are kept for this process's life."""
         self._scripts[given.script] = given.text
 
-    def keep(self, given: KeepRecord, sender: Identity) -> None:
-        """Keep a record, unless a later one is kept already."""
+    def keep(self, given: KeepRecord) -> None:
+        """Keep a record, unless a later one is kept already, or the call is known to be over."""
         if not given.body:
-            self._kept.pop(given.call_id, None)
             self.ended(given.call_id)
-        elif (kept := self._kept.get(given.call_id)) is None or kept.revision < given.revision:
-            self._kept[given.call_id] = given
+        elif given.call_id not in self._over:
+            kept = self._kept.get(given.call_id)
+            if kept is None or (kept.epoch, kept.revision) < (given.epoch, given.revision):
+                self._kept[given.call_id] = given
+
+    def only(self, given: KeepOnly) -> list[KeepScript | KeepRecord]:
+        """Keep the records of these calls; return the others, with their scripts: their owner does not know them."""
+        calls = set(given.calls)
+        strays = [self._kept.pop(call_id) for call_id in self._kept.keys() - calls]
+        scripts = {stray.script for stray in strays} & self._scripts.keys()
+        return [*(KeepScript(script, self._scripts[script]) for script in scripts), *strays]
+
+    def inherit(self, other: Legacy) -> None:
+        """Keep what another heir has, too."""
+        self._scripts |= other._scripts
+        for call_id in other._over:
+            self.ended(call_id)
+        for kept in other._kept.values():
+            self.keep(kept)
 
     def ended(self, call_id: CallId) -> None:
         """Remember that this call has been."""
+        self._kept.pop(call_id, None)
         self._over[call_id] = None
         if len(self._over) > MAX_OVER:
             self._over.popitem(last=False)
@@ -100,19 +134,26 @@ class Legacy:
         """Say whether this call is over."""
         return call_id in self._over
 
+    def last_over(self, n: int) -> list[CallId]:
+        """Return the ids of the `n` calls that have ended last."""
+        return list(islice(reversed(self._over), n))[::-1]
+
     def take(self) -> list[CallRecord]:
-        """Return all records and keep none: they are ours to go on with."""
+        """Return all records and keep none: they are ours to go on with.
+
+        One whose script is not known comes without: its call can only be ended.
+        """
         records = []
         for kept in self._kept.values():
             try:
                 record = unpack(kept.body)
-                script = self._scripts[kept.script]
-            except (RemoteProtocolError, KeyError) as error:
-                log.error("record.lost", call_id=kept.call_id, reason=repr(error))
+            except RemoteProtocolError as error:
+                log.error("record.unreadable", call_id=kept.call_id, reason=str(error))
                 continue
-            records.append(replace(record, order=replace(record.order, script=script)))
+            text = self._scripts.get(kept.script, "")
+            records.append(replace(record, order=replace(record.order, script=text)))
         self._kept.clear()
         return records
 
 
-__all__ = ["Heirs", "Legacy"]
+__all__ = ["Heirs", "Legacy", "bequest"]

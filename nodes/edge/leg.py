@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING
 from nodes.edge.record import Keeper
 from nodes.edge.trunk import Endpoint, Trunk
 from protocols.machine import Expired, Notify, Transmit
-from protocols.sip import Dial, Finished, HangUp, Local, Offer, Received, Request, Response, Uac
+from protocols.sip import (
+    Dial,
+    Finished,
+    HangUp,
+    Listening,
+    Local,
+    Offer,
+    Phase,
+    Received,
+    Request,
+    Response,
+    TakeOver,
+    Uac,
+)  # fmt: skip
 from supervisors import Actor, Exit
 
 if TYPE_CHECKING:
@@ -36,6 +49,9 @@ class Leg(Actor):
     def hang_up(self, order: HangUp) -> None:
         """End it, whatever it is doing; `Ended` comes to the call. A leg that never dialled ends."""
         raise NotImplementedError
+
+    def verify(self) -> None:
+        """Ask the far end, which nobody has heard for a while, whether it is still there. One that is not has ended."""
 
 
 class SipLeg(Leg, Endpoint):
@@ -72,6 +88,12 @@ class SipLeg(Leg, Endpoint):
         else:
             self._step(order)
 
+    def verify(self) -> None:
+        """Send a re-INVITE that says what is agreed already: who knows of no call any more says so (481)."""
+        if self._uac and self._uac.phase is Phase.CONFIRMED:
+            ours = self._uac.ours
+            self._step(TakeOver(self._uac.local, Listening(ours.host, ours.port)))
+
     def offer(self, order: Offer) -> None:
         """Re-negotiate: a new address for our media, or hold."""
         self._step(order)
@@ -89,7 +111,7 @@ class SipLeg(Leg, Endpoint):
         self._trunk.attach(uac.sip_call_id, self.ref)
         return uac
 
-    def _step(self, given: Dial | HangUp | Offer | Received | Expired) -> None:
+    def _step(self, given: Dial | HangUp | Offer | TakeOver | Received | Expired) -> None:
         if self._uac is None:
             return
         effects = self._uac.step(given, time.monotonic())

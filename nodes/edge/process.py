@@ -6,7 +6,8 @@ Becoming active is: read the socket, go on with every call of the legacy. It is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from typing import get_args
 
 from grammars.errors import GrammarError
@@ -15,6 +16,7 @@ from nodes.config import Config
 from nodes.edge.bot import script_of
 from nodes.edge.browser import BrowserLeg, seat_of
 from nodes.edge.call import Call
+from nodes.edge.disk import Disk
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
 from nodes.edge.heirs import Heirs, Legacy
@@ -24,10 +26,12 @@ from nodes.edge.means import Means
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.refusals import Refusals
 from nodes.edge.registration import TrunkRegistration
+from nodes.edge.seats import channels_of
+from nodes.edge.succession import Here, taken_up
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.edge.will import Will
-from nodes.links import trees
+from nodes.links import incarnation, trees
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import Refused
@@ -40,8 +44,9 @@ from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
-from protocols.wire.heirs import KeepRecord, KeepScript
+from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
+from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
 from protocols.wire.subjects import Bucket, call_event
 from supervisors import (
     AutoShutdown,
@@ -67,11 +72,12 @@ REGISTERS_AGAIN = Backoff(first_s=1.0, top_s=60.0, reset_after_s=120.0)
 class Edge:
     """The calls of this process, and what comes for them from other processes."""
 
-    def __init__(self, means: Means, calls: DynamicRef[[Keeper], Supervisor], views: Views) -> None:
+    def __init__(self, means: Means, calls: DynamicRef[[Keeper], Supervisor], views: Views, launcher: str) -> None:
         self._means, self._calls, self._views = means, calls, views
         self._keepers: dict[CallId, Keeper] = {}
         self._heirs = Heirs(means.mesh, self._keepers)
         self._legacy = Legacy()
+        self.disk = Disk(means.config.paths.checkpoint, launcher, self._keepers, self._legacy.last_over)
         self._is_active = self._is_draining = False
 
     def serve(self) -> None:
@@ -79,8 +85,11 @@ class Edge:
         mesh = self._means.mesh
         mesh.serve(wire.PlaceCall, self.place)
         mesh.serve(wire.EndCall, self.end)
-        mesh.serve(KeepScript, self._legacy.learn)
-        mesh.serve(KeepRecord, self._legacy.keep)
+        mesh.serve(KeepScript, lambda given, _: self._legacy.learn(given))
+        mesh.serve(KeepRecord, self._inherit)
+        mesh.serve(KeepOnly, self._give_back)
+        mesh.serve(FindCalls, self.find_calls)
+        mesh.serve(FindChannels, self.find_channels)
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(Drain, self.drain)
         for message in get_args(ChannelNews):  # each goes to the call whose channel it names
@@ -89,16 +98,39 @@ class Edge:
             mesh.serve(news, self._seat_told)
 
     async def activate(self) -> None:
-        """Be the edge: go on with every call whose record we keep, then take what the socket has for them."""
-        keepers = [self._keep(record) for record in self._legacy.take()]
-        self._is_active = True
+        """Be the edge: go on with every call that any heir has a record of, then take what the socket has for them."""
+        if found := self.disk.read():
+            self._legacy.inherit(found.legacy)
+        here = Here(self.disk.opened.launcher, self.disk.opened.boot, self._means.trunk.port, time.monotonic())
+        keepers = [self._keep(taken_up(record, found, here)) for record in self._legacy.take()]
         for keeper in keepers:
-            try:
-                await self._start(keeper)
-            except StartFailed as error:  # one record that cannot be gone on with is one call, not all of them
-                log.error("call.lost", call_id=keeper.record.order.call_id, reason=str(error))
+            await self._go_on(keeper)
+        self._is_active = True
         self._means.trunk.open()
         log.info("edge.active", calls=len(keepers))
+
+    async def _go_on(self, keeper: Keeper) -> None:
+        try:
+            await self._start(keeper)
+        except (StartFailed, TooManyChildren) as error:  # one record that cannot be gone on with is one call, not all
+            log.error("call.lost", call_id=keeper.record.order.call_id, reason=str(error))
+            await Will(keeper, self._means).carry_out()
+
+    def _inherit(self, given: KeepRecord, sender: Identity) -> Coroutine[object, object, None] | None:
+        """Keep a record; once we are active, it is of a call that a fellow heir alone knew of: go on with it."""
+        if self._is_active and given.call_id in self._keepers:
+            return None
+        self._legacy.keep(given)
+        return self._go_on_late() if self._is_active else None
+
+    async def _go_on_late(self) -> None:
+        for record in self._legacy.take():
+            log.warning("call.inherited_late", call_id=record.order.call_id)
+            await self._go_on(self._keep(record))
+
+    def _give_back(self, given: KeepOnly, sender: Identity) -> None:
+        for message in self._legacy.only(given):
+            self._means.mesh.tell(sender, message)
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who lives."""
@@ -132,6 +164,20 @@ class Edge:
         if call := self._means.calls.get(order.call_id):
             call.tell(Call.hang_up, order.disposition, "ordered")
         return wire.Done()
+
+    def find_calls(self, asked: FindCalls, sender: Identity) -> CallsFound:
+        """Say which of these calls we have, and which have been here. Refuses: `not_active`."""
+        if not self._is_active:
+            raise Refused("not_active")
+        held = tuple(call_id for call_id in asked.calls if call_id in self._keepers)
+        return CallsFound(held, tuple(call_id for call_id in asked.calls if self._legacy.has_been(call_id)))
+
+    def find_channels(self, asked: FindChannels, sender: Identity) -> ChannelsOwned:
+        """Say which of these channels our calls have. Refuses: `not_active`."""
+        if not self._is_active:
+            raise Refused("not_active")
+        ours = {channel for keeper in self._keepers.values() for channel in channels_of(keeper.record)}
+        return ChannelsOwned(tuple(channel_id for channel_id in asked.channels if channel_id in ours))
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         """Take no new calls, or take them again."""
@@ -175,6 +221,7 @@ class Edge:
 
     def _wrote(self, keeper: Keeper) -> None:
         self._heirs.wrote(keeper)
+        self.disk.wrote(keeper)
         self._views.wrote(keeper)
         if keeper.record.phase is Phase.DONE:
             self._keepers.pop(keeper.record.order.call_id, None)
@@ -232,10 +279,11 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
     )
     async with running(tree, hook=_note) as system:
         views = Views(bus, config.node.id)
-        edge = Edge(means, system.dynamic("calls", start), views)
+        edge = Edge(means, system.dynamic("calls", start), views, incarnation.of(os.getppid()))
 
         async def activate() -> None:
             await edge.activate()
+            tasks.spawn(edge.disk.run())
             tasks.spawn(views.run())
             for account in registers:
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
@@ -258,6 +306,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                         trunk.close()
                     case _:
                         pass
+    edge.disk.close()
 
 
 def _note(event: Event) -> None:

@@ -15,6 +15,11 @@ def link_of(record: CallRecord) -> ChannelId:
     return ChannelId(f"{record.order.call_id}-agent")
 
 
+def channels_of(record: CallRecord) -> tuple[ChannelId, ...]:
+    """Return the channels that a call has in its media process, or may have there in a moment."""
+    return (ChannelId(record.order.call_id), link_of(record)) if record.handover else (ChannelId(record.order.call_id),)
+
+
 def side(record: CallRecord, owner: Identity, is_bridged: bool) -> Channel:
     """Return the wanted state of the agent's side: silent until it is bridged; all of it follows from the record."""
     caller, handed = record.channel, record.handover
@@ -36,4 +41,4 @@ def give_back(record: CallRecord, mesh: Mesh, media: Identity) -> None:
         mesh.tell(browser[0], ReleaseSeat(call_id, browser[1]))
 
 
-__all__ = ["give_back", "link_of", "side"]
+__all__ = ["channels_of", "give_back", "link_of", "side"]

@@ -87,6 +87,11 @@ class Trunk:
         return any(one.strict_rtp for one in self._config.sip.trunks if one.name == trunk)
 
     @property
+    def port(self) -> int:
+        """The socket's port: what far ends have been told to answer to."""
+        return int(self._socket.getsockname()[1])
+
+    @property
     def drops(self) -> dict[str, int]:
         """What was refused or dropped, how often, by word."""
         return {**self._responder.counters, **self.counts}

@@ -34,6 +34,10 @@ class Will(Actor):
 
     async def terminate(self, reason: Exit) -> None:
         """Carry it out, unless the call is over."""
+        await self.carry_out()
+
+    async def carry_out(self) -> None:
+        """Hang up and say so; also of a call whose tree could not even be started."""
         record = self._keeper.record
         if record.phase is Phase.DONE:
             return

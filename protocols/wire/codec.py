@@ -24,6 +24,7 @@ from protocols.wire.heirs import HEIR_MESSAGES
 from protocols.wire.inspection import INSPECTION_MESSAGES
 from protocols.wire.lives import LIFE_MESSAGES
 from protocols.wire.messages import MESSAGES
+from protocols.wire.reconcile import RECONCILE_MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
 
 MAX_BODY: Final = 256 * 1024
@@ -35,7 +36,7 @@ _FRAMES: Final = msgspec.msgpack.Decoder(Frame)
 KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
-        *LIFE_MESSAGES, Refusal,
+        *LIFE_MESSAGES, *RECONCILE_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

@@ -1,6 +1,7 @@
 """What an edge tells its heirs: the records of its calls, and the scripts that they are pinned to.
 
-A record is written many times in a call and a script never changes, so the script travels once, by itself.
+A record is written many times in a call and a script never changes, so the script travels once, by itself. The spares
+are told over the mesh; the disk, which is an heir too, keeps the same messages in a file.
 """
 
 from __future__ import annotations
@@ -20,15 +21,30 @@ class KeepScript:
 
 @dataclass(frozen=True, slots=True)
 class KeepRecord:
-    """Keep this call's last record, packed; an empty body means the call is over: forget it."""
+    """Keep this call's last record, packed; an empty body means the call is over: forget it.
+
+    Of two records of one call the one with the higher epoch is the later, and in one epoch that with the higher
+    revision: a successor that went on from an older record has begun a new epoch.
+    """
 
     call_id: CallId
     revision: int
     script: ScriptHash
     body: bytes
+    epoch: int = 0
 
 
-HEIR_MESSAGES: tuple[type, ...] = (KeepScript, KeepRecord)
+@dataclass(frozen=True, slots=True)
+class KeepOnly:
+    """These are all calls that this edge has, and their records have been told: what else you kept is another's.
+
+    An heir that has a record of another call gives it back to the sender: its predecessor has told that heir alone.
+    """
+
+    calls: tuple[CallId, ...]
+
+
+HEIR_MESSAGES: tuple[type, ...] = (KeepScript, KeepRecord, KeepOnly)
 """The kinds of this page that an envelope may carry."""
 
-__all__ = ["HEIR_MESSAGES", "KeepRecord", "KeepScript"]
+__all__ = ["HEIR_MESSAGES", "KeepOnly", "KeepRecord", "KeepScript"]

@@ -1,0 +1,189 @@
+"""The disk as an heir: the records of an edge's calls in a file, for whoever begins when nobody is left in memory.
+
+    <state>/calls/checkpoint      frames (`checkpoint`), appended; written anew when it has grown
+
+Nothing waits for it: a thread packs and writes what has changed, every `FLUSH_S`, and at once when a person has
+answered or a call is over. It is not synced: it outlives processes, not the machine, which takes its calls with it
+anyway. When the disk refuses, the file is written anew until it takes it; calls do not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from nodes.edge import checkpoint
+from nodes.edge.checkpoint import LAYOUT, Alive, Checkpoint, Opened
+from nodes.edge.heirs import bequest
+from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.errors import in_words
+from nodes.links import incarnation
+from nodes.telemetry import logs
+from protocols.errors import RemoteProtocolError
+from protocols.wire.heirs import KeepRecord, KeepScript
+from protocols.wire.ids import CallId, ScriptHash
+
+log = logs.get(__name__)
+FLUSH_S: Final = 0.25
+"""What is not urgent is at most so old on disk: a call writes a dozen times a turn, and one of them is enough."""
+BEAT_S: Final = 1.0
+RETRY_S: Final = 1.0
+GROWS: Final = 4
+SMALLEST: Final = 1024 * 1024
+"""The file is written anew at `GROWS` times its first size, and not below this many bytes, which are read in 2 ms."""
+MAX_OVER: Final = 2_000
+"""Ended calls whose ids are kept on disk: those whose last event may still be on its way, and many more."""
+URGENT: Final = frozenset((Phase.ANSWERED, Phase.ENDING, Phase.DONE))
+
+
+class Disk:
+    """`calls`: all that there are. `over(n)`: the last that have ended. `launcher`: `incarnation.of` it."""
+
+    def __init__(
+        self, path: Path, launcher: str, calls: Mapping[CallId, Keeper], over: Callable[[int], list[CallId]]
+    ) -> None:
+        self._path, self._calls, self._over = path, calls, over
+        self.opened = Opened(LAYOUT, launcher, incarnation.boot())
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._written: dict[CallId, Keeper] = {}
+        self._phases: dict[CallId, Phase] = {}
+        self._scripts: set[ScriptHash] = set()
+        self._due, self._urgent = asyncio.Event(), asyncio.Event()
+        self._fd: int | None = None
+        self._size = self._limit = 0
+        self._is_closed = False
+        self.n_failed = 0
+
+    def read(self) -> Checkpoint | None:
+        """Return what the last edge has left; None when there is nothing, or nothing that can be read: it is set aside.
+
+        Never raises: a file that is broken must not keep a node from starting.
+        """
+        try:
+            found = checkpoint.read(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, RemoteProtocolError) as error:
+            aside = self._path.with_suffix(".unreadable")
+            reason = in_words(error) if isinstance(error, OSError) else str(error)
+            log.error("checkpoint.unreadable", reason=reason, aside=str(aside))
+            try:
+                self._path.replace(aside)
+            except OSError as failed:
+                log.error("checkpoint.not_set_aside", reason=in_words(failed))
+            return None
+        if found.n_torn:
+            log.warning("checkpoint.torn", bytes=found.n_torn)
+        return found
+
+    def wrote(self, keeper: Keeper) -> None:
+        """A record has changed."""
+        record = keeper.record
+        call_id = record.order.call_id
+        self._written[call_id] = keeper
+        self._due.set()
+        if record.phase is not self._phases.get(call_id, Phase.PLACING):
+            if record.phase in URGENT:
+                self._urgent.set()
+            self._phases[call_id] = record.phase
+            if record.phase is Phase.DONE:
+                del self._phases[call_id]
+
+    async def run(self) -> None:
+        """Write for ever; while there are calls, also that we live."""
+        while not self._is_closed:
+            if await _within(BEAT_S if self._calls else None, self._due):
+                await _within(FLUSH_S, self._urgent)
+            self._due.clear()
+            self._urgent.clear()
+            if not await self._flush():
+                self._due.set()
+                await asyncio.sleep(RETRY_S)
+
+    def close(self) -> None:
+        """Write what has not been, and let go of the file."""
+        self._is_closed = True
+        self._thread.shutdown()
+        self._write(*self._wanted())
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    async def _flush(self) -> bool:
+        if self._is_closed:
+            return True
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, *self._wanted())
+
+    def _wanted(self) -> tuple[list[CallRecord], list[CallId] | None]:
+        """Return the records to write, and for a new file, which has all records, the calls that are over."""
+        written, self._written = self._written, {}
+        if self._fd is not None and self._size <= self._limit:
+            return [keeper.record for keeper in written.values()], None
+        return [keeper.record for keeper in ({**self._calls, **written}).values()], self._over(MAX_OVER)
+
+    # ---- inside, on the thread -------------------------------------------------------------------------------------
+
+    def _write(self, records: Sequence[CallRecord], over: Sequence[CallId] | None) -> bool:
+        """Append records, or begin a new file with them. False when the disk does not take it."""
+        try:
+            if over is None:
+                self._append(self._frames(records))
+            else:
+                self._begin(records, over)
+        except OSError as error:
+            self.n_failed += 1
+            if self._fd is not None:  # a torn frame in the middle would hide what comes after it
+                os.close(self._fd)
+                self._fd = None
+            log.error("checkpoint.failed", reason=in_words(error))
+            return False
+        return True
+
+    def _begin(self, records: Sequence[CallRecord], over: Sequence[CallId]) -> None:
+        """Write a new file, and put it in the place of the old one when it is whole."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = self._path.with_suffix(".new")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        before, self._fd = self._fd, fd
+        if before is not None:
+            os.close(before)
+        self._scripts.clear()
+        self._size = 0
+        ended = [checkpoint.frame(KeepRecord(call_id, 0, ScriptHash(""), b"")) for call_id in over]
+        self._append([checkpoint.frame(self.opened), *ended, *self._frames(records)])
+        draft.replace(self._path)
+        self._limit = max(SMALLEST, GROWS * self._size)
+
+    def _frames(self, records: Iterable[CallRecord]) -> list[bytes]:
+        frames = []
+        for record in records:
+            for message in bequest(record, self._scripts.__contains__):
+                frames.append(checkpoint.frame(message))
+                if isinstance(message, KeepScript):
+                    self._scripts.add(message.script)
+        return [*frames, checkpoint.frame(Alive(time.monotonic()))]
+
+    def _append(self, frames: Sequence[bytes]) -> None:
+        assert self._fd is not None
+        data = b"".join(frames)
+        while data:
+            n = os.write(self._fd, data)
+            self._size += n
+            data = data[n:]
+
+
+async def _within(timeout_s: float | None, event: asyncio.Event) -> bool:
+    """Wait for an event, so long at most; say whether it has come."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+__all__ = ["Disk"]

@@ -1,0 +1,92 @@
+"""What heirs keep: the later of two records whatever the order, and nothing of a call that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.edge.heirs import Legacy, bequest
+from nodes.edge.record import CallRecord, Phase
+from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
+from protocols.wire.ids import CallId
+from tests.nodes.edge.records import record
+
+Told = KeepScript | KeepRecord
+
+
+def tell(legacy: Legacy, told: Sequence[Told]) -> Legacy:
+    for one in told:
+        legacy.learn(one) if isinstance(one, KeepScript) else legacy.keep(one)
+    return legacy
+
+
+def of(*records: CallRecord) -> list[Told]:
+    return [message for one in records for message in bequest(one, lambda script: False)]
+
+
+def test_a_record_comes_back_whole_with_its_script() -> None:
+    assert tell(Legacy(), of(record())).take() == [record()]
+
+
+def test_a_call_that_is_over_is_forgotten_and_remembered_as_over() -> None:
+    legacy = tell(Legacy(), of(record(revision=4), record(revision=5, phase=Phase.DONE), record(revision=4)))
+    assert legacy.take() == []
+    assert legacy.has_been(CallId("c1"))
+    assert legacy.last_over(5) == ["c1"]
+
+
+def test_a_new_epoch_is_later_than_any_revision_of_the_one_before() -> None:
+    """A successor that went on from an older record counts on from there."""
+    old, new = record(revision=90, epoch=1), record(revision=12, epoch=2)
+    assert tell(Legacy(), of(old, new)).take() == [new]
+    assert tell(Legacy(), of(new, old)).take() == [new]
+
+
+def test_a_record_whose_script_is_not_known_comes_without_it_so_that_its_call_can_be_ended() -> None:
+    (without,) = tell(Legacy(), [one for one in of(record()) if isinstance(one, KeepRecord)]).take()
+    assert (without.order.call_id, without.order.script) == ("c1", "")
+
+
+def test_a_record_that_cannot_be_read_is_one_call_and_not_all() -> None:
+    broken = KeepRecord(CallId("c2"), 1, next(iter(of(record()))).script, b"\xc1")
+    assert tell(Legacy(), [broken, *of(record())]).take() == [record()]
+
+
+def test_an_heir_gives_back_what_its_new_owner_does_not_know() -> None:
+    legacy = tell(Legacy(), of(record("c1"), record("c2")))
+    strays = legacy.only(KeepOnly((CallId("c1"),)))
+    assert tell(Legacy(), strays).take() == [record("c2")]
+    assert legacy.take() == [record("c1")]
+
+
+calls = st.sampled_from(["c1", "c2", "c3"])
+told = st.lists(
+    st.builds(
+        lambda name, epoch, revision, is_over: record(
+            name, revision, epoch, phase=Phase.DONE if is_over else Phase.CONVERSING
+        ),
+        calls, st.integers(0, 3), st.integers(1, 5), st.booleans(),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@given(told, st.data())
+def test_what_is_gone_on_with_does_not_depend_on_who_was_told_what_in_which_order(
+    records: list[CallRecord], data: st.DataObject
+) -> None:
+    heirs = [Legacy() for _ in range(3)]
+    for one in data.draw(st.permutations(records)):
+        for heir in data.draw(st.lists(st.sampled_from(heirs), min_size=1, max_size=3)):
+            tell(heir, of(one))
+    first, *others = data.draw(st.permutations(heirs))
+    for other in others:
+        first.inherit(other)
+    over = {one.order.call_id for one in records if one.phase is Phase.DONE}
+    latest = {}
+    for one in sorted(records, key=lambda one: (one.epoch, one.revision)):
+        latest[one.order.call_id] = one
+    assert {one.order.call_id: one for one in first.take()} == {k: v for k, v in latest.items() if k not in over}
+    assert all(first.has_been(call_id) for call_id in over)
