@@ -109,6 +109,11 @@ class Trunk:
     user: str = ""
     password: str = field(default="", repr=False)
     register: bool = False
+    realms: tuple[str, ...] = ()
+    """Who may ask for the password, as the carrier's challenges say. Empty: whoever challenges at the carrier's address
+    before a phone rings, which may be somebody behind it: say them."""
+    without_qop: bool = False
+    """Answer challenges in the old form without qop, too: some old servers know no other."""
     cps: float = _within(5.0, 0.1, 1000)
     """Calls per second that the carrier takes."""
     strict_rtp: bool = False

@@ -74,7 +74,9 @@ class Trunk:
     def credentials(self, trunk: str) -> Credentials | None:
         """Return who we are to the carrier of this name, if it asks."""
         found = next((one for one in self._config.sip.trunks if one.name == trunk), None)
-        return Credentials(found.user, found.password) if found and found.user else None
+        if found is None or not found.user:
+            return None
+        return Credentials(found.user, found.password, found.realms, found.without_qop)
 
     def name_of(self, target: str) -> str:
         """Return the trunk whose address the target names; empty for a URI that is called directly."""

@@ -22,16 +22,22 @@ ALGORITHMS: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 NONCE_S: Final = 300.0
 """How long a nonce of ours is good; longer than any INVITE takes to come back with it."""
 
-CHALLENGES: Final = {401: ("www-authenticate", "authorization"), 407: ("proxy-authenticate", "proxy-authorization")}
-"""Status code to the header of the challenge and the header of the answer (RFC 3261 s.22.2, s.22.3)."""
+CHALLENGES: Final = {"www-authenticate": "authorization", "proxy-authenticate": "proxy-authorization"}
+"""The header of the challenge to the header of the answer (RFC 3261 s.22.2, s.22.3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a trunk or a registrar knows us by."""
+    """What a trunk or a registrar knows us by, and who may ask for it.
+
+    `realms`: of the trunk; empty: they are not known beforehand. `without_qop`: also in the old form (RFC 2069), whose
+    answers anybody who has seen one can use again.
+    """
 
     user: str
     password: str
+    realms: tuple[str, ...] = ()
+    without_qop: bool = False
 
     def __repr__(self) -> str:
         """Never show the password, not in a log and not in a traceback."""
@@ -40,8 +46,9 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a server wants to be answered."""
+    """What a server wants to be answered. `name`: of the header that the answer goes into."""
 
+    name: str
     realm: str
     nonce: str
     algorithm: str = "MD5"
@@ -50,14 +57,25 @@ class Challenge:
     stale: bool = False
     """The password was right, the nonce too old: try again with this one (RFC 7616 s.3.3)."""
 
+    @property
+    def strength(self) -> int:
+        """Which of two challenges of one realm is the stronger."""
+        return list(ALGORITHMS).index(self.algorithm)
 
-def challenge_in(response: Response) -> Challenge | None:
-    """Return the strongest digest challenge in a 401 or 407, or None when there is none we can answer."""
-    if response.code not in CHALLENGES:
-        return None
-    found = [_read_challenge(value) for value in response.values(CHALLENGES[response.code][0])]
-    good = [one for one in found if one is not None]
-    return max(good, key=lambda one: list(ALGORITHMS).index(one.algorithm), default=None)
+
+def challenges_in(response: Response) -> list[Challenge]:
+    """Return the digest challenges in a 401 or 407 that can be answered: the strongest of each realm.
+
+    There may be several, of proxies and callee, in either (RFC 3261 s.22.3).
+    """
+    if response.code not in (401, 407):
+        return []
+    found = [_read_challenge(answer, value) for ask, answer in CHALLENGES.items() for value in response.values(ask)]
+    strongest: dict[tuple[str, str], Challenge] = {}
+    for one in found:
+        if one and one.strength >= strongest.get((one.name, one.realm), one).strength:
+            strongest[one.name, one.realm] = one
+    return list(strongest.values())
 
 
 def answer(
@@ -97,7 +115,7 @@ def digest(fields: Mapping[str, str], password: str, method: str) -> str:
     return h(secret, fields["nonce"], what)
 
 
-def _read_challenge(value: str) -> Challenge | None:
+def _read_challenge(name: str, value: str) -> Challenge | None:
     try:
         scheme, found = syntax.auth_params(value)
     except RemoteProtocolError:
@@ -109,7 +127,7 @@ def _read_challenge(value: str) -> Challenge | None:
     if qop and "auth" not in qop:
         return None
     stale = found.get("stale", "").lower() == "true"
-    return Challenge(found["realm"], found["nonce"], algorithm, bool(qop), found.get("opaque", ""), stale)
+    return Challenge(name, found["realm"], found["nonce"], algorithm, bool(qop), found.get("opaque", ""), stale)
 
 
 class Verdict(Enum):
@@ -165,6 +183,6 @@ __all__ = [
     "Credentials",
     "Verdict",
     "answer",
-    "challenge_in",
+    "challenges_in",
     "digest",
 ]

@@ -99,6 +99,7 @@ class Leg:
             local=self.local,
             next_hop=self.next_hop,
             trunk=self.trunk,
+            realms=self._requests.realms,
             dialog=self.dialog,
             ours=self.ours,
             media=self.media,
@@ -114,6 +115,7 @@ class Leg:
 
     def _restore(self, record: LegRecord, now: float) -> None:
         self.phase, self.dialog, self.next_hop, self.trunk = record.phase, record.dialog, record.next_hop, record.trunk
+        self._requests.hop, self._requests.realms = record.next_hop, record.realms
         self.ours, self.media, self._timer = record.ours, record.media, record.timer
         self._wanted, self._verdict = record.wanted, record.verdict
         times = {Alarm.SESSION: record.session_at_s, Alarm.RING: record.ring_until_s}
@@ -188,17 +190,19 @@ class Leg:
         return self._requests.send(request, self.dialog.next_hop(self.next_hop), then, now)
 
     def _ack(self, dialog: Dialog, outcome: Outcome, now: float) -> Effects:
-        """Acknowledge a 2xx, with the credentials of its INVITE (RFC 3261 s.13.2.2.4).
+        """Acknowledge a 2xx, with the credentials of its INVITE (RFC 3261 s.13.2.2.4) where it goes to the trunk.
 
         The ACK is kept for as long as the 2xx may come again. There may be several: a lost ACK to the first INVITE
         does not keep the far end from answering a second one.
         """
         assert outcome.response is not None
-        names = [name for _, name in CHALLENGES.values()]
-        credentials = [one for one in outcome.request.headers if one[0] in names]
+        to = dialog.next_hop(self.next_hop)
+        credentials = [one for one in outcome.request.headers if one[0] in CHALLENGES.values()]
         number = outcome.request.cseq.number
-        ack = dialog.request("ACK", number, self.local, new_branch(self._entropy), *credentials)
-        sent = Transmit(bytes(ack), dialog.next_hop(self.next_hop))
+        ack = dialog.request(
+            "ACK", number, self.local, new_branch(self._entropy), *(credentials if to == self.next_hop else ())
+        )
+        sent = Transmit(bytes(ack), to)
         self._acks = {key: kept for key, kept in self._acks.items() if now - kept[1] < 64 * T1}
         self._acks[number, outcome.response.to.tag] = sent, now
         return [sent]

@@ -213,6 +213,8 @@ class LegRecord:
     """An offer of ours that has to wait for another to be settled."""
     verdict: Ended | None = None
     """While it is being cancelled: how it is going to have ended."""
+    realms: tuple[str, ...] = ()
+    """Those who have challenged our INVITE: who else asks for credentials is answered nothing."""
     acks: tuple[Transmit, ...] = ()
     """ACKs as they were sent, of the last 32 s: each is owed again when its 2xx is repeated."""
 

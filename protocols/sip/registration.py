@@ -109,7 +109,7 @@ class Registration:
 
     def _register(self, expires_s: int, now: float) -> Effects:
         assert self._asked
-        self._renew_at = None
+        self._renew_at, self._requests.hop = None, self._asked.next_hop
         who = f"<{self._asked.aor}>"
         self._identity = replace(self._identity, local=who, remote=who, remote_target=self._asked.registrar)
         about = (("contact", self._local.contact), ("expires", str(expires_s)))

@@ -3,15 +3,24 @@
 Whoever sends a request says what is to be done `then`; that is called for each response, provisional ones too, and
 once with code 408 and no response when nobody answers (RFC 3261 s.8.1.3.1). A 401 or 407 that we have credentials for
 is not told: the request goes out again with them (s.22.2), once for each realm, and once more when only the nonce was
-stale.
+stale. What one proxy was answered goes out again with what the next one asks for (s.22.3).
+
+Our credentials are the trunk's, and everybody on the way can ask for them: a callee who answers BYE with a 407, too.
+Who has an answer can try passwords against it. So an answer goes
+
+- with requests to the trunk's own address only (`hop`), not along a route that leads elsewhere;
+- to the trunk's realms. Where they are not configured: to who challenges a request that begins something (INVITE,
+  REGISTER) before any phone has rung; and within the dialog to the realms that did;
+- never in the form without qop, and never by a weaker algorithm than before, unless the trunk is said to want that.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
+from protocols.errors import RemoteProtocolError
 from protocols.machine import Address, Effect, Expired, Transmit, earliest
-from protocols.sip import auth
+from protocols.sip import auth, syntax
 from protocols.sip.auth import Challenge, Credentials
 from protocols.sip.build import Entropy, new_branch
 from protocols.sip.message import Request, Response
@@ -43,8 +52,10 @@ Then: TypeAlias = Callable[[Outcome, float], list[Effect[E]]]
 class _Sent(Generic[E]):
     transaction: Transaction
     then: Then[E]
-    realms: tuple[str, ...] = ()
-    """The realms that were answered, in order."""
+    answers: tuple[Challenge, ...] = ()
+    """The challenges that were answered, in order."""
+    has_rung: bool = False
+    """A phone has: who challenges now is not the trunk."""
 
 
 class Requests(Generic[E]):
@@ -55,6 +66,10 @@ class Requests(Generic[E]):
         self._entropy = entropy
         self.credentials = credentials
         """Who we are to servers that ask; None: nobody, and a challenge is an outcome like any other."""
+        self.hop: Address = ("", 0)
+        """The trunk's or registrar's address."""
+        self.realms: tuple[str, ...] = ()
+        """Those who have challenged our INVITE, and may do so again in its dialog."""
         self._next_cseq = next_cseq
         self._sent: dict[tuple[str, str], _Sent[E]] = {}
 
@@ -79,7 +94,7 @@ class Requests(Generic[E]):
 
     def resume(self, invite: Request, to: Address, then: Then[E], state: State, now: float) -> None:
         """Go on waiting for the answer to an INVITE that somebody else has sent."""
-        self._keep(_Sent(Transaction(INVITE_CLIENT, to, invite, state, now), then))
+        self._keep(_Sent(Transaction(INVITE_CLIENT, to, invite, state, now), then, has_rung=state is State.PROCEEDING))
 
     def forget_invite(self) -> None:
         """Stop waiting for the answer to an INVITE."""
@@ -111,22 +126,48 @@ class Requests(Generic[E]):
 
     def _passed(self, sent: _Sent[E], passed: Passed, now: float) -> list[Effect[E]]:
         assert isinstance(passed.message, Response), "a client transaction passes responses"
-        challenge = auth.challenge_in(passed.message)
-        if challenge and self.credentials and _is_new(challenge, sent.realms):
-            return self._again(sent, passed.message.code, challenge, self.credentials, now)
+        answered = [one for one in auth.challenges_in(passed.message) if self._may_answer(one, sent)]
+        if answered and self.credentials:
+            return self._again(sent, answered, self.credentials, now)
+        if 100 < passed.message.code < 200 and not sent.has_rung:
+            self._keep(replace(sent, has_rung=True))
         return sent.then(Outcome(passed.message.code, sent.transaction.request, passed.message), now)
 
+    def _may_answer(self, challenge: Challenge, sent: _Sent[E]) -> bool:
+        """Say whether this server may have an answer of ours, and has not had it yet: the rules above."""
+        if self.credentials is None or sent.transaction.to != self.hop:
+            return False
+        if not (challenge.has_qop or self.credentials.without_qop):
+            return False
+        same = [one for one in sent.answers if (one.name, one.realm) == (challenge.name, challenge.realm)]
+        if same and not (challenge.stale and len(same) < 2 and challenge.strength >= same[-1].strength):
+            return False
+        if len(sent.answers) >= MAX_TRIES:
+            return False
+        if realms := self.credentials.realms:
+            return challenge.realm in realms
+        is_in_dialog = bool(sent.transaction.request.to.tag)
+        return challenge.realm in self.realms if is_in_dialog else not sent.has_rung
+
     def _again(
-        self, sent: _Sent[E], code: int, challenge: Challenge, credentials: Credentials, now: float
+        self, sent: _Sent[E], challenges: list[Challenge], credentials: Credentials, now: float
     ) -> list[Effect[E]]:
         old = sent.transaction.request
-        name = auth.CHALLENGES[code][1]
-        value = auth.answer(challenge, credentials, old.method, old.uri, self._entropy)
-        kept = replace(old, headers=tuple(one for one in old.headers if one[0] != name))
+        if not old.to.tag:
+            self.realms = tuple(dict.fromkeys((*self.realms, *(one.realm for one in challenges))))
+        answers = (*sent.answers, *challenges)
+        latest = {(one.name, one.realm): one for one in answers}
+        kept = replace(old, headers=tuple(one for one in old.headers if _asked_by(*one) not in latest))
         renamed = kept.setting("via", old.first("via").replace(old.via.branch, new_branch(self._entropy)))
-        request = renamed.setting("cseq", f"{self._next_cseq()} {old.method}").adding((name, value))
-        again = _Sent(_transaction(request, sent.transaction.to), sent.then, (*sent.realms, challenge.realm))
-        return self._begin(again, now)
+        request = renamed.setting("cseq", f"{self._next_cseq()} {old.method}").adding(
+            *((one.name, self._answer(one, credentials, old, one not in challenges)) for one in latest.values())
+        )
+        return self._begin(_Sent(_transaction(request, sent.transaction.to), sent.then, answers), now)
+
+    def _answer(self, challenge: Challenge, credentials: Credentials, request: Request, is_used: bool) -> str:
+        """Answer a challenge for this request; `is_used`: its nonce has gone out before, and is counted on."""
+        count = _count(request, challenge) + 1 if is_used else 1
+        return auth.answer(challenge, credentials, request.method, request.uri, self._entropy, count)
 
     def _begin(self, sent: _Sent[E], now: float) -> list[Effect[E]]:
         self._keep(sent)
@@ -145,10 +186,24 @@ def _key(request: Request) -> tuple[str, str]:
     return request.via.branch, request.method
 
 
-def _is_new(challenge: Challenge, realms: tuple[str, ...]) -> bool:
-    return len(realms) < MAX_TRIES and (
-        challenge.realm not in realms or (challenge.stale and realms.count(challenge.realm) < 2)
-    )
+def _asked_by(name: str, value: str) -> tuple[str, str]:
+    """Return whom a header field answers: the name of the field, and the realm; for any other field nobody."""
+    return (name, _fields(value).get("realm", "")) if name in auth.CHALLENGES.values() else ("", "")
+
+
+def _count(request: Request, challenge: Challenge) -> int:
+    """Return how often the nonce of a challenge has been used, this request included (RFC 7616 s.3.4)."""
+    asked = (challenge.name, challenge.realm)
+    return next((int(_fields(value).get("nc", "0"), 16) for name, value in request.headers
+                 if _asked_by(name, value) == asked), 0)  # fmt: skip
+
+
+def _fields(value: str) -> dict[str, str]:
+    """Return the parameters of an answer of ours."""
+    try:
+        return syntax.auth_params(value)[1]
+    except RemoteProtocolError:  # a record's INVITE of another version
+        return {}
 
 
 __all__ = ["Outcome", "Requests", "Then"]

@@ -51,6 +51,7 @@ class Uac(ConfirmedLeg):
             self.dialog, local=f"{name}<{dial.caller}>", remote=f"<{dial.target}>", remote_target=dial.target
         )
         self.next_hop, self.trunk, self.phase = dial.next_hop, dial.trunk, Phase.INVITING
+        self._requests.hop = dial.next_hop
         self.ours = sdp.offer(self.ours, dial.listening)
         self._alarms[Alarm.RING] = now + dial.ring_s
         about = (("contact", self.local.contact), ALLOW, timers.SUPPORTED, *dial.headers, ("content-type", SDP))

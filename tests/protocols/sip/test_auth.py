@@ -5,7 +5,7 @@ import random
 import pytest
 
 from protocols.sip import Challenger, Credentials, Response, Verdict
-from protocols.sip.auth import NONCE_S, Challenge, answer, challenge_in, digest
+from protocols.sip.auth import NONCE_S, Challenge, answer, challenges_in, digest
 from protocols.sip.syntax import auth_params
 
 NEW = {
@@ -39,7 +39,8 @@ def test_a_vector_of_the_rfcs(name: str) -> None:
 
 def challenged(*values: str, code: int = 401) -> Challenge | None:
     name = "www-authenticate" if code == 401 else "proxy-authenticate"
-    return challenge_in(Response(code=code, phrase="", headers=tuple((name, value) for value in values)))
+    found = challenges_in(Response(code=code, phrase="", headers=tuple((name, value) for value in values)))
+    return found[0] if found else None
 
 
 class TestAChallenge:
@@ -48,11 +49,11 @@ class TestAChallenge:
         both = challenged(
             'Digest realm="a", nonce="1", algorithm=MD5', 'Digest realm="a", nonce="2", algorithm=SHA-256'
         )
-        assert both == Challenge("a", "2", "SHA-256")
+        assert both == Challenge("authorization", "a", "2", "SHA-256")
 
     def test_offers_auth_beside_what_we_do_not_do(self) -> None:
         assert challenged('Digest realm="a",nonce="1",qop="auth-int,auth",opaque="o",stale=TRUE') == Challenge(
-            "a", "1", has_qop=True, opaque="o", stale=True
+            "authorization", "a", "1", has_qop=True, opaque="o", stale=True
         )
 
     @pytest.mark.parametrize(
@@ -65,7 +66,21 @@ class TestAChallenge:
 
     def test_is_looked_for_in_401_and_407_only(self) -> None:
         assert challenged('Digest realm="a",nonce="1"', code=407) is not None
-        assert challenge_in(Response(code=403, phrase="", headers=())) is None
+        headers = (("www-authenticate", 'Digest realm="a",nonce="1"'),)
+        assert challenges_in(Response(code=403, phrase="", headers=headers)) == []
+
+    def test_of_several_realms_one_is_answered_for_each(self) -> None:
+        """RFC 3261 s.22.3."""
+        values = (
+            'Digest realm="a",nonce="1"',
+            'Digest realm="b",nonce="2"',
+            'Digest realm="a",nonce="3",algorithm=MD5',
+        )
+        headers = (*(("proxy-authenticate", value) for value in values), ("www-authenticate", values[0]))
+        found = challenges_in(Response(code=407, phrase="", headers=headers))
+        assert {(one.name, one.realm) for one in found} == {
+            ("proxy-authorization", "a"), ("proxy-authorization", "b"), ("authorization", "a")
+        }  # fmt: skip
 
 
 class TestBothEnds:
@@ -105,7 +120,11 @@ class TestBothEnds:
 def test_nc_and_qop_are_not_quoted_and_the_rest_is() -> None:
     """RFC 7616 s.3.4: implementations choke on the other form."""
     value = answer(
-        Challenge("r", "n", has_qop=True), Credentials("u", "p"), "INVITE", "sip:x", random.Random(1).randbytes
+        Challenge("authorization", "r", "n", has_qop=True),
+        Credentials("u", "p"),
+        "INVITE",
+        "sip:x",
+        random.Random(1).randbytes,
     )
     assert ", nc=00000001," in value
     assert ", qop=auth," in value

@@ -127,7 +127,7 @@ class TestOnTheSameSockets:
 
     def test_a_challenge_is_answered_with_credentials_that_were_not_in_the_record(self, talking) -> None:
         assert b"secret" not in msgpack.packb(msgspec.to_builtins(talking.leg.record, builtin_types=(bytes,)))
-        peer = successor(talking, Credentials("robot", "secret"))
+        peer = successor(talking, Credentials("robot", "secret", realms=("trunk",)))
         (bye,) = peer.give(HangUp())
         (again,) = peer.answer(bye, 407, ("proxy-authenticate", Challenger("trunk", b"s").challenge(0)))
         assert again.first("proxy-authorization")
@@ -178,7 +178,7 @@ class TestFromAnotherMachine:
         assert peer.told[-1] == OfferRefused(488)
 
     def test_a_challenge_is_answered(self, talking) -> None:
-        peer = successor(talking, Credentials("robot", "secret"))
+        peer = successor(talking, Credentials("robot", "secret", realms=("trunk",)))
         (reinvite,) = peer.give(ELSEWHERE)
         _, again = peer.answer(reinvite, 407, ("proxy-authenticate", Challenger("trunk", b"s").challenge(0)))
         assert (again.method, again.cseq.number) == ("INVITE", 53)

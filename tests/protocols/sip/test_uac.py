@@ -276,8 +276,8 @@ class TestAChallenge:
         assert third.first("proxy-authorization")
         assert third.first("authorization")
 
-    def test_of_a_bye_is_answered_too(self, make_peer, sdp: Sdp) -> None:
-        peer = make_peer(uac(Credentials("robot", "secret")))
+    def test_of_a_bye_is_answered_where_the_realm_is_the_trunks(self, make_peer, sdp: Sdp) -> None:
+        peer = make_peer(uac(Credentials("robot", "secret", realms=("trunk",))))
         (invite,) = peer.give(DIAL)
         peer.answer(invite, 200, body=sdp())
         (bye,) = peer.give(HangUp())
