@@ -167,17 +167,40 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Nats:
-    """The cluster's bus. Without `url` a nats-server is started here, on `port` (0: any free one)."""
+    """The cluster's bus. Without `url` a nats-server is started here, on `port` (0: any free one).
+
+    With one, `nkey` or `creds` says who we are there: a file for all processes, or a directory with one a role
+    (`edge.nk`, `edge.creds`; the roles are those of `protocols.wire.roles`). `tls://` is encrypted or refused.
+    """
 
     url: str = ""
+    nkey: Path | None = None
+    """An nkey's seed."""
+    creds: Path | None = None
+    """A JWT and its seed, as `nsc` writes them."""
+    ca: Path | None = None
+    """Who has signed the server's certificate; None: whom this machine trusts."""
+    cert: Path | None = None
+    key: Path | None = None
+    """Our own certificate and its key, where the server wants one."""
     port: int = _port(4222)
     server: Path | None = None
     """The nats-server to start; None: the one beside this Python, then the one on PATH."""
     replicas: int = _within(1, 1, 5)
 
     def __post_init__(self) -> None:
-        if self.url and not (urlsplit(self.url).scheme in ("nats", "tls") and urlsplit(self.url).hostname):
+        scheme = urlsplit(self.url).scheme
+        if self.url and not (scheme in ("nats", "tls") and urlsplit(self.url).hostname):
             raise ValueError(f"url: {self.url!r} is not nats://HOST:PORT or tls://HOST:PORT")
+        if self.nkey and self.creds:
+            raise ValueError("creds: there is nkey, too, and one login is enough")
+        if (self.cert is None) != (self.key is None):
+            raise ValueError(f"{'key' if self.cert else 'cert'}: is missing, and one is of no use without the other")
+        for name in ("nkey", "creds", "ca", "cert"):
+            if getattr(self, name) and not self.url:
+                raise ValueError(f"{name}: is for a server that url names")
+        if (self.ca or self.cert) and scheme != "tls":
+            raise ValueError(f"{'ca' if self.ca else 'cert'}: is for tls://, and url is {scheme}://")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,19 +23,27 @@ BOTH = [
 ]
 
 
+ANYBODY = "anybody"
+
+
 class NatsServer:
     """A nats-server that tests may stop, kill and start again; its port and its store stay."""
 
     def __init__(self, program: Path, state: Path) -> None:
         text = f"[nats]\nport = 0\nserver = {str(program)!r}\n[paths]\nstate = {str(state)!r}"
-        self.plan = server.embedded(config.parse(text, "test", state))
-        self.url = self.plan.url
+        self.config = config.parse(text, "test", state)
+        self.plan = server.embedded(self.config)
+        self.url = self.plan.url.replace("//", f"//{ANYBODY}:{ANYBODY}@")
+        """The address for somebody who may do everything: most tests are not about rights."""
+        settings = Path(self.plan.argv[-1])
+        anybody = f'"users": [{{user: {ANYBODY}, password: {ANYBODY}}}, '
+        settings.write_text(settings.read_text().replace('"users": [', anybody))
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Return when it answers."""
         self._process = subprocess.Popen(self.plan.argv, stderr=subprocess.DEVNULL)  # noqa: ASYNC220  a millisecond
-        host, port = self.url.removeprefix("nats://").split(":")
+        host, port = self.plan.url.removeprefix("nats://").split(":")
         async with asyncio.timeout(10):
             while not await _greets(host, int(port)):
                 assert self._process.poll() is None, "nats-server has ended"

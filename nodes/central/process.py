@@ -16,17 +16,18 @@ from nodes.central.leader import Leader, until_lost
 from nodes.central.memory import Memory
 from nodes.central.requests import Requests
 from nodes.config import Config
-from nodes.links import server
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import BusAway, StreamBroken
 from nodes.links.lease import RENEW_S
+from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
+from protocols.wire.roles import Role
 from protocols.wire.subjects import Bucket
 from supervisors.parent import Parent, Told
 
@@ -149,7 +150,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a central process until the launcher says stop."""
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
-        closing(await Bus.connect(server.url(config), name=identity, node_id=config.node.id)) as bus,
+        closing(await Bus.connect(login(config, Role.CENTRAL), name=identity, node_id=config.node.id)) as bus,
         Tasks() as tasks,
     ):
         central = Central(config, identity, bus, mesh)

@@ -18,9 +18,9 @@ from nodes.config import Config, load
 from nodes.errors import NodeError
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, make_identity
-from nodes.links.server import url
 from protocols.errors import RemoteProtocolError
 from protocols.wire.events import CallEvent, from_body
+from protocols.wire.roles import Role
 from protocols.wire.subjects import ALL_EVENTS
 
 LOOK_S = 0.1
@@ -85,6 +85,7 @@ class Client:
         `subject`: of fewer of them (`subjects.call_events`, `subjects.events_of`).
         """
         from nodes.links.bus import Bus  # as much to import as all the rest, and most commands need none
+        from nodes.links.login import login
 
         def receive(body: object, _: str) -> None:
             try:
@@ -92,11 +93,11 @@ class Client:
             except RemoteProtocolError:
                 pass  # an event of a newer node
 
-        address = url(self.config)
-        bus = await Bus.connect(address, name=self.mesh.identity, node_id=self.config.node.id)
+        me = login(self.config, Role.COMMAND)
+        bus = await Bus.connect(me, name=self.mesh.identity, node_id=self.config.node.id)
         self._stack.push_async_callback(bus.close)
         if not bus.connected:
-            raise NotUp(f"nats.url: {address} does not answer, so there are no events to follow")
+            raise NotUp(f"nats.url: {me.url} does not answer, so there are no events to follow")
         await bus.subscribe(subject, receive)
 
     async def close(self) -> None:

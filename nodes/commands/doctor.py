@@ -23,11 +23,13 @@ from grammars.lexicon import Indexed, index_gruut
 from nodes import lock
 from nodes.commands.client import configured
 from nodes.commands.terminal import console, emit, hang
-from nodes.config import Config
+from nodes.config import Config, ConfigError
 from nodes.errors import NodeError
-from nodes.links.server import check, find
+from nodes.links.login import login
+from nodes.links.server import check, context, find
 from nodes.speech import model_dir
 from nodes.speech.errors import BrokenModel
+from protocols.wire.roles import Role
 
 PYTHON = (3, 11)
 ADAPTERS = {
@@ -148,10 +150,18 @@ def _nats(config: Config) -> Iterator[Finding]:
     if config.nats.url:
         where = urlsplit(config.nats.url)
         yield _reached("nats.url", str(where.hostname), where.port or 4222)
+        for role in Role:
+            try:
+                login(config, role)
+            except ConfigError as error:
+                yield Finding(error.key, error.reason, f"bring it, or leave {error.key} out", fatal=True)
+                return
         return
     try:
         program = find(config.nats.server)
         yield Finding("nats-server", f"{program} {'.'.join(map(str, check(program)))}")
+        if context(config, Role.OPERATOR).exists():
+            yield Finding("nats contexts", f"XDG_CONFIG_HOME={config.paths.state} nats --context viewer (or operator)")
     except NodeError as error:
         yield Finding("nats-server", str(error), "apt-get install nats-server, or name one in nats.server", fatal=True)
 

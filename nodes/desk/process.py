@@ -31,15 +31,16 @@ from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
 from nodes.links.bus import Bus
 from nodes.links.errors import LinkError
+from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
-from nodes.links.server import url
 from nodes.links.tasks import Tasks, closing
 from nodes.links.view import View
 from protocols.agent import Seat as State
 from protocols.errors import LocalProtocolError
 from protocols.wire.ids import AttemptId, CallId, Identity, NodeId
 from protocols.wire.messages import GetStatus, PlaceCall, Status
+from protocols.wire.roles import Role
 from protocols.wire.subjects import Bucket, agent_beat, events_of, part
 from supervisors.parent import Parent, Told
 
@@ -116,9 +117,10 @@ class Desk:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a desk process until the launcher says stop. Raises: PortTaken."""
+    me = login(config, Role.DESK)
     async with (  # in this order and no other: a watch cannot end after its connection
         closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
-        closing(await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
+        closing(await Bus.connect(me, name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
         Tasks() as tasks,
     ):
         await _run(parent, config, mesh, bus, tasks)

@@ -36,9 +36,9 @@ from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import Refused
 from nodes.links.far import Far
+from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
-from nodes.links.server import url
 from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
@@ -47,6 +47,7 @@ from protocols.wire.events import CallEvent, to_body
 from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
+from protocols.wire.roles import Role
 from protocols.wire.subjects import Bucket, call_event
 from supervisors import (
     AutoShutdown,
@@ -253,9 +254,10 @@ def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be an edge process until the launcher says stop."""
+    me = login(config, Role.EDGE)
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
-        closing(await Bus.connect(url(config), name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
+        closing(await Bus.connect(me, name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
         closing(Fetcher(config.fetch.allow)) as fetcher,
         Tasks() as tasks,
     ):

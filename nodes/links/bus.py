@@ -31,6 +31,7 @@ from nodes.links.consumer import Consumer, Received, replay
 from nodes.links.courier import Courier
 from nodes.links.errors import BusAway, ServerTooOld
 from nodes.links.lease import Lease
+from nodes.links.login import Login, plain
 from nodes.links.spool import Record, Spool
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
@@ -55,22 +56,24 @@ log = logs.get(__name__)
 class Bus:
     """One process's end of the bus: made by `connect`, ended by `close`. `counts`: what was dropped, and why."""
 
-    def __init__(self, url: str, name: str, node_id: NodeId, spool: Path | None) -> None:
+    def __init__(self, login: Login, name: str, node_id: NodeId, spool: Path | None) -> None:
         self.node_id = node_id
         self.counts: Counter[str] = Counter()
-        self._connection = Connection(url, name, f"_INBOX.{subjects.part(node_id)}")
+        self._connection = Connection(login, name)
         self._courier = Courier(Spool(spool, name), self._deliver, self._connection.up, self.counts)
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_OUTGOING)
         self._tasks = Tasks()
 
     @classmethod
-    async def connect(cls, url: str, *, name: str, node_id: NodeId, spool: Path | None = None) -> Bus:
+    async def connect(cls, where: Login | str, *, name: str, node_id: NodeId, spool: Path | None = None) -> Bus:
         """Return a bus, connected or not: it connects as soon as it can, and again whenever it must.
 
+        `where`: a role's login; an address will do where there are no users.
         `name`: the process's; it is shown by `nats server`, and names its file in the directory `spool` (without a
         directory, what is recorded lives in memory only). Raises: `ServerTooOld`.
         """
-        bus = cls(url, name, node_id, spool)
+        login = plain(where, node_id) if isinstance(where, str) else where
+        bus = cls(login, name, node_id, spool)
         await bus._tasks.open()
         bus._tasks.spawn(bus._connection.run())
         bus._tasks.spawn(bus._courier.run())
@@ -80,7 +83,7 @@ class Bus:
                 await bus._connection.up.wait()
             bus._check_version()
         except TimeoutError:
-            log.warning("bus.not_there_yet", url=url)
+            log.warning("bus.not_there_yet", url=login.url)
         except ServerTooOld:
             await bus.close()
             raise

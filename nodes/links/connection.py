@@ -8,6 +8,7 @@ errors, `BusAway`. Settings: five seconds to notice a silent server twice, 0.2 s
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
@@ -17,6 +18,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from nodes.links.errors import BusAway
+from nodes.links.login import Login, StrictClient
 from nodes.telemetry import logs
 
 Attach: TypeAlias = Callable[[Client], Awaitable[None]]
@@ -54,10 +56,10 @@ def obey_cancellation() -> None:
 class Connection:
     """One client at a time, kept by `run`. `up` is set while it is connected; `generation`: how often it came up."""
 
-    def __init__(self, url: str, name: str, inbox: str) -> None:
+    def __init__(self, login: Login, name: str) -> None:
         self.up = asyncio.Event()
         self.generation = 0
-        self._url, self._name, self._inbox = url, name, inbox
+        self._login, self._name = login, name
         self._client: Client | None = None
         self._standing: list[Attach] = []
         self._last_error = ""
@@ -85,7 +87,7 @@ class Connection:
         """Connect, and stay connected, until cancelled."""
         while True:
             closed = asyncio.Event()
-            client = Client()
+            client = StrictClient(self._login.is_encrypted)
             try:
                 await self._connect(client, closed)
                 await closed.wait()
@@ -101,9 +103,9 @@ class Connection:
             closed.set()
 
         await client.connect(
-            self._url,
+            self._login.url,
             name=self._name,
-            inbox_prefix=self._inbox,
+            inbox_prefix=self._login.inbox,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.2,  # type: ignore[arg-type]  # declared int; seconds as a float are passed to sleep
             ping_interval=5,
@@ -112,6 +114,7 @@ class Connection:
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_up,
             closed_cb=on_closed,
+            **self._login.options,
         )
         self._client = client
         for attach in list(self._standing):
@@ -131,10 +134,23 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         """Log an error once, not at each of five tries in a second."""
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}{_advice(error)}"
         if text != self._last_error:
             self._last_error = text
             log.warning("bus.error", error=text)
+
+
+def _advice(error: Exception) -> str:
+    """Return which setting an error is about."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return " (nats.ca: the authority that has signed the server's certificate)"
+        case ssl.SSLError():
+            return " (nats.cert, nats.key: our certificate)"
+        case nats.errors.Error() if "authorization violation" in str(error).lower():  # of two classes
+            return " (the server does not know this login: nats.nkey or nats.creds)"
+        case _:
+            return ""
 
 
 async def _close(client: Client) -> None:

@@ -1,14 +1,21 @@
-"""The nats-server of a development machine: which one, with what configuration, at what address.
+"""The nats-server of a development machine: which one, with what configuration, at what address, for which users.
 
 The launcher starts it as a child like any other; in production NATS runs under systemd and `nats.url` names it. It
-listens on the loopback only and asks for no password: whoever is on this machine is its operator. Standard library
-only, because the launcher imports it.
+listens on the loopback only, and knows a user for each role (`protocols.wire.roles`) and nobody else. Their passwords
+are made once, in `<state>/nats/users`, for the node's owner only; for people there are contexts of the NATS CLI:
+
+    XDG_CONFIG_HOME=<state> nats --context operator kv ls
+    XDG_CONFIG_HOME=<state> nats --context viewer kv watch rm_calls
+
+Standard library only, because the launcher imports it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -19,6 +26,7 @@ from typing import Final
 
 from nodes.config import Config, ConfigError
 from nodes.links.errors import ServerTooOld
+from protocols.wire.roles import Role, inbox, user_of, users
 
 OLDEST: Final = (2, 9, 0)
 VERSION_S: Final = 5.0
@@ -34,7 +42,10 @@ jetstream {{
   max_file_store: 8GB
   max_memory_store: 64MB
 }}
+authorization: {{ "users": {users} }}
 """
+PEOPLE: Final = (Role.OPERATOR, Role.VIEWER)
+"""Roles with a context of the NATS CLI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +66,15 @@ def embedded(config: Config) -> Server:
     check(program)
     port = _free_port(config.nats.port)
     config.paths.nats.mkdir(parents=True, exist_ok=True, mode=0o700)
-    settings = config.paths.nats / "nats-server.conf"
-    store = json.dumps(str(config.paths.nats / "store"))
-    settings.write_text(_SETTINGS.format(name=config.node.id, port=port, store=store), encoding="utf-8")
+    passwords = {role: _password(config, role) for role in Role}
+    known = users([config.node.id], lambda node, role: {"user": user_of(node, role), "password": passwords[role]})
+    store, settings = config.paths.nats / "store", config.paths.nats / "nats-server.conf"
+    text = _SETTINGS.format(name=config.node.id, port=port, store=json.dumps(str(store)), users=json.dumps(known))
+    _write(settings, text)
     server = Server((str(program), "--config", str(settings)), f"nats://127.0.0.1:{port}")
-    _address(config).write_text(server.url, encoding="utf-8")
+    _write(_address(config), server.url)
+    for role in PEOPLE:
+        _write(context(config, role), json.dumps(_context(config, server.url, role, passwords[role]), indent=1))
     return server
 
 
@@ -71,8 +86,52 @@ def url(config: Config) -> str:
     return config.nats.url or _address(config).read_text(encoding="utf-8")
 
 
+def password(config: Config, role: Role) -> str:
+    """Return a role's password at the embedded server, as `embedded` has left it. Raises: `OSError`."""
+    return _password_file(config, role).read_text(encoding="utf-8")
+
+
+def context(config: Config, role: Role) -> Path:
+    """Return where the NATS CLI finds a role's context when `XDG_CONFIG_HOME` is the state directory."""
+    return config.paths.nats / "context" / f"{role}.json"
+
+
+def _context(config: Config, url: str, role: Role, password: str) -> dict[str, str]:
+    """Return a context as the CLI reads it (github.com/nats-io/jsm.go, natscontext)."""
+    node = config.node.id
+    return {
+        "description": f"Ringmaster node {node}, {role}",
+        "url": url,
+        "user": user_of(node, role),
+        "password": password,
+        "inbox_prefix": inbox(node, role),
+    }
+
+
+def _password(config: Config, role: Role) -> str:
+    """Return a role's password, made now if there is none."""
+    path = _password_file(config, role)
+    if not path.exists():
+        _write(path, secrets.token_hex(24))
+    return path.read_text(encoding="utf-8")
+
+
+def _password_file(config: Config, role: Role) -> Path:
+    return config.paths.nats / "users" / role
+
+
 def _address(config: Config) -> Path:
     return config.paths.nats / "url"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file for its owner only, so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
 
 
 def find(configured: Path | None = None) -> Path:
@@ -118,4 +177,4 @@ def _free_port(wanted: int) -> int:
         return port
 
 
-__all__ = ["Server", "check", "embedded", "find", "url"]
+__all__ = ["PEOPLE", "Server", "check", "context", "embedded", "find", "password", "url"]

@@ -15,10 +15,10 @@ from functools import partial
 from typing import Final, TypeVar
 
 from nodes.config import Config
-from nodes.links import server
 from nodes.links.bus import Bus
 from nodes.links.consumer import Received
 from nodes.links.errors import BusAway, Refused
+from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
@@ -30,6 +30,7 @@ from nodes.telemetry import logs
 from protocols.wire import reports as wire
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
+from protocols.wire.roles import Role
 from protocols.wire.subjects import Stream
 from supervisors.parent import Parent, Told
 
@@ -57,9 +58,8 @@ class Recorder:
         mesh.serve(wire.Export, self.export)
         mesh.serve(GetStatus, self.status)
 
-    async def run(self, tasks: Tasks, replicas: int) -> None:
-        """Begin to record, as soon as the streams are there: one of `tasks` for each."""
-        await self._prepare(replicas)
+    def run(self, tasks: Tasks) -> None:
+        """Begin to record, one of `tasks` for each stream: as soon as central has made them."""
         for stream in Stream:
             tasks.spawn(self.consume(stream))
 
@@ -126,15 +126,6 @@ class Recorder:
         self._reader.shutdown()
         self._store.close()
 
-    async def _prepare(self, replicas: int) -> None:
-        while True:
-            await self._bus.up()
-            try:
-                return await self._bus.ensure_layout(replicas)
-            except BusAway as error:
-                log.warning("recorder.no_streams", error=str(error))
-                await asyncio.sleep(RETRY_S)
-
     async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, work)
 
@@ -144,12 +135,12 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     assert config.recorder.database is not None  # the configuration has put a path in the place of None
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
-        closing(await Bus.connect(server.url(config), name=identity, node_id=config.node.id)) as bus,
+        closing(await Bus.connect(login(config, Role.RECORDER), name=identity, node_id=config.node.id)) as bus,
         closing(Recorder(await asyncio.to_thread(Store, config.recorder.database), bus)) as recorder,
         Tasks() as tasks,
     ):
         recorder.serve(mesh)
-        tasks.spawn(recorder.run(tasks, config.nats.replicas))
+        recorder.run(tasks)
         await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:

@@ -14,12 +14,13 @@ from grammars.script import load
 from grammars.script_model import Gather, Script
 from nodes.config import Config
 from nodes.links.bus import Bus
-from nodes.links.server import url
+from nodes.links.login import login
 from nodes.rehearsal import agent
 from nodes.rehearsal.exchange import Exchange
 from nodes.rehearsal.repertoire import Repertoire
 from protocols.wire.events import from_body
 from protocols.wire.ids import Identity
+from protocols.wire.roles import Role
 from protocols.wire.subjects import ALL_EVENTS
 from supervisors.parent import Parent
 
@@ -43,7 +44,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         await repertoire.rehearse()
     by_hash = {script.hash: script for script in scripts}
     exchange = Exchange(parent.sockets["sip"], by_hash, repertoires, seed, config.paths.state / REPORTS)
-    bus = await Bus.connect(url(config), name=identity, node_id=config.node.id)
+    bus = await Bus.connect(login(config, Role.COMMAND), name=identity, node_id=config.node.id)
     await bus.subscribe(ALL_EVENTS, lambda body, _: exchange.event(from_body(body)))
     agents = agent.agents_of(
         os.environ.get(agent.AGENTS, ""), config.paths.run, config.paths.state / agent.REPORTS

@@ -35,7 +35,10 @@ class Stream(StrEnum):
 
 
 class Bucket(StrEnum):
-    """The key-value buckets. A key is one part: the id of a node, agent, call or contact, or the name of a lease."""
+    """The key-value buckets. A key is one part: the id of a node, agent, call or contact, or the name of a lease.
+
+    `rm_dnc` has keys of two parts, too, which fewer roles may write (`dnc_removal`, `DNC_MADE`).
+    """
 
     NODES = "rm_nodes"
     AGENTS = "rm_agents"
@@ -51,6 +54,8 @@ CALL_HEADER: Final = "Rm-Call"
 ALL_CAMPAIGNS: Final = "rm.campaign.>"
 ALL_NODE_BEATS: Final = "rm.node.*.beat"
 ALL_AGENT_BEATS: Final = "rm.agent.*.beat"
+DNC_MADE: Final = "list.made"
+"""The key that says that the do-not-call list in its bucket is whole: one that was just made anew is not."""
 
 
 def node_beat(node: NodeId) -> str:
@@ -111,6 +116,14 @@ def campaign_events(campaign: CampaignId) -> str:
     return f"rm.campaign.{part(campaign)}"
 
 
+def dnc_removal(contact: str) -> str:
+    """Return the key of the word that a contact is off the do-not-call list again; the key of its opposite is theirs.
+
+    Two parts, so that a role may be allowed to write the one and not the other.
+    """
+    return f"{part(contact)}.removed"
+
+
 def part(text: str) -> str:
     """Return `text` if it may be a part of a subject or a key. Raises: `LocalProtocolError`.
 
@@ -127,5 +140,6 @@ __all__ = [
     "Stream", "Bucket", "part",
     "node_beat", "node_command", "agent_beat", "state", "call_event", "call_events", "events_of", "shard",
     "campaign_events", "CALL_HEADER",
+    "dnc_removal", "DNC_MADE",
     "ALL_EVENTS", "ALL_CAMPAIGNS", "ALL_NODE_BEATS", "ALL_AGENT_BEATS", "all_states",
 ]  # fmt: skip

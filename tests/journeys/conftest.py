@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from nodes.commands.stage import stage
 from nodes.links.bus import Bus
-from nodes.links.server import url
+from nodes.links.login import login
+from protocols.wire.roles import Role
 from tests.journeys.crowd import Played, crowd
 from tests.journeys.following import Node
 from tests.journeys.peers.kamailio import Account
@@ -56,7 +57,7 @@ async def node(tmp_path_factory: pytest.TempPathFactory, account: Account) -> As
     state = tmp_path_factory.mktemp("journeys") / "state"
     needed = {"recorder": 1, "speech": 2, "media": 1, "edge": 1, "central": 1}
     async with stage(state, {"talk": TALK}, 1, needed, account.settings) as play:
-        bus = await Bus.connect(url(play.config), name="journeys", node_id=play.config.node.id)
+        bus = await Bus.connect(login(play.config, Role.OPERATOR), name="journeys", node_id=play.config.node.id)
         made = Node(play, bus, TALK)
         await made.listen()
         await made.whole()

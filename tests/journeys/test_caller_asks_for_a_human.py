@@ -9,9 +9,10 @@ import wave
 import nats
 import numpy as np
 
-from nodes.links.server import url
+from nodes.links.login import login
 from nodes.rehearsal.earpiece import LOUD
 from protocols.wire.events import Kind
+from protocols.wire.roles import Role
 from tests.journeys.following import Followed, Node
 from tests.journeys.peers.desk import ASKS, agent, is_handed_over, picks_up, takes, takes_any, talk
 from tests.journeys.peers.phone import phones
@@ -19,7 +20,8 @@ from tests.journeys.peers.phone import phones
 
 async def is_seen_from_outside(node: Node, call: Followed) -> None:
     """A bare NATS client sees the node, the call and the agent, and neither words nor numbers."""
-    client = await nats.connect(url(node.stage.config))
+    me = login(node.stage.config, Role.VIEWER)
+    client = await nats.connect(me.url, inbox_prefix=me.inbox, **me.options)
     try:
         assert json.loads((await client.request("$SRV.PING")).data)["name"] == "ringmaster-node"
         calls, agents = [await client.jetstream().key_value(name) for name in ("rm_calls", "rm_agents")]

@@ -82,7 +82,7 @@ async def recording(url: str, database: Path) -> AsyncIterator[Recorder]:
     bus = await Bus.connect(url, name="recorder-0", node_id=NodeId("n1"))
     recorder, tasks = Recorder(Store(database), bus), Tasks()
     await tasks.open()
-    tasks.spawn(recorder.run(tasks, replicas=1))
+    recorder.run(tasks)
     try:
         yield recorder
     finally:

@@ -1,0 +1,173 @@
+"""Who may say and hear what on NATS: one table, a row for each role, from which servers are configured.
+
+A role is a kind of process, or of person at a command line. A user is a role on a node (`n1-edge`), and its replies
+come to an inbox of its own, `_INBOX.<node>.<role>`: nobody reads another's. What is not in a row is refused by the
+server; `tests/nodes/links/test_roles.py` asks a real one.
+
+Two rows are narrow on purpose. Only central writes the journal; only edges tell what became of calls. An edge, the
+process that strangers talk to, may put somebody on the do-not-call list and never take them off (`subjects.dnc_*`). A
+viewer sees that there are calls, agents and nodes, and no word, number or key of a contact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from protocols.wire.ids import NodeId
+from protocols.wire.subjects import ALL_AGENT_BEATS, ALL_CAMPAIGNS, ALL_EVENTS, ALL_NODE_BEATS, Bucket, Stream, part
+
+_NODE: Final = "{node}"
+"""In a row: the user's own node."""
+
+
+class Role(StrEnum):
+    """Who connects. Processes that never do (launcher, media, speech) have none."""
+
+    CENTRAL = "central"
+    EDGE = "edge"
+    DESK = "desk"
+    RECORDER = "recorder"
+    COMMAND = "command"
+    """A command that follows calls, and a rehearsal's callees: hear events, say nothing."""
+    OPERATOR = "operator"
+    """The NATS CLI in the hands of who runs the cluster: all but writing history."""
+    VIEWER = "viewer"
+    """The NATS CLI, or a wall display, in the hands of who may look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Subjects, with NATS's wildcards. `never` is refused of what `publish` allows; `answers`: replies to requests."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    answers: bool = False
+
+
+def inbox(node: NodeId, role: Role) -> str:
+    """Return the prefix of a user's inboxes.
+
+    >>> inbox(NodeId("n1"), Role.EDGE)
+    '_INBOX.n1.edge'
+    """
+    return f"_INBOX.{part(node)}.{role}"
+
+
+def user_of(node: NodeId, role: Role) -> str:
+    """Return a user's name."""
+    return f"{part(node)}-{role}"
+
+
+def rights(node: NodeId, role: Role) -> Rights:
+    """Return what a user may do: the role's row, for this node."""
+    row = _TABLE[role]
+
+    def own(subjects: Iterable[str]) -> tuple[str, ...]:
+        return tuple(subject.replace(_NODE, part(node)) for subject in subjects)
+
+    return Rights(own(row.publish), (f"{inbox(node, role)}.>", *own(row.subscribe)), own(row.never), row.answers)
+
+
+def users(nodes: Iterable[NodeId], proof: Callable[[NodeId, Role], Mapping[str, str]]) -> list[dict[str, object]]:
+    """Return a server's `authorization.users`, every role of every node, as its configuration has them.
+
+    `proof`: how a user proves who it is, `{"nkey": public}` or `{"user": name, "password": secret}`.
+    """
+    return [{**proof(node, role), "permissions": _permissions(rights(node, role))} for node in nodes for role in Role]
+
+
+def _permissions(granted: Rights) -> dict[str, object]:
+    never = list(granted.never) if granted.publish else [">"]  # an empty list of what is allowed would allow everything
+    publish = ({"allow": list(granted.publish)} if granted.publish else {}) | ({"deny": never} if never else {})
+    answers = {"allow_responses": {"max": 1, "expires": "10s"}} if granted.answers else {}
+    return {"publish": publish, "subscribe": {"allow": list(granted.subscribe)}, **answers}
+
+
+# ---- the words of a row: what JetStream's API wants for each thing that is done -----------------------------------
+
+
+def _api(verbs: Iterable[str], stream: str) -> tuple[str, ...]:
+    return tuple(f"$JS.API.{verb.replace('*', stream, 1)}" for verb in verbs)
+
+
+def _read(*names: str) -> tuple[str, ...]:
+    """Read streams from the beginning, with consumers of one's own."""
+    verbs = (
+        "STREAM.INFO.*", "CONSUMER.CREATE.*", "CONSUMER.CREATE.*.>", "CONSUMER.INFO.*.>", "CONSUMER.DELETE.*.>",
+        "CONSUMER.MSG.NEXT.*.>",
+    )  # fmt: skip
+    return tuple(subject for name in names for subject in (*_api(verbs, name), f"$JS.FC.{name}.>"))
+
+
+def _consume(stream: Stream, durable: str) -> tuple[str, ...]:
+    """Be one durable consumer of a stream."""
+    verbs = (
+        "STREAM.INFO.*", f"CONSUMER.CREATE.*.{durable}", f"CONSUMER.CREATE.*.{durable}.>",
+        f"CONSUMER.DURABLE.CREATE.*.{durable}", f"CONSUMER.INFO.*.{durable}", f"CONSUMER.MSG.NEXT.*.{durable}",
+    )  # fmt: skip
+    return (*_api(verbs, stream), f"$JS.ACK.{stream}.{durable}.>")
+
+
+def _see(*buckets: Bucket) -> tuple[str, ...]:
+    """Get from buckets, and watch them."""
+    names = [f"KV_{bucket}" for bucket in buckets]
+    verbs = ("DIRECT.GET.*", "DIRECT.GET.*.>", "STREAM.MSG.GET.*")
+    return (*_read(*names), *(subject for name in names for subject in _api(verbs, name)))
+
+
+def _put(*buckets: Bucket, keys: str = "*") -> tuple[str, ...]:
+    return tuple(f"$KV.{bucket}.{keys}" for bucket in buckets)
+
+
+def _lay(*names: str) -> tuple[str, ...]:
+    """Make streams, and change their limits."""
+    verbs = ("STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.UPDATE.*")
+    return tuple(subject for name in names for subject in _api(verbs, name))
+
+
+_ALL: Final = (*Stream, *(f"KV_{bucket}" for bucket in Bucket))
+_PUBLIC: Final = (Bucket.NODES, Bucket.AGENTS, Bucket.CALLS)
+_SERVICES: Final = ("$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>")
+
+_TABLE: Final[Mapping[Role, Rights]] = {
+    Role.CENTRAL: Rights(
+        publish=(
+            ALL_CAMPAIGNS, "rm.state.campaigns.*", "rm.state.load.*",
+            "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN), *_consume(Stream.EVENTS, "central"),
+            "$JS.API.STREAM.PURGE.RM_CAMPAIGN",  # what is forgotten
+            *_see(*Bucket), *_put(Bucket.LEASES, Bucket.CONFIG), *_put(Bucket.DNC, keys=">"),
+        ),
+    ),
+    Role.EDGE: Rights(
+        publish=(
+            ALL_EVENTS, "rm.state.calls.*",
+            *_see(Bucket.CALLS, Bucket.DNC), *_put(Bucket.CALLS), *_put(Bucket.DNC),
+        ),
+    ),
+    Role.DESK: Rights(
+        publish=(
+            f"rm.node.{_NODE}.beat", ALL_AGENT_BEATS, "rm.state.agents.*", "rm.state.nodes.*",
+            "$JS.API.INFO", *_api(("STREAM.INFO.*",), "*"),
+            *_see(*_PUBLIC), *_put(Bucket.AGENTS, Bucket.NODES),
+        ),
+        subscribe=(ALL_EVENTS, f"rm.node.{_NODE}.cmd.*", "$SRV.>"),
+        answers=True,
+    ),
+    Role.RECORDER: Rights(publish=tuple(s for stream in Stream for s in _consume(stream, "recorder"))),
+    Role.COMMAND: Rights(publish=(), subscribe=(ALL_EVENTS,)),
+    Role.OPERATOR: Rights(publish=(">",), subscribe=(">",), never=(ALL_CAMPAIGNS, ALL_EVENTS), answers=True),
+    Role.VIEWER: Rights(
+        publish=(
+            *_SERVICES, "rm.node.*.cmd.status", "rm.node.*.cmd.calls",
+            "$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", *_see(*_PUBLIC),
+        ),
+        subscribe=(ALL_NODE_BEATS, ALL_AGENT_BEATS, "rm.state.>"),
+    ),
+}  # fmt: skip
+
+
+__all__ = ["Rights", "Role", "inbox", "rights", "user_of", "users"]
