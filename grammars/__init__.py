@@ -1,14 +1,29 @@
 """Language: what may be heard, what is said, and the conversation between them.
 
 A script (`load`) is checked text; a `Conversation` runs it, step by step, without I/O. What is imported here is light:
-rules are compiled in `grammars.rules.compile`, pronunciations found in `grammars.lexicon`, both only where speech is.
+rules are compiled in `grammars.rules.compile`, pronunciations found in `grammars.lexicon`, both only where speech is;
+and the reader of YAML comes with `load` when that is first used, because those who serve calls have no use for it.
 """
+
+from typing import TYPE_CHECKING
 
 from grammars.conversation import Conversation
 from grammars.conversation_state import ConversationState, Phase, Turn
 from grammars.errors import BadRule, GrammarError, Reason, ScriptError, UnknownWord, WrongScript
-from grammars.script import load
 from grammars.script_model import Script
+
+if TYPE_CHECKING:
+    from grammars.script import load
+
+
+def __getattr__(name: str) -> object:
+    """Import what is only imported when it is used (PEP 562)."""
+    if name != "load":
+        raise AttributeError(name)
+    from grammars.script import load
+
+    return load
+
 
 __all__ = [
     "load", "Script", "Conversation", "ConversationState", "Phase", "Turn",

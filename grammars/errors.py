@@ -14,6 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_MOST_REASONS = 100
+_LONGEST = 300
+"""Characters of a reason, which may quote a stranger's script."""
+
 
 class GrammarError(Exception):
     """The root of this room's errors."""
@@ -45,10 +49,11 @@ class Reason:
 
 
 class ScriptError(GrammarError):
-    """The script must not be run. `reasons` holds everything that was found, in the order of the lines."""
+    """The script must not be run. `reasons` holds the first of what was found, in the order of the lines."""
 
     def __init__(self, reasons: Iterable[Reason]) -> None:
-        self.reasons = tuple(sorted(set(reasons)))
+        short = {Reason(each.line, each.reason[:_LONGEST]) for each in reasons}
+        self.reasons = tuple(sorted(short))[:_MOST_REASONS]
         super().__init__("\n".join(f"line {each.line}: {each.reason}" for each in self.reasons))
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
+from dataclasses import replace
 
 from grammars import script_check
-from grammars.errors import BadRule, ScriptError
-from grammars.rules.spec import INTENTS, RuleSpec
+from grammars.errors import BadRule, Reason, ScriptError
+from grammars.rules.spec import INTENTS, MOST_PHRASES, RuleSpec
 from grammars.script_model import (
     DISPOSITIONS,
     RULE_KINDS,
@@ -31,22 +31,20 @@ from grammars.script_model import (
     State,
     Verb,
 )
+from grammars.script_pack import MAX_PACKED, pack, script_hash
 from grammars.script_tree import Items, Reading, Table, Text, Tree, parse, plain
 from grammars.template import Kind, Sentence, Template, Value
 from protocols.floor import Bargein
 from protocols.wire.ids import ScriptHash
 
 _MOST_STATES = 200
+_MOST_ACTIONS = 20
+"""Actions to choose from at one place; a global choice is one of every state."""
 _VERBS = ("listen", "fetch", "enqueue", "hangup", "redirect")
 _LADDERS = ("nomatch", "noinput")
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!Ms\.)(?<!Dr\.)(?<!St\.)\s+")
 _URL = re.compile(r"https?://[^/{}\s]+(/\S*)?")
-
-
-def script_hash(text: str) -> ScriptHash:
-    """Return the name of a script's exact text: what a call is pinned to."""
-    return ScriptHash(blake2b(text.encode(), digest_size=16).hexdigest())
 
 
 def load(text: str, pronounceable: Callable[[str], bool] | None = None) -> Script:
@@ -56,10 +54,13 @@ def load(text: str, pronounceable: Callable[[str], bool] | None = None) -> Scrip
     Raises `ScriptError` with every reason found. Loading takes milliseconds: keep the result by its text.
     """
     reader = _Reader()
-    script = reader.script(parse(text), script_hash(text))
+    script = reader.script(parse(text))
     if reasons := reader.reasons or script_check.check(script, pronounceable):
         raise ScriptError(reasons)
-    return script
+    packed = pack(script)
+    if len(packed) > MAX_PACKED:
+        raise ScriptError([Reason(1, f"the script is too long: packed it has {len(packed)} bytes, not {MAX_PACKED}")])
+    return replace(script, hash=script_hash(packed))
 
 
 class _Reader(Reading):
@@ -70,8 +71,9 @@ class _Reader(Reading):
         self._slots: Mapping[str, Slot] = {}
         self._rules: dict[str, RuleSpec] = {name: RuleSpec(name) for name in INTENTS}
         self._ladders: Mapping[str, Ladder] = {}
+        self._n_phrases = 0
 
-    def script(self, tree: Tree, pinned: ScriptHash) -> Script:
+    def script(self, tree: Tree) -> Script:
         """Read the whole."""
         known = ("flow", "version", "initial", "slots", "global", "states")
         top = self.fields(tree, "the script", known, [name for name in known if name != "slots"])
@@ -81,10 +83,11 @@ class _Reader(Reading):
         states = dict(self.named(top.get("states"), "states"))
         if len(states) > _MOST_STATES:
             self.refuse(top["states"].line, f"a script has {_MOST_STATES} states at most")
+            states = {}
         intents = {name: self._choice(common[name], name) for name in INTENTS if name in common}
         identify = self._template(common.get("identify"), "identify")
         return Script(
-            hash=pinned,
+            hash=ScriptHash(""),
             flow=self.text(top.get("flow"), "flow"),
             version=self.text(top.get("version"), "version"),
             initial=self._initial(top.get("initial")),
@@ -151,6 +154,9 @@ class _Reader(Reading):
             return ()
         options = tree.items if isinstance(tree, Items) else (tree,)
         choice = tuple(self._action(option, what) for option in options)
+        if len(choice) > _MOST_ACTIONS:
+            self.refuse(tree.line, f"{what} has more than {_MOST_ACTIONS} actions to choose from")
+            return choice[:1]
         for action in choice[:-1]:
             if not action.when:
                 self.refuse(action.line, f"{what}: what follows is never taken, because this has no `when`")
@@ -259,8 +265,12 @@ class _Reader(Reading):
             rule_id = name
         if name in INTENTS:
             self.refuse(tree.line, f"{name!r} is heard in every state; listen to one of {', '.join(RULE_KINDS)}")
+        if self._n_phrases > MOST_PHRASES:
+            self.refuse(tree.line, f"the script's choices stand for more than {MOST_PHRASES} phrases")
+            return rule_id
         try:
-            self._rules[rule_id] = RuleSpec(name, params)
+            spec = self._rules[rule_id] = RuleSpec(name, params)
+            self._n_phrases += sum(map(len, spec.options.values()))
         except BadRule as wrong:
             self.refuse(tree.line, str(wrong))
         return rule_id

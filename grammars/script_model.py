@@ -1,10 +1,15 @@
-"""A script as data: what `script.py` reads, `script_check.py` judges and `conversation.py` runs. Frozen and pure."""
+"""A script as data: what `script.py` reads, `script_check.py` judges and `conversation.py` runs. Frozen and pure.
+
+It is packed as it is (`script_pack.py`). The verbs are msgspec's structs because a packed state must say which it has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from grammars.rules.spec import INTENTS, RuleSpec
 from grammars.template import Kind, Prompt, Template
@@ -86,8 +91,7 @@ def rung(ladder: Ladder, count: int) -> Choice:
     return ladder[max(step for step in ladder if step <= count)]
 
 
-@dataclass(frozen=True, slots=True)
-class Gather:
+class Gather(msgspec.Struct, frozen=True, tag=True):
     """Hear one answer."""
 
     rule: str
@@ -107,8 +111,7 @@ class Gather:
     """`slot`, `match`, a key -> where it is written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(msgspec.Struct, frozen=True, tag=True):
     """Ask a business API over HTTP. `slots`: slot -> path of the field in the JSON reply, with dots.
 
     `repeats`: a POST may be sent again by one who goes on with the call, who cannot know whether it was done.
@@ -125,8 +128,7 @@ class Fetch:
     repeats: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Enqueue:
+class Enqueue(msgspec.Struct, frozen=True, tag=True):
     """Hand the callee over to an agent."""
 
     skill: str
@@ -135,15 +137,13 @@ class Enqueue:
     failed: Choice
 
 
-@dataclass(frozen=True, slots=True)
-class Hangup:
+class Hangup(msgspec.Struct, frozen=True, tag=True):
     """End the call, after the state's last word."""
 
     disposition: str
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(msgspec.Struct, frozen=True, tag=True):
     """Go on in another state."""
 
     to: str

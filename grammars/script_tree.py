@@ -2,6 +2,8 @@
 
 YAML's own guesses are not made: `yes`, `no`, `on` and `2026-03-03` stay the text that was written, and whoever reads a
 field says what it must be. Keys are unique, documents are single, anchors and aliases are refused.
+How long and how deep a text may be is seen while it is read: YAML's reader calls itself, and looks at all that is open
+whenever it reads a word, so that 50 kB of `[` would hold it for minutes.
 `Reading` reads fields from the tree and collects every reason to refuse, so that an author sees them all at once.
 """
 
@@ -16,6 +18,10 @@ import yaml
 
 from grammars.errors import Reason, ScriptError
 
+MAX_TEXT = 100_000
+"""Bytes of a script: five times the 200 states that it may have, as the shipped ones are written."""
+DEEPEST = 12
+"""Levels of lists and tables; an option of `choices` is on the ninth."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
@@ -50,11 +56,13 @@ Tree: TypeAlias = Text | Items | Table
 
 def parse(text: str) -> Tree:
     """Return the one document in `text`. Raises `ScriptError` for what is not YAML or is more YAML than we take."""
+    if len(text.encode(errors="replace")) > MAX_TEXT:
+        raise ScriptError([Reason(1, f"the script is longer than {MAX_TEXT} bytes")])
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
+        node = yaml.compose(text, _Loader)
         if node is None:
             raise ScriptError([Reason(1, "the script is empty")])
-        return _Growth().tree(node, node.start_mark.line + 1)
+        return _tree(node, node.start_mark.line + 1)
     except yaml.MarkedYAMLError as wrong:
         line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
         raise ScriptError([Reason(line, f"not YAML: {wrong.problem}")]) from wrong
@@ -62,33 +70,45 @@ def parse(text: str) -> Tree:
         raise ScriptError([Reason(1, f"not YAML: {type(wrong).__name__}")]) from wrong
 
 
-class _Growth:
-    """Makes trees of nodes. A node met twice was named by an alias; a value is on the line of its key."""
+class _Loader(yaml.SafeLoader):
+    """Reads no deeper than `DEEPEST`, and nothing that has an anchor or is an alias."""
 
-    def __init__(self) -> None:
-        self._met: set[int] = set()
+    _depth = 0
 
-    def tree(self, node: yaml.Node, line: int) -> Tree:
-        if id(node) in self._met:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Make the next node, and what is in it. Raises: `ScriptError`."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1
+        if event.anchor:  # an alias has one, too
             raise ScriptError([Reason(line, "anchors and aliases are not used in scripts")])
-        self._met.add(id(node))
-        match node:
-            case yaml.ScalarNode():
-                return Text(line, node.value, quoted=node.style is not None)
-            case yaml.SequenceNode():
-                return Items(line, tuple(self.tree(item, item.start_mark.line + 1) for item in node.value))
-        return Table(line, self._entries(node))
+        if self._depth == DEEPEST:
+            raise ScriptError([Reason(line, f"this is nested deeper than {DEEPEST} levels")])
+        self._depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
-    def _entries(self, node: yaml.Node) -> dict[str, Tree]:
-        entries: dict[str, Tree] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                raise ScriptError([Reason(line, "a key must be a word")])
-            if key.value in entries:
-                raise ScriptError([Reason(line, f"{key.value!r} is written twice")])
-            entries[key.value] = self.tree(value, line)
-        return entries
+
+def _tree(node: yaml.Node, line: int) -> Tree:
+    """Make a tree of a node; a value is on the line of its key."""
+    match node:
+        case yaml.ScalarNode():
+            return Text(line, node.value, quoted=node.style is not None)
+        case yaml.SequenceNode():
+            return Items(line, tuple(_tree(item, item.start_mark.line + 1) for item in node.value))
+    return Table(line, _entries(node))
+
+
+def _entries(node: yaml.Node) -> dict[str, Tree]:
+    entries: dict[str, Tree] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise ScriptError([Reason(line, "a key must be a word")])
+        if key.value in entries:
+            raise ScriptError([Reason(line, f"{key.value!r} is written twice")])
+        entries[key.value] = _tree(value, line)
+    return entries
 
 
 def plain(tree: Tree) -> object:

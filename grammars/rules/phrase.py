@@ -26,7 +26,8 @@ def expand(pattern: str) -> tuple[str, ...]:
     phrases = _alternatives(rest, pattern)
     if rest:
         raise BadRule("phrase", f"{pattern!r} closes a bracket that is not open")
-    plain = dict.fromkeys(" ".join(words_of(normalise(phrase))) for phrase in phrases)
+    written = dict.fromkeys(" ".join(phrase.split()) for phrase in phrases)  # optional words repeat each other
+    plain = dict.fromkeys(" ".join(words_of(normalise(phrase))) for phrase in written)
     if "" in plain:
         raise BadRule("phrase", f"{pattern!r} can be said without a word")
     return tuple(plain)

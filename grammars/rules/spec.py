@@ -16,6 +16,9 @@ from grammars.rules.phrase import expand
 INTENTS = ("repeat", "human", "stop", "wrong_number", "call_later", "who", "busy")
 """The rules that hold in every state of a script; each means its own name."""
 
+MOST_PHRASES = 2000
+"""That the options of `choices` may stand for, all together: each is written out, in 50 us, when the rule is read."""
+
 
 class Limit(NamedTuple):
     """The range of a whole-number parameter and what it is when the script does not say."""
@@ -94,12 +97,20 @@ class RuleSpec:
         given = self.params.get("options", {})
         if not isinstance(given, Mapping):
             raise BadRule(self.name, "options must map each value to a list of phrases")
-        return {str(value): self._phrases(patterns) for value, patterns in given.items()}
+        options: dict[str, tuple[str, ...]] = {}
+        for value, patterns in given.items():
+            options[str(value)] = self._phrases(patterns, MOST_PHRASES - sum(map(len, options.values())))
+        return options
 
-    def _phrases(self, patterns: object) -> tuple[str, ...]:
+    def _phrases(self, patterns: object, most: int) -> tuple[str, ...]:
         if not isinstance(patterns, list | tuple):
             raise BadRule(self.name, f"phrases must be a list, not {patterns!r}")
-        return tuple(phrase for pattern in patterns for phrase in expand(str(pattern)))
+        phrases: list[str] = []
+        for pattern in patterns:
+            phrases += expand(str(pattern))
+            if len(phrases) > most:
+                raise BadRule(self.name, f"the options stand for more than {MOST_PHRASES} phrases")
+        return tuple(phrases)
 
     def _check_options(self) -> None:
         owner: dict[str, str] = {}

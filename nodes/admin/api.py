@@ -184,7 +184,7 @@ class Api:
         wanted = msgspec.json.decode(await request.read(), type=NewCall)
         name = uuid.uuid4().hex
         order = PlaceCall(
-            AttemptId(name), CallId(name), wanted.target, wanted.script, wanted.slots,
+            AttemptId(name), CallId(name), wanted.target, await self._node.packed(wanted.script), wanted.slots,
             caller_id=wanted.caller_id, ring_s=wanted.ring_s,
         )  # fmt: skip
         return Placed((await self._node.place(order)).call_id)

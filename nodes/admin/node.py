@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
+from grammars.errors import ScriptError
+from nodes.checking import Scripts
 from nodes.links import trees
-from nodes.links.errors import LinkError, PeerGone
+from nodes.links.errors import LinkError, PeerGone, Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster
 from protocols.wire import messages as wire
@@ -43,6 +45,7 @@ class Node:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
+        self._scripts = Scripts()
         self.roster: Roster = NOBODY
         self.is_draining = False
 
@@ -76,6 +79,13 @@ class Node:
             return below
         rows = trees.of_launcher(roster.launcher, time.monotonic())
         return [Process("launcher", "launcher", "active", roster.launcher.pid, True, {}, rows), *below]
+
+    async def packed(self, script: str) -> bytes:
+        """Return a script's text as an order carries it. Raises: Refused (`bad_script: line N: ...`)."""
+        try:
+            return await self._scripts.packed(script)
+        except ScriptError as error:
+            raise Refused(f"bad_script: {error}") from error
 
     async def place(self, order: wire.PlaceCall) -> wire.CallAccepted:
         """Have the edge place a call. Raises: LinkError."""

@@ -59,7 +59,8 @@ class Campaign:
 
     campaign_id: CampaignId
     plan: Plan
-    script: str
+    script: bytes
+    """Checked and packed, as it was imported."""
     shift: timedelta
     phase: Phase
     contacts: dict[ContactId, Progress]
@@ -145,7 +146,7 @@ class Campaigns:
         self.campaigns[entry.campaign_id] = Campaign(
             campaign_id=entry.campaign_id,
             plan=entry.plan,
-            script=entry.script,
+            script=entry.packed,
             shift=timedelta(seconds=entry.shift_s),
             phase=Phase.IMPORTED,
             contacts={contact.contact_id: Progress(contact, due=0.0) for contact in contacts},

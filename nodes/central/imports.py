@@ -1,7 +1,7 @@
 """An import, decided: from a list, a script and a plan to the entries of the journal, or to all that is wrong.
 
-The script is checked as an edge will check it, and each contact against the script, because a slot that is missing is
-found here with its line and not in the middle of a call.
+The script has been checked (in a process of its own); each contact is held against it, because a slot that is missing
+is found here with its line and not in the middle of a call.
 """
 
 from __future__ import annotations
@@ -14,30 +14,36 @@ from datetime import datetime
 import msgspec
 
 from grammars.errors import ScriptError
-from grammars.script import load
+from grammars.script_pack import unpack
 from nodes.central.contacts import BadContactList, is_zone, read_contacts
 from protocols.wire.campaigns import ImportCampaign, Plan, Problem
 from protocols.wire.journal import Contact, Entry, Imported, Listed
 
 CAMPAIGN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-MAX_SCRIPT = 200_000
-"""Bytes: with a contact's slots it still fits into the message that places a call."""
 PART_BYTES = 200_000
 """Of one `Listed` as JSON, more or less; a NATS message holds a million."""
 
 
 def entries_of(
-    request: ImportCampaign, data: bytes, *, import_id: str, key: bytes, trunks: Collection[str], wall: datetime
+    request: ImportCampaign,
+    packed: bytes,
+    data: bytes,
+    *,
+    import_id: str,
+    key: bytes,
+    trunks: Collection[str],
+    wall: datetime,
 ) -> list[Entry]:
     """Return what to write down so that the campaign exists.
 
-    `data`: the contact list. `import_id`: unlike any other. `key`: hides numbers in names. `trunks`: those there are.
-    `wall`: now, aware. Raises BadContactList with the problems of plan, script and list.
+    `packed`: the request's script, checked. `data`: the contact list. `import_id`: unlike any other. `key`: hides
+    numbers in names. `trunks`: those there are. `wall`: now, aware. Raises BadContactList with the problems of plan
+    and list.
     """
     plan = request.plan
-    if problems := [*_plan_problems(request, trunks), *_script_problems(request.script)]:
+    if problems := _plan_problems(request, trunks):
         raise BadContactList(problems)
-    script = load(request.script)
+    script = unpack(packed)
 
     def faults(contact: Contact) -> Sequence[str]:
         return (*_dial_faults(contact, plan, trunks), *script.problems(dict(contact.slots)))
@@ -46,17 +52,12 @@ def entries_of(
     shift_s = (datetime.fromisoformat(plan.clock) - wall).total_seconds() if plan.clock else 0.0
     at = datetime.fromisoformat(plan.clock) if plan.clock else wall
     parts: list[Entry] = [Listed(request.campaign_id, import_id, part) for part in _parts(contacts)]
-    return [*parts, Imported(request.campaign_id, import_id, plan, request.script, at, shift_s)]
+    return [*parts, Imported(request.campaign_id, import_id, plan, request.script, at, shift_s, packed)]
 
 
-def _script_problems(text: str) -> list[Problem]:
-    if len(text.encode(errors="replace")) > MAX_SCRIPT:
-        return [Problem("script", 0, "", f"is longer than {MAX_SCRIPT} bytes")]
-    try:
-        load(text)
-    except ScriptError as error:
-        return [Problem("script", reason.line, "", reason.reason) for reason in error.reasons]
-    return []
+def script_problems(error: ScriptError) -> tuple[Problem, ...]:
+    """Return why a script is refused, in the words of an import."""
+    return tuple(Problem("script", reason.line, "", reason.reason) for reason in error.reasons)
 
 
 def _plan_problems(request: ImportCampaign, trunks: Collection[str]) -> list[Problem]:
@@ -108,4 +109,4 @@ def _parts(contacts: Sequence[Contact]) -> Iterator[tuple[Contact, ...]]:
         yield tuple(part)
 
 
-__all__ = ["entries_of"]
+__all__ = ["entries_of", "script_problems"]

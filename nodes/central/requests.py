@@ -6,11 +6,13 @@ import asyncio
 import secrets
 from collections.abc import Collection
 
+from grammars.errors import ScriptError
 from nodes.central.campaign import Campaign
 from nodes.central.contacts import BadContactList
-from nodes.central.imports import entries_of
+from nodes.central.imports import entries_of, script_problems
 from nodes.central.leader import Leader
 from nodes.central.memory import Memory
+from nodes.checking import Scripts
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.telemetry import logs
@@ -32,6 +34,7 @@ class Requests:
         self._memory, self._key, self._trunks = memory, key, trunks
         self._lists: dict[Identity, bytearray] = {}
         self._importing = asyncio.Lock()
+        self._scripts = Scripts()
         self.leader: Leader | None = None
 
     def serve(self, mesh: Mesh) -> None:
@@ -92,9 +95,14 @@ class Requests:
         return wire.Campaigns(tuple(map(leader.status, self._memory.campaigns.campaigns.values())))
 
     async def _import(self, request: wire.ImportCampaign, data: bytes) -> wire.CampaignImported:
+        try:
+            packed = await self._scripts.packed(request.script)
+        except ScriptError as error:
+            return wire.CampaignImported(0, script_problems(error))
         entries = await asyncio.to_thread(
             entries_of,
             request,
+            packed,
             data,
             import_id=secrets.token_hex(8),
             key=self._key,

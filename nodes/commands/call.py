@@ -7,6 +7,8 @@ import asyncio
 import uuid
 from contextlib import suppress
 
+from grammars.script import load
+from grammars.script_pack import pack
 from nodes.commands.captions import Captions
 from nodes.commands.client import Client, configured, connected
 from nodes.commands.scripts import check_script, check_slots, read_slots
@@ -79,9 +81,9 @@ async def _run(args: argparse.Namespace, order: PlaceCall, user: str) -> int:
 
 
 def new_order(target: str, script: str, slots: dict[str, str], ring_s: float = 30.0) -> PlaceCall:
-    """Return an order for one call that belongs to no campaign."""
+    """Return an order for one call that belongs to no campaign. `script`: its text. Raises: ScriptError."""
     call_id = uuid.uuid4().hex
-    return PlaceCall(AttemptId(call_id), CallId(call_id), target, script, slots, ring_s=ring_s)
+    return PlaceCall(AttemptId(call_id), CallId(call_id), target, pack(load(script)), slots, ring_s=ring_s)
 
 
 async def follow(client: Client, order: PlaceCall, captions: Captions) -> CallEvent:

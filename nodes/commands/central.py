@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from grammars.script import load
+from grammars.script_pack import pack
 from nodes.central.contacts import BadContactList
 from nodes.central.imports import entries_of
 from nodes.commands.client import Client
@@ -75,7 +77,7 @@ def check(campaign: Campaign, file: str, contacts: bytes, script: str, trunks: C
     order = ImportCampaign(campaign.id, file, len(contacts), script, campaign.plan)
     try:
         entries = entries_of(
-            order, contacts, import_id="check", key=bytes(32), trunks=trunks, wall=datetime.now(UTC)
+            order, pack(load(script)), contacts, import_id="check", key=bytes(32), trunks=trunks, wall=datetime.now(UTC)
         )  # fmt: skip
     except BadContactList as error:
         raise BadList(error.problems) from error

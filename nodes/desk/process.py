@@ -109,7 +109,7 @@ class Desk:
         try:
             text = (SCRIPTS / f"{part(script)}.yaml").read_text(encoding="utf-8")
             target = f"browser:{self._mesh.identity}/{seat.name}"
-            await self._node.place(PlaceCall(AttemptId(call_id), call_id, target, text, slots))
+            await self._node.place(PlaceCall(AttemptId(call_id), call_id, target, await self._node.packed(text), slots))
         except (LinkError, LocalProtocolError, OSError) as error:
             seat.browser.say("refused", reason=str(error))
             seat.orphaned()

@@ -7,12 +7,11 @@ successor needs of them is in the record: the conversation's state, and the ques
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Final, Protocol
+from typing import Protocol
 
 from grammars import conversation_state as says
 from grammars.conversation import Conversation
-from grammars.script import load
+from grammars.script_pack import unpack
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears
 from nodes.edge.line import Line
@@ -32,9 +31,6 @@ from protocols.wire.messages import (
     SpeechStarted,
 )  # fmt: skip
 
-script_of: Final = lru_cache(maxsize=64)(load)
-"""Text -> checked script: a load takes milliseconds, and all calls of a campaign share one."""
-
 
 class Wishes(Protocol):
     """What the bot cannot do by itself and asks of its call."""
@@ -53,7 +49,7 @@ class Bot:
     ) -> None:
         self._keeper, self._line, self._ears, self._diary = keeper, line, ears, diary
         self._wishes, self._clock = wishes, clock
-        self.script = script_of(keeper.record.order.script)
+        self.script = unpack(keeper.record.order.script)
         state = keeper.record.conversation or says.ConversationState.new(self.script, keeper.record.order.slots)
         self._conversation = Conversation(self.script, state)
         self._floor = floor.Floor()
@@ -272,4 +268,4 @@ class Bot:
         return self._line.channel.playing if self._line.channel else None
 
 
-__all__ = ["Bot", "Wishes", "script_of"]
+__all__ = ["Bot", "Wishes"]

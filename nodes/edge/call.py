@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from grammars import conversation_state as says
 from grammars.errors import GrammarError
+from grammars.script_pack import unpack
 from nodes.edge import browser, placing
-from nodes.edge.bot import Bot, script_of
+from nodes.edge.bot import Bot
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears, NoEngine
 from nodes.edge.handover import Handing, Outcome, input_of
@@ -113,7 +114,7 @@ class Call(Actor):
         order = self._record.order
         await self._means.engines.warm_all(order.script)
         try:
-            await self._ears.speak(script_of(order.script).speakable(order.slots))
+            await self._ears.speak(unpack(order.script).speakable(order.slots))
         except NoEngine as error:
             log.warning("call.not_prepared", reason=str(error))
 

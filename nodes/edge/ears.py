@@ -44,15 +44,15 @@ class Engines:
         self._mesh = mesh
         self._peers: list[Peer] = []
         self._changed = asyncio.Event()
-        self._warm: set[tuple[Identity, str]] = set()
-        self._warming: set[tuple[Identity, str]] = set()
+        self._warm: set[tuple[Identity, bytes]] = set()
+        self._warming: set[tuple[Identity, bytes]] = set()
         self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on which engines live."""
         self._peers = roster.active("speech")
         living = {peer.identity for peer in self._peers}
-        self._warm = {(identity, text) for identity, text in self._warm if identity in living}
+        self._warm = {(identity, script) for identity, script in self._warm if identity in living}
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -75,19 +75,19 @@ class Engines:
         first = zlib.crc32(key.encode()) % len(self._peers)
         return [peer.identity for peer in (*self._peers[first:], *self._peers[:first])]
 
-    async def warm(self, key: str, text: str) -> None:
+    async def warm(self, key: str, script: bytes) -> None:
         """Have the script ready on the first engine of the call's order that can. Raises: NoEngine."""
         for engine in await self.ordered(key):
-            if await self._has_warmed(engine, text):
+            if await self._has_warmed(engine, script):
                 return
         raise NoEngine("no speech engine could take the script")
 
-    async def warm_all(self, text: str) -> None:
+    async def warm_all(self, script: bytes) -> None:
         """Have the script ready on all engines, one after the other: on whichever a call moves to, it is heard at once.
 
         What cannot be warmed now is warmed when it is needed.
         """
-        for wanted in [(peer.identity, text) for peer in self._peers]:
+        for wanted in [(peer.identity, script) for peer in self._peers]:
             if wanted in self._warming:
                 continue
             self._warming.add(wanted)
@@ -98,17 +98,17 @@ class Engines:
             finally:
                 self._warming.discard(wanted)
 
-    async def _has_warmed(self, engine: Identity, text: str) -> bool:
-        if (engine, text) in self._warm:
+    async def _has_warmed(self, engine: Identity, script: bytes) -> bool:
+        if (engine, script) in self._warm:
             return True
         try:
-            await self._mesh.ask(engine, WarmScript(text), timeout_s=WARM_S)
+            await self._mesh.ask(engine, WarmScript(script), timeout_s=WARM_S)
         except LinkError as error:
             if isinstance(error, Refused) and error.reason.startswith(BAD_SCRIPT):
                 raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
             log.warning("engine.not_warm", engine=engine, reason=str(error))
             return False
-        self._warm.add((engine, text))
+        self._warm.add((engine, script))
         return True
 
     async def render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:
@@ -140,7 +140,7 @@ class Ears:
         """Return the files of what is to be said, in order. Raises: NoEngine."""
         return [await self._engines.render(self._channel_id, sentence) for sentence in sentences]
 
-    async def listen(self, script: ScriptHash, text: str, listen: Listen, before: Identity) -> Identity:
+    async def listen(self, script: ScriptHash, packed: bytes, listen: Listen, before: Identity) -> Identity:
         """Have an engine hear the callee from the next utterance on; return which: as `before`, while that one lives.
 
         Raises: NoEngine.
@@ -151,7 +151,7 @@ class Ears:
             try:
                 await self._mesh.ask(engine, hear, timeout_s=1.0)
             except Refused:  # it does not know the script: it is a new one
-                if not await self._retold(engine, text, hear):
+                if not await self._retold(engine, packed, hear):
                     continue
             except LinkError as error:
                 log.warning("engine.deaf", engine=engine, reason=str(error))
@@ -172,9 +172,9 @@ class Ears:
             self._mesh.tell(self.engine, Deafen(self._channel_id))
             self.engine = Identity("")
 
-    async def _retold(self, engine: Identity, text: str, hear: Hear) -> bool:
+    async def _retold(self, engine: Identity, packed: bytes, hear: Hear) -> bool:
         try:
-            await self._mesh.ask(engine, WarmScript(text), timeout_s=WARM_S)
+            await self._mesh.ask(engine, WarmScript(packed), timeout_s=WARM_S)
             await self._mesh.ask(engine, hear, timeout_s=1.0)
         except LinkError as error:
             log.warning("engine.deaf", engine=engine, reason=str(error))

@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from grammars.script import script_hash
+from grammars.script_pack import script_hash
 from nodes.edge.record import CallRecord, Keeper, Phase, pack, unpack
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
@@ -40,7 +40,7 @@ def bequest(record: CallRecord, knows: Callable[[ScriptHash], bool]) -> Iterable
     script = script_hash(order.script)
     if not knows(script):
         yield KeepScript(script, order.script)
-    body = pack(replace(record, order=replace(order, script="")))
+    body = pack(replace(record, order=replace(order, script=b"")))
     yield KeepRecord(order.call_id, record.revision, script, body, record.epoch)
 
 
@@ -92,12 +92,12 @@ class Legacy:
 
     def __init__(self) -> None:
         self._kept: dict[CallId, KeepRecord] = {}
-        self._scripts: dict[ScriptHash, str] = {}
+        self._scripts: dict[ScriptHash, bytes] = {}
         self._over: OrderedDict[CallId, None] = OrderedDict()
 
     def learn(self, given: KeepScript) -> None:
         """Keep a script. There are as many as campaigns: they are kept for this process's life."""
-        self._scripts[given.script] = given.text
+        self._scripts[given.script] = given.packed
 
     def keep(self, given: KeepRecord) -> None:
         """Keep a record, unless a later one is kept already, or the call is known to be over."""
@@ -150,8 +150,8 @@ class Legacy:
             except RemoteProtocolError as error:
                 log.error("record.unreadable", call_id=kept.call_id, reason=str(error))
                 continue
-            text = self._scripts.get(kept.script, "")
-            records.append(replace(record, order=replace(record.order, script=text)))
+            script = self._scripts.get(kept.script, b"")
+            records.append(replace(record, order=replace(record.order, script=script)))
         self._kept.clear()
         return records
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Coroutine
 from typing import get_args
 
 from grammars.errors import GrammarError
+from grammars.script_pack import unpack
 from nodes import watch
 from nodes.config import Config
-from nodes.edge.bot import script_of
 from nodes.edge.browser import BrowserLeg, seat_of
 from nodes.edge.call import Call
 from nodes.edge.disk import Disk
@@ -151,7 +151,7 @@ class Edge:
         if order.call_id in self._keepers or self._legacy.has_been(order.call_id):
             return wire.CallAccepted(order.call_id, duplicate=True)
         try:
-            script_of(order.script)
+            unpack(order.script)
         except GrammarError as error:
             raise Refused(f"bad_script: {error}") from error
         try:

@@ -20,10 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
 
-from grammars import load
 from grammars.errors import GrammarError
 from grammars.lexicon import index_gruut
 from grammars.rules.spec import RuleSpec
+from grammars.script_pack import unpack
 from nodes.config import Config
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
@@ -63,7 +63,7 @@ class Served:
         """Compile the script's rules and render its sentences. Refused: `bad_script: ...`, `engine_failed`."""
         began = time.monotonic()
         try:
-            script = load(order.text)
+            script = unpack(order.script)
             await self._ears.warm(script)
             for sentence in script.prompts:
                 await self._voice.render(sentence)

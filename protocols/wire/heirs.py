@@ -13,10 +13,10 @@ from protocols.wire.ids import CallId, ScriptHash
 
 @dataclass(frozen=True, slots=True)
 class KeepScript:
-    """Keep this script's text; records that come later name it by its hash."""
+    """Keep this script; records that come later name it by its hash."""
 
     script: ScriptHash
-    text: str
+    packed: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,12 @@ class Imported:
     import_id: str
     plan: Plan
     script: str
+    """The script's text, for those who look."""
     at: datetime
     shift_s: float = 0.0
     """Campaign time less wall time: not 0 in a rehearsal."""
+    packed: bytes = b""
+    """The script as it was checked (`grammars.script_pack`), for those who dial; base64 in JSON."""
 
 
 @dataclass(frozen=True, slots=True)

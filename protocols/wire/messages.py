@@ -42,8 +42,8 @@ class PlaceCall:
     call_id: CallId
     target: str
     """A SIP URI; a telephone number has become one before it gets here."""
-    script: str
-    """The script's text; the edge checks and pins it by its hash."""
+    script: bytes
+    """The checked script, packed (`grammars.script_pack`); the call is pinned to it by its hash."""
     slots: dict[str, str] = field(default_factory=dict)
     campaign_id: CampaignId = CampaignId("")
     caller_id: str = ""
@@ -277,7 +277,8 @@ class WarmScript:
     """Make the engine ready for a script, so that no caller waits for it. Warming twice costs nothing."""
 
     Reply: ClassVar[type[ScriptWarmed]] = ScriptWarmed
-    text: str
+    script: bytes
+    """Packed, as in `PlaceCall`."""
 
 
 @dataclass(frozen=True, slots=True)

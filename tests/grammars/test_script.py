@@ -4,6 +4,8 @@ Each file in `wrong_scripts/` is refused for the reasons that stand behind its l
 """
 
 import re
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,28 @@ def marked(text: str) -> tuple[Reason, ...]:
     return tuple(sorted(Reason(n, why.strip()) for n, line in lines for why in line.split("# <-")[1:]))
 
 
+BOMBS = {
+    "open lists": "[" * 50_000,
+    "open tables": "{a: " * 20_000,
+    "lists in lists, in blocks": "- " * 30_000 + "a",
+    "tables in tables, by indent": "\n".join(" " * n + "a:" for n in range(400)),
+    "keys of keys": "? " * 40_000,
+    "ten times ten times ten": "a: &a [x]\n"
+    + "".join(f"{b}: &{b} [{('*' + a + ', ') * 10}]\n" for a, b in pairwise("abcdefghij")),
+    "one long word": "a" * 100_001,
+    "a word of many parts": "a: 'b\n" + "  c\n" * 24_000 + "'",
+    "many wrong fields": "\n".join(f"x{n}: 1" for n in range(8_000)),
+    "a phrase that stands for many": HELLO.replace(
+        "rule: yes_no",
+        "rule: {choices: {options: {yes: [" + ", ".join(["'" + "[a] " * 9 + "b'"] * 900) + "], no: ['c']}}}",
+    ),
+    "a choice of many": HELLO.replace(
+        "stop: {redirect: opted_out}",
+        "stop: [" + "{when: {name: 'a'}, redirect: opted_out}, " * 1500 + "{redirect: opted_out}]",
+    ),
+}
+
+
 def reasons_of(text: str) -> tuple[Reason, ...]:
     """Why a text is refused; nothing when it is a script."""
     try:
@@ -42,6 +66,15 @@ def test_a_wrong_script_is_refused_with_every_reason_and_its_line(path: Path) ->
         load(text, lambda word: word != "xqzt")
     assert marked(text), "a wrong script says what is wrong with it"
     assert refused.value.reasons == marked(text)
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_text_that_is_made_to_hold_its_reader_is_refused_in_seconds_and_few_words(kind: str) -> None:
+    before = time.thread_time()
+    with pytest.raises(ScriptError) as refused:
+        load(BOMBS[kind])
+    assert time.thread_time() - before < 5.0  # half of what a checking process is given
+    assert len(str(refused.value)) < 40_000
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
@@ -67,8 +100,8 @@ def test_together_the_shipped_scripts_ask_every_kind_of_answer() -> None:
 # ---- the text -----------------------------------------------------------------------------------------------------
 
 
-def test_the_hash_is_of_the_text_so_that_any_change_is_another_script() -> None:
-    assert load(HELLO).hash == load(HELLO).hash != load(HELLO + "\n").hash
+def test_any_change_of_what_is_done_or_said_is_another_script() -> None:
+    assert load(HELLO).hash == load(HELLO).hash != load(HELLO.replace("Wonderful", "Good")).hash
     assert re.fullmatch("[0-9a-f]{32}", load(HELLO).hash)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from grammars import load
+from grammars.script_pack import unpack
 from nodes.admin.access import own_token, refusal
 from nodes.admin.api import OPEN
 from nodes.links.errors import PeerGone
@@ -20,7 +22,8 @@ from supervisors.testing import Echo
 from tests.nodes.admin.conftest import NODE, Rig
 
 GUARDED = ("/metrics", "/api/openapi.json", "/api/calls", "/api/campaigns", "/api/agents", "/api/tree", "/nothing")
-ORDER = {"target": "sip:ann@127.0.0.1", "script": "flow: x", "slots": {"name": "Alex"}}
+HELLO = Path("grammars/scripts/hello.yaml").read_text()
+ORDER = {"target": "sip:ann@127.0.0.1", "script": HELLO, "slots": {"name": "Alex"}}
 
 
 # ---- who may ask --------------------------------------------------------------------------------------------------
@@ -126,6 +129,14 @@ async def test_a_call_is_placed_by_the_edge(rig: Rig) -> None:
     assert await rig.ask("POST", "/api/calls", ORDER) == (200, {"call_id": "c1"})
     (order,) = rig.orders
     assert (order.target, order.slots) == ("sip:ann@127.0.0.1", {"name": "Alex"})
+    assert unpack(order.script) == load(HELLO)
+
+
+@pytest.mark.parametrize("script", ["flow: x", "[" * 50_000, "x" * 200_000, HELLO.replace("goodbye}", "nowhere}")])
+async def test_a_script_that_must_not_be_run_is_refused_before_any_edge_sees_it(rig: Rig, script: str) -> None:
+    status, said = await rig.ask("POST", "/api/calls", {**ORDER, "script": script})
+    assert (status, said["error"].split(":")[0]) == (409, "bad_script")
+    assert rig.orders == []
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"target": 7}', '{"target": "sip:a@b"}', "\xff", "[" * 5000])

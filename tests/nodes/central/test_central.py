@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from grammars import load
+from grammars.script_pack import unpack
 from nodes import config as configuration
 from nodes.central.campaign import Campaigns
 from nodes.central.memory import Memory
@@ -128,11 +130,16 @@ class Node:
                     await asyncio.sleep(0.05)
 
     async def imports(
-        self, central: Identity, name: CampaignId = SPRING, data: bytes = LIST, plan: Plan = ANYTIME
+        self,
+        central: Identity,
+        name: CampaignId = SPRING,
+        data: bytes = LIST,
+        plan: Plan = ANYTIME,
+        script: str = SCRIPT,
     ) -> wire.CampaignImported:
         for part in wire.list_parts(data):
             await self.operator.ask(central, part)
-        request = wire.ImportCampaign(name, "list.csv", len(data), SCRIPT, plan)
+        request = wire.ImportCampaign(name, "list.csv", len(data), script, plan)
         return await self.operator.ask(central, request, timeout_s=10.0)
 
     async def runs(self, central: Identity, name: CampaignId = SPRING) -> wire.CampaignStatus:
@@ -167,6 +174,19 @@ async def node(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Node]:
     await edge_mesh.close()
 
 
+async def test_a_script_that_cannot_run_is_refused_with_its_lines_and_nothing_is_imported(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        for script, reason in (
+            ("flow: hello\nversion: 1\n", "the script needs 'initial'"),
+            ("[" * 50_000, "nested deeper"),
+        ):
+            refused = await node.imports(central, script=script)
+            assert any(reason in problem.reason for problem in refused.problems)
+            assert {problem.file for problem in refused.problems} == {"script"}
+        assert await node.imports(central) == wire.CampaignImported(3)
+
+
 async def test_a_campaign_is_imported_dialled_and_counted(node: Node) -> None:
     async with node.central("central-0") as central:
         await node.leads(central)
@@ -175,7 +195,7 @@ async def test_a_campaign_is_imported_dialled_and_counted(node: Node) -> None:
         await node.edge.order(2)
         orders = {order.slots["name"]: order for order in node.edge.orders}
         assert orders["Ada"].target == "sip:ada@127.0.0.1"
-        assert orders["Ada"].script == SCRIPT
+        assert unpack(orders["Ada"].script) == load(SCRIPT)
         assert node.edge.in_stream == [True, True, True]
         node.edge.say(orders["Ada"], Kind.ANSWERED, after_ms=900)
         status = await node.status(central, lambda status: status.talking == 1)

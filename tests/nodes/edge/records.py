@@ -13,7 +13,7 @@ from protocols.sip.sdp import LocalMedia
 from protocols.wire.ids import AttemptId, CallId
 from protocols.wire.messages import PlaceCall
 
-SCRIPT = "flow: hello"
+SCRIPT = b"flow: hello"
 
 
 def leg(phase: LegPhase = LegPhase.CONFIRMED, port: int = 5060) -> LegRecord:

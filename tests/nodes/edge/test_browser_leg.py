@@ -50,7 +50,7 @@ class Rig:
     @asynccontextmanager
     async def leg(self, browser: str = "") -> AsyncIterator[tuple[Ref[Leg], Keeper]]:
         """A leg, or the next life of one whose record says that its phase is `browser`."""
-        order = PlaceCall(AttemptId("a1"), CALL, f"browser:{DESK}/{SEAT}", "", ring_s=30.0)
+        order = PlaceCall(AttemptId("a1"), CALL, f"browser:{DESK}/{SEAT}", b"", ring_s=30.0)
         keeper = Keeper(CallRecord(order, browser=browser), lambda keeper: None)
         keeper.happened = self.events.put_nowait
         child = Child(lambda: BrowserLeg(keeper, self.edge), id="leg", restart=Restart.TRANSIENT)

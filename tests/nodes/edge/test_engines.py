@@ -52,7 +52,7 @@ async def test_an_engine_that_cannot_is_passed_over_for_the_next(two: Two, reaso
     engines, asked, refusals = two
     first, second = await engines.ordered("c1")
     refusals[first] = reason
-    await engines.warm("c1", "flow: x")
+    await engines.warm("c1", b"flow: x")
     assert asked == [first, second]
 
 
@@ -61,5 +61,5 @@ async def test_a_script_that_is_wrong_is_wrong_everywhere(two: Two) -> None:
     first, _ = await engines.ordered("c1")
     refusals[first] = "bad_script: line 1: no states"
     with pytest.raises(NoEngine, match="line 1"):
-        await engines.warm("c1", "flow: x")
+        await engines.warm("c1", b"flow: x")
     assert asked == [first]

@@ -61,7 +61,7 @@ class Rig:
         self.line, self.handing = self._live()
 
     def _keeper(self) -> Keeper:
-        order = messages.PlaceCall(AttemptId("a1"), CALL, "sip:x@y", "", {"name": "Alex"})
+        order = messages.PlaceCall(AttemptId("a1"), CALL, "sip:x@y", b"", {"name": "Alex"})
         channel = messages.Channel(
             ChannelId(CALL), EDGE, 40000, 1, 2, 3, born_s=time.monotonic(), remote_host="127.0.0.1", remote_port=9
         )

@@ -46,7 +46,7 @@ def test_a_new_epoch_is_later_than_any_revision_of_the_one_before() -> None:
 
 def test_a_record_whose_script_is_not_known_comes_without_it_so_that_its_call_can_be_ended() -> None:
     (without,) = tell(Legacy(), [one for one in of(record()) if isinstance(one, KeepRecord)]).take()
-    assert (without.order.call_id, without.order.script) == ("c1", "")
+    assert (without.order.call_id, without.order.script) == ("c1", b"")
 
 
 def test_a_record_that_cannot_be_read_is_one_call_and_not_all() -> None:

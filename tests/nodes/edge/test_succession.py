@@ -58,7 +58,7 @@ def test_else_it_is_ended_and_who_had_answered_was_abandoned(
 
 def test_a_call_without_a_script_can_only_be_ended() -> None:
     without = record()
-    without = replace(without, order=replace(without.order, script=""))
+    without = replace(without, order=replace(without.order, script=b""))
     for left in (None, found(), found(launcher="launcher")):
         assert taken_up(without, left, HERE).ending == HangUp(Disposition.ABANDONED, "node_lost")
 

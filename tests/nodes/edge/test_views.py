@@ -27,7 +27,7 @@ async def test_each_phase_is_told_once_without_words_or_numbers(bus: Bus) -> Non
     told: asyncio.Queue[tuple[str, dict[str, object]]] = asyncio.Queue()
     await bus.subscribe(all_states("calls"), lambda body, subject: told.put_nowait((subject, body)))
     views = Views(bus, NodeId("n1"))
-    order = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:+4930123456@x", "flow: secret", {"name": "Alex"})
+    order = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:+4930123456@x", b"flow: secret", {"name": "Alex"})
     keeper = Keeper(CallRecord(order), views.wrote)
     keeper.write(placed_s=1.0)
     keeper.write(phase=Phase.RINGING)

@@ -255,7 +255,7 @@ async def test_what_one_process_says_to_another_arrives_in_its_order_asks_tells_
     a.serve(Deafen, told)
     for n in range(200):
         assert a.tell(B, Deafen(ChannelId(f"{n}")))
-    await a.ask(B, PlaceCall("last", CallId("c"), "sip:x", ""))
+    await a.ask(B, PlaceCall("last", CallId("c"), "sip:x", b""))
     assert order == [*map(str, range(200)), "last"]
     assert told.queue.get_nowait()[0] == Deafen(ChannelId("before the reply"))
 

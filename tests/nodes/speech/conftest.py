@@ -22,6 +22,7 @@ import pytest
 
 from grammars import Script, load
 from grammars.script_model import Gather
+from grammars.script_pack import pack
 from nodes.audio import g711
 from nodes.audio.vad import VoiceDetector, levels
 from nodes.config import ENVIRONMENT
@@ -116,7 +117,7 @@ def script() -> Script:
 @pytest.fixture
 async def caller(engine: Engine, edge: Mesh, script: Script, request: pytest.FixtureRequest) -> "Caller":
     """Somebody on the line, heard by the engine with the script of this folder."""
-    await edge.ask(engine.identity, wire.WarmScript(SCRIPT), timeout_s=30.0)
+    await edge.ask(engine.identity, wire.WarmScript(pack(load(SCRIPT))), timeout_s=30.0)
     return Caller(engine.identity, edge, script, ChannelId(request.node.name))
 
 

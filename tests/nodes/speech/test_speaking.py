@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from grammars import load
+from grammars.script_pack import pack
 from nodes.audio import g711
 from nodes.links.errors import Refused
 from protocols.wire import messages as wire
@@ -53,9 +54,7 @@ async def test_a_prompt_without_words_is_refused(engine, edge) -> None:
 
 
 async def test_a_script_is_warmed_with_all_its_sentences(engine, edge, script) -> None:
-    warmed = await edge.ask(
-        engine.identity, wire.WarmScript((Path(__file__).parent / "every_rule.yaml").read_text()), 30.0
-    )
+    warmed = await edge.ask(engine.identity, wire.WarmScript(pack(script)), 30.0)
     assert warmed.script == script.hash
     n_files = len(list((engine.state / "prompts").iterdir()))
     for sentence in script.prompts:
@@ -66,7 +65,7 @@ async def test_a_script_is_warmed_with_all_its_sentences(engine, edge, script) -
 @pytest.mark.parametrize(
     ("order", "word"),
     [
-        (wire.WarmScript("flow: 1"), "bad_script: line"),
+        (wire.WarmScript(b"flow: 1"), "bad_script: line"),
         (wire.Hear("c", "n1.edge-0:1", "0" * 32, ("yes_no",), 1), "unknown_script"),
     ],
 )
@@ -92,10 +91,11 @@ async def test_what_the_robot_says_it_can_hear(caller, silence, engine, said: st
 
 
 async def test_an_ear_that_could_not_be_built_once_is_built_at_the_next_ask(engine, edge) -> None:
-    text = (Path(__file__).parent / "every_rule.yaml").read_text() + "\n# another script\n"
-    in_the_way = engine.state / "run" / f"{engine.identity.partition(':')[0]}.ears" / load(text).hash
+    text = (Path(__file__).parent / "every_rule.yaml").read_text().replace("version: 1", "version: another")
+    another = load(text)
+    in_the_way = engine.state / "run" / f"{engine.identity.partition(':')[0]}.ears" / another.hash
     in_the_way.write_text("a file where the ear's directory is to be: mkdir(2) fails as on a full disk")
     with pytest.raises(Refused, match="engine_failed"):
-        await edge.ask(engine.identity, wire.WarmScript(text), 30.0)
+        await edge.ask(engine.identity, wire.WarmScript(pack(another)), 30.0)
     in_the_way.unlink()
-    assert (await edge.ask(engine.identity, wire.WarmScript(text), 30.0)).script == load(text).hash
+    assert (await edge.ask(engine.identity, wire.WarmScript(pack(another)), 30.0)).script == another.hash
