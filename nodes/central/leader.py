@@ -5,7 +5,7 @@ held, gives the call to an edge. The other reads the events of calls and writes 
 the lease is lost; whoever takes it next reads the journal and goes on.
 
 An attempt that is written down and reaches no edge is dialled by nobody: it ends as lost, and the retry rule decides.
-That may cost a contact a minute, and never a second ring.
+That may cost a contact ten seconds, and never a second ring: whether an edge has it is asked of all of them (`search`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from nodes.central.edges import Edges
 from nodes.central.memory import Memory
 from nodes.central.outcomes import ended, entry_of, lost
 from nodes.central.scheduler import complexity
+from nodes.central.search import Search
 from nodes.config import Config, Trunk
 from nodes.links.bus import Bus
 from nodes.links.consumer import Received
@@ -41,10 +42,12 @@ from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.ids import CallId, CampaignId, Identity
 from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase
 from protocols.wire.messages import PlaceCall
-from protocols.wire.subjects import Stream, state
+from protocols.wire.subjects import Bucket, Stream, state
 
 TICK_S: Final = 0.25
 """How soon a freed place, a new token or an opened window is noticed."""
+UNSURE: Final = frozenset(("internal_error", "bad_reply", "cancelled"))
+"""Refusals by the mesh that do not say whether the order was carried out."""
 
 log = logs.get(__name__)
 
@@ -63,6 +66,7 @@ class Leader:
         self._admission = Admission(base, config.central.max_concurrent, rates, self._clock.now())
         self.dialler = Dialler(memory.campaigns, self._admission, rates)
         self.edges = Edges(mesh)
+        self.search = Search(mesh, self.edges, memory.campaigns)
         self.level = Level.NOTHING
         self._talk: dict[CampaignId, Counter[str]] = {}
         self._told: dict[CampaignId, CampaignStatus] = {}
@@ -115,11 +119,14 @@ class Leader:
         try:
             await self._mesh.ask(edge, self._order(attempt))
         except Refused as refused:
+            if refused.reason in UNSURE:
+                log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=refused.reason)
+                return
             self.edges.refused(edge, refused.reason)
             log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
             at = self._campaign(attempt).at(self._clock.wall())
             await self._memory.write(ended(attempt, "failed", refused.reason, at, self._clock.now()))
-        except (PeerGone, AskTimeout) as error:  # it may have been dialled: its events will tell, or their absence
+        except (PeerGone, AskTimeout) as error:  # it may have been dialled: its events will tell, or the search
             log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=str(error))
 
     def _order(self, attempt: Attempted) -> PlaceCall:
@@ -151,9 +158,19 @@ class Leader:
             await self._memory.write(entry)
 
     async def _give_up_lost(self) -> None:
-        for entry in list(lost(self._memory.campaigns, self._clock.wall(), self._clock.now())):
+        for attempt in self.search.lost():
+            if await self._is_elsewhere(attempt):
+                self.search.found(attempt)
+                continue
+            at = self._campaign(attempt).at(self._clock.wall())
+            entry = lost(attempt, self._memory.campaigns, at, self._clock.now())
             log.warning("attempt.lost", campaign_id=entry.campaign_id, disposition=entry.disposition)
             await self._memory.write(entry)
+
+    async def _is_elsewhere(self, attempt: Attempted) -> bool:
+        """Say whether another node shows the call as one of its own: its edges are not in our roster."""
+        shown = await self._bus.kv(Bucket.CALLS).get(attempt.attempt_id)
+        return shown is not None and shown.value is not None and shown.value.get("node") != self._config.node.id
 
     def heard(self, entry: Entry) -> None:
         """Take note of what is now known, whoever wrote it down."""

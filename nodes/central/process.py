@@ -112,6 +112,7 @@ class Central:
                 tasks.spawn(_to_the_end(leader.dial(tasks), is_over))
                 tasks.spawn(_to_the_end(leader.listen(), is_over))
                 tasks.spawn(leader.edges.watch())
+                tasks.spawn(leader.search.watch())
                 await self._hold(is_over)
         finally:
             self._requests.leader = None

@@ -2,8 +2,9 @@
 
 A lease is a key of the bucket `rm_leases`, which forgets it `ttl_s` after the last renewal. The holder trusts only its
 own clock: it counts from *before* it asked for the renewal, and stops `MARGIN_S` early, so it has stopped before the
-server lets anybody else begin. The token is the revision at which the lease was taken: it only grows, so whoever is
-commanded remembers the highest and refuses lower ones (a fencing token: Kleppmann, Designing Data-Intensive
+server lets anybody else begin. Before that only the proof that the holder's process has ended (`incarnation`) lets
+another one of the same machine take it. The token is the revision at which the lease was taken: it only grows, so
+whoever is commanded remembers the highest and refuses lower ones (a fencing token: Kleppmann, Designing Data-Intensive
 Applications, ch. 8).
 """
 
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from nodes.links import incarnation
 from nodes.links.bucket import Bucket
 
 TTL_S: Final = 15.0
@@ -34,7 +36,8 @@ class Lease:
         ttl_s: float = TTL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bucket, self._name, self._value = bucket, name, {"holder": holder}
+        self._bucket, self._name = bucket, name
+        self._value = {"holder": holder, "process": incarnation.own()}
         self._ttl_s, self._clock = ttl_s, clock
         self._token: int | None = None
         self._revision = 0
@@ -71,11 +74,13 @@ class Lease:
         self._token = None
 
     async def _reclaim(self) -> int | None:
-        """Take what has expired; renew what is ours though we do not know its revision, because an answer was lost."""
+        """Take what has expired, or is a dead process's; renew what is ours, at a revision that we do not know because
+        an answer was lost.
+        """
         found = await self._bucket.get(self._name)
         if found is None:
             return await self._bucket.create(self._name, self._value)
-        if found.value != self._value:
+        if found.value != self._value and not incarnation.is_gone(str((found.value or {}).get("process", ""))):
             return None
         return await self._bucket.update(self._name, self._value, found.revision)
 

@@ -14,6 +14,7 @@ import pytest
 from grammars import load
 from grammars.script_pack import unpack
 from nodes import config as configuration
+from nodes.central import search
 from nodes.central.campaign import Campaigns
 from nodes.central.memory import Memory
 from nodes.central.process import Central
@@ -27,9 +28,10 @@ from protocols.wire import campaigns as wire
 from protocols.wire import events
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.events import CallEvent, Kind, Value
-from protocols.wire.ids import CampaignId, Identity, NodeId
+from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
 from protocols.wire.journal import Attempted, Contact, Imported, Listed, Phase, Steered, from_body
 from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
+from protocols.wire.reconcile import CallsFound, FindCalls
 from protocols.wire.subjects import Bucket, Stream, all_states, call_event
 from tests.conftest import NatsServer
 
@@ -54,6 +56,13 @@ class Edge:
         self.was_asked = False
         mesh.serve(PlaceCall, self.place)
         mesh.serve(GetStatus, self.status)
+        mesh.serve(FindCalls, self.find)
+        self.has_lost: set[CallId] = set()
+
+    def find(self, asked: FindCalls, sender: Identity) -> CallsFound:
+        """Have every call that was ordered, but those that the test says are lost."""
+        held = {order.call_id for order in self.orders} - self.has_lost
+        return CallsFound(tuple(call_id for call_id in asked.calls if call_id in held), ())
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         self.was_asked = True
@@ -331,6 +340,40 @@ async def test_a_second_central_waits_and_goes_on_where_the_first_has_stopped(no
             node.edge.end(order)
         await node.status(second, lambda status: status.done == 3)
     assert len(node.edge.orders) == 3
+
+
+async def test_what_no_edge_has_ends_as_lost_and_who_was_talking_is_not_called_again(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOK_S", 0.05)
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central, plan=replace(ANYTIME, retries={"failed": (0.1,)}))
+        await node.runs(central)
+        await node.edge.order(2)
+        ada, bob, _ = node.edge.orders
+        node.edge.say(ada, Kind.ANSWERED, after_ms=900)
+        await node.status(central, lambda status: status.talking == 1)
+        node.edge.has_lost = {ada.call_id, bob.call_id}
+        again = await node.edge.order(3)
+        assert (again.target, again.attempt_id) != (bob.target, bob.attempt_id)
+        assert again.target == bob.target
+        status = await node.status(central, lambda status: status.done == 1)
+        assert (status.dispositions, status.in_flight) == ({"failed": 1, "abandoned": 1}, 2)
+
+
+async def test_what_another_node_shows_as_its_own_is_not_lost(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "LOOK_S", 0.02)
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        await node.runs(central)
+        await node.edge.order(2)
+        elsewhere, gone, _ = node.edge.orders
+        await node.edge.bus.kv(Bucket.CALLS).put(elsewhere.call_id, {"node": "n2", "state": "conversing"})
+        node.edge.has_lost = {elsewhere.call_id, gone.call_id}
+        status = await node.status(central, lambda status: status.dispositions == {"failed": 1})
+        assert status.in_flight == 2
 
 
 async def test_while_nats_is_away_nobody_is_dialled_and_then_it_goes_on(node: Node, nats_server: NatsServer) -> None:

@@ -1,4 +1,4 @@
-"""Events become outcomes of the attempts they belong to, and silence becomes one too."""
+"""Events become outcomes of the attempts they belong to, and so does a loss."""
 
 from datetime import datetime, timedelta
 
@@ -57,18 +57,12 @@ def test_events_of_other_calls_and_of_attempts_that_are_over_say_nothing(fold: C
     assert entry_of(ended(), fold, 7.0) is None
 
 
-def test_an_unanswered_attempt_is_given_up_a_minute_after_the_ringing_and_may_be_retried(fold: Campaigns) -> None:
-    assert list(lost(fold, NOON, 90.0)) == []
-    (given_up,) = lost(fold, NOON, 91.0)
+def test_a_lost_attempt_may_be_retried_and_a_person_who_had_answered_was_abandoned(fold: Campaigns) -> None:
+    attempt = fold.in_flight[ADA]
+    given_up = lost(attempt, fold, NOON, 91.0)
     assert (given_up.disposition, given_up.cause) == ("failed", "node_lost")
-    fold.apply(given_up)
-    assert fold.campaigns[SPRING].contacts[ADA].due == 91.0 + 300.0
-
-
-def test_an_answered_attempt_is_given_an_hour_and_is_not_called_again_that_day(fold: Campaigns) -> None:
     fold.apply(Answered(SPRING, ADA, ATTEMPT, NOON))
-    assert list(lost(fold, NOON, 3600.0)) == []
-    (given_up,) = lost(fold, NOON, 3601.0)
-    assert given_up.disposition == "abandoned"
+    given_up = lost(attempt, fold, NOON, 91.0)
+    assert (given_up.disposition, given_up.cause) == ("abandoned", "node_lost")
     fold.apply(given_up)
-    assert fold.campaigns[SPRING].contacts[ADA].due == 3601.0 + 72 * 3600.0
+    assert fold.campaigns[SPRING].contacts[ADA].due == 91.0 + 72 * 3600.0, "nobody is called again within the day"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.js.api import StreamConfig
 
+from nodes.links import incarnation
 from nodes.links import lease as module
 from nodes.links.bucket import Bucket, Entry
 from nodes.links.bus import Bus
@@ -109,6 +110,16 @@ def test_the_holder_stops_by_its_own_clock_before_the_server_lets_another_begin(
     assert done(theirs.keep()) is None
     store.now = TTL_S
     assert done(theirs.keep()) == 2
+
+
+def test_a_dead_process_of_this_machine_holds_nothing_and_one_of_another_machine_until_its_time_is_up():
+    boot, namespace, _, began = incarnation.own().split("/")
+    for where, token in ((boot, 2), ("another", None)):
+        store = Store()
+        dead = Lease(store, "central", "n1.central-0:1", clock=lambda store=store: store.now)
+        dead._value = {"holder": "n1.central-0:1", "process": f"{where}/{namespace}/{2**22}/{began}"}
+        assert done(dead.keep()) == 1
+        assert done(Lease(store, "central", "n1.central-0:2", clock=lambda store=store: store.now).keep()) == token
 
 
 def test_the_token_stays_while_the_lease_is_renewed_in_time():

@@ -1,0 +1,101 @@
+"""Which attempts in flight nobody has: the edges are asked, again and again, and what none of them has is lost.
+
+An attempt ends when its edge says so, as an event. One that was written down and reached no edge, or whose edge died
+with all its records, has nobody to say so. It is lost when every active edge has said `N_LOOKS` times, `LOOK_S` apart,
+that it does not have it: looks are counted and not seconds, so a pause of ours is no evidence. While an edge is missing
+from the roster, or does not answer, nothing is found out, and nothing is lost: nobody is dialled again before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from nodes.central.campaign import Campaigns
+from nodes.central.edges import Edges
+from nodes.links.errors import LinkError
+from nodes.links.mesh import Mesh
+from protocols.wire.ids import CallId, Identity
+from protocols.wire.journal import Attempted
+from protocols.wire.reconcile import MAX_ASKED, CallsFound, FindCalls
+
+LOOK_S: Final = 2.0
+N_LOOKS: Final = 5
+"""10 s: longer than an order can be on its way (its ask waits for 5 s) and than a spare takes to become active."""
+N_OVER: Final = 30
+"""An edge says that the call is over, and its last event does not come: after a minute it is not waited for."""
+
+
+class Missing:
+    """How often in a row each attempt was found nowhere, and how often only its end was known. Pure."""
+
+    def __init__(self) -> None:
+        self._nowhere: Counter[CallId] = Counter()
+        self._over: Counter[CallId] = Counter()
+
+    def look(self, asked: Collection[CallId], answers: Iterable[CallsFound | None]) -> None:
+        """Take the edges' answers about the attempts that are in flight; None: one has not answered."""
+        given = list(answers)
+        held = {call_id for found in given if found for call_id in found.held}
+        over = {call_id for found in given if found for call_id in found.over} - held
+        for counts in (self._nowhere, self._over):
+            for call_id in counts.keys() - (asked if counts is self._nowhere else over):
+                del counts[call_id]
+        for call_id in held | over:
+            del self._nowhere[call_id]
+        self._over.update(over)
+        if given and None not in given:
+            self._nowhere.update(set(asked) - held - over)
+
+    def found(self, call_id: CallId) -> None:
+        """Somebody has it whom we cannot ask."""
+        del self._nowhere[call_id]
+
+    def lost(self) -> set[CallId]:
+        """Return those of which nothing is to be hoped any more."""
+        nowhere = {call_id for call_id, n in self._nowhere.items() if n >= N_LOOKS}
+        return nowhere | {call_id for call_id, n in self._over.items() if n >= N_OVER}
+
+
+class Search:
+    """Asks for one term."""
+
+    def __init__(self, mesh: Mesh, edges: Edges, fold: Campaigns) -> None:
+        self._mesh, self._edges, self._fold = mesh, edges, fold
+        self._missing = Missing()
+
+    async def watch(self) -> None:
+        """Ask, until cancelled."""
+        while True:
+            asked = [CallId(attempt.attempt_id) for attempt in self._fold.in_flight.values()]
+            edges = [peer.identity for peer in self._edges.roster.active("edge")]
+            answers = await asyncio.gather(*(self._ask(edge, asked) for edge in edges)) if asked else []
+            self._missing.look(asked, answers)
+            await asyncio.sleep(LOOK_S)
+
+    def lost(self) -> list[Attempted]:
+        """Return the attempts that are lost; ask only when all events that there are have been read."""
+        if not (lost := self._missing.lost()):
+            return []
+        return [attempt for attempt in self._fold.in_flight.values() if CallId(attempt.attempt_id) in lost]
+
+    def found(self, attempt: Attempted) -> None:
+        """Somebody has it whom we cannot ask: begin to count anew."""
+        self._missing.found(CallId(attempt.attempt_id))
+
+    async def _ask(self, edge: Identity, calls: Sequence[CallId]) -> CallsFound | None:
+        held: list[CallId] = []
+        over: list[CallId] = []
+        try:
+            for at in range(0, len(calls), MAX_ASKED):
+                found = await self._mesh.ask(edge, FindCalls(tuple(calls[at : at + MAX_ASKED])), timeout_s=LOOK_S)
+                held += found.held
+                over += found.over
+        except LinkError:
+            return None
+        return CallsFound(tuple(held), tuple(over))
+
+
+__all__ = ["LOOK_S", "N_LOOKS", "N_OVER", "Missing", "Search"]
