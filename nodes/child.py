@@ -52,8 +52,12 @@ async def become(name: str, role: str) -> None:
         parent.close()
 
 
-def main() -> int:
-    """Be the process that the environment names."""
+def main() -> Never:
+    """Be the process that the environment names, and end without the interpreter's own clean-up.
+
+    Everything has been closed by then; what that would add is a wait for sockets, and DuckDB's binding, which reports
+    its types as leaks on standard error.
+    """
     name, _, role = os.environ[PROCESS].partition(" ")
     logs.configure("info", "", name)
     priority.claim("starting")
@@ -61,7 +65,8 @@ def main() -> int:
         eventloop.run(become(name, role))
     except Exception as error:  # noqa: BLE001  before there was a launcher to speak with
         fail(error)
-    return 0
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def fail(error: BaseException) -> Never:
@@ -94,4 +99,4 @@ def _lines(error: BaseException) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
