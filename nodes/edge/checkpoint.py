@@ -18,7 +18,7 @@ import msgspec
 
 from nodes.edge.heirs import Legacy
 from protocols.errors import RemoteProtocolError
-from protocols.wire.heirs import KeepRecord, KeepScript
+from protocols.wire.heirs import KeepEvents, KeepRecord, KeepScript
 
 LAYOUT: Final = 1
 """Rises when an older edge could not read the file any more. New fields of a record need no new layout."""
@@ -42,9 +42,9 @@ class Alive:
     at_s: float
 
 
-Written = Opened | Alive | KeepScript | KeepRecord
+Written = Opened | Alive | KeepScript | KeepRecord | KeepEvents
 _KINDS: Final[dict[str, msgspec.msgpack.Decoder[Written]]] = {
-    kind.__name__: msgspec.msgpack.Decoder(kind) for kind in (Opened, Alive, KeepScript, KeepRecord)
+    kind.__name__: msgspec.msgpack.Decoder(kind) for kind in (Opened, Alive, KeepScript, KeepRecord, KeepEvents)
 }
 
 
@@ -80,6 +80,8 @@ def read(data: bytes) -> Checkpoint:
                 found.legacy.learn(message)
             case KeepRecord():
                 found.legacy.keep(message)
+            case KeepEvents():
+                found.legacy.recent.learn(message, found.alive_s)
             case _:
                 pass
     found.n_torn = len(data) - at

@@ -20,11 +20,13 @@ from typing import Final
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Checkpoint, Opened
 from nodes.edge.heirs import bequest
+from nodes.edge.recent import telling
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.errors import in_words
 from nodes.links import incarnation
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
+from protocols.wire.events import CallEvent
 from protocols.wire.heirs import KeepRecord, KeepScript
 from protocols.wire.ids import CallId, ScriptHash
 
@@ -42,15 +44,24 @@ URGENT: Final = frozenset((Phase.ANSWERED, Phase.ENDING, Phase.DONE))
 
 
 class Disk:
-    """`calls`: all that there are. `over(n)`: the last that have ended. `launcher`: `incarnation.of` it."""
+    """`calls`: all that there are. `over(n)`: the last that have ended. `recent`: what has just been noted.
+
+    `launcher`: `incarnation.of` it.
+    """
 
     def __init__(
-        self, path: Path, launcher: str, calls: Mapping[CallId, Keeper], over: Callable[[int], list[CallId]]
+        self,
+        path: Path,
+        launcher: str,
+        calls: Mapping[CallId, Keeper],
+        over: Callable[[int], list[CallId]],
+        recent: Iterable[CallEvent],
     ) -> None:
-        self._path, self._calls, self._over = path, calls, over
+        self._path, self._calls, self._over, self._recent = path, calls, over, recent
         self.opened = Opened(LAYOUT, launcher, incarnation.boot())
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._written: dict[CallId, Keeper] = {}
+        self._noted: list[CallEvent] = []
         self._phases: dict[CallId, Phase] = {}
         self._scripts: set[ScriptHash] = set()
         self._due, self._urgent = asyncio.Event(), asyncio.Event()
@@ -94,6 +105,11 @@ class Disk:
             if record.phase is Phase.DONE:
                 del self._phases[call_id]
 
+    def noted(self, event: CallEvent) -> None:
+        """An event has been handed to the bus."""
+        self._noted.append(event)
+        self._due.set()
+
     async def run(self) -> None:
         """Write for ever; while there are calls, also that we live."""
         while not self._is_closed:
@@ -119,22 +135,24 @@ class Disk:
             return True
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, *self._wanted())
 
-    def _wanted(self) -> tuple[list[CallRecord], list[CallId] | None]:
-        """Return the records to write, and for a new file, which has all records, the calls that are over."""
+    def _wanted(self) -> tuple[list[CallEvent], list[CallRecord], list[CallId] | None]:
+        """Return the events and records to write, and for a new file, which has all, the calls that are over."""
         written, self._written = self._written, {}
+        noted, self._noted = self._noted, []
         if self._fd is not None and self._size <= self._limit:
-            return [keeper.record for keeper in written.values()], None
-        return [keeper.record for keeper in ({**self._calls, **written}).values()], self._over(MAX_OVER)
+            return noted, [keeper.record for keeper in written.values()], None
+        records = [keeper.record for keeper in ({**self._calls, **written}).values()]
+        return list(self._recent), records, self._over(MAX_OVER)
 
     # ---- inside, on the thread -------------------------------------------------------------------------------------
 
-    def _write(self, records: Sequence[CallRecord], over: Sequence[CallId] | None) -> bool:
-        """Append records, or begin a new file with them. False when the disk does not take it."""
+    def _write(self, events: Sequence[CallEvent], records: Sequence[CallRecord], over: Sequence[CallId] | None) -> bool:
+        """Append these, or begin a new file with them. False when the disk does not take it."""
         try:
             if over is None:
-                self._append(self._frames(records))
+                self._append(self._frames(events, records))
             else:
-                self._begin(records, over)
+                self._begin(events, records, over)
         except OSError as error:
             self.n_failed += 1
             if self._fd is not None:  # a torn frame in the middle would hide what comes after it
@@ -144,7 +162,7 @@ class Disk:
             return False
         return True
 
-    def _begin(self, records: Sequence[CallRecord], over: Sequence[CallId]) -> None:
+    def _begin(self, events: Sequence[CallEvent], records: Sequence[CallRecord], over: Sequence[CallId]) -> None:
         """Write a new file, and put it in the place of the old one when it is whole."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self._path.with_suffix(".new")
@@ -155,12 +173,12 @@ class Disk:
         self._scripts.clear()
         self._size = 0
         ended = [checkpoint.frame(KeepRecord(call_id, 0, ScriptHash(""), b"")) for call_id in over]
-        self._append([checkpoint.frame(self.opened), *ended, *self._frames(records)])
+        self._append([checkpoint.frame(self.opened), *ended, *self._frames(events, records)])
         draft.replace(self._path)
         self._limit = max(SMALLEST, GROWS * self._size)
 
-    def _frames(self, records: Iterable[CallRecord]) -> list[bytes]:
-        frames = []
+    def _frames(self, events: Sequence[CallEvent], records: Iterable[CallRecord]) -> list[bytes]:
+        frames = [checkpoint.frame(telling(events))] if events else []
         for record in records:
             for message in bequest(record, self._scripts.__contains__):
                 frames.append(checkpoint.frame(message))

@@ -18,11 +18,13 @@ from itertools import islice
 from typing import Final
 
 from grammars.script_pack import script_hash
+from nodes.edge.recent import Recent, telling
 from nodes.edge.record import CallRecord, Keeper, Phase, pack, unpack
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.wire.events import CallEvent
 from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity, ScriptHash
 
@@ -52,6 +54,8 @@ class Heirs:
         self._heirs: dict[Identity, set[ScriptHash]] = {}
         """Who they are, and which scripts each has."""
         self._written: dict[CallId, Keeper] = {}
+        self._noted: list[CallEvent] = []
+        self.recent = Recent()
         self._loop = asyncio.get_running_loop()
 
     def follow(self, roster: Roster) -> None:
@@ -60,18 +64,34 @@ class Heirs:
         new = living - self._heirs.keys()
         self._heirs = {heir: self._heirs.get(heir, set()) for heir in living}
         for heir in new:
+            if events := list(self.recent):
+                self._mesh.tell(heir, telling(events))
             for keeper in self._calls.values():
                 self._bequeath(heir, keeper.record)
             self._mesh.tell(heir, KeepOnly(tuple(self._calls)))
 
     def wrote(self, keeper: Keeper) -> None:
         """A record has changed."""
-        if not self._written:
-            self._loop.call_soon(self._send)
+        self._soon()
         self._written[keeper.record.order.call_id] = keeper
+
+    def noted(self, event: CallEvent) -> None:
+        """An event has been handed to the bus: heirs hear of it before they hear of a record that counts it."""
+        self._soon()
+        self._noted.append(event)
+        self.recent.add(event, self._loop.time())
+
+    def _soon(self) -> None:
+        if not self._written and not self._noted:
+            self._loop.call_soon(self._send)
 
     def _send(self) -> None:
         written, self._written = self._written, {}
+        noted, self._noted = self._noted, []
+        if noted and self._heirs:
+            told = telling(noted)
+            for heir in self._heirs:
+                self._mesh.tell(heir, told)
         for keeper in written.values():
             for heir in self._heirs:
                 self._bequeath(heir, keeper.record)
@@ -94,6 +114,8 @@ class Legacy:
         self._kept: dict[CallId, KeepRecord] = {}
         self._scripts: dict[ScriptHash, bytes] = {}
         self._over: OrderedDict[CallId, None] = OrderedDict()
+        self.recent = Recent()
+        """Events that the active edge may not have brought to their stream."""
 
     def learn(self, given: KeepScript) -> None:
         """Keep a script. There are as many as campaigns: they are kept for this process's life."""
@@ -117,6 +139,7 @@ class Legacy:
 
     def inherit(self, other: Legacy) -> None:
         """Keep what another heir has, too."""
+        self.recent.inherit(other.recent)
         self._scripts |= other._scripts
         for call_id in other._over:
             self.ended(call_id)

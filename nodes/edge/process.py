@@ -44,7 +44,7 @@ from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
-from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
+from protocols.wire.heirs import KeepEvents, KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
 from protocols.wire.roles import Role
@@ -78,7 +78,9 @@ class Edge:
         self._keepers: dict[CallId, Keeper] = {}
         self._heirs = Heirs(means.mesh, self._keepers)
         self._legacy = Legacy()
-        self.disk = Disk(means.config.paths.checkpoint, launcher, self._keepers, self._legacy.last_over)
+        self.disk = Disk(
+            means.config.paths.checkpoint, launcher, self._keepers, self._legacy.last_over, self._heirs.recent
+        )
         self._is_active = self._is_draining = False
 
     def serve(self) -> None:
@@ -89,6 +91,7 @@ class Edge:
         mesh.serve(KeepScript, lambda given, _: self._legacy.learn(given))
         mesh.serve(KeepRecord, self._inherit)
         mesh.serve(KeepOnly, self._give_back)
+        mesh.serve(KeepEvents, lambda given, _: self._legacy.recent.learn(given, time.monotonic()))
         mesh.serve(FindCalls, self.find_calls)
         mesh.serve(FindChannels, self.find_channels)
         mesh.serve(wire.GetStatus, self.status)
@@ -106,6 +109,8 @@ class Edge:
         keepers = [self._keep(taken_up(record, found, here)) for record in self._legacy.take()]
         for keeper in keepers:
             await self._go_on(keeper)
+        for event in list(self._legacy.recent):
+            self._means.post(event)
         self._is_active = True
         self._means.trunk.open()
         log.info("edge.active", calls=len(keepers))
@@ -132,6 +137,11 @@ class Edge:
     def _give_back(self, given: KeepOnly, sender: Identity) -> None:
         for message in self._legacy.only(given):
             self._means.mesh.tell(sender, message)
+
+    def noted(self, event: CallEvent) -> None:
+        """An event has been handed to the bus."""
+        self._heirs.noted(event)
+        self.disk.noted(event)
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who lives."""
@@ -269,6 +279,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
 
     def post(event: CallEvent) -> None:
         bus.record(call_event(event.call_id, event.kind), event.event_id, to_body(event), event.call_id)
+        edge.noted(event)
 
     refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC)), contact_key(config.paths.state), tasks)
     means = Means(config, mesh, trunk, Engines(mesh), post, refusals, fetcher=fetcher)

@@ -44,7 +44,14 @@ class KeepOnly:
     calls: tuple[CallId, ...]
 
 
-HEIR_MESSAGES: tuple[type, ...] = (KeepScript, KeepRecord, KeepOnly)
+@dataclass(frozen=True, slots=True)
+class KeepEvents:
+    """These have been noted just now, as JSON (`protocols.wire.events.to_body`); the stream may not have them yet."""
+
+    bodies: tuple[bytes, ...]
+
+
+HEIR_MESSAGES: tuple[type, ...] = (KeepScript, KeepRecord, KeepOnly, KeepEvents)
 """The kinds of this page that an envelope may carry."""
 
-__all__ = ["HEIR_MESSAGES", "KeepOnly", "KeepRecord", "KeepScript"]
+__all__ = ["HEIR_MESSAGES", "KeepEvents", "KeepOnly", "KeepRecord", "KeepScript"]

@@ -25,7 +25,7 @@ class Edge:
     def __init__(self, path: Path) -> None:
         self.calls: dict[CallId, Keeper] = {}
         self.legacy = Legacy()
-        self.disk = Disk(path, "launcher", self.calls, self.legacy.last_over)
+        self.disk = Disk(path, "launcher", self.calls, self.legacy.last_over, ())
 
     def has(self, made: CallRecord) -> Keeper:
         keeper = self.calls[made.order.call_id] = Keeper(made, self._wrote)

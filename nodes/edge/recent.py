@@ -1,0 +1,63 @@
+"""What this edge has noted in the last seconds: the events that their stream may not have yet.
+
+A process that is killed loses what it has in memory, and the number of the call's next event is in the record already:
+so an event that was lost would be a hole for ever. Its heirs are told each event with the record that counts it, and
+whoever becomes active hands all of these to the bus once more. The stream drops what it has, by the event's id, and so
+does the recorder.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from nodes.telemetry import logs
+from protocols.errors import RemoteProtocolError
+from protocols.wire.events import CallEvent, from_body, to_body
+from protocols.wire.heirs import KeepEvents
+
+log = logs.get(__name__)
+KEPT_S: Final = 10.0
+"""Far longer than an event is in memory only: the stream's answer is waited for 1 s (`nodes.links.bus`), then what
+waits is on disk within 0.25 s (`nodes.links.courier`)."""
+MOST: Final = 10_000
+"""Of what 500 calls note in that time."""
+
+
+class Recent:
+    """The events of the last `KEPT_S` seconds, the oldest first. `now`: seconds, monotonic."""
+
+    def __init__(self) -> None:
+        self._events: deque[tuple[float, CallEvent]] = deque(maxlen=MOST)
+
+    def add(self, event: CallEvent, now: float) -> None:
+        """Keep one, and no longer those that are old."""
+        self._events.append((now, event))
+        while self._events[0][0] < now - KEPT_S:
+            self._events.popleft()
+
+    def learn(self, told: KeepEvents, now: float) -> None:
+        """Keep what the active edge has noted. One that cannot be read is a newer edge's: that edge has posted it."""
+        for body in told.bodies:
+            try:
+                self.add(from_body(msgspec.json.decode(body)), now)
+            except (ValueError, RemoteProtocolError) as error:
+                log.warning("event.unreadable", error=str(error))
+
+    def inherit(self, other: Recent) -> None:
+        """Keep what another has, too; an event may then be there twice."""
+        self._events.extend(other._events)
+
+    def __iter__(self) -> Iterator[CallEvent]:
+        return (event for _, event in self._events)
+
+
+def telling(events: Iterable[CallEvent]) -> KeepEvents:
+    """Return what heirs are told of these."""
+    return KeepEvents(tuple(msgspec.json.encode(to_body(event)) for event in events))
+
+
+__all__ = ["KEPT_S", "Recent", "telling"]

@@ -1,0 +1,60 @@
+"""Events outlive the edge that noted them, as the records that count them do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nodes.edge.checkpoint import Alive, Opened, frame, read
+from nodes.edge.disk import Disk
+from nodes.edge.recent import KEPT_S, Recent, telling
+from protocols.wire.events import CallEvent, Kind
+from protocols.wire.heirs import KeepEvents
+from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
+
+
+def event(number: int) -> CallEvent:
+    return CallEvent(
+        f"c1:0:{number}", CallId("c1"), AttemptId("a1"), CampaignId(""), NodeId("n1"), datetime.now(UTC), number,
+        Kind.RINGING, {"after_ms": 5},
+    )  # fmt: skip
+
+
+def test_an_heir_knows_what_was_noted_in_the_last_seconds_and_no_more() -> None:
+    recent = Recent()
+    recent.add(event(1), 100.0)
+    recent.add(event(2), 100.0 + KEPT_S + 1)
+    assert [one.seq for one in recent] == [2]
+
+
+def test_what_heirs_are_told_is_what_was_noted() -> None:
+    noted, heir = [event(1), event(2)], Recent()
+    heir.learn(telling(noted), 0.0)
+    assert list(heir) == noted
+
+
+def test_an_event_of_a_newer_edge_is_left_out_and_the_others_are_kept() -> None:
+    told = telling([event(1)])
+    heir = Recent()
+    heir.learn(KeepEvents((b'{"kind": "sung"}', b"garbage", *told.bodies)), 0.0)
+    assert [one.seq for one in heir] == [1]
+
+
+async def test_the_disk_has_the_events_of_the_last_seconds_beside_the_records_that_count_them(tmp_path: Path) -> None:
+    recent, path = Recent(), tmp_path / "calls" / "checkpoint"
+    disk = Disk(path, "launcher", {}, lambda n: [], recent)
+    for number in (1, 2):
+        recent.add(event(number), 0.0)
+        disk.noted(event(number))
+    disk.close()
+    found = Disk(path, "launcher", {}, lambda n: [], Recent()).read()
+    assert found
+    assert [one.seq for one in found.legacy.recent] == [1, 2]
+
+
+def test_a_file_gives_back_only_what_was_noted_shortly_before_its_edge_was_last_alive() -> None:
+    told = [
+        Opened(1, "l", "b"), telling([event(1)]), Alive(50.0), telling([event(2)]), Alive(50.0 + 3 * KEPT_S),
+        telling([event(3)]), Alive(50.0 + 3 * KEPT_S + 1),
+    ]  # fmt: skip
+    assert [one.seq for one in read(b"".join(map(frame, told))).legacy.recent] == [3]
