@@ -52,7 +52,9 @@ from supervisors import (
 from supervisors.process import OsProcess, Pair, ProcessReport, Program, Standing
 
 PAIRED: Final = ("edge", "media")
-"""The roles whose death a caller would hear: each has a warm spare."""
+"""The roles whose death a caller would hear: each has warm spares."""
+SPARES: Final = 2
+"""One that takes over and, for the second or two in which the next one starts, another with all records."""
 INTENSITY: Final = 10
 PERIOD_S: Final = 60.0
 BACKOFF: Final = Backoff(first_s=0.05, top_s=6.0)
@@ -175,7 +177,7 @@ class Launcher:
             ready_s=START_S,
         )
         if role in PAIRED:
-            return Pair.child(name, program, on_change=self._changed)
+            return Pair.child(name, program, on_change=self._changed, spares=SPARES)
         return OsProcess.child(name, program, on_change=self._changed)
 
     def _changed(self, report: ProcessReport) -> None:

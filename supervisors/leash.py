@@ -96,11 +96,10 @@ class Leash:
             await self._change()
 
     def activate(self) -> None:
-        """Tell a spare that it is the active one now; one that is not ready yet hears it as soon as it is."""
-        self._is_spare = False
+        """Tell a spare, which is ready, that it is the active one now."""
+        assert self.standing is Standing.SPARE, self.standing
         self._control.send({"activate": True})
-        if self.standing is Standing.SPARE:
-            self._become(Standing.ACTIVE)
+        self._become(Standing.ACTIVE)
 
     def tell(self, body: Mapping[str, object]) -> bool:
         """Send it `body`; False when it does not read."""

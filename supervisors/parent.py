@@ -61,7 +61,11 @@ class NoParent(KernelError):
 
 
 class Parent:
-    """The launcher, as its child sees it. `sockets`: inherited, by name, non-blocking. `is_spare`: until Activate."""
+    """The launcher, as its child sees it. `sockets`: inherited, by name, non-blocking.
+
+    `is_spare` holds until Activate is read. So who asks `is_spare` once, when it is ready, and reads `orders` after
+    that, becomes the active one exactly once.
+    """
 
     def __init__(self, charge: Mapping[str, object], watchdog: Watchdog | None = None) -> None:
         """Use `attach`."""
@@ -120,6 +124,8 @@ class Parent:
             order = await self._orders.get()
             if isinstance(order, Stop):
                 self._unwatch()
+            if isinstance(order, Activate):
+                self.is_spare = False
             yield order
 
     def _unwatch(self) -> None:
@@ -131,7 +137,6 @@ class Parent:
         if isinstance(told, dict):
             self._orders.put_nowait(Told(told))
         if "activate" in body:
-            self.is_spare = False
             self._orders.put_nowait(Activate())
 
     def _launcher_died(self) -> None:

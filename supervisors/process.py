@@ -1,4 +1,4 @@
-"""Operating-system processes as children: one alone, or an active one with a warm spare.
+"""Operating-system processes as children: one alone, or an active one with warm spares.
 
     Supervisor([
         Pair.child("edge", Program((sys.executable, "-m", "nodes.edge")), on_change=roster.changed),
@@ -19,6 +19,7 @@ from typing import Final, TypedDict
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
 from supervisors.end import end
+from supervisors.errors import BadSpec
 from supervisors.exits import Crash, Exit, Normal
 from supervisors.intensity import RestartWindow
 from supervisors.leash import Leash
@@ -37,6 +38,8 @@ __all__ = ["OsProcess", "Pair", "Program", "ProcessReport", "ProcessExit", "Proc
 _KILL_S: Final = 2.0
 """What the kernel may take to end a process that was killed."""
 _SPARE_BACKOFF: Final = Backoff(first_s=0.5, top_s=30.0)
+SLOWER_S: Final = 0.5
+"""A start takes about a second of a core: so often at most is one begun while active processes die and die."""
 
 
 class _Keeper(Actor):
@@ -120,20 +123,32 @@ class OsProcess(_Keeper):
 
 
 class Pair(_Keeper):
-    """An active process and a warm spare of the same program.
+    """An active process and `spares` warm ones of the same program.
 
-    When the active one has ended and is reaped, the spare is told Activate in the same turn of the loop, and a new
-    spare is spawned in the next. More than `intensity` such ends in `period_s` seconds, or one without a spare, end
-    this life: its supervisor starts it cold. A spare that ends is replaced after a pause and harms nobody.
+    When the active one has ended and is reaped, the spare that has been ready longest is told Activate in the same turn
+    of the loop; when none is ready, the first that becomes so. Each is told once. This life ends only when the last of
+    its processes does: then its supervisor starts it cold.
+
+    New spares are spawned in the turn after; `SLOWER_S` later, while another one is there, when there were more than
+    `intensity` take-overs in `period_s` seconds. A spare that ends by itself is replaced after an ever longer pause.
+    Neither keeps a spare that is there from its work: who holds the records is never thrown away.
     """
 
     def __init__(
-        self, program: Program, on_change: OnChange | None = None, *, intensity: int = 5, period_s: float = 60.0
+        self,
+        program: Program,
+        on_change: OnChange | None = None,
+        *,
+        spares: int = 1,
+        intensity: int = 5,
+        period_s: float = 60.0,
     ) -> None:
         super().__init__(program, on_change)
         self._window = RestartWindow(intensity, period_s)
+        self._n_spares = spares
         self._active: Leash | None = None
-        self._spare: Leash | None = None
+        self._spares: list[Leash] = []
+        """The oldest first, ready or not."""
         self._n_lost_spares = 0
 
     @staticmethod
@@ -142,46 +157,67 @@ class Pair(_Keeper):
         program: Program,
         *,
         on_change: OnChange | None = None,
+        spares: int = 1,
         intensity: int = 5,
         period_s: float = 60.0,
         restart: Restart = Restart.PERMANENT,
         significant: bool = False,
     ) -> Child[Pair]:
-        """Return the spec of a pair as a child, with a shutdown that leaves time for SIGTERM and SIGKILL."""
-        start = partial(Pair, program, on_change, intensity=intensity, period_s=period_s)
+        """Return the spec of a pair as a child, with a shutdown that leaves time for SIGTERM and SIGKILL.
+
+        Raises BadSpec.
+        """
+        if spares < 1:
+            raise BadSpec(f"{id}: a pair without a spare is an OsProcess")
+        start = partial(Pair, program, on_change, spares=spares, intensity=intensity, period_s=period_s)
         return Child(start, id=id, restart=restart, significant=significant, **_times(program))
 
     async def init(self) -> None:
-        """Spawn the active process; when it is ready, spawn the spare and return. Raises ProcessDied, OSError."""
+        """Spawn the active process; when it is ready, spawn the spares and return. Raises ProcessDied, OSError."""
         self._active = self._spawn(is_spare=False)
         await self._ready(self._active)
-        self._new_spare()
+        self._fill()
 
-    def _new_spare(self) -> None:
+    def _fill(self) -> None:
+        """Spawn the spares that are missing."""
         try:
-            self._spare = self._spawn(is_spare=True)
+            while len(self._spares) < self._n_spares:
+                self._spares.append(self._spawn(is_spare=True))
         except OSError:  # no process to be had: not the active one's fault
-            self._retry_spare()
+            self._fill_later()
 
-    def _retry_spare(self) -> None:
+    def _fill_later(self) -> None:
         self._n_lost_spares += 1
-        self.after(_SPARE_BACKOFF.delay(self._n_lost_spares, self.system.entropy()), Pair._new_spare)
+        self.after(_SPARE_BACKOFF.delay(self._n_lost_spares, self.system.entropy()), Pair._fill)
 
     def _changed(self, leash: Leash) -> None:
-        if leash.standing is Standing.SPARE:
-            self._n_lost_spares = 0
         super()._changed(leash)
+        if leash.standing is Standing.SPARE and self.ref._actor is self:
+            self._n_lost_spares = 0
+            if self._active is None:
+                self._take_over(leash)
 
     def _lost(self, leash: Leash) -> None:
-        if leash is self._spare:
-            self._spare = None
-            self._retry_spare()
-        elif self._spare is None or not self._window.admits(self.system.loop.time()):
-            super()._lost(leash)
+        is_spare = leash is not self._active
+        if is_spare:
+            self._spares.remove(leash)
         else:
-            self._active, self._spare = self._spare, None
-            self._active.activate()
-            self.defer(Pair._new_spare)  # in the next turn: a fork takes milliseconds
+            self._active = None
+        if self._active is None and not self._spares:
+            return super()._lost(leash)
+        if is_spare:
+            self._fill_later()
+        elif ready := next((spare for spare in self._spares if spare.standing is Standing.SPARE), None):
+            self._take_over(ready)
+
+    def _take_over(self, spare: Leash) -> None:
+        self._spares.remove(spare)
+        self._active = spare
+        spare.activate()
+        if self._window.admits(self.system.loop.time()) or not self._spares:
+            self.defer(Pair._fill)  # in the next turn: a fork takes milliseconds
+        else:
+            self.after(SLOWER_S, Pair._fill)
 
 
 class _Times(TypedDict):

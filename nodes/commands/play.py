@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from nodes.commands import central
 from nodes.commands.captions import Captions
 from nodes.commands.stage import Stage
-from nodes.links.roster import Peer
+from nodes.links.roster import Peer, Roster
 from protocols.wire.events import CallEvent, Kind
 
 LOOK_S = 0.5
@@ -33,14 +33,8 @@ class Watch:
     events: dict[str, CallEvent] = field(default_factory=dict)
     """By event id, in the order in which they came."""
     kills: list[str] = field(default_factory=list)
-    first: frozenset[str] = frozenset()
-    """The incarnations that were there at the beginning."""
-    later: set[str] = field(default_factory=set)
-
-    @property
-    def restarts(self) -> int:
-        """Processes that were started since: for each that died one, the new spare included."""
-        return len(self.later)
+    restarts: int = 0
+    """Processes that have ended since it began, and so been replaced."""
 
     @property
     def n_heard(self) -> int:
@@ -53,7 +47,7 @@ async def play(stage: Stage, parts: Sequence[Part], captions: Captions, kills: M
 
     `kills`: after so many heard turns, kill -9 the active process of this role. Raises: NodeError.
     """
-    watch = Watch(first=frozenset(peer.identity for peer in stage.client.roster().processes))
+    watch, n_ended = Watch(), ends(stage.client.roster())
     waiting = dict(kills)
 
     def take(event: CallEvent) -> None:
@@ -72,10 +66,15 @@ async def play(stage: Stage, parts: Sequence[Part], captions: Captions, kills: M
         await central.steer(stage.client, part.campaign.id, "running")
     going = [part.campaign.id for part in parts]
     while going:
-        watch.later |= {peer.identity for peer in stage.client.roster().processes} - watch.first
+        watch.restarts = ends(stage.client.roster()) - n_ended
         going = [one for one in going if not await central.is_done(stage.client, one)]
         await asyncio.sleep(LOOK_S)
     return watch
+
+
+def ends(roster: Roster) -> int:
+    """Return how many processes have ended since the launcher began."""
+    return sum(history.n_ended for history in roster.launcher.histories) if roster.launcher else 0
 
 
 def kill(stage: Stage, role: str, watch: Watch, captions: Captions) -> None:

@@ -355,11 +355,30 @@ class TestPair:
             await news.recorder.until(ChildStarted, "edge", n=2)
             assert await news.hear("ready") not in (active, spare)
 
-    async def test_too_many_take_overs_end_the_pair(self, news: News) -> None:
-        async with one(news, Pair.child("edge", news.program(), intensity=0)):
-            active, _ = await news.hear("ready"), await news.hear("spare")
-            os.kill(active, signal.SIGKILL)
-            await news.recorder.until(ChildStarted, "edge", n=2)
+    async def test_killed_the_moment_it_is_active_again_and_again_there_is_always_a_successor(self, news: News) -> None:
+        """Far beyond its intensity, and mostly before the next spare is ready: that one is waited for."""
+        pair = Pair.child("edge", news.program(), spares=2, intensity=3, on_change=news.report)
+        async with one(news, pair) as system:
+            active, seen = await news.hear("ready"), set[int]()
+            await news.hear("spare")
+            for _ in range(12):
+                os.kill(active, signal.SIGKILL)
+                active = await news.hear("activated")
+                assert active not in seen
+                seen.add(active)
+            assert system.ref("edge", Pair).is_alive
+        assert "edge" not in [event.path for event in news.recorder.of(ChildExited) if isinstance(event.reason, Crash)]
+        assert max(news.standings(pid).count(Standing.ACTIVE) for pid in seen) == 1
+
+    async def test_an_order_to_be_active_that_comes_at_once_is_obeyed_once(self, news: News) -> None:
+        """The spare is told before it has asked whether it is one."""
+        async with one(news, Pair.child("edge", news.program("late"))):
+            os.kill(await news.hear("ready"), signal.SIGKILL)  # its spare has hardly begun
+            assert await news.hear("spare") == await news.hear("activated")
+
+    def test_without_a_spare_is_refused(self) -> None:
+        with pytest.raises(BadSpec):
+            Pair.child("edge", Program(("x",)), spares=0)
 
 
 async def a_launcher(*kind: str) -> tuple[asyncio.subprocess.Process, dict[str, int]]:

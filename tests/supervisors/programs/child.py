@@ -18,6 +18,8 @@ async def main() -> int:
         news.send(f"{word} {os.getpid() if number is None else number}".encode())
 
     await parent.ready({"identity": f"child-{os.getpid()}"})
+    if "late" in sys.argv:
+        await asyncio.sleep(0.3)  # others would ask now whether they are to begin
     say("spare" if parent.is_spare else "ready")
     async for order in parent.orders:
         match order:
