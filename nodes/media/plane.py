@@ -9,11 +9,10 @@ A process that takes over is told the same channels with `set`: nothing here tel
 
 from __future__ import annotations
 
-import asyncio
 import select
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from functools import partial
 from socket import socket as Socket  # noqa: N812  a class
 from typing import Final
@@ -31,8 +30,6 @@ from protocols.wire.desk import LinkAudio, LinkFrame
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import AudioFrame
 
-ORPHAN_S: Final = 30.0
-"""An edge's successor claims its channels within a second; those nobody has claimed after this are closed."""
 _REPLAY_FRAMES: Final = 50
 """In one message, when an engine is told what it has missed."""
 _MAX_ROUNDS: Final = 8
@@ -49,12 +46,10 @@ class MediaPlane:
     """
 
     def __init__(self, sockets: Mapping[int, Socket], tell: Tell, prompts: Prompts, writer: Writer,
-                 clock: Callable[[], float] = time.monotonic, orphan_s: float = ORPHAN_S,
-                 is_spare: bool = False) -> None:  # fmt: skip
+                 clock: Callable[[], float] = time.monotonic, is_spare: bool = False) -> None:  # fmt: skip
         self._sockets = sockets
         self._free = deque(sockets)  # longest unused first, so that a late packet finds its port still nobody's
         self._send, self._prompts, self._writer, self._clock = tell, prompts, writer, clock
-        self._orphan_s = orphan_s
         self._channels: dict[ChannelId, Channel] = {}
         self._slots: list[list[Channel]] = [[] for _ in range(SLOTS)]
         self._counts: Counter[str] = Counter()
@@ -139,11 +134,17 @@ class MediaPlane:
             return wire.ChannelClosed(sent=0, received=0, lost=0, late=0, jitter_ms=0.0)
         return await channel.close()
 
-    def owners(self, alive: Set[Identity]) -> None:
-        """Hear which processes live; channels of the others are closed unless somebody claims them in time."""
-        for channel in self._channels.values():
-            if channel.wanted.owner not in alive:
-                asyncio.get_running_loop().call_later(self._orphan_s, self._reap, channel, channel.wanted.owner)
+    def owners(self) -> dict[ChannelId, Identity]:
+        """Return whose each channel is."""
+        return {channel_id: channel.wanted.owner for channel_id, channel in self._channels.items()}
+
+    def orphaned(self, channel_id: ChannelId) -> None:
+        """Close a channel that nobody owns; its recording is published."""
+        channel = self._channels[channel_id]
+        self._counts["orphans_closed"] += 1
+        self._drop(channel)
+        if not self._is_spare:
+            channel.abandon()
 
     def figures(self) -> dict[str, float]:
         """Return counters and gauges by name; packets are those of the open channels."""
@@ -240,13 +241,6 @@ class MediaPlane:
             del self._readers[sock.fileno()]
             self._free.append(channel.wanted.port)
 
-    def _reap(self, channel: Channel, owner: Identity) -> None:
-        if channel.wanted.owner == owner and self._channels.get(channel.wanted.channel_id) is channel:
-            self._counts["orphans_closed"] += 1
-            self._drop(channel)
-            if not self._is_spare:
-                channel.abandon()
-
     def _move_beside(self, channel: Channel, peer: Channel) -> None:
         """Put a bridged channel into its peer's slot: then neither voice waits for the other's beat."""
         self._slot_of(channel).remove(channel)
@@ -264,4 +258,4 @@ class MediaPlane:
             self._counts["untold"] += 1
 
 
-__all__ = ["ORPHAN_S", "MediaPlane", "Tell"]
+__all__ = ["MediaPlane", "Tell"]

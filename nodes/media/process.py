@@ -14,8 +14,9 @@ from typing import Final
 from nodes.config import Config
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
-from nodes.links.tasks import closing
+from nodes.links.tasks import Tasks, closing
 from nodes.media import realtime
+from nodes.media.orphans import Orphans
 from nodes.media.plane import MediaPlane
 from nodes.media.prompts import Prompts
 from nodes.media.recording import Writer
@@ -73,17 +74,19 @@ class Served:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a media process until the launcher says stop."""
-    async with closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh:
+    async with closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh, Tasks() as tasks:
         with contextlib.closing(Writer(config.paths.recordings)) as writer:
-            await _run(parent, config, mesh, writer)
+            await _run(parent, config, mesh, writer, tasks)
 
 
-async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer) -> None:
+async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks: Tasks) -> None:
     prompts = Prompts(config.paths.prompts)
     plane = MediaPlane(_rtp_sockets(parent), mesh.tell, prompts, writer, is_spare=parent.is_spare)
     is_realtime = realtime.claim()
     log.info("media.started", scheduler=realtime.scheduler(), realtime=is_realtime)
     Served(plane, mesh, is_realtime)
+    orphans = Orphans(plane, mesh)
+    tasks.spawn(orphans.watch())
     writer.start()
     await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint})
     if not parent.is_spare:
@@ -93,17 +96,12 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer) -> No
             case Activate():
                 plane.start()
             case Told(body={"roster": roster}):
-                follow(plane, mesh, Roster.of(roster))
+                orphans.roster = Roster.of(roster)
+                mesh.roster(orphans.roster)
             case Stop():
                 plane.stop()
             case _:
                 pass
-
-
-def follow(plane: MediaPlane, mesh: Mesh, roster: Roster) -> None:
-    """Take the launcher's word on who lives."""
-    mesh.roster(roster)
-    plane.owners({peer.identity for peer in roster.processes})
 
 
 def _rtp_sockets(parent: Parent) -> dict[int, Socket]:
@@ -111,4 +109,4 @@ def _rtp_sockets(parent: Parent) -> dict[int, Socket]:
     return {int(name.removeprefix(_RTP)): sock for name, sock in parent.sockets.items() if name.startswith(_RTP)}
 
 
-__all__ = ["Served", "follow", "run"]
+__all__ = ["Served", "run"]

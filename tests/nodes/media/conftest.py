@@ -64,7 +64,6 @@ class Rig:
         sockets: dict[int, socket.socket],
         root: Path,
         at: float = BORN_S,
-        orphan_s: float = 30.0,
         is_spare: bool = False,
     ) -> None:
         self.root, self.sockets = root, sockets
@@ -79,7 +78,6 @@ class Rig:
             Prompts(root),
             self.writer,
             clock=lambda: self.now,
-            orphan_s=orphan_s,
             is_spare=is_spare,
         )
 
@@ -148,8 +146,8 @@ async def incarnate(sockets: dict[int, socket.socket], tmp_path: Path) -> AsyncI
     """Makes processes on the same sockets and the same disk, one after the other."""
     made: list[Rig] = []
 
-    def make(at: float = BORN_S, orphan_s: float = 30.0, is_spare: bool = False) -> Rig:
-        made.append(Rig(sockets, tmp_path, at, orphan_s, is_spare))
+    def make(at: float = BORN_S, is_spare: bool = False) -> Rig:
+        made.append(Rig(sockets, tmp_path, at, is_spare))
         return made[-1]
 
     yield make

@@ -75,20 +75,6 @@ async def test_channels_are_spread_over_the_slots(rig, fars) -> None:
     assert sorted(counts) == [0, 1, 1, 1]
 
 
-async def test_a_channel_whose_edge_is_gone_is_closed_unless_somebody_claims_it(incarnate, fars) -> None:
-    rig = incarnate(orphan_s=0.0)
-    for name, far in zip("ab", fars, strict=False):
-        rig.plane.set(rig.channel(far, name, recording=name))
-    rig.frames(60)
-    rig.plane.owners({Identity("n1.edge-0:2")})
-    rig.plane.set(rig.channel(fars[1], "b", owner="n1.edge-0:2"))
-    await asyncio.sleep(0.001)  # the loop's timer of no delay
-    figures = rig.plane.figures()
-    assert (figures["channels"], figures["orphans_closed"]) == (1, 1)
-    rig.writer.close()
-    assert (rig.root / "a.wav").exists()
-
-
 async def test_the_beat_of_the_process_sends_every_20_ms_at_its_instant(rig, far) -> None:
     """The one test here with the real clock: a second of it."""
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ import pytest
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
-from nodes.media.process import Served, follow
+from nodes.media.process import Served
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity
 
@@ -25,7 +25,7 @@ async def edge(rig, tmp_path: Path) -> AsyncIterator[Mesh]:
     roster = Roster(1, tuple(processes))
     Served(rig.plane, media, is_realtime=False)
     edge.roster(roster)
-    follow(rig.plane, media, roster)
+    media.roster(roster)
     yield edge
     await edge.close()
     await media.close()

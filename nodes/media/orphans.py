@@ -1,0 +1,107 @@
+"""Channels that nobody owns: the edges are asked whose each is, and what is nobody's is closed.
+
+A channel belongs to a call of an edge. When that edge has died, its successor claims the channel by saying what it
+wants of it, or says that it is not its own; an edge that lives may have forgotten one, too: a word to close it was
+lost, or it was opened after its asker had given up. `N_DENIED` looks, `LOOK_S` apart, must find it so, for a call may
+be on its way. Closing publishes the recording; the callee is hung up on by the edge, which has the call's record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from typing import Final, TypeAlias
+
+from nodes.links.errors import LinkError
+from nodes.links.mesh import Mesh
+from nodes.links.roster import NOBODY, Roster
+from nodes.media.plane import MediaPlane
+from nodes.telemetry import logs
+from protocols.wire.ids import ChannelId, Identity
+from protocols.wire.reconcile import MAX_ASKED, FindChannels
+
+log = logs.get(__name__)
+LOOK_S: Final = 2.0
+N_DENIED: Final = 2
+N_ALONE: Final = 15
+"""Its edge is dead, and no other one answers: after half a minute nobody waits for one any more."""
+
+Answers: TypeAlias = Mapping[Identity, Set[ChannelId] | None]
+"""Which channels each edge has said to be its own; None: it has not answered."""
+
+
+class Unowned:
+    """How many looks in a row each channel was nobody's. Pure."""
+
+    def __init__(self) -> None:
+        self._denied: Counter[ChannelId] = Counter()
+        self._alone: Counter[ChannelId] = Counter()
+
+    def look(
+        self, owners: Mapping[ChannelId, Identity], active: Sequence[Identity], answers: Answers
+    ) -> Set[ChannelId]:
+        """Take the answers of one look; return the channels to close. `active`: the edges that there are."""
+        for counts in (self._denied, self._alone):
+            for channel_id in counts.keys() - owners.keys():
+                del counts[channel_id]
+        for channel_id, owner in owners.items():
+            given = [answers.get(edge) for edge in asked_of(owner, active)]
+            if any(owned is not None and channel_id in owned for owned in given):
+                del self._denied[channel_id]
+                del self._alone[channel_id]
+            elif given and None not in given:
+                self._denied[channel_id] += 1
+            elif owner not in active:
+                self._alone[channel_id] += 1
+        return {channel_id for channel_id, n in self._denied.items() if n >= N_DENIED} | {
+            channel_id for channel_id, n in self._alone.items() if n >= N_ALONE
+        }
+
+
+def asked_of(owner: Identity, active: Sequence[Identity]) -> Sequence[Identity]:
+    """Return who is asked about a channel: its owner; all edges when that has died."""
+    return [owner] if owner in active else active
+
+
+class Orphans:
+    """Looks for them, in one media process; a spare has its own to look after."""
+
+    def __init__(self, plane: MediaPlane, mesh: Mesh) -> None:
+        self._plane, self._mesh = plane, mesh
+        self._unowned = Unowned()
+        self.roster: Roster = NOBODY
+
+    async def watch(self) -> None:
+        """Look, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Ask once, and close what is nobody's."""
+        owners = self._plane.owners()
+        active = [peer.identity for peer in self.roster.active("edge")]
+        questions: dict[Identity, list[ChannelId]] = {}
+        for channel_id, owner in owners.items():
+            for edge in asked_of(owner, active):
+                questions.setdefault(edge, []).append(channel_id)
+        found = await asyncio.gather(*(self._ask(edge, channels) for edge, channels in questions.items()))
+        now = self._plane.owners()  # whatever was claimed or closed meanwhile is not looked at
+        same = {channel_id: owner for channel_id, owner in owners.items() if now.get(channel_id) == owner}
+        for channel_id in self._unowned.look(same, active, dict(zip(questions, found, strict=True))):
+            log.warning("channel.orphaned", channel_id=channel_id, owner=owners[channel_id])
+            self._plane.orphaned(channel_id)
+
+    async def _ask(self, edge: Identity, channels: Sequence[ChannelId]) -> Set[ChannelId] | None:
+        owned: set[ChannelId] = set()
+        try:
+            for at in range(0, len(channels), MAX_ASKED):
+                asked = FindChannels(tuple(channels[at : at + MAX_ASKED]))
+                owned.update((await self._mesh.ask(edge, asked, timeout_s=LOOK_S)).channels)
+        except LinkError:
+            return None
+        return owned
+
+
+__all__ = ["LOOK_S", "N_ALONE", "N_DENIED", "Orphans", "Unowned"]
