@@ -24,6 +24,7 @@ import phonenumbers
 from phonenumbers.timezone import time_zones_for_number
 
 from protocols.errors import RemoteProtocolError
+from protocols.sip import identity
 from protocols.sip.syntax import uri
 from protocols.wire.campaigns import ContactId, Problem, contact_id
 from protocols.wire.journal import Contact
@@ -208,12 +209,12 @@ def _why(cell: str, error: phonenumbers.NumberParseException, region: str) -> st
 
 def _sip_uri(cell: str) -> str:
     try:
-        address = uri(cell)
-    except RemoteProtocolError:
-        raise _Wrong("is not a SIP URI", "number") from None
-    if not address.user or not address.host:
+        wanted = identity.target(cell)
+    except RemoteProtocolError as error:
+        raise _Wrong(error.detail, "number") from None
+    if not uri(wanted).user:
         raise _Wrong("a SIP URI here is sip:user@host", "number")
-    return cell
+    return wanted
 
 
 def _stated_zone(cell: str) -> tuple[str, ...]:

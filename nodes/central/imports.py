@@ -16,6 +16,8 @@ import msgspec
 from grammars.errors import ScriptError
 from grammars.script_pack import unpack
 from nodes.central.contacts import BadContactList, is_zone, read_contacts
+from protocols.errors import RemoteProtocolError
+from protocols.sip import identity
 from protocols.wire.campaigns import ImportCampaign, Plan, Problem
 from protocols.wire.journal import Contact, Entry, Imported, Listed
 
@@ -75,7 +77,12 @@ def _plan_problems(request: ImportCampaign, trunks: Collection[str]) -> list[Pro
         "waiting times are 0 to a year of seconds": all(0 <= wait <= 366 * 86400 for wait in waits),
         "`clock` is an ISO 8601 moment with offset": not plan.clock or _is_moment(plan.clock),
     }
-    return [Problem("plan", 0, "", reason) for reason, is_right in checks.items() if not is_right]
+    problems = [Problem("plan", 0, "", reason) for reason, is_right in checks.items() if not is_right]
+    try:
+        identity.caller_id(plan.caller_id)
+    except RemoteProtocolError as error:
+        problems.append(Problem("plan", 0, "caller_id", error.detail))
+    return problems
 
 
 def _is_moment(text: str) -> bool:

@@ -44,6 +44,8 @@ from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase
 from protocols.wire.messages import PlaceCall
 from protocols.wire.subjects import Bucket, Stream, state
 
+NEVER: Final = ("bad_name", "bad_target", "bad_caller_id", "bad_ring")
+"""How an edge's refusals begin that would be the same tomorrow."""
 TICK_S: Final = 0.25
 """How soon a freed place, a new token or an opened window is noticed."""
 UNSURE: Final = frozenset(("internal_error", "bad_reply", "cancelled"))
@@ -125,7 +127,8 @@ class Leader:
             self.edges.refused(edge, refused.reason)
             log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
             at = self._campaign(attempt).at(self._clock.wall())
-            await self._memory.write(ended(attempt, "failed", refused.reason, at, self._clock.now()))
+            disposition = "invalid" if refused.reason.startswith(NEVER) else "failed"
+            await self._memory.write(ended(attempt, disposition, refused.reason, at, self._clock.now()))
         except (PeerGone, AskTimeout) as error:  # it may have been dialled: its events will tell, or the search
             log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=str(error))
 

@@ -16,6 +16,7 @@ from nodes.commands.terminal import ENDING, console
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
 from protocols.errors import RemoteProtocolError
+from protocols.sip import identity
 from protocols.sip.syntax import uri
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId
@@ -57,11 +58,9 @@ def run(args: argparse.Namespace) -> int:
 def _user(target: str) -> str:
     """Return what a call to this target is called. Raises: NotPlaced."""
     try:
-        wanted = uri(target)
+        wanted = uri(identity.target(target))
     except RemoteProtocolError as error:
-        raise NotPlaced(f"{target!r} is not a SIP URI, as sip:alice@192.0.2.1") from error
-    if not wanted.host:
-        raise NotPlaced(f"{target!r} names no host to dial it through, as sip:alice@192.0.2.1")
+        raise NotPlaced(f"{target!r} {error.detail}") from error
     return wanted.user or wanted.host
 
 

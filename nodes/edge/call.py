@@ -350,6 +350,7 @@ class Call(Actor):
 
     def _dial(self, local: Local, order: Dial) -> None:
         if self._keeper.leg:
+            self._keeper.is_dialling = True
             self._keeper.leg.tell(Leg.dial, local, order)
 
     def _hang_up_leg(self, order: HangUp) -> None:

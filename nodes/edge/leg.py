@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nodes.edge.record import Keeper
 from nodes.edge.trunk import Endpoint, Trunk
 from protocols.machine import Expired, Notify, Transmit
 from protocols.sip import (
     Dial,
+    Disposition,
+    Ended,
     Finished,
     HangUp,
     Listening,
@@ -25,6 +27,7 @@ from protocols.sip import (
     Received,
     Request,
     Response,
+    Side,
     TakeOver,
     Uac,
 )  # fmt: skip
@@ -37,6 +40,10 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """The leg has begun another life: what the last one had to tell may have been lost; the record has it."""
+
+
+CANNOT_LIVE: Final = Ended(Disposition.INVALID, "leg_crashed", Side.US)
+"""How a call ends whose leg dies of being told to dial."""
 
 
 class Leg(Actor):
@@ -69,6 +76,8 @@ class SipLeg(Leg, Endpoint):
             uac = self._live(Uac.resume(record, time.monotonic(), os.urandom, credentials))
             self.wake(uac.deadline)
             self._keeper.happened(Resumed())
+        elif self._keeper.is_dialling:  # the last life died of the order, before it had sent anything
+            self._keeper.happened(CANNOT_LIVE)
 
     def terminate(self, reason: Exit) -> None:
         """The trunk need not look for us any more."""
@@ -129,4 +138,4 @@ class SipLeg(Leg, Endpoint):
         self.wake(self._uac.deadline)
 
 
-__all__ = ["Leg", "Resumed", "SipLeg"]
+__all__ = ["CANNOT_LIVE", "Leg", "Resumed", "SipLeg"]

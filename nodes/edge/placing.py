@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from nodes.edge.browser import seat_of
 from nodes.edge.line import Line
 from protocols.machine import Address
-from protocols.sip import Dial, Listening, Local
+from protocols.sip import Dial, Listening, Local, identity
 from protocols.wire.ids import ChannelId, ScriptHash
 from protocols.wire.messages import PlaceCall
 
@@ -40,10 +40,14 @@ async def open_line(means: Means, line: Line, order: PlaceCall) -> int:
 
 
 def dial(order: PlaceCall, local: Local, hop: Address, listening: Listening, script: ScriptHash) -> Dial:
-    """Return what the leg is to dial; the far end may know the call and the script by our headers."""
-    caller = order.caller_id or f"sip:{local.user}@{local.host}"
-    headers = (("x-ringmaster-call", order.call_id), ("x-ringmaster-script", script))
-    return Dial(order.target, caller, listening, hop, order.ring_s, headers=headers)
+    """Return what the leg is to dial; the far end may know the call and the script by our headers.
+
+    Raises: RemoteProtocolError for a caller id that is none (`orders` has refused it before).
+    """
+    caller = identity.caller_id(order.caller_id)
+    headers = (("x-ringmaster-call", order.call_id), ("x-ringmaster-script", script), *caller.headers)
+    uri = caller.uri_at(local.host, local.user)
+    return Dial(order.target, uri, listening, hop, order.ring_s, caller_name=caller.name, headers=headers)
 
 
 def _rtp_numbers() -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from grammars.errors import GrammarError
 from grammars.script_pack import unpack
 from nodes import watch
 from nodes.config import Config
+from nodes.edge import orders
 from nodes.edge.browser import BrowserLeg, seat_of
 from nodes.edge.call import Call
 from nodes.edge.disk import Disk
@@ -153,13 +154,15 @@ class Edge:
             call.tell(Call.roster_changed)
 
     async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
-        """Take an order, once. Refuses: `not_active`, `draining`, `bad_script: line N: ...`, `node_full`."""
+        """Take an order, once. Refuses: `not_active`, `draining`, `node_full`, `bad_script: line N: ...`; `orders`."""
         if not self._is_active:
             raise Refused("not_active")
         if self._is_draining:
             raise Refused("draining")
         if order.call_id in self._keepers or self._legacy.has_been(order.call_id):
             return wire.CallAccepted(order.call_id, duplicate=True)
+        if reason := orders.objection(order):
+            raise Refused(reason)
         try:
             unpack(order.script)
         except GrammarError as error:

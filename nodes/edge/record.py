@@ -124,6 +124,8 @@ class Keeper:
         self.leg: Ref[Leg] | None = None
         self.happened: Callable[[object], object] = lambda event: None
         """Where the leg's events go: set by the call's actor in each of its lives."""
+        self.is_dialling = False
+        """The leg has been told to dial: one that knows of nothing has died of it, and nothing has been sent."""
         self.seats: dict[str, Callable[[SeatNews], object]] = {}
         """Who hears of a seat that is no agent's: a browser's leg, of its own. All others are the call's."""
 

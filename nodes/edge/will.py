@@ -11,8 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 from nodes.edge.diary import Diary
+from nodes.edge.leg import CANNOT_LIVE
 from nodes.edge.line import NOTHING_CARRIED, Line
-from nodes.edge.record import Keeper, Phase
+from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.seats import give_back
 from nodes.telemetry import logs
 from protocols.machine import Transmit
@@ -42,8 +43,15 @@ class Will(Actor):
         if record.phase is Phase.DONE:
             return
         ending = HangUp(Disposition.FAILED, "edge_stopped" if self._means.is_stopping else "crashed")
+        if self._keeper.is_dialling and not record.leg_phase and not self._means.is_stopping:
+            ending = HangUp(CANNOT_LIVE.disposition, CANNOT_LIVE.cause)
         log.error("call.given_up", call_id=record.order.call_id, cause=ending.cause)
-        self._hang_up(ending)
+        try:
+            self._hang_up(ending)
+        finally:  # what its actors have died of may be in the record: that must not cost the port and the last event
+            await self._close(record, ending)
+
+    async def _close(self, record: CallRecord, ending: HangUp) -> None:
         line = Line(self._keeper, self._means.mesh)
         line.follow(self._means.roster)
         give_back(self._keeper.record, self._means.mesh, line.media)

@@ -13,7 +13,7 @@ hung up on, and counted as abandoned, because for them it was.
 from dataclasses import replace
 from typing import Final
 
-from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from protocols.machine import Notify
 from protocols.sip import build, causes, sdp, syntax, timers
 from protocols.sip.base import Alarm, Effects, ignore
@@ -21,7 +21,7 @@ from protocols.sip.causes import Disposition
 from protocols.sip.confirmed import ConfirmedLeg
 from protocols.sip.dialog import Dialog
 from protocols.sip.leg import Answered, Dial, EarlyMedia, Ended, LegEvent, LegInput, LegRecord, Phase, Ringing, Side
-from protocols.sip.message import Response
+from protocols.sip.message import Request, Response, parse
 from protocols.sip.requests import Outcome, Then
 from protocols.sip.scope import ALLOW, SDP
 from protocols.sip.transaction import T1, State
@@ -42,21 +42,20 @@ class Uac(ConfirmedLeg):
     def _dial(self, dial: Dial, now: float) -> Effects:
         if self.phase is not Phase.IDLE:
             raise LocalProtocolError("dialled_twice")
-        try:
-            syntax.uri(dial.target)
-        except RemoteProtocolError:
-            return self._end(Ended(Disposition.INVALID, "bad_target", Side.US))
         name = f"{syntax.quote(dial.caller_name)} " if dial.caller_name else ""
         self.dialog = replace(
             self.dialog, local=f"{name}<{dial.caller}>", remote=f"<{dial.target}>", remote_target=dial.target
         )
-        self.next_hop, self.trunk, self.phase = dial.next_hop, dial.trunk, Phase.INVITING
+        self.next_hop, self.trunk = dial.next_hop, dial.trunk
         self._requests.hop = dial.next_hop
         self.ours = sdp.offer(self.ours, dial.listening)
-        self._alarms[Alarm.RING] = now + dial.ring_s
         about = (("contact", self.local.contact), ALLOW, timers.SUPPORTED, *dial.headers, ("content-type", SDP))
         cseq, branch = self._next_cseq(), build.new_branch(self._entropy)
         invite = self.dialog.request("INVITE", cseq, self.local, branch, *about, body=self.ours.body())
+        if fault := _fault(invite):
+            return self._end(Ended(Disposition.INVALID, fault, Side.US))
+        self.phase = Phase.INVITING
+        self._alarms[Alarm.RING] = now + dial.ring_s
         return self._requests.send(invite, self.next_hop, self._invited, now)
 
     def _restore(self, record: LegRecord, now: float) -> None:
@@ -160,6 +159,20 @@ class Uac(ConfirmedLeg):
                 return self._end(self._verdict) if self._verdict else []
             case _:
                 return super()._rung(alarm, now)
+
+
+def _fault(invite: Request) -> str:
+    """Return why nobody could read this INVITE, ourselves included; empty when we can.
+
+    Its answers have our own From: one that we cannot read we cannot acknowledge, and the callee hears nothing.
+    """
+    try:
+        read = parse(bytes(invite))
+    except ProtocolError as error:
+        return error.what
+    except UnicodeEncodeError:
+        return "not_utf8"
+    return "" if read == invite else "not_as_meant"
 
 
 __all__ = ["Uac"]

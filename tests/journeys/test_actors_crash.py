@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -16,18 +16,22 @@ import pytest
 from nodes.commands.call import new_order
 from nodes.edge import process
 from nodes.edge.call import Call
+from nodes.edge.disk import Disk
 from nodes.edge.ears import Engines
 from nodes.edge.means import Means
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.links.do_not_call import DoNotCall, contact_key
+from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster, make_identity
 from nodes.links.tasks import Tasks
 from protocols.machine import Address
+from protocols.sip import Credentials
 from protocols.wire.events import CallEvent, Kind
-from protocols.wire.messages import EndCall, Heard, PlayEnded
+from protocols.wire.ids import ChannelId
+from protocols.wire.messages import EndCall, Heard, PlayEnded, SendDigits
 from protocols.wire.subjects import Bucket
 from supervisors import Dynamic, Restart, Supervisor, running
 from tests.journeys.conftest import TALK
@@ -64,6 +68,10 @@ class ClumsyTrunk(Trunk):
         self.plan.meets(data.split(b" ", 1)[0].decode())
         super().send(data, to)
 
+    def credentials(self, trunk: str) -> Credentials | None:
+        self.plan.meets("credentials")
+        return super().credentials(trunk)
+
 
 class ClumsyCall(Call):
     """Fails before it has taken in what it is told."""
@@ -93,7 +101,8 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[p
         start = process.one_call(means)
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
         async with running(tree) as system:
-            edge = process.Edge(means, system.dynamic("calls", start), Views(node.bus, config.node.id))
+            edge = process.Edge(means, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody")
+            edge.disk = Disk(config.paths.run / "clumsy", "nobody", {}, lambda n: [])  # the node's own has the other
             edge.serve()
             edge.follow(Roster(roster.revision, tuple(peer for peer in roster.processes if peer.role != "edge")))
             await edge.activate()
@@ -150,6 +159,49 @@ async def test_a_call_that_crashes_for_ever_is_hung_up_and_says_so(node: Node, m
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "crashed")
     assert "recording" in ended.fields
     assert edge.status(None, NOBODY).figures["calls"] == 0
+
+
+@pytest.mark.parametrize("n_deaths", [1, 1000])
+async def test_a_leg_that_dies_of_its_order_ends_the_call_as_invalid_and_its_channel_is_closed(
+    node: Node, monkeypatch: pytest.MonkeyPatch, n_deaths: int
+) -> None:
+    """Shared case: a caller id with a line end killed the leg, and call, channel and at last the node stood still."""
+    monkeypatch.setattr(ClumsyTrunk, "plan", Plan({"credentials": n_deaths}))
+    calls: dict[str, Followed] = {}
+    async with clumsy_edge(node, calls) as edge, phones(1) as (phone,):
+        call = Followed(new_order(phone.uri, TALK, {}))
+        calls[call.order.call_id] = call
+        await edge.place(call.order, NOBODY)
+        ended = await call.ended()
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("invalid", "leg_crashed")
+    assert edge.status(None, NOBODY).figures["calls"] == 0
+    with pytest.raises(Refused, match="no_such_channel"):
+        await node.stage.client.mesh.ask(node.active("media").identity, SendDigits(ChannelId(call.order.call_id), "1"))
+
+
+async def test_an_order_that_cannot_live_is_refused_before_anything_is_opened(node: Node) -> None:
+    """Shared case telephony/cid."""
+    calls: dict[str, Followed] = {}
+    async with clumsy_edge(node, calls) as edge:
+        with pytest.raises(Refused, match="bad_caller_id: has a character that cannot be printed"):
+            await edge.place(replace(new_order("sip:a@127.0.0.1", TALK, {}), caller_id="sip:a@b\r\nX-Evil: 1"), NOBODY)
+        assert edge.status(None, NOBODY).figures["calls"] == 0
+
+
+@pytest.mark.parametrize("caller_id", ["+12025550100", "anonymous", '"Acme, Inc." <sip:+12025550100@carrier.example>'])
+async def test_a_caller_id_as_people_write_it_is_heard_and_answered(node: Node, caller_id: str) -> None:
+    """Shared case telephony/cid."""
+    calls: dict[str, Followed] = {}
+    async with clumsy_edge(node, calls) as edge, phones(1) as (phone,):
+        call = Followed(replace(new_order(phone.uri, TALK, {}), caller_id=caller_id))
+        calls[call.order.call_id] = call
+        await edge.place(call.order, NOBODY)
+        await phone.rings()
+        await phone.answer()
+        await call.event(Kind.PROMPT_STARTED)
+        edge.end(EndCall(call.order.call_id), NOBODY)
+        ended = await call.ended()
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("completed", "ordered")
 
 
 async def test_an_edge_that_is_told_to_stop_leaves_nobody_listening_to_nothing(node: Node) -> None:

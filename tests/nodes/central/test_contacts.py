@@ -111,7 +111,11 @@ def test_a_contact_who_is_there_twice_is_reported_with_both_lines() -> None:
         ("number,name\n,Ada\n", (2, "number", "is empty")),
         ("number\n+1415\n", (2, "number", "has too few or too many digits for its country")),
         ("number\n+49 30 123456 ext. 5\n", (2, "number", "has an extension, which cannot be dialled")),
-        ("number\nsip:a b@c\n", (2, "number", "is not a SIP URI")),
+        ("number\nsip:a b@c\n", (2, "number", "is not a SIP URI, as sip:ann@192.0.2.1")),
+        (
+            "number\nsip:a@c?X-Evil=1\n",
+            (2, "number", "has header fields behind a question mark, which no call may set"),
+        ),
         ("number\nsip:host\n", (2, "number", "a SIP URI here is sip:user@host")),
         ("number,timezone\n+493012345,Berlin\n", (2, "timezone", "is not an IANA time zone such as Europe/Berlin")),
         ("number,name\n+493012345,A\0da\n", (2, "name", "has a control character")),

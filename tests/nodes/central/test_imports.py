@@ -11,7 +11,7 @@ from grammars.script_pack import pack
 from nodes.central.campaign import folded
 from nodes.central.contacts import BadContactList
 from nodes.central.imports import PART_BYTES, entries_of
-from protocols.wire.campaigns import ImportCampaign, Plan
+from protocols.wire.campaigns import ImportCampaign, Plan, Problem
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Entry, Imported, Listed, to_body
 
@@ -81,6 +81,16 @@ def test_a_slot_that_the_script_needs_is_missed_with_its_line() -> None:
 )
 def test_a_plan_that_makes_no_sense_is_refused_in_words(plan: Plan, reason: str) -> None:
     assert reasons(plan=plan) == [("plan", 0, reason)]
+
+
+def test_a_caller_id_that_no_call_could_have_is_refused_with_its_field() -> None:
+    """Shared case telephony/cid."""
+    assert drafted(plan=Plan(caller_id="+1 202 555 0100"))
+    with pytest.raises(BadContactList) as refused:
+        drafted(plan=Plan(caller_id="sip:a@b\r\nX-Evil: 1"))
+    assert refused.value.problems == (
+        Problem("plan", 0, "caller_id", "has a character that cannot be printed, such as a line end"),
+    )
 
 
 @pytest.mark.parametrize("name", ["", "Spring", "a b", "-a", "x" * 65, "a.b"])

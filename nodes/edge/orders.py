@@ -1,0 +1,42 @@
+"""Whether an order can become a call at all: looked at before the edge takes it, whoever gives it.
+
+Campaigns are checked when they are imported, commands and the API's callers are not: here all of them meet.
+What is refused has opened no channel and rung nobody. Each refusal begins with a word and ends in a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from nodes.edge.browser import seat_of
+from protocols.errors import RemoteProtocolError
+from protocols.sip import identity
+from protocols.wire.messages import PlaceCall
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,160}")
+"""Call, attempt and campaign names are parts of subjects, of a header field and of a recording's file name."""
+LONGEST_RING_S: Final = 180.0
+"""No proxy waits longer (RFC 3261 s.16.6, timer C)."""
+
+
+def objection(order: PlaceCall) -> str:
+    """Return why an order is none: `bad_name`, `bad_target`, `bad_caller_id` or `bad_ring`, and in words; or nothing.
+
+    >>> objection(PlaceCall("a", "c", "sip:ann@192.0.2.1", "", caller_id="Acme"))[:13]
+    'bad_caller_id'
+    """
+    for name in (order.call_id, order.attempt_id, order.campaign_id or "none"):
+        if not _NAME.fullmatch(name) or name.startswith("."):
+            return "bad_name: a call's name is made of letters, digits, - _ and dots"
+    if not 0 < order.ring_s <= LONGEST_RING_S:
+        return f"bad_ring: {order.ring_s:g} s is not between 0 and {LONGEST_RING_S:g}"
+    try:
+        _ = seat_of(order.target) or identity.target(order.target)
+        identity.caller_id(order.caller_id)
+    except RemoteProtocolError as error:
+        return str(error)
+    return ""
+
+
+__all__ = ["LONGEST_RING_S", "objection"]

@@ -1,0 +1,45 @@
+"""An order that cannot become a call is refused before anything is opened for it."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nodes.edge.orders import objection
+from protocols.wire.ids import AttemptId, CallId, CampaignId
+from protocols.wire.messages import PlaceCall
+
+ORDER = PlaceCall(AttemptId("spring-a4ee2b-2"), CallId("7c1f"), "sip:ann@192.0.2.1", b"")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"caller_id": "+1 202 555 0100"},
+        {"target": "browser:n1.desk-0:5f/phone-7"},
+        {"campaign_id": CampaignId("s_1")},
+    ],
+)
+def test_a_right_order_is_not_objected_to(changes: dict[str, Any]) -> None:
+    assert objection(replace(ORDER, **changes)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"caller_id": "sip:a@b\r\nX-Evil: 1"}, "bad_caller_id"),
+        ({"target": "+12025550100"}, "bad_target"),
+        ({"target": "sip:ann@192.0.2.1?Route=x"}, "bad_target"),
+        ({"call_id": CallId("../../etc/cron.d/x")}, "bad_name"),
+        ({"call_id": CallId("a\r\nb: c")}, "bad_name"),
+        ({"attempt_id": AttemptId("")}, "bad_name"),
+        ({"campaign_id": CampaignId("a.>")}, "bad_name"),
+        ({"ring_s": 0.0}, "bad_ring"),
+        ({"ring_s": math.nan}, "bad_ring"),
+        ({"ring_s": 1e9}, "bad_ring"),
+    ],
+)
+def test_what_cannot_become_a_call_is_objected_to_by_word_and_in_a_sentence(changes: dict[str, Any], word: str) -> None:
+    assert objection(replace(ORDER, **changes)).startswith(f"{word}: ")
