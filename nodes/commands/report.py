@@ -78,6 +78,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("handovers", f"{report.handovers}, failed {report.handovers_failed}"),
         ("handover", f"p50 {_figure(report.handover_ms_p50)} ms, p99 {_figure(report.handover_ms_p99)} ms"),
         ("events", f"{report.events} recorded, {report.dead_letters} unreadable"),
+        *([("database", report.note)] if report.note else []),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
+from nats.js.errors import NotFoundError
 
 from nodes.links.connection import Connection, away_for_errors
 from nodes.links.errors import BusAway, StreamBroken
@@ -69,6 +70,13 @@ class Consumer:
         _ = self._connection.client
         with away_for_errors():
             await received.message.term()
+
+    async def rewind(self) -> None:
+        """Begin at the beginning of the stream again. Raises: `BusAway`."""
+        with away_for_errors():
+            with suppress(NotFoundError):
+                await self._connection.jetstream.delete_consumer(self._stream, self._durable)
+        self._generation = 0
 
     async def _opened(self) -> Pull:
         if self._pull is None or self._generation != self._connection.generation:

@@ -1,7 +1,8 @@
 """The recorder process: streams in, rows down, acknowledged after the commit; and reports to whoever asks.
 
 Its two threads are DuckDB's: one writes, one reads; the event loop waits for neither. A disk that is full or gone keeps
-the events where they are, in the stream, until it is back: the batch is tried again, nothing is acknowledged.
+the events where they are, in the stream, until it is back: the batch is tried again, nothing is acknowledged. A file
+that is damaged is set aside, and a new one filled from the streams' beginning (`aside.py`).
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from typing import Final, TypeVar
 
 from nodes.config import Config
 from nodes.links.bus import Bus
-from nodes.links.consumer import Received
+from nodes.links.consumer import Consumer, Received
 from nodes.links.errors import BusAway, Refused
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
+from nodes.recorder.aside import opened, renewed
 from nodes.recorder.export import NotExported, export
 from nodes.recorder.rows import row_of
-from nodes.recorder.store import Store, StoreUnwritable
+from nodes.recorder.store import Store, StoreBroken, StoreUnwritable
 from nodes.telemetry import logs
 from protocols.wire import reports as wire
 from protocols.wire.ids import Identity
@@ -48,6 +50,7 @@ class Recorder:
     def __init__(self, store: Store, bus: Bus) -> None:
         self.counts: Counter[str] = Counter()
         self._store, self._bus = store, bus
+        self._renewing = asyncio.Lock()
         self._writer = ThreadPoolExecutor(1, "recorder-writer")
         self._reader = ThreadPoolExecutor(1, "recorder-reader")
 
@@ -66,8 +69,12 @@ class Recorder:
     async def consume(self, stream: Stream) -> None:
         """Write down a stream, batch by batch, until cancelled."""
         consumer = self._bus.consume(stream, "recorder")
+        store: Store | None = None
         while True:
             try:
+                if store is not self._store:
+                    store = self._store
+                    await self._fill(store, stream, consumer)
                 if received := await consumer.fetch():
                     await self._record(stream, received)
                     await consumer.ack(received)
@@ -76,13 +83,45 @@ class Recorder:
                 log.warning("recorder.bus_away", stream=stream, error=str(error))
                 await asyncio.sleep(RETRY_S)
 
+    async def _fill(self, store: Store, stream: Stream, consumer: Consumer) -> None:
+        """Have a database that is new read the stream from its beginning."""
+        if not await self._in(self._writer, partial(store.is_filled, stream)):
+            await consumer.rewind()
+            await self._in(self._writer, partial(store.fill, stream))
+
+    async def _renew(self, broken: Store, reason: str) -> None:
+        """Put a new database in the place of a broken one; once, whoever notices."""
+        async with self._renewing:
+            if self._store is not broken:
+                return
+            self.counts["set_aside"] += 1
+            await self._in(self._reader, broken.close)
+            while self._store is broken:
+                try:
+                    self._store = await self._in(self._writer, partial(renewed, broken.database, reason))
+                except (StoreUnwritable, OSError) as error:
+                    log.error("database.not_renewed", error=str(error))
+                    await asyncio.sleep(RETRY_S)
+
+    async def _read(self, question: Callable[[Store], T]) -> T:
+        """Ask the database. One that is found to be broken is replaced, and the new one asked."""
+        while True:
+            store = self._store
+            try:
+                return await self._in(self._reader, partial(question, store))
+            except StoreBroken as error:
+                await self._renew(store, str(error))
+
     async def _record(self, stream: Stream, received: Sequence[Received]) -> None:
         rows = [row for one in received if (row := row_of(stream, one.sequence, one.data))]
         self.counts["received"] += len(received)
         self.counts["dead_letters"] += sum(row.table == "dead_letters" for row in rows)
-        while True:
+        store = self._store
+        while store is self._store:  # else the new one gets these from the stream, with all before them
             try:
-                new = await self._in(self._writer, partial(self._store.write, rows))
+                new = await self._in(self._writer, partial(store.write, rows))
+            except StoreBroken as error:
+                await self._renew(store, str(error))
             except StoreUnwritable as error:
                 self.counts["unwritable"] += 1
                 log.error("recorder.unwritable", stream=stream, rows=len(rows), error=str(error))
@@ -94,18 +133,18 @@ class Recorder:
     async def report(self, asked: wire.GetReport, sender: Identity) -> wire.Report:
         """Answer with the figures of a campaign and a time."""
         try:
-            return await self._in(self._reader, partial(reports.report, self._store, asked))
+            return await self._read(lambda store: reports.report(store, asked))
         except reports.BadTime as error:
             raise Refused("bad_time") from error
 
     async def ledger(self, asked: wire.GetLedger, sender: Identity) -> wire.Ledger:
         """Answer with a page of a ledger."""
-        return await self._in(self._reader, partial(reports.ledger, self._store, asked))
+        return await self._read(lambda store: reports.ledger(store, asked))
 
     async def export(self, asked: wire.Export, sender: Identity) -> wire.Exported:
         """Write all tables as Parquet."""
         try:
-            directory, rows = await self._in(self._reader, partial(export, self._store, asked.name))
+            directory, rows = await self._read(lambda store: export(store, asked.name))
         except NotExported as error:
             raise Refused(error.reason) from error
         except StoreUnwritable as error:
@@ -131,12 +170,12 @@ class Recorder:
 
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
-    """Be the recorder until the launcher says stop. Raises: `StoreLocked` when another one has the database."""
+    """Be the recorder until the launcher says stop. Raises: `StoreUnwritable`, `OSError`."""
     assert config.recorder.database is not None  # the configuration has put a path in the place of None
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
         closing(await Bus.connect(login(config, Role.RECORDER), name=identity, node_id=config.node.id)) as bus,
-        closing(Recorder(await asyncio.to_thread(Store, config.recorder.database), bus)) as recorder,
+        closing(Recorder(await asyncio.to_thread(opened, config.recorder.database), bus)) as recorder,
         Tasks() as tasks,
     ):
         recorder.serve(mesh)

@@ -30,7 +30,7 @@ def report(store: Store, asked: GetReport) -> Report:
         figures |= store.records(sql, given)[0]
     figures |= store.records(queries.TOTALS)[0]
     dispositions = {row["disposition"]: row["n"] for row in store.records(queries.DISPOSITIONS, given)}
-    return msgspec.convert({**figures, "dispositions": dispositions}, Report)
+    return msgspec.convert({**figures, "dispositions": dispositions, "note": store.note}, Report)
 
 
 def ledger(store: Store, asked: GetLedger) -> Ledger:

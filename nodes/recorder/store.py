@@ -14,6 +14,7 @@ every call here may take tens of milliseconds.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import duckdb
 
@@ -49,6 +50,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """Table to column to type; the first column is the key."""
 
+BOOK: Final = "name VARCHAR PRIMARY KEY, value VARCHAR"
+"""The columns of the table in which a database keeps what it is, in its first file; no view shows it."""
+COLUMNS: Final = "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND table_name = ?"
+LONG: Final = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
+"""What DuckDB calls a type, and what we call it."""
+DAMAGE: Final = ("Corrupt database", "Could not read enough bytes", "database has been invalidated")
+
 Value: TypeAlias = str | int | float | Sequence[str] | Mapping[str, object]
 
 
@@ -69,6 +77,10 @@ class StoreLocked(StoreError):
     """Another process has the file open."""
 
 
+class StoreBroken(StoreError):
+    """The file is no database, is damaged, or was written by another version: it is not to be used as it is."""
+
+
 class StoreUnwritable(StoreError):
     """The disk is full, gone or not ours. Trying again later is right: the events are still in the stream."""
 
@@ -79,14 +91,21 @@ class Store:
     def __init__(self, database: Path, n_shards: int = 1, memory: str = "512MB") -> None:
         """Open or make the file `database`, and its siblings `.1`, `.2` if there are more shards than one.
 
-        The number of shards stays what it was when the files were made. Raises StoreLocked, StoreUnwritable.
+        The number of shards stays what it was when the files were made. Raises StoreLocked, StoreBroken,
+        StoreUnwritable.
         """
-        directory = self.directory = database.parent
+        self.database, directory = database, database.parent
+        self.directory = directory
         spill = directory / f"{database.stem}.spill"
         shutil.rmtree(spill, ignore_errors=True)  # what a killed predecessor left
         directory.mkdir(parents=True, exist_ok=True)
         self._writer = _connection(directory, spill, memory)
-        self._shards = [self._attach(database, n) for n in range(n_shards)]
+        try:
+            self._shards = [self._attach(database, n) for n in range(n_shards)]
+            self._writer.execute(f"CREATE TABLE IF NOT EXISTS {self._book} ({BOOK})")
+        except BaseException:
+            self._writer.close()  # or its locks would outlive the error
+            raise
         for table in TABLES:
             union = " UNION ALL ".join(f"SELECT * FROM {shard}.{table}" for shard in self._shards)
             self._writer.execute(f"CREATE VIEW {table} AS {union}")
@@ -94,18 +113,45 @@ class Store:
             self._writer.execute(view)
         self._reader = self._writer.cursor()
 
+    @property
+    def note(self) -> str:
+        """What is to be known of this database, in words; empty for nothing. Reader's thread."""
+        found = self._reader.execute(f"SELECT value FROM {self._book} WHERE name = 'note'").fetchone()
+        return str(found[0]) if found else ""
+
+    def remember(self, note: str) -> None:
+        """Keep a note on this database. Writer's thread."""
+        self._write_book("note", note)
+
+    def is_filled(self, stream: str) -> bool:
+        """Return whether a stream is being read into this database since its beginning. Writer's thread."""
+        found = self._writer.execute(f"SELECT 1 FROM {self._book} WHERE name = ?", [f"filled/{stream}"]).fetchone()
+        return found is not None
+
+    def fill(self, stream: str) -> None:
+        """Remember that a stream is read from its beginning. Writer's thread."""
+        self._write_book(f"filled/{stream}", "")
+
     def write(self, rows: Iterable[Row]) -> int:
-        """Write a batch and return how many rows were new. Raises StoreUnwritable: write it again, whole."""
+        """Write a batch and return how many rows were new. Raises StoreBroken, StoreUnwritable: write it again."""
         by_shard: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_shard[self._shard_of(row.shard_by)].append(row)
         return sum(self._write_shard(shard, batch) for shard, batch in by_shard.items())
 
     def records(self, sql: str, parameters: Mapping[str, str | int] | None = None) -> list[dict[str, object]]:
-        """Return what a query over tables and views yields, a dict a row; `$name` in it is a parameter."""
-        self._reader.execute(sql, dict(parameters or {}))
-        names = [column[0] for column in self._reader.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in self._reader.fetchall()]
+        """Return what a query over tables and views yields, a dict a row; `$name` in it is a parameter.
+
+        Raises StoreBroken.
+        """
+        try:
+            self._reader.execute(sql, dict(parameters or {}))
+            names = [column[0] for column in self._reader.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in self._reader.fetchall()]
+        except duckdb.Error as error:
+            if _is_damage(error):
+                raise StoreBroken(f"{self.directory}: {error}") from error
+            raise
 
     def copy_out(self, table: str, directory: Path) -> int:
         """Write a table as Parquet below `directory`, events by day; return how many rows. Raises StoreUnwritable."""
@@ -120,23 +166,34 @@ class Store:
         return int(done[0]) if done else 0
 
     def close(self) -> None:
-        """Write the logs into the files and let go of them."""
-        self._reader.close()
-        self._writer.close()
+        """Write the logs into the files and let go of them; of a damaged file, as far as it goes."""
+        for connection in (self._reader, self._writer):
+            with suppress(duckdb.Error):
+                connection.close()
 
     def _attach(self, database: Path, n: int) -> str:
         shard = f"shard{n}"
         path = database.with_suffix(f".{n}{database.suffix}") if n else database
         try:
             self._writer.execute(f"ATTACH {_quoted(path)} AS {shard}")
-        except duckdb.IOException as error:
-            kind = StoreLocked if "lock" in str(error) else StoreUnwritable
-            raise kind(f"{path}: {error}") from error
-        for table, columns in TABLES.items():
-            declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-            key = next(iter(columns))
-            self._writer.execute(f"CREATE TABLE IF NOT EXISTS {shard}.{table} ({declared}, PRIMARY KEY ({key}))")
+            for table, columns in TABLES.items():  # before anything is written
+                found = self._writer.execute(COLUMNS, [shard, table]).fetchall()
+                if found and {name: kind.replace(*LONG) for name, kind in found} != dict(columns):
+                    raise StoreBroken(f"{path}: table {table} is of another version: {_shown(dict(found))}")
+            for table, columns in TABLES.items():
+                declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+                key = next(iter(columns))
+                self._writer.execute(f"CREATE TABLE IF NOT EXISTS {shard}.{table} ({declared}, PRIMARY KEY ({key}))")
+        except duckdb.Error as error:
+            raise _why(path, error) from error
         return shard
+
+    @property
+    def _book(self) -> str:
+        return "shard0.book"
+
+    def _write_book(self, name: str, value: str) -> None:
+        self._writer.execute(f"INSERT OR REPLACE INTO {self._book} VALUES (?, ?)", [name, value])
 
     def _shard_of(self, shard_by: str) -> str:
         digest = blake2b(shard_by.encode(errors="replace"), digest_size=8).digest()
@@ -162,6 +219,8 @@ class Store:
         except duckdb.Error as error:
             with suppress(duckdb.TransactionException):  # a commit that failed has rolled itself back
                 self._writer.rollback()
+            if _is_damage(error):
+                raise StoreBroken(f"{self.directory}: {error}") from error
             if isinstance(error, duckdb.OperationalError):
                 raise StoreUnwritable(f"{self.directory}: {error}") from error
             raise
@@ -198,6 +257,23 @@ def _connection(directory: Path, spill: Path, memory: str) -> duckdb.DuckDBPyCon
     return connection
 
 
+def _why(path: Path, error: duckdb.Error) -> StoreError:
+    """Return what it means that DuckDB does not open a file."""
+    text = f"{path}: {error}"
+    if "Could not set lock" in str(error) or "file handle conflict" in str(error):
+        return StoreLocked(text)
+    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK) or isinstance(error, duckdb.PermissionException):
+        return StoreUnwritable(text)
+    return StoreBroken(text)
+
+
+def _is_damage(error: duckdb.Error) -> bool:
+    """Return whether the file itself is wrong, and not the disk or a row. DuckDB has no class of its own for it."""
+    if isinstance(error, duckdb.InternalException | duckdb.SerializationException | duckdb.FatalException):
+        return True
+    return any(word in str(error) for word in DAMAGE)
+
+
 def _quoted(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
@@ -211,4 +287,4 @@ def _shown(value: object) -> str:
     return json.dumps(value).encode("ascii", "backslashreplace").decode()
 
 
-__all__ = ["TABLES", "Row", "Store", "StoreError", "StoreLocked", "StoreUnwritable", "dead_letter"]
+__all__ = ["TABLES", "Row", "Store", "StoreBroken", "StoreError", "StoreLocked", "StoreUnwritable", "dead_letter"]

@@ -42,6 +42,8 @@ class Report:
     """Everything that calls have told, each event once; of all campaigns and times."""
     dead_letters: int
     """Messages that could not be read; they are kept, and not counted above."""
+    note: str = ""
+    """What is to be known of the database itself: that it was begun anew, since when, and why."""
 
 
 @dataclass(frozen=True, slots=True)

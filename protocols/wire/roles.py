@@ -157,7 +157,16 @@ _TABLE: Final[Mapping[Role, Rights]] = {
         subscribe=(ALL_EVENTS, f"rm.node.{_NODE}.cmd.*", "$SRV.>"),
         answers=True,
     ),
-    Role.RECORDER: Rights(publish=tuple(s for stream in Stream for s in _consume(stream, "recorder"))),
+    Role.RECORDER: Rights(
+        publish=tuple(
+            subject
+            for stream in Stream
+            for subject in (
+                *_consume(stream, "recorder"),
+                *_api(("CONSUMER.DELETE.*.recorder",), stream),  # a new database reads from the beginning
+            )
+        ),
+    ),
     Role.COMMAND: Rights(publish=(), subscribe=(ALL_EVENTS,)),
     Role.OPERATOR: Rights(publish=(">",), subscribe=(">",), never=(ALL_CAMPAIGNS, ALL_EVENTS), answers=True),
     Role.VIEWER: Rights(
