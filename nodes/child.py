@@ -24,6 +24,7 @@ from nodes.histories import FAILED
 from nodes.launcher import PROCESS
 from nodes.links import tasks
 from nodes.links.roster import make_identity
+from nodes.sink import Dropping
 from nodes.telemetry import logs
 from supervisors import eventloop
 from supervisors.parent import Parent
@@ -59,6 +60,7 @@ def main() -> Never:
     its types as leaks on standard error.
     """
     name, _, role = os.environ[PROCESS].partition(" ")
+    sys.stderr = Dropping(2, name)
     logs.configure("info", "", name)
     priority.claim("starting")
     try:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import io
 import json
 import os
 import signal
@@ -22,8 +21,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -34,6 +32,7 @@ from nodes.errors import DEBUG, NodeError, in_words
 from nodes.histories import History, last_words
 from nodes.holdings import run_directory, udp_sockets
 from nodes.links.server import embedded
+from nodes.sink import Spooled, line_of
 from supervisors import (
     Backoff,
     Child,
@@ -229,10 +228,8 @@ class Launcher:
             self._log("info", "supervision", what=type(event).__name__, detail=str(event))
 
     def _log(self, level: str, event: str, **fields: object) -> None:
-        """Write a log line as every process does (`nodes.telemetry.logs`), with the standard library."""
-        wall = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        line = {"node_id": self._config.node.id, "process": "launcher", **fields, "event": event, "level": level}
-        sys.stderr.write(json.dumps({**line, "wall": wall}) + "\n")  # at once: the watchdog's thread writes, too
+        """Write a log line; in one piece, for the watchdog's thread writes, too."""
+        sys.stderr.write(line_of("launcher", level, event, node_id=self._config.node.id, **fields))
 
 
 def _inherited(name: str, role: str, sockets: Mapping[str, socket.socket], config: Config) -> dict[str, socket.socket]:
@@ -253,18 +250,6 @@ def _write(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-class _Stderr(io.TextIOBase):
-    """Standard error, for the kernel and us: what cannot be written, for the disk is full or nobody reads, is dropped.
-
-    A log that fails must not end what it tells of; and nothing of it waits in a buffer to be tried again.
-    """
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            os.write(2, text.encode(errors="replace"))
-        return len(text)
-
-
 def _end_in_order() -> None:
     """If we are to be killed with our parent, a command with a node of its own, have us told to stop instead.
 
@@ -278,7 +263,7 @@ def _end_in_order() -> None:
 
 def main() -> int:
     """Run the node that RINGMASTER_CONFIG describes, until a signal."""
-    sys.stderr = _Stderr()
+    sys.stderr = Spooled(2, "launcher")
     _end_in_order()
     os.umask(0o077)  # what callers say is for nobody else on this machine
     priority.claim("launcher")

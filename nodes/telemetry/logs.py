@@ -28,8 +28,11 @@ TRACE: Final[ContextVar[str]] = ContextVar("trace", default="")
 """The trace of the work at hand (W3C traceparent, or any word); the mesh sends and restores it."""
 
 
-def configure(level: str, node_id: str, process: str, out: TextIO = sys.stderr) -> None:
-    """Set up this process's log: lines from `level` up go to `out` as JSON. Called once, first thing in a process."""
+def configure(level: str, node_id: str, process: str, out: TextIO | None = None) -> None:
+    """Set up this process's log: lines from `level` up go to `out` (None: standard error, as it is now) as JSON.
+
+    Called once, first thing in a process.
+    """
 
     def identify(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
         return {"node_id": node_id, "process": process, **line}
@@ -45,7 +48,7 @@ def configure(level: str, node_id: str, process: str, out: TextIO = sys.stderr) 
             structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=out or sys.stderr),
         cache_logger_on_first_use=False,
     )
 
