@@ -187,6 +187,11 @@ class Nats:
     server: Path | None = None
     """The nats-server to start; None: the one beside this Python, then the one on PATH."""
     replicas: int = _within(1, 1, 5)
+    store_mb: int = _within(8192, 1, 100_000_000)
+    """What all streams may take on its disk; less where the disk has less."""
+    events_share: float = _within(0.7, 0.05, 0.9)
+    """Of that, for the events of calls: beyond it the oldest go. The rest is kept for the journal, the leases and the
+    do-not-call list, without which nobody is dialled."""
 
     def __post_init__(self) -> None:
         scheme = urlsplit(self.url).scheme

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,9 +35,8 @@ class NatsServer:
         self.plan = server.embedded(self.config)
         self.url = self.plan.url.replace("//", f"//{ANYBODY}:{ANYBODY}@")
         """The address for somebody who may do everything: most tests are not about rights."""
-        settings = Path(self.plan.argv[-1])
         anybody = f'"users": [{{user: {ANYBODY}, password: {ANYBODY}}}, '
-        settings.write_text(settings.read_text().replace('"users": [', anybody))
+        self.configure(lambda text: text.replace('"users": [', anybody))
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -47,6 +46,11 @@ class NatsServer:
         async with asyncio.timeout(10):
             while not await _greets(host, int(port)):
                 assert self._process.poll() is None, "nats-server has ended"
+
+    def configure(self, change: Callable[[str], str]) -> None:
+        """Change its configuration, for the next start."""
+        settings = Path(self.plan.argv[-1])
+        settings.write_text(change(settings.read_text()))
 
     def freeze(self) -> None:
         """Have it hang: it keeps its connections and answers nobody."""

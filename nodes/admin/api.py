@@ -19,6 +19,7 @@ from nodes.admin import figures
 from nodes.admin.access import refusal
 from nodes.admin.cluster import Cluster
 from nodes.admin.node import Node, Process
+from nodes.admin.readiness import Readiness, readiness
 from nodes.links.bus import Bus
 from nodes.links.errors import LinkError, Refused
 from nodes.telemetry import metrics
@@ -38,14 +39,6 @@ class Health:
     """The process lives."""
 
     ok: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether calls can be placed here; `missing` says what that lacks."""
-
-    ready: bool
-    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +144,8 @@ class Api:
 
     async def ready(self, _: web.Request) -> object:
         """Whether calls can be placed here."""
-        missing = (*self._node.missing(), *(() if self._bus.connected else ("nats",)))
-        return answer(Readiness(not missing, missing), 503 if missing else 200)
+        told = readiness(await self._node.processes_lately(), self._bus.connected)
+        return answer(told, 200 if told.ready else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Everything that is counted on this node, as Prometheus text."""

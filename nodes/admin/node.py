@@ -20,6 +20,7 @@ from protocols.wire.ids import Identity
 from protocols.wire.inspection import TreeRow
 
 ASK_S: Final = 2.0
+LATELY_S: Final = 1.0
 NEEDED: Final = ("edge", "media", "speech")
 """Without one of each, no call can be placed."""
 
@@ -48,10 +49,13 @@ class Node:
         self._scripts = Scripts()
         self.roster: Roster = NOBODY
         self.is_draining = False
+        self._lately: asyncio.Future[list[Process]] | None = None
+        self._lately_s = 0.0
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word; an edge that is new is told whether we drain."""
         before, self.roster = self.roster, roster
+        self._lately = None
         for peer in roster.active("edge"):
             if self.is_draining and before.by_identity(peer.identity) not in before.active("edge"):
                 self._mesh.tell(peer.identity, Drain(True))
@@ -68,6 +72,12 @@ class Node:
     async def processes(self) -> list[Process]:
         """Ask every process how it is, all at once."""
         return await self._processes(self.roster)
+
+    async def processes_lately(self) -> list[Process]:
+        """Return what every process has said within the last second: whoever asks often does not cost them more."""
+        if self._lately is None or time.monotonic() - self._lately_s > LATELY_S:
+            self._lately, self._lately_s = asyncio.ensure_future(self.processes()), time.monotonic()
+        return await asyncio.shield(self._lately)
 
     async def tree(self) -> list[Process]:
         """Ask every process for its tree too; the launcher's is the first. Takes `OVER_S`, for rates."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from nodes.central.clock import Clock
 from nodes.central.leader import Leader, until_lost
@@ -18,11 +18,12 @@ from nodes.central.requests import Requests
 from nodes.config import Config
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
-from nodes.links.errors import BusAway, StreamBroken
+from nodes.links.errors import BusAway, LayoutMismatch, StreamBroken
 from nodes.links.lease import RENEW_S
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
+from nodes.links.server import room
 from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity
@@ -30,6 +31,9 @@ from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import Role
 from protocols.wire.subjects import Bucket
 from supervisors.parent import Parent, Told
+
+LOOK_S: Final = 5.0
+"""How soon a stream that somebody has deleted is there again."""
 
 log = logs.get(__name__)
 
@@ -66,6 +70,7 @@ class Central:
             "in_flight": float(len(fold.in_flight)),
             "do_not_call": float(len(self.do_not_call.contacts)),
             "ignored": float(fold.n_ignored),
+            **self._bus.figures(),
         }
         return Status("central", os.getpid(), figures)
 
@@ -83,10 +88,26 @@ class Central:
         while True:
             await self._bus.up()
             try:
-                return await self._bus.ensure_layout(self._config.nats.replicas)
+                return await self._lay()
             except BusAway as error:
                 log.warning("central.no_streams", error=str(error))
                 await asyncio.sleep(RENEW_S)
+
+    async def _lay(self) -> None:
+        nats = self._config.nats
+        if made := await self._bus.ensure_layout(nats.replicas, int(room(self._config) * nats.events_share)):
+            log.warning("streams.made", names=made)
+
+    async def look_after_streams(self) -> None:
+        """Have every stream and bucket there and as it should be, whoever deletes one, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._lay()
+            except BusAway:
+                pass  # whoever wants to write says so
+            except LayoutMismatch as error:
+                log.error("streams.mismatch", error=str(error))
 
     async def _term(self) -> None:
         """Try to take the lease, and lead until it is lost."""
@@ -158,6 +179,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         central.serve()
         tasks.spawn(central.do_not_call.follow())
         tasks.spawn(central.run())
+        tasks.spawn(central.look_after_streams())
         await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:

@@ -67,7 +67,7 @@ class Desk:
         """How this desk is: its agents by state."""
         states = [seat.state for seat in self.seats.agents]
         figures = {f"agents_{state}": float(states.count(state)) for state in State if state is not State.OFFLINE}
-        return Status("desk", os.getpid(), figures)
+        return Status("desk", os.getpid(), figures | self._bus.figures())
 
     def arrive(self, hello: Hello, browser: Browser) -> Seat | str:
         """Give a page its seat; a word why not."""

@@ -205,7 +205,7 @@ class Edge:
         dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
         figures["draining"] = float(self._is_draining)
         figures["registrations"] = float(len(self._means.trunk.registered))
-        figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures}
+        figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures, **self._views.figures()}
         return wire.Status("edge", os.getpid(), figures)
 
     def _told(self, given: ChannelNews, sender: Identity) -> None:

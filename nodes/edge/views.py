@@ -21,6 +21,7 @@ class Views:
 
     def __init__(self, bus: Bus, node_id: NodeId) -> None:
         self._node_id = node_id
+        self.figures = bus.figures
         self._view = View(bus, Bucket.CALLS)
         self._phases: dict[CallId, Phase] = {}
 

@@ -7,8 +7,8 @@ A bucket is the copy for newcomers and for who looks in; no call waits for one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -54,29 +54,36 @@ class Bucket:
 
     async def put(self, key: str, value: Body) -> int:
         """Write whatever was there before; returns the revision."""
-        with away_for_errors():
-            return await self._store().put(part(key), msgspec.json.encode(value))
+        with self._writing() as took:
+            revision = await self._store().put(part(key), msgspec.json.encode(value))
+            took()
+            return revision
 
     async def create(self, key: str, value: Body) -> int | None:
         """Write if the key is not there; returns the revision, or None if it is."""
-        with away_for_errors():
+        with self._writing() as took:
             try:
-                return await self._store().create(part(key), msgspec.json.encode(value))
+                revision = await self._store().create(part(key), msgspec.json.encode(value))
+                took()
+                return revision
             except (KeyWrongLastSequenceError, KeyNotFoundError):  # not found: it expired while nats-py looked again
                 return None
 
     async def update(self, key: str, value: Body, revision: int) -> int | None:
         """Write if `revision` is still the newest; returns the new revision, or None if it is not."""
-        with away_for_errors():
+        with self._writing() as took:
             try:
-                return await self._store().update(part(key), msgspec.json.encode(value), revision)
+                revision = await self._store().update(part(key), msgspec.json.encode(value), revision)
+                took()
+                return revision
             except KeyWrongLastSequenceError:
                 return None
 
     async def delete(self, key: str) -> None:
         """Delete the key; a watch tells it. (Expiry is not told: whoever needs to know of it keeps a clock.)"""
-        with away_for_errors():
+        with self._writing() as took:
             await self._store().delete(part(key))
+            took()
 
     async def watch(self) -> AsyncGenerator[Entry | None, None]:
         """Tell all that is there, then None, then every change, for ever; close it with `aclose` or a cancelled task.
@@ -119,6 +126,12 @@ class Bucket:
         finally:
             with suppress(nats.errors.Error):
                 await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py
+
+    @contextmanager
+    def _writing(self) -> Iterator[Callable[[], None]]:
+        """For the length of a write; what is given is called when it was taken. Raises: `BusAway`."""
+        with self._connection.writes.of(self._name) as took, away_for_errors():
+            yield took
 
     def _store(self) -> KeyValue:
         return KeyValue(self._name, f"KV_{self._name}", f"$KV.{self._name}.", self._connection.jetstream, direct=True)

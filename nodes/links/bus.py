@@ -32,6 +32,7 @@ from nodes.links.courier import Courier
 from nodes.links.errors import BusAway, ServerTooOld
 from nodes.links.lease import Lease
 from nodes.links.login import Login, plain
+from nodes.links.remedy import Remedy
 from nodes.links.spool import Record, Spool
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
@@ -47,6 +48,7 @@ MAX_OUTGOING: Final = 1024
 CONNECT_S: Final = 2.0
 """How long `connect` waits for NATS before it goes on without."""
 ACK_S: Final = 1.0
+LOOK_S: Final = 1.0
 CLOSE_S: Final = 1.0
 OLDEST: Final = (2, 9)
 
@@ -60,6 +62,7 @@ class Bus:
         self.node_id = node_id
         self.counts: Counter[str] = Counter()
         self._connection = Connection(login, name)
+        self._remedy = Remedy(login.embedded)
         self._courier = Courier(Spool(spool, name), self._deliver, self._connection.up, self.counts)
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_OUTGOING)
         self._tasks = Tasks()
@@ -78,6 +81,7 @@ class Bus:
         bus._tasks.spawn(bus._connection.run())
         bus._tasks.spawn(bus._courier.run())
         bus._tasks.spawn(bus._publish_all())
+        bus._tasks.spawn(bus._look_after())
         try:
             async with asyncio.timeout(CONNECT_S):
                 await bus._connection.up.wait()
@@ -174,11 +178,23 @@ class Bus:
 
         await self._connection.attach(attach)
 
-    async def ensure_layout(self, replicas: int = 1) -> None:
-        """Make the streams and buckets that are missing. Raises: `BusAway`, `LayoutMismatch`, `ServerTooOld`."""
+    async def ensure_layout(self, replicas: int = 1, events_bytes: int = 0) -> list[str]:
+        """Make the streams and buckets that are missing, and change their limits; returns which.
+
+        Raises: `BusAway`, `LayoutMismatch`, `ServerTooOld`.
+        """
         self._check_version()
         with away_for_errors():
-            await layout.ensure(self._connection.jetstream, replicas)
+            return await layout.ensure(self._connection.jetstream, replicas, events_bytes)
+
+    def figures(self) -> dict[str, float]:
+        """How this end of the bus is, for a `Status`: `bus_stuck_s` since when a stream takes nothing."""
+        stuck = self._connection.writes.stuck()
+        return {
+            "bus_up": float(self.connected),
+            "bus_stuck_s": max(stuck.values(), default=0.0),
+            "records_waiting": float(self._courier.n_waiting),
+        }
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
@@ -187,6 +203,13 @@ class Bus:
         if (found.major, found.minor) < OLDEST:
             raise ServerTooOld(f"{found.major}.{found.minor}", "{}.{}".format(*OLDEST))
 
+    async def _look_after(self) -> None:
+        """See to it that what is written is taken again."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if (stuck := self._connection.writes.stuck()) and self.connected and self._remedy.apply(stuck):
+                self._connection.writes.forget()
+
     async def _deliver(self, record: Record) -> None:
         await self._send(record, ACK_S)
 
@@ -194,10 +217,12 @@ class Bus:
         headers: dict[str, str] = {Header.MSG_ID: record.event_id}
         if record.call_id:
             headers[subjects.CALL_HEADER] = record.call_id
-        with away_for_errors():
+        stream = Stream.EVENTS if record.subject.startswith(subjects.ALL_EVENTS[:-1]) else Stream.CAMPAIGN
+        with self._connection.writes.of(stream) as took, away_for_errors():
             ack = await self._connection.jetstream.publish(
                 record.subject, record.body, timeout=timeout_s, headers=headers
             )
+            took()
         return ack.seq
 
     async def _publish_all(self) -> None:

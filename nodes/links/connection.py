@@ -19,6 +19,7 @@ from nats.js import JetStreamContext
 
 from nodes.links.errors import BusAway
 from nodes.links.login import Login, StrictClient
+from nodes.links.writes import Writes
 from nodes.telemetry import logs
 
 Attach: TypeAlias = Callable[[Client], Awaitable[None]]
@@ -59,6 +60,7 @@ class Connection:
     def __init__(self, login: Login, name: str) -> None:
         self.up = asyncio.Event()
         self.generation = 0
+        self.writes = Writes()
         self._login, self._name = login, name
         self._client: Client | None = None
         self._standing: list[Attach] = []
@@ -130,6 +132,7 @@ class Connection:
     async def _on_disconnected(self) -> None:
         if self.up.is_set():
             self.up.clear()
+            self.writes.forget()
             log.warning("bus.away")
 
     async def _on_error(self, error: Exception) -> None:

@@ -44,6 +44,11 @@ class Courier:
         self._wanted.set()
         return True
 
+    @property
+    def n_waiting(self) -> int:
+        """How many records the stream has not acknowledged."""
+        return len(self._spool)
+
     async def settled(self) -> None:
         """Return when the stream has everything."""
         await self._settled.wait()

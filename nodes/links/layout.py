@@ -1,8 +1,11 @@
 """The streams and buckets that must exist, made where they are missing and compared where they are not.
 
 Only what nats-server 2.9 knows: it drops what it does not know without a word, so the configuration is read back and
-compared field by field. A difference is an error with both values, and is never repaired from here: a stream's
-limits are an administrator's decision.
+compared field by field. Limits follow the settings, also of a stream that is there; any other difference is an error
+with both values, and is never repaired from here.
+
+Only the events have a limit in bytes, a share of the room that all streams have (`nats.events_share`): beyond it the
+oldest go. So they can fill their share and never the disk, and what nobody is dialled without finds room.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ class Wanted:
     history: int = 0
     """Values kept for each key of a bucket; 0: this is no bucket."""
 
-    def config(self, replicas: int) -> StreamConfig:
+    def config(self, replicas: int, events_bytes: int = 0) -> StreamConfig:
         """Return it as JetStream has it; a bucket's fields are those of ADR-8 of the NATS project."""
         is_bucket = self.history > 0
         return StreamConfig(
@@ -43,6 +46,7 @@ class Wanted:
             storage=StorageType.FILE,
             num_replicas=replicas,
             max_age=self.max_age_s,
+            max_bytes=events_bytes if events_bytes and self.name == Stream.EVENTS else -1,
             duplicate_window=min(DEDUP_S, self.max_age_s or DEDUP_S),
             max_msgs_per_subject=self.history or -1,
             discard=DiscardPolicy.NEW if is_bucket else DiscardPolicy.OLD,
@@ -66,23 +70,36 @@ WANTED: Final = (
     _bucket(Bucket.LEASES, 15.0),  # longer than any election of a JetStream leader
     _bucket(Bucket.CONFIG, 0.0, history=10),
 )
+LIMITS: Final = ("max_age", "max_bytes")
 _COMPARED: Final = (
-    "subjects", "retention", "storage", "num_replicas", "max_age", "duplicate_window", "max_msgs_per_subject",
-    "discard", "allow_rollup_hdrs", "deny_delete", "allow_direct",
+    "subjects", "retention", "storage", "num_replicas", "duplicate_window", "max_msgs_per_subject",
+    "discard", "allow_rollup_hdrs", "deny_delete", "allow_direct", *LIMITS,
 )  # fmt: skip
 
 
-async def ensure(jetstream: JetStreamContext, replicas: int) -> None:
-    """Make what is missing, and compare everything with what the server says it has. Raises: `LayoutMismatch`."""
+async def ensure(jetstream: JetStreamContext, replicas: int, events_bytes: int = 0) -> list[str]:
+    """Make what is missing, change limits, and compare everything with what the server says it has.
+
+    `events_bytes`: 0 is without limit. Returns what was made or changed, by name. Raises: `LayoutMismatch`.
+    """
+    touched: list[str] = []
     for wanted in WANTED:
-        config = wanted.config(replicas)
+        config = wanted.config(replicas, events_bytes)
         try:
             found = await jetstream.stream_info(wanted.name)
         except NotFoundError:
             await jetstream.add_stream(config)
             found = await jetstream.stream_info(wanted.name)
-        if wrong := differences(config, found.config):
+            touched.append(wanted.name)
+        wrong = differences(config, found.config)
+        if wrong and wrong.keys() <= {*LIMITS}:
+            await jetstream.update_stream(config)
+            found = await jetstream.stream_info(wanted.name)
+            wrong = differences(config, found.config)
+            touched.append(wanted.name)
+        if wrong:
             raise LayoutMismatch(wanted.name, wrong)
+    return touched
 
 
 def differences(wanted: StreamConfig, found: StreamConfig) -> dict[str, tuple[object, object]]:

@@ -36,6 +36,8 @@ class Login:
 
     url: str
     inbox: str
+    embedded: Path | None = None
+    """The configuration of the node's own server; None when it is somebody else's."""
     options: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -68,7 +70,7 @@ def login(config: Config, role: Role) -> Login:
     node, nats = config.node.id, config.nats
     if not nats.url:
         proof = {"user": user_of(node, role), "password": server.password(config, role)}
-        return Login(server.url(config), inbox(node, role), proof)
+        return Login(server.url(config), inbox(node, role), server.settings(config), proof)
     options: dict[str, Any] = {}
     if nats.nkey:
         options["nkeys_seed"] = str(_file("nkey", nats.nkey, role))
@@ -76,7 +78,7 @@ def login(config: Config, role: Role) -> Login:
         options["user_credentials"] = str(_file("creds", nats.creds, role))
     if urlsplit(nats.url).scheme == "tls":
         options["tls"] = _trust(nats.ca, nats.cert, nats.key)
-    return Login(nats.url, inbox(node, role), options)
+    return Login(nats.url, inbox(node, role), options=options)
 
 
 def plain(url: str, node: NodeId) -> Login:

@@ -36,14 +36,16 @@ _SETTINGS: Final = """\
 # Written at each start; changes here are lost.
 server_name: {name}
 listen: "127.0.0.1:{port}"
+pid_file: {pid}
 max_payload: 1MB
 jetstream {{
   store_dir: {store}
-  max_file_store: 8GB
+  max_file_store: {room}
   max_memory_store: 64MB
 }}
 authorization: {{ "users": {users} }}
 """
+MB: Final = 1024 * 1024
 PEOPLE: Final = (Role.OPERATOR, Role.VIEWER)
 """Roles with a context of the NATS CLI."""
 
@@ -68,10 +70,15 @@ def embedded(config: Config) -> Server:
     config.paths.nats.mkdir(parents=True, exist_ok=True, mode=0o700)
     passwords = {role: _password(config, role) for role in Role}
     known = users([config.node.id], lambda node, role: {"user": user_of(node, role), "password": passwords[role]})
-    store, settings = config.paths.nats / "store", config.paths.nats / "nats-server.conf"
-    text = _SETTINGS.format(name=config.node.id, port=port, store=json.dumps(str(store)), users=json.dumps(known))
-    _write(settings, text)
-    server = Server((str(program), "--config", str(settings)), f"nats://127.0.0.1:{port}")
+    store, file = config.paths.nats / "store", settings(config)
+    room = room_on_disk(config, store)
+    text = _SETTINGS.format(
+        name=config.node.id, port=port, pid=json.dumps(str(pid_file(file))), store=json.dumps(str(store)),
+        room=room, users=json.dumps(known),
+    )  # fmt: skip
+    _write(file, text)
+    _write(_room(config), str(room))
+    server = Server((str(program), "--config", str(file)), f"nats://127.0.0.1:{port}")
     _write(_address(config), server.url)
     for role in PEOPLE:
         _write(context(config, role), json.dumps(_context(config, server.url, role, passwords[role]), indent=1))
@@ -84,6 +91,35 @@ def url(config: Config) -> str:
     Raises: `OSError` when there is none configured and `embedded` was never called.
     """
     return config.nats.url or _address(config).read_text(encoding="utf-8")
+
+
+def settings(config: Config) -> Path:
+    """Return where the embedded server's configuration is."""
+    return config.paths.nats / "nats-server.conf"
+
+
+def pid_file(settings: Path) -> Path:
+    """Return where a server with this configuration leaves its process id."""
+    return settings.with_suffix(".pid")
+
+
+def room(config: Config) -> int:
+    """Return the bytes that streams may take in all, as `embedded` has found; of a server elsewhere, `store_mb`."""
+    try:
+        return int(_room(config).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return config.nats.store_mb * MB
+
+
+def room_on_disk(config: Config, store: Path) -> int:
+    """Return `store_mb`, or less where the disk has less: nine tenths of what is free and what the store has."""
+    has = sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+    free = shutil.disk_usage(config.paths.nats).free
+    return min(config.nats.store_mb * MB, (free + has) * 9 // 10)
+
+
+def _room(config: Config) -> Path:
+    return config.paths.nats / "room"
 
 
 def password(config: Config, role: Role) -> str:
@@ -177,4 +213,16 @@ def _free_port(wanted: int) -> int:
         return port
 
 
-__all__ = ["PEOPLE", "Server", "check", "context", "embedded", "find", "password", "url"]
+__all__ = [
+    "PEOPLE",
+    "Server",
+    "check",
+    "context",
+    "embedded",
+    "find",
+    "password",
+    "pid_file",
+    "room",
+    "settings",
+    "url",
+]

@@ -154,7 +154,8 @@ class Recorder:
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         """How this recorder is."""
-        return Status("recorder", os.getpid(), {word: float(count) for word, count in self.counts.items()})
+        figures = {word: float(count) for word, count in self.counts.items()}
+        return Status("recorder", os.getpid(), figures | self._bus.figures())
 
     async def close(self) -> None:
         """Finish the batch under way, and close the files."""

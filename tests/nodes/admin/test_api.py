@@ -12,6 +12,8 @@ from grammars import load
 from grammars.script_pack import unpack
 from nodes.admin.access import own_token, refusal
 from nodes.admin.api import OPEN
+from nodes.admin.node import Process
+from nodes.admin.readiness import readiness
 from nodes.links.errors import PeerGone
 from nodes.links.roster import NOBODY
 from nodes.links.trees import OVER_S
@@ -155,9 +157,34 @@ async def test_what_a_process_refuses_and_one_that_is_not_there_are_different(ri
 
 
 async def test_a_node_without_what_a_call_needs_is_not_ready(rig: Rig) -> None:
-    assert await rig.ask("GET", "/readyz") == (200, {"ready": True, "missing": []})
+    status, told = await rig.ask("GET", "/readyz")
+    assert (status, told["ready"], told["missing"]) == (200, True, [])
+    assert {part for part, how in told["parts"].items() if how != "ok"} == {"central", "recorder"}
     rig.node.follow(NOBODY)
-    assert await rig.ask("GET", "/readyz") == (503, {"ready": False, "missing": ["edge", "media", "speech"]})
+    status, told = await rig.ask("GET", "/readyz")
+    assert (status, told["ready"], told["missing"]) == (503, False, ["edge", "media", "speech"])
+    assert told["parts"]["media"] == "missing"
+
+
+def process(role: str, **figures: float) -> Process:
+    return Process(f"{role}-0", role, "active", 1, True, figures)
+
+
+@pytest.mark.parametrize(
+    ("processes", "connected", "part", "said"),
+    [
+        ([process("edge", bus_stuck_s=12.0)], True, "streams", "nats-server takes nothing for 12 s"),
+        ([process("edge", records_waiting=5000.0)], True, "records", "5000 events wait for their stream"),
+        ([process("central", do_not_call_known=0.0)], True, "do_not_call", "not known: nobody is dialled"),
+        ([], False, "nats", "away"),
+    ],
+)
+def test_readiness_tells_what_is_wrong_part_by_part(
+    processes: list[Process], connected: bool, part: str, said: str
+) -> None:
+    told = readiness(processes, connected)
+    assert told.parts[part] == said
+    assert (part in told.missing) == (part != "records"), "calls go on while events wait"
 
 
 async def test_the_figures_are_prometheus_text_without_a_call_in_a_label(rig: Rig) -> None:

@@ -36,15 +36,9 @@ async def up(config: Config, role: Role = Role.EDGE) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-def settings_of(server: NatsServer, text: str) -> None:
-    """Write more into the server's configuration."""
-    path = Path(server.plan.argv[-1])
-    path.write_text(path.read_text() + text)
-
-
-async def again(server: NatsServer, text: str) -> None:
+async def again(server: NatsServer, more: str) -> None:
     server.kill()
-    settings_of(server, text)
+    server.configure(lambda text: text + more)
     await server.start()
 
 

@@ -1,0 +1,68 @@
+"""Whether calls can be placed here, part by part: what `/readyz` tells.
+
+It is made of what the node's processes say of themselves, and of the launcher's word on who lives.
+A part is `ok`, or it says in words what is wrong with it. Parts that no call can do without are what is `missing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nodes.admin.node import NEEDED, Process
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether calls can be placed here; `missing` says what that lacks, `parts` how everything is."""
+
+    ready: bool
+    missing: tuple[str, ...]
+    parts: dict[str, str]
+
+
+OK = "ok"
+
+
+def readiness(processes: Sequence[Process], is_connected: bool) -> Readiness:
+    """Judge a node. `is_connected`: whether this process has NATS.
+
+    >>> readiness([], True).parts["edge"]
+    'missing'
+    """
+    roles = (*NEEDED, "central", "recorder")
+    parts = {role: _process(processes, role) for role in roles} | {
+        "nats": OK if is_connected else "away",
+        "streams": _streams(processes),
+        "records": _records(processes),
+        "do_not_call": _do_not_call(processes),
+    }
+    missing = tuple(name for name in (*NEEDED, "nats", "streams", "do_not_call") if parts[name] != OK)
+    return Readiness(not missing, missing, parts)
+
+
+def _process(processes: Sequence[Process], role: str) -> str:
+    active = [process for process in processes if process.role == role and process.state == "active"]
+    if not active:
+        return "missing"
+    return OK if any(process.answers for process in active) else "does not answer"
+
+
+def _streams(processes: Sequence[Process]) -> str:
+    stuck_s = max((process.figures.get("bus_stuck_s", 0.0) for process in processes), default=0.0)
+    return f"nats-server takes nothing for {stuck_s:.0f} s" if stuck_s else OK
+
+
+def _records(processes: Sequence[Process]) -> str:
+    """Say how many events wait for their stream; on the way is not waiting."""
+    waiting = sum(process.figures.get("records_waiting", 0.0) for process in processes)
+    return OK if waiting < 100 else f"{waiting:.0f} events wait for their stream"
+
+
+def _do_not_call(processes: Sequence[Process]) -> str:
+    """Say whether everybody who dials knows the list; who does not answer says nothing about it."""
+    told = [process.figures["do_not_call_known"] for process in processes if "do_not_call_known" in process.figures]
+    return OK if all(told) else "not known: nobody is dialled"
+
+
+__all__ = ["Readiness", "readiness"]
