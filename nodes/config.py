@@ -47,6 +47,12 @@ def _port(default: int) -> Any:
     return _within(default, 0, 65535)
 
 
+def _check_hosts(allow: tuple[str, ...]) -> None:
+    for each in allow:
+        if not _HOST_OR_NETWORK.fullmatch(each):
+            raise ValueError(f"allow: {each!r} is no host, address or network such as 10.1.0.0/16")
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """This machine among the others."""
@@ -99,6 +105,17 @@ class Paths:
         return f"ipc://{self.run}/{identity.partition('.')[2]}"
 
 
+REFUSED_NUMBERS: Final = (
+    "+1900", "+1xxx976",  # pay-per-call of North America (47 CFR 64.1501; 976 is an exchange of each area)
+    "+449", "+49900",  # premium rate (Ofcom, National Telephone Numbering Plan, part A1; BNetzA, 0900)
+    "+979",  # international premium rate (ITU-T E.169.2)
+    "+87x", "+881", "+882", "+883",  # satellites and international networks (ITU-T E.164 assigned country codes)
+    "911", "112", "999", "000",  # emergency lines: no automated voice may call them (47 CFR 64.1200(a)(1)(i))
+)  # fmt: skip
+"""What a trunk refuses unless its own `refuse` says something else."""
+_PREFIX: Final = re.compile(r"\+[0-9x]{1,15}|[0-9]{2,15}")
+
+
 @dataclass(frozen=True, slots=True)
 class Trunk:
     """A SIP line to a carrier."""
@@ -118,6 +135,19 @@ class Trunk:
     """Calls per second that the carrier takes."""
     strict_rtp: bool = False
     """Hear callees from the address in their SDP only, which is right where nobody translates addresses on the way."""
+    allow: tuple[str, ...] = ()
+    """How numbers begin that may be dialled (`+1202`; `x` is any digit); without `+` a whole one. Empty: any number."""
+    refuse: tuple[str, ...] = REFUSED_NUMBERS
+    """How numbers begin that may not, whatever is allowed."""
+    prices: dict[str, float] = field(default_factory=dict)
+    """What a minute costs, by how the number begins; the longest that fits counts."""
+
+    def __post_init__(self) -> None:
+        for each in (*self.allow, *self.refuse, *self.prices):
+            if not _PREFIX.fullmatch(each):
+                raise ValueError(
+                    f"{each!r} is no beginning of a number such as +1900 or +1xxx976, and no number such as 911"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +157,11 @@ class Sip:
     bind: str = "127.0.0.1"
     port: int = _port(5060)
     trunks: tuple[Trunk, ...] = ()
+    allow: tuple[str, ...] = ()
+    """Hosts, addresses and networks that are not public, and may be called all the same; trunks need not be here."""
+
+    def __post_init__(self) -> None:
+        _check_hosts(self.allow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +278,7 @@ class Fetch:
     allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for each in self.allow:
-            if not _HOST_OR_NETWORK.fullmatch(each):
-                raise ValueError(f"allow: {each!r} is no host, address or network such as 10.1.0.0/16")
+        _check_hosts(self.allow)
 
 
 @dataclass(frozen=True, slots=True)

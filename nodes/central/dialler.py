@@ -8,7 +8,7 @@ questions is that of the way of a call: pacing and due contacts say who is a can
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from nodes.central.admission import Admission
@@ -17,6 +17,7 @@ from nodes.central.campaign import Campaign, Campaigns, Progress
 from nodes.central.may_call import Pass, may_call
 from nodes.central.pacing import calls_to_place
 from nodes.central.scheduler import Scheduler, weight
+from nodes.dial_plan import Barred, nothing_barred
 from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Attempted, Contact, Ended, Phase, Refused
@@ -38,10 +39,12 @@ class Moment:
 class Dialler:
     """Chooses dial after dial from a fold that its leader keeps up to date."""
 
-    def __init__(self, campaigns: Campaigns, admission: Admission, trunks: Collection[str]) -> None:
-        """`trunks`: by name, the first is the one of campaigns that name none."""
+    def __init__(
+        self, campaigns: Campaigns, admission: Admission, trunks: Collection[str], barred: Barred = nothing_barred
+    ) -> None:
+        """`trunks`: by name, the first is the one of campaigns that name none. `barred`: their dial plans."""
         self._fold = campaigns
-        self._admission = admission
+        self._admission, self._barred = admission, barred
         self._first_trunk = next(iter(trunks), "none")
         self._agendas: dict[CampaignId, Agenda] = {}
         self._scheduler = Scheduler[CampaignId]()
@@ -96,7 +99,8 @@ class Dialler:
             return None
         name = progress.contact.contact_id
         callee = self._fold.callee(progress.contact, name in moment.do_not_call, moment.now)
-        verdict = may_call(callee, campaign.plan, at)
+        barred = self._barred(progress.contact.target, self._trunk(campaign, progress.contact))
+        verdict = may_call(replace(callee, barred=barred), campaign.plan, at)
         if isinstance(verdict, Pass):
             return self._attempt(campaign, progress, verdict, at, moment.now)
         self.held[campaign.campaign_id] = verdict.rule_id

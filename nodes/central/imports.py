@@ -16,6 +16,7 @@ import msgspec
 from grammars.errors import ScriptError
 from grammars.script_pack import unpack
 from nodes.central.contacts import BadContactList, is_zone, read_contacts
+from nodes.dial_plan import Barred, nothing_barred
 from protocols.errors import RemoteProtocolError
 from protocols.sip import identity
 from protocols.wire.campaigns import ImportCampaign, Plan, Problem
@@ -35,12 +36,13 @@ def entries_of(
     key: bytes,
     trunks: Collection[str],
     wall: datetime,
+    barred: Barred = nothing_barred,
 ) -> list[Entry]:
     """Return what to write down so that the campaign exists.
 
     `packed`: the request's script, checked. `data`: the contact list. `import_id`: unlike any other. `key`: hides
-    numbers in names. `trunks`: those there are. `wall`: now, aware. Raises BadContactList with the problems of plan
-    and list.
+    numbers in names. `trunks`: those there are; `barred`: what they do not dial. `wall`: now, aware. Raises
+    BadContactList with the problems of plan and list.
     """
     plan = request.plan
     if problems := _plan_problems(request, trunks):
@@ -48,7 +50,7 @@ def entries_of(
     script = unpack(packed)
 
     def faults(contact: Contact) -> Sequence[str]:
-        return (*_dial_faults(contact, plan, trunks), *script.problems(dict(contact.slots)))
+        return (*_dial_faults(contact, plan, trunks, barred), *script.problems(dict(contact.slots)))
 
     contacts = read_contacts(request.file, data, key=key, region=plan.region, zone=plan.zone, faults=faults)
     shift_s = (datetime.fromisoformat(plan.clock) - wall).total_seconds() if plan.clock else 0.0
@@ -93,7 +95,9 @@ def _is_moment(text: str) -> bool:
     return moment.tzinfo is not None and 2000 <= moment.year < 2200  # far from where dates end
 
 
-def _dial_faults(contact: Contact, plan: Plan, trunks: Collection[str]) -> Iterator[str]:
+def _dial_faults(contact: Contact, plan: Plan, trunks: Collection[str], barred: Barred) -> Iterator[str]:
+    if reason := barred(contact.target, plan.trunk or next(iter(trunks), "")):
+        yield reason
     if not contact.target.startswith("+"):
         return
     if plan.clock:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from nodes import dial_plan
 from nodes.central.admission import Admission, base_of
 from nodes.central.campaign import Campaign
 from nodes.central.degradation import Level, next_level
@@ -44,7 +45,7 @@ from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase
 from protocols.wire.messages import PlaceCall
 from protocols.wire.subjects import Bucket, Stream, state
 
-NEVER: Final = ("bad_name", "bad_target", "bad_caller_id", "bad_ring")
+NEVER: Final = ("bad_name", "bad_target", "bad_caller_id", "bad_ring", dial_plan.REFUSED)
 """How an edge's refusals begin that would be the same tomorrow."""
 TICK_S: Final = 0.25
 """How soon a freed place, a new token or an opened window is noticed."""
@@ -66,7 +67,7 @@ class Leader:
         rates = {trunk.name: trunk.cps for trunk in config.sip.trunks}
         base = config.central.base or base_of(cores())
         self._admission = Admission(base, config.central.max_concurrent, rates, self._clock.now())
-        self.dialler = Dialler(memory.campaigns, self._admission, rates)
+        self.dialler = Dialler(memory.campaigns, self._admission, rates, dial_plan.barred_by(config.sip))
         self.edges = Edges(mesh)
         self.search = Search(mesh, self.edges, memory.campaigns)
         self.level = Level.NOTHING

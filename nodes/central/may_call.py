@@ -33,6 +33,8 @@ class Callee:
     """The moments of the last days' dials, aware, the oldest first."""
     since_s: float = math.inf
     """How long ago the last dial was, in seconds that no wall clock has counted."""
+    barred: str = ""
+    """Why the dial plan has no way to them; empty: it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,10 @@ def _wanted(callee: Callee, plan: Plan, at: datetime) -> bool:
     return not callee.do_not_call
 
 
+def _dial_plan(callee: Callee, plan: Plan, at: datetime) -> bool:
+    return not callee.barred
+
+
 def _zone_known(callee: Callee, plan: Plan, at: datetime) -> bool:
     return bool(callee.contact.zones)
 
@@ -110,6 +116,7 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule("consent", True, _consent),  # FCC 24-17: an artificial voice needs prior express consent
     Rule("do_not_call", True, _wanted),  # 47 CFR 64.1200(d): a request is honoured, here at once
+    Rule("dial_plan", True, _dial_plan),  # `nodes/dial_plan.py`: premium rates, satellites, private hosts
     Rule("zone_known", True, _zone_known),
     Rule("calling_hours", False, _calling_hours),  # 47 CFR 64.1200(c)(1): at the called party's location
     Rule("one_at_a_time", False, _one_at_a_time),

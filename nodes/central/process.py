@@ -16,6 +16,7 @@ from nodes.central.leader import Leader, until_lost
 from nodes.central.memory import Memory
 from nodes.central.requests import Requests
 from nodes.config import Config
+from nodes.dial_plan import barred_by
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import BusAway, LayoutMismatch, StreamBroken
@@ -46,7 +47,8 @@ class Central:
         self._lease = bus.lease("central", identity)
         self.do_not_call = DoNotCall(bus.kv(Bucket.DNC))
         self._memory = Memory(bus, self._lease, identity, clock)
-        self._requests = Requests(self._memory, contact_key(config.paths.state), [t.name for t in config.sip.trunks])
+        trunks, barred = [trunk.name for trunk in config.sip.trunks], barred_by(config.sip)
+        self._requests = Requests(self._memory, contact_key(config.paths.state), trunks, barred)
         self._roster: Roster = NOBODY
 
     def serve(self) -> None:

@@ -13,6 +13,7 @@ from nodes.central.imports import entries_of, script_problems
 from nodes.central.leader import Leader
 from nodes.central.memory import Memory
 from nodes.checking import Scripts
+from nodes.dial_plan import Barred, nothing_barred
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.telemetry import logs
@@ -30,8 +31,8 @@ log = logs.get(__name__)
 class Requests:
     """The handlers. `leader` is set while this process leads."""
 
-    def __init__(self, memory: Memory, key: bytes, trunks: Collection[str]) -> None:
-        self._memory, self._key, self._trunks = memory, key, trunks
+    def __init__(self, memory: Memory, key: bytes, trunks: Collection[str], barred: Barred = nothing_barred) -> None:
+        self._memory, self._key, self._trunks, self._barred = memory, key, trunks, barred
         self._lists: dict[Identity, bytearray] = {}
         self._importing = asyncio.Lock()
         self._scripts = Scripts()
@@ -107,6 +108,7 @@ class Requests:
             import_id=secrets.token_hex(8),
             key=self._key,
             trunks=self._trunks,
+            barred=self._barred,
             wall=self._memory.clock.wall(),
         )
         for entry in entries:

@@ -57,8 +57,8 @@ def _read(args: argparse.Namespace) -> _Files:
     """Read what the command names. Raises: ConfigError, BadScript, BadList, OSError: each line that is wrong."""
     campaign, script = central.read_campaign(Path(args.campaign)), check_script(args.script)
     contacts = Path(args.contacts).read_bytes()
-    trunks = [trunk.name for trunk in configured(args).sip.trunks]
-    return _Files(campaign, contacts, script, central.check(campaign, args.contacts, contacts, script.text, trunks))
+    sip = configured(args).sip
+    return _Files(campaign, contacts, script, central.check(campaign, args.contacts, contacts, script.text, sip))
 
 
 def _check(args: argparse.Namespace, files: _Files) -> int:

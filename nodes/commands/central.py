@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,8 @@ from grammars.script_pack import pack
 from nodes.central.contacts import BadContactList
 from nodes.central.imports import entries_of
 from nodes.commands.client import Client
-from nodes.config import ConfigError
+from nodes.config import ConfigError, Sip
+from nodes.dial_plan import barred_by
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
 from nodes.links.roster import Peer
@@ -72,12 +73,14 @@ def read_campaign(path: Path) -> Campaign:
         raise ConfigError(str(path), "", f"is not TOML: {error}") from error
 
 
-def check(campaign: Campaign, file: str, contacts: bytes, script: str, trunks: Collection[str]) -> int:
+def check(campaign: Campaign, file: str, contacts: bytes, script: str, sip: Sip) -> int:
     """Return how many contacts there are, if central would take them with this plan and script. Raises: BadList."""
     order = ImportCampaign(campaign.id, file, len(contacts), script, campaign.plan)
+    trunks = [trunk.name for trunk in sip.trunks]
     try:
         entries = entries_of(
-            order, pack(load(script)), contacts, import_id="check", key=bytes(32), trunks=trunks, wall=datetime.now(UTC)
+            order, pack(load(script)), contacts, import_id="check", key=bytes(32), trunks=trunks,
+            wall=datetime.now(UTC), barred=barred_by(sip),
         )  # fmt: skip
     except BadContactList as error:
         raise BadList(error.problems) from error

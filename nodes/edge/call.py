@@ -24,7 +24,7 @@ from nodes.edge.handover import Handing, Outcome, input_of
 from nodes.edge.leg import Leg, Resumed
 from nodes.edge.line import ChannelNews, Line, NoMedia
 from nodes.edge.record import CallRecord, Keeper, Phase
-from nodes.edge.trunk import Unreachable
+from nodes.edge.trunk import NotAllowed, Unreachable
 from nodes.telemetry import logs
 from protocols.handover import HandoverInput
 from protocols.machine import Expired, earliest
@@ -103,6 +103,8 @@ class Call(Actor):
             hop, local = await placing.way_to(self._means, order.target)
             await self._means.engines.warm(order.call_id, order.script)
             port = await placing.open_line(self._means, self._line, order)
+        except NotAllowed as error:
+            return await self._over("invalid", str(error))
         except (GrammarError, Unreachable, NoEngine, NoMedia) as error:
             return await self._over("failed", str(error))
         listening = Listening(self._means.rtp_host(hop), port)

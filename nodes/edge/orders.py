@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from nodes import dial_plan
+from nodes.config import Sip
 from nodes.edge.browser import seat_of
 from protocols.errors import RemoteProtocolError
 from protocols.sip import identity
@@ -20,10 +22,10 @@ LONGEST_RING_S: Final = 180.0
 """No proxy waits longer (RFC 3261 s.16.6, timer C)."""
 
 
-def objection(order: PlaceCall) -> str:
-    """Return why an order is none: `bad_name`, `bad_target`, `bad_caller_id` or `bad_ring`, and in words; or nothing.
+def objection(order: PlaceCall, sip: Sip) -> str:
+    """Return why an order is none: `bad_name`, `bad_target`, `bad_caller_id`, `bad_ring`, `not_allowed`, and in words.
 
-    >>> objection(PlaceCall("a", "c", "sip:ann@192.0.2.1", "", caller_id="Acme"))[:13]
+    >>> objection(PlaceCall("a", "c", "sip:ann@192.0.2.1", b"", caller_id="Acme"), Sip())[:13]
     'bad_caller_id'
     """
     for name in (order.call_id, order.attempt_id, order.campaign_id or "none"):
@@ -36,7 +38,7 @@ def objection(order: PlaceCall) -> str:
         identity.caller_id(order.caller_id)
     except RemoteProtocolError as error:
         return str(error)
-    return ""
+    return dial_plan.objection(order.target, sip)
 
 
 __all__ = ["LONGEST_RING_S", "objection"]

@@ -161,7 +161,7 @@ class Edge:
             raise Refused("draining")
         if order.call_id in self._keepers or self._legacy.has_been(order.call_id):
             return wire.CallAccepted(order.call_id, duplicate=True)
-        if reason := orders.objection(order):
+        if reason := orders.objection(order, self._means.config.sip):
             raise Refused(reason)
         try:
             unpack(order.script)

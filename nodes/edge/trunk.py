@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from nodes import dial_plan
 from nodes.config import Config
 from nodes.errors import NodeError
 from nodes.telemetry import logs
@@ -34,6 +35,10 @@ BUFFER: Final = 4 * 1024 * 1024
 
 class Unreachable(NodeError):
     """The target has no address, or none that our bound address can reach."""
+
+
+class NotAllowed(Unreachable):
+    """The target has an address, and no call may be sent there."""
 
 
 class Endpoint(Actor):
@@ -80,13 +85,13 @@ class Trunk:
 
     def name_of(self, target: str) -> str:
         """Return the trunk whose address the target names; empty for a URI that is called directly."""
-        address = _host_of(target)
-        return next((one.name for one in self._config.sip.trunks if (one.host, one.port) == address), "")
+        trunk = dial_plan.trunk_of(target, self._config.sip)
+        return trunk.name if trunk else ""
 
     def is_strict(self, target: str) -> bool:
         """Say whether whoever answers at this target sends from where their SDP says, and from nowhere else."""
-        trunk = self.name_of(target)
-        return any(one.strict_rtp for one in self._config.sip.trunks if one.name == trunk)
+        trunk = dial_plan.trunk_of(target, self._config.sip)
+        return trunk is not None and trunk.strict_rtp
 
     @property
     def port(self) -> int:
@@ -126,7 +131,7 @@ class Trunk:
     async def next_hop(self, target: str) -> Address:
         """Return where a request for `target` goes first: the URI's host, a trunk's or a callee's own.
 
-        Raises: Unreachable.
+        Raises: Unreachable, NotAllowed.
         """
         host, port = _host_of(target)
         loop = asyncio.get_running_loop()
@@ -136,6 +141,8 @@ class Trunk:
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{host}: {error or 'the name was not found in 5 s'}") from error
         address = found[0][4]
+        if reason := dial_plan.hop_objection(host, str(address[0]), self._config.sip):
+            raise NotAllowed(reason)
         return str(address[0]), int(address[1])
 
     def local(self, hop: Address) -> Local:
@@ -201,4 +208,4 @@ def route_to(hop: Address, bound: str) -> str:
         return str(probe.getsockname()[0])
 
 
-__all__ = ["Endpoint", "Trunk", "Unreachable", "route_to"]
+__all__ = ["Endpoint", "NotAllowed", "Trunk", "Unreachable", "route_to"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nodes.config import Sip
 from nodes.edge.orders import objection
 from protocols.wire.ids import AttemptId, CallId, CampaignId
 from protocols.wire.messages import PlaceCall
@@ -23,7 +24,7 @@ ORDER = PlaceCall(AttemptId("spring-a4ee2b-2"), CallId("7c1f"), "sip:ann@192.0.2
     ],
 )
 def test_a_right_order_is_not_objected_to(changes: dict[str, Any]) -> None:
-    assert objection(replace(ORDER, **changes)) == ""
+    assert objection(replace(ORDER, **changes), Sip()) == ""
 
 
 @pytest.mark.parametrize(
@@ -36,10 +37,12 @@ def test_a_right_order_is_not_objected_to(changes: dict[str, Any]) -> None:
         ({"call_id": CallId("a\r\nb: c")}, "bad_name"),
         ({"attempt_id": AttemptId("")}, "bad_name"),
         ({"campaign_id": CampaignId("a.>")}, "bad_name"),
+        ({"target": "sip:+881612345678@carrier.example"}, "not_allowed"),
+        ({"target": "sip:911@carrier.example"}, "not_allowed"),
         ({"ring_s": 0.0}, "bad_ring"),
         ({"ring_s": math.nan}, "bad_ring"),
         ({"ring_s": 1e9}, "bad_ring"),
     ],
 )
 def test_what_cannot_become_a_call_is_objected_to_by_word_and_in_a_sentence(changes: dict[str, Any], word: str) -> None:
-    assert objection(replace(ORDER, **changes)).startswith(f"{word}: ")
+    assert objection(replace(ORDER, **changes), Sip()).startswith(f"{word}: ")

@@ -1,0 +1,181 @@
+"""Where calls may go: the numbers that each trunk may dial, and the hosts that may be dialled directly.
+
+What it does: says why a target is not to be dialled; central asks before it imports and before it dials, the edge asks
+of every order, whoever gives it. What it does not: say whether somebody may be called now (`central.may_call`).
+
+A number is the user part of a target, however it is written there (`%2B1-900`, `00`, `011`). It is judged by the plan
+of the trunk whose address the target names; at any other address by the plans of all trunks, because that address may
+be a carrier's under another name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, ip_network
+from typing import Final, TypeAlias
+from urllib.parse import unquote
+
+from nodes.config import Sip, Trunk
+from protocols.errors import RemoteProtocolError
+from protocols.sip.syntax import Uri, uri
+
+REFUSED: Final = "not_allowed"
+"""The first word of every objection."""
+Barred: TypeAlias = Callable[[str, str], str]
+_SHORT: Final = 7
+"""Digits: fewer without `+` are an extension or a service, and no number with its country left out."""
+_NEVER: Final = tuple(map(ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32")))
+"""This host, link-local (metadata services), multicast and broadcast (RFC 6890): no telephone is there."""
+_separators = re.compile(r"[\s\-.()]")
+
+
+def objection(target: str, sip: Sip) -> str:
+    """Return why a SIP URI is not to be dialled, going by its number; empty when it may be.
+
+    >>> sip = Sip(trunks=(Trunk("carrier", "sip.example.net"),))
+    >>> objection("sip:+19005550100@sip.example.net:5060;user=phone", sip)
+    'not_allowed: trunk carrier refuses numbers that begin with +1900'
+    >>> objection("sip:+12025550100@sip.example.net:5060;user=phone", sip)
+    ''
+    """
+    try:
+        wanted = uri(target)
+    except RemoteProtocolError:
+        return ""  # not a SIP URI, but a browser's seat
+    number = dialled(wanted.user)
+    reason = next(filter(None, (_refused(number, trunk) for trunk in _plans(wanted, sip))), "")
+    return f"{REFUSED}: {reason}" if reason else ""
+
+
+def barred_by(sip: Sip) -> Barred:
+    """Return what says why a contact is not to be dialled: by their target, and the name of the trunk they go through.
+
+    >>> barred_by(Sip(trunks=(Trunk("carrier", "sip.example.net"),)))("+881612345678", "carrier")
+    'trunk carrier refuses numbers that begin with +881'
+    """
+    trunks = {trunk.name: trunk for trunk in sip.trunks}
+
+    def barred(target: str, trunk: str) -> str:
+        if not target.startswith("+"):
+            return objection(target, sip).removeprefix(f"{REFUSED}: ")
+        return _refused(target, trunks[trunk]) if trunk in trunks else ""
+
+    return barred
+
+
+def nothing_barred(target: str, trunk: str) -> str:
+    """Return nothing: no plan is known."""
+    return ""
+
+
+def hop_objection(host: str, address: str, sip: Sip) -> str:
+    """Return why no call may be sent to `host`, which is at this IPv4 address; empty when it may be.
+
+    Trunks are named by the operator; so is what `sip.allow` names. What the node itself is bound to tells what it is
+    for: on loopback it reaches loopback, in a private network that kind of network.
+
+    >>> hop_objection("pbx", "10.1.2.3", Sip(bind="0.0.0.0"))
+    'not_allowed: pbx is at 10.1.2.3, which is not public: name one of the two in sip.allow'
+    >>> hop_objection("pbx", "10.1.2.3", Sip(bind="0.0.0.0", allow=("10.0.0.0/8",)))
+    ''
+    """
+    at, bound = IPv4Address(address), IPv4Address(sip.bind)
+    if any(at in network for network in _NEVER):
+        return f"{REFUSED}: {host} is at {address}, where no telephone is"
+    is_named = host.lower() in {name.lower() for name in (*sip.allow, *(trunk.host for trunk in sip.trunks))}
+    if at.is_global or is_named or any(at in network for network in _networks(sip.allow)):
+        return ""
+    is_ours = bound.is_loopback if at.is_loopback else _is_inside(bound) and _is_inside(at)
+    return (
+        "" if is_ours else f"{REFUSED}: {host} is at {address}, which is not public: name one of the two in sip.allow"
+    )
+
+
+def trunk_of(target: str, sip: Sip) -> Trunk | None:
+    """Return the trunk whose address a target names; None for a URI that is called directly."""
+    try:
+        wanted = uri(target)
+    except RemoteProtocolError:
+        return None
+    return next((one for one in sip.trunks if _is_at(wanted, one)), None)
+
+
+def dialled(user: str) -> str:
+    """Return the number that a URI's user part dials, as a carrier would understand it; a name stays a name.
+
+    >>> dialled("%2B1-900-555-0100;phone-context=x"), dialled("011881612345678"), dialled("ann")
+    ('+19005550100', '+881612345678', 'ann')
+    """
+    number = _separators.sub("", unquote(user).partition(";")[0])
+    for prefix in ("011", "00"):  # international, from North America and from most of the world
+        if number.startswith(prefix) and number.isdecimal() and len(number) > _SHORT:
+            return "+" + number.removeprefix(prefix)
+    return number
+
+
+def price_of(number: str, trunk: Trunk) -> float:
+    """Return what a minute to a number costs: the price of the longest prefix that fits; 0.0 where none does."""
+    fitting = [prefix for prefix in trunk.prices if _begins(number, (prefix,))]
+    return trunk.prices[max(fitting, key=len)] if fitting else 0.0
+
+
+def _plans(wanted: Uri, sip: Sip) -> Iterable[Trunk]:
+    ours = [trunk for trunk in sip.trunks if _is_at(wanted, trunk)]
+    return ours or sip.trunks or (Trunk("none", ""),)
+
+
+def _is_at(wanted: Uri, trunk: Trunk) -> bool:
+    return (wanted.host.lower(), wanted.port or 5060) == (trunk.host.lower(), trunk.port)
+
+
+def _refused(number: str, trunk: Trunk) -> str:
+    if _begins(number, trunk.refuse):
+        refused = next(prefix for prefix in trunk.refuse if _begins(number, (prefix,)))
+        what = f"numbers that begin with {refused}" if refused.startswith("+") else refused
+        return f"trunk {trunk.name} refuses {what}"
+    if trunk.allow and not _begins(number, trunk.allow):
+        return f"trunk {trunk.name} allows numbers that begin with {', '.join(trunk.allow)} only"
+    return ""
+
+
+def _begins(number: str, prefixes: tuple[str, ...]) -> bool:
+    """Say whether a number begins so: `x` is any digit. Without `+` it is a whole number as it is dialled: 911."""
+    if not number.startswith("+") and number.isdecimal() and len(number) >= _SHORT:
+        number = f"+{number}"
+    return _pattern(prefixes).match(number) is not None
+
+
+@lru_cache(maxsize=1024)
+def _pattern(prefixes: tuple[str, ...]) -> re.Pattern[str]:
+    each = (re.escape(one).replace("x", "[0-9]") + ("" if one.startswith("+") else r"\Z") for one in prefixes)
+    return re.compile("|".join(each) or r"(?!)")
+
+
+@lru_cache(maxsize=64)
+def _networks(allow: tuple[str, ...]) -> tuple[IPv4Network, ...]:
+    found = []
+    for each in allow:
+        try:
+            found.append(IPv4Network(each, strict=False))
+        except ValueError:
+            continue  # a name
+    return tuple(found)
+
+
+def _is_inside(address: IPv4Address) -> bool:
+    return address.is_private and not address.is_loopback and not address.is_unspecified
+
+
+__all__ = [
+    "REFUSED",
+    "Barred",
+    "barred_by",
+    "dialled",
+    "hop_objection",
+    "nothing_barred",
+    "objection",
+    "price_of",
+    "trunk_of",
+]
