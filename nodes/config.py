@@ -262,6 +262,8 @@ class Desk:
     """In all; an agent's page holds one."""
     connections_per_address: int = _within(200, 4, 100_000)
     """A proxy's, or an office's, have one address together."""
+    session_h: float = _within(12.0, 0.01, 24 * 30)
+    """Hours for which somebody who has signed in stays so: a shift."""
 
 
 @dataclass(frozen=True, slots=True)

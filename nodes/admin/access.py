@@ -1,148 +1,163 @@
-"""Who may ask: holders of the token, and no page of another site; and what is refused before anything looks at it.
+"""Who asks: a person by their session's cookie, a machine by its bearer, and whoever can read the node's token.
 
-The token is random; it lies in `<state>/token` for as long as the state does, and where commands look for it:
-`<state>/run/token`. Both are readable by their owner only. A browser sends `Origin` with whatever a page asks for: a
-page of another site is refused, even one that has learnt the token. Pages and health say nothing about anybody and are
-open.
+The node's token is random; it lies in `<state>/token` for as long as the state does, and where commands look for it:
+`<state>/run/token`, both readable by their owner only. A machine's bearer is `NAME.SECRET`. Whoever is wrong too often,
+from one address or for one name, has to wait; a machine's secret that was right once is known from then on.
 
-A body is read for a route that takes one, once its sender is known, and never unpacked. Whatever goes wrong, the answer
-is `{"error": reason}`.
+A cookie comes with whatever any page has the browser ask for, so it counts only where the browser says that the page is
+ours: `Sec-Fetch-Site` where it sends that, and `Origin` for whatever changes something or opens a socket.
 """
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+import time
 from contextlib import suppress
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
+from nodes.admin.audit import Audit
 from nodes.admin.files import write_private
-from nodes.telemetry import logs
+from nodes.admin.hashing import Busy, Hasher
+from nodes.admin.places import origin_of
+from nodes.admin.roles import NODE, Role, Who
+from nodes.admin.sessions import Sessions
+from nodes.admin.throttle import Throttle
+from nodes.admin.users import Users
 
 TOKEN_FILE: Final = "token"
-MAX_BODY: Final = 256 * 1024
-"""Bytes of an order: a script fits."""
-BODY_S: Final = 10.0
-"""So long may a body take to arrive."""
+ADDRESS_RATE, ADDRESS_BURST = 0.5, 20.0
+"""Wrong secrets a second and at once, from one address, which may be a whole office's."""
+NAME_RATE, NAME_BURST = 1 / 30, 10.0
+"""The same for one name: 3,000 a day, of which none is a word that a person of eight letters has chosen with care."""
 
+WHO: Final = web.RequestKey("who", Who)
+"""Who asks, on a request that has passed the guard; absent where anybody may."""
 _BEARER: Final = "Bearer "
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
-log = logs.get(__name__)
+
+class Denied(Exception):
+    """The request is refused for who asks: `status`, `reason`, and the seconds after which another try makes sense."""
+
+    def __init__(self, status: int, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.wait_s = status, reason, wait_s
 
 
 def own_token(state: Path, run: Path) -> str:
     """Return the node's token, made when there is none, and leave it in the run directory. Raises: OSError."""
     file = state / TOKEN_FILE
+    token = ""
     with suppress(FileNotFoundError):
         token = file.read_text(errors="replace")
-        if _TOKEN.fullmatch(token):
-            write_private(run / TOKEN_FILE, token.encode())
-            return token
-    token = secrets.token_urlsafe(24)
-    write_private(file, token.encode())
+    if not _TOKEN.fullmatch(token):
+        token = secrets.token_urlsafe(24)
+        write_private(file, token.encode())
     write_private(run / TOKEN_FILE, token.encode())
     return token
 
 
-def is_token(given: str, token: str) -> bool:
-    """Say whether this is the token, in the same time whatever is wrong with it.
+class Access:
+    """Finds out who asks. `cookie`: the name of the session's, which is this node's own."""
 
-    Bytes that are no UTF-8 reach us as surrogates (PEP 383).
-    """
-    return hmac.compare_digest(given.encode(errors="surrogatepass"), token.encode())
+    def __init__(self, token: str, users: Users, sessions: Sessions, audit: Audit, cookie: str) -> None:
+        self.users, self.sessions, self.audit, self.cookie = users, sessions, audit, cookie
+        self._token = token
+        self._hasher = Hasher()
+        self._addresses = Throttle(ADDRESS_RATE, ADDRESS_BURST)
+        self._names = Throttle(NAME_RATE, NAME_BURST)
+        self._known: dict[str, tuple[str, bytes]] = {}
+        """Machines whose secret was right: its generation and fingerprint."""
 
+    async def who(self, request: web.Request) -> Who | None:
+        """Return who sends a request; None: nobody known. Raises: Denied."""
+        given = request.headers.get("Authorization")
+        if given is not None:
+            return await self._bearer(given.removeprefix(_BEARER), request) if given.startswith(_BEARER) else None
+        return self._session(request)
 
-def guard(token: str, open_paths: Collection[str], takes_body: Collection[tuple[str, str]]) -> Middleware:
-    """Return the middleware: everything needs the token but `open_paths`, which name routes as the router has them.
+    def at_socket(self, request: web.Request, token: str) -> Who | None:
+        """Return who opened a WebSocket: by the node's token, which is its first word, or by their session.
 
-    `takes_body`: method and path of the routes that want one.
-    """
+        Raises: Denied.
+        """
+        if token:
+            return NODE if self._is_token(token) else None
+        return self._session(request)
 
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        at_work = getattr(request.protocol, "at_work", _nobody_counts)
-        at_work(True)
-        try:
-            return await answered(request, handler)
-        finally:
-            at_work(False)
+    async def sign_in(self, name: str, password: str, origin: str) -> str:
+        """Return the secret of a new session of a person's. Raises: Denied."""
+        user = self.users.find(name)
+        is_person = user is not None and user.role is not Role.MACHINE
+        if not await self._shows(name, password, user.hash if user and is_person else None, origin):
+            self.audit.refused("session.refused", origin, name=name[:64])
+            raise Denied(401, "name or password is wrong")
+        return await self.sessions.begin(name)
 
-    async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            if refused := refused_unread(request) or unknown(request):
-                return refused
-            resource = request.match_info.route.resource
-            if resource is not None and (request.method, resource.canonical) in takes_body:
-                async with asyncio.timeout(BODY_S):
-                    await request.read()
-            elif request.can_read_body:
-                return closing(refusal(400, "nothing here takes a body"))
-            return await handler(request)
-        except web.HTTPException as error:
-            return as_json(error)
-        except TimeoutError:
-            return closing(refusal(408, f"the body took longer than {BODY_S:g} s"))
-        except Exception as error:
-            log.error("http.failed", error=f"{type(error).__name__}: {error}", exc_info=True)
-            return refusal(500, "this is our mistake; the node's log says more")
-
-    def unknown(request: web.Request) -> web.Response | None:
-        resource = request.match_info.route.resource
-        if resource is not None and resource.canonical in open_paths:
+    async def _bearer(self, given: str, request: web.Request) -> Who | None:
+        if self._is_token(given):
+            return NODE
+        name, _, secret = given.partition(".")
+        user = self.users.find(name)
+        print_ = hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+        if user and self._known.get(name) == (user.generation, print_):
+            return Who(name, user.role)
+        if not secret:
             return None
-        given = request.headers.get("Authorization", "")
-        if given.startswith(_BEARER) and is_token(given.removeprefix(_BEARER), token):
+        is_machine = user is not None and user.role is Role.MACHINE
+        origin = origin_of(request.remote)
+        if not await self._shows(name, secret, user.hash if user and is_machine else None, origin):
+            self.audit.refused("bearer.refused", origin, name=name[:64])
             return None
-        return refusal(401, "a bearer token is needed; this node's is in <state>/run/token")
+        assert user is not None
+        self._known[name] = (user.generation, print_)
+        return Who(name, user.role)
 
-    return check
+    async def _shows(self, name: str, secret: str, known: str | None, origin: str) -> bool:
+        """Say whether a secret is right; the wrong ones are counted. Raises: Denied."""
+        now = time.monotonic()
+        if (wait_s := max(self._addresses.wait_s(origin, now), self._names.wait_s(name[:64], now))) > 0:
+            raise Denied(429, "too many wrong tries; wait", wait_s)
+        try:
+            is_right = await self._hasher.matches(known, secret)
+        except Busy:
+            raise Denied(429, "too many are signing in at once", 1.0) from None
+        if not is_right:
+            now = time.monotonic()
+            self._addresses.failed(origin, now)
+            self._names.failed(name[:64], now)
+        return is_right
+
+    def _session(self, request: web.Request) -> Who | None:
+        if not (secret := request.cookies.get(self.cookie)):
+            return None
+        if not _is_ours(request):
+            raise Denied(403, "a page of ours has to ask, with its Origin")
+        return self.sessions.who(secret)
+
+    def _is_token(self, given: str) -> bool:
+        """In the same time whatever is wrong; bytes that are no UTF-8 reach us as surrogates (PEP 383)."""
+        return hmac.compare_digest(given.encode(errors="surrogatepass"), self._token.encode())
 
 
-def refused_unread(request: web.Request) -> web.Response | None:
-    """Return the answer to a request that nobody looks at any further."""
+def is_foreign(request: web.Request) -> bool:
+    """Say whether a page of another site asks."""
     origin = request.headers.get("Origin")
-    if origin is not None and origin not in (f"http://{request.host}", f"https://{request.host}"):
-        return refusal(403, "this page is of another site")
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        return closing(refusal(415, "a body with a Content-Encoding is not unpacked"))
-    if (request.content_length or 0) > MAX_BODY:
-        return closing(refusal(413, f"a body has {MAX_BODY} bytes at most"))
-    return None
+    return origin is not None and origin not in (f"http://{request.host}", f"https://{request.host}")
 
 
-def as_json(error: web.HTTPException) -> web.StreamResponse:
-    """Return what aiohttp refuses in our words; where to go instead is no refusal."""
-    if error.status < 400:
-        raise error
-    given = refusal(error.status, HTTPStatus(error.status).phrase)
-    if "Allow" in error.headers:
-        given.headers["Allow"] = error.headers["Allow"]
-    return given
+def _is_ours(request: web.Request) -> bool:
+    """Say whether a request with a cookie comes from a page of ours, `is_foreign` having looked at its origin."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return False
+    only_reads = request.method == "GET" and "Upgrade" not in request.headers
+    return only_reads or "Origin" in request.headers
 
 
-def closing(response: web.Response) -> web.Response:
-    """Return the response as the last one of its connection."""
-    response.force_close()
-    return response
-
-
-def refusal(status: int, reason: str) -> web.Response:
-    """Return an error as the API tells it: `{"error": reason}`."""
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return web.json_response({"error": reason}, status=status, headers=headers)
-
-
-def _nobody_counts(_: Any) -> None:
-    """Stand in for a connection of a server that is not ours."""
-
-
-__all__ = ["MAX_BODY", "TOKEN_FILE", "guard", "is_token", "own_token", "refusal"]
+__all__ = ["TOKEN_FILE", "WHO", "Access", "Denied", "is_foreign", "own_token"]

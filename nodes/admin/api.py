@@ -1,27 +1,22 @@
-"""The HTTP API: its routes as one table, and what they answer.
-
-Answers and orders are frozen dataclasses, so that the document (`openapi.py`) is made from what is really sent. An
-error is `{"error": reason}`: 400 for a body that is wrong, 401 and 403 from `access.py`, 409 for a refusal, 503 for a
-process that is not there.
-"""
+"""The HTTP API: its routes as one table, and what they answer; errors are `routes.py`'s."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from nodes.admin import figures
-from nodes.admin.access import refusal
 from nodes.admin.cluster import Cluster
 from nodes.admin.node import Node, Process
 from nodes.admin.readiness import Readiness, readiness
+from nodes.admin.roles import Role
+from nodes.admin.routes import Route, answer
 from nodes.links.bus import Bus
-from nodes.links.errors import LinkError, Refused
 from nodes.telemetry import metrics
 from protocols.wire.campaigns import Campaigns
 from protocols.wire.ids import AttemptId, CallId
@@ -29,9 +24,6 @@ from protocols.wire.messages import PlaceCall
 from protocols.wire.subjects import Bucket
 
 T = TypeVar("T")
-
-OPEN: Final = ("/healthz", "/readyz")
-"""What a load balancer asks needs no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,36 +98,25 @@ class Placed:
     call_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One route. `answer` is None for what is no JSON; `order` is the type of the body that is taken."""
-
-    method: str
-    path: str
-    what: str
-    handler: Callable[[web.Request], Awaitable[object]]
-    answer: type | None = None
-    order: type | None = None
-
-
 class Api:
-    """The handlers. `document()` describes them."""
+    """The handlers. `document` describes all routes of the server."""
 
-    def __init__(self, node: Node, cluster: Cluster, bus: Bus, document: Callable[[], Mapping[str, Any]]) -> None:
-        self._node, self._cluster, self._bus, self._document = node, cluster, bus, document
+    def __init__(self, node: Node, cluster: Cluster, bus: Bus) -> None:
+        self._node, self._cluster, self._bus = node, cluster, bus
+        self.document: Mapping[str, Any] = {}
 
     def table(self) -> tuple[Route, ...]:
         """Return all routes."""
         return (
-            Route("GET", "/healthz", "The process lives.", self.health, Health),
-            Route("GET", "/readyz", "Calls can be placed here; 503 when not.", self.ready, Readiness),
-            Route("GET", "/metrics", "Figures for Prometheus.", self.metrics),
-            Route("GET", "/api/openapi.json", "This document.", self.openapi),
-            Route("GET", "/api/calls", "Calls that are not over.", self.calls, Calls),
-            Route("POST", "/api/calls", "Place a call.", self.place, Placed, NewCall),
-            Route("GET", "/api/campaigns", "How all campaigns are going.", self.campaigns, Campaigns),
-            Route("GET", "/api/agents", "Agents who have signed in.", self.agents, Agents),
-            Route("GET", "/api/tree", "This node's trees, with rates over a second.", self.tree, NodeTree),
+            Route("GET", "/healthz", "The process lives.", None, self.health, Health),
+            Route("GET", "/readyz", "Calls can be placed here; 503 when not.", None, self.ready, Readiness),
+            Route("GET", "/metrics", "Figures for Prometheus.", Role.VIEWER, self.metrics),
+            Route("GET", "/api/openapi.json", "This document.", Role.VIEWER, self.openapi),
+            Route("GET", "/api/calls", "Calls that are not over.", Role.VIEWER, self.calls, Calls),
+            Route("POST", "/api/calls", "Place a call.", Role.MACHINE, self.place, Placed, NewCall),
+            Route("GET", "/api/campaigns", "How all campaigns are going.", Role.VIEWER, self.campaigns, Campaigns),
+            Route("GET", "/api/agents", "Agents who have signed in.", Role.VIEWER, self.agents, Agents),
+            Route("GET", "/api/tree", "This node's trees, with rates over a second.", Role.VIEWER, self.tree, NodeTree),
         )
 
     async def health(self, _: web.Request) -> Health:
@@ -154,7 +135,7 @@ class Api:
 
     async def openapi(self, _: web.Request) -> web.Response:
         """The document."""
-        return web.json_response(self._document())
+        return web.json_response(self.document)
 
     async def calls(self, _: web.Request) -> Calls:
         """The view of the bucket `rm_calls`."""
@@ -183,28 +164,6 @@ class Api:
         return Placed((await self._node.place(order)).call_id)
 
 
-def handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Return the route's handler as the server wants it: dataclasses become JSON, errors their status."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            given = await route.handler(request)
-        except msgspec.DecodeError as error:
-            return refusal(400, str(error))
-        except Refused as error:
-            return refusal(409, error.reason)
-        except LinkError as error:
-            return refusal(503, f"{type(error).__name__}: {error}")
-        return given if isinstance(given, web.StreamResponse) else answer(given)
-
-    return handle
-
-
-def answer(given: object, status: int = 200) -> web.Response:
-    """Return a dataclass as a JSON response."""
-    return web.Response(body=msgspec.json.encode(given), status=status, content_type="application/json")
-
-
 def _rows(row: type[T], key: str, things: Mapping[str, Mapping[str, Any]]) -> list[T]:
     """Return a bucket's entries as rows; an entry of another version that is none is left out."""
     rows = []
@@ -216,4 +175,4 @@ def _rows(row: type[T], key: str, things: Mapping[str, Mapping[str, Any]]) -> li
     return rows
 
 
-__all__ = ["OPEN", "Api", "NewCall", "Route", "answer", "handler_of"]
+__all__ = ["Api", "NewCall"]

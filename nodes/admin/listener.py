@@ -3,7 +3,7 @@
 aiohttp parses and answers; this module accepts the connections and sets its limits:
 
 - A request's head has to be there `HEAD_S` after the connection or the last answer, or the connection ends.
-- Nothing is unpacked: a body with a `Content-Encoding` is refused by `access.guard`, as it came.
+- Nothing is unpacked: a body with a `Content-Encoding` is refused by `guard.py`, as it came.
 - So many connections in all and from one address (`places.py`), and file descriptors are left for the mesh: a desk that
   strangers have filled still has its calls.
 - What is no HTTP is answered with 400 as the API tells errors, and logged by nobody.
@@ -24,8 +24,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from nodes.admin.access import refusal
 from nodes.admin.places import Full, Places, origin_of
+from nodes.admin.refusals import refusal
 from nodes.config import Desk
 from nodes.errors import NodeError
 from nodes.links.tasks import Tasks

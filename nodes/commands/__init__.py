@@ -1,4 +1,4 @@
-"""The ten commands: one module each, named like the command, with `describe(parser)` and `run(args) -> exit status`.
+"""The commands: one module each, named like the command, with `describe(parser)` and `run(args) -> exit status`.
 
 A command imports what it needs when it runs, so that `ringmaster --help` is instant and `call` needs no engine.
 """
@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "script": "check a script, or talk to it in the terminal",
     "report": "what the calls came to, from the recorder's database",
     "tree": "the supervision tree of the running node, live",
+    "user": "who may sign in at the desk or ask its API, and as what",
     "doctor": "what this machine lacks, and how to mend it",
     "bench": "measure the promises, each beside its floor or peer",
     "node": "the processes of the running node, and how each is",

@@ -27,8 +27,9 @@ MAX_SAID: Final = 256
 
 COME_BACK: Final = 4000
 STAY_AWAY: Final = 4400
+SIGN_IN: Final = 4401
 """Close codes (RFC 6455 s.7.4.2: 4000 to 4999 are an application's own): from `STAY_AWAY` on a page does not connect
-anew by itself."""
+anew by itself; `SIGN_IN`: there is no session, or none any more."""
 
 log = logs.get(__name__)
 
@@ -120,4 +121,4 @@ class Browser:
             written()
 
 
-__all__ = ["COME_BACK", "STAY_AWAY", "Browser", "Listener"]
+__all__ = ["COME_BACK", "SIGN_IN", "STAY_AWAY", "Browser", "Listener"]

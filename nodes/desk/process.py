@@ -12,15 +12,19 @@ from typing import Final
 from aiohttp import web
 
 import grammars
-from nodes.admin.access import MAX_BODY, guard, own_token
-from nodes.admin.api import OPEN, Api, handler_of
+from nodes.admin import audit, sessions, users
+from nodes.admin.access import Access, own_token
+from nodes.admin.api import Api
 from nodes.admin.cluster import Cluster
 from nodes.admin.figures import COUNTED, Events
 from nodes.admin.files import write_private
+from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
 from nodes.admin.node import Node
 from nodes.admin.openapi import document
 from nodes.admin.presence import Presence
+from nodes.admin.routes import handler_of
+from nodes.admin.signin import SignIn
 from nodes.config import Config
 from nodes.desk import web as pages
 from nodes.desk.agent import AgentSeat
@@ -127,14 +131,17 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
 
 
 async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Tasks) -> None:
-    node, cluster, token = Node(mesh), Cluster(bus), own_token(config.paths.state, config.paths.run)
+    node, cluster, access = Node(mesh), Cluster(bus), _access(config)
     desk = Desk(mesh, bus, config.node.id, node, tasks)
     desk.open()
     cluster.open(tasks)
     events = Events(config.node.id)
     for kinds in COUNTED:
         await bus.subscribe(events_of(kinds), events.take)
-    async with served(_app(desk, node, cluster, bus, token), config.desk) as address:
+    tasks.spawn(access.audit.run())
+    website = pages.Web(access, desk.arrive, desk.seats.remove)
+    tasks.spawn(website.watch())
+    async with served(_app(Api(node, cluster, bus), website, access), config.desk) as address:
         write_private(config.paths.run / URL_FILE, address.encode())
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
         tasks.spawn(presence.run())
@@ -149,12 +156,19 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
                 desk.seats.follow(roster)
 
 
-def _app(desk: Desk, node: Node, cluster: Cluster, bus: Bus, token: str) -> web.Application:
-    api = Api(node, cluster, bus, lambda: document(api.table(), version("ringmaster")))
-    website = pages.Web(token, desk.arrive, desk.seats.remove)
-    takes_body = {(one.method, one.path) for one in api.table() if one.order}
-    app = web.Application(middlewares=[guard(token, {*OPEN, *pages.OPEN}, takes_body)], client_max_size=MAX_BODY)
-    app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in api.table()])
+def _access(config: Config) -> Access:
+    state = config.paths.state
+    known = users.Users(state / users.FILE)
+    begun = sessions.Sessions(state / sessions.FILE, known, config.desk.session_h * 3600)
+    token = own_token(state, config.paths.run)
+    return Access(token, known, begun, audit.Audit(state / audit.FILE), cookie=f"ringmaster_{config.node.id}")
+
+
+def _app(api: Api, website: pages.Web, access: Access) -> web.Application:
+    table = (*api.table(), *SignIn(access).table())
+    api.document = document(table, version("ringmaster"), access.cookie)
+    app = web.Application(middlewares=[guard(access, table, pages.OPEN)], client_max_size=MAX_BODY)
+    app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])
     app.add_routes(website.routes())
     app.on_shutdown.append(website.close)
     return app

@@ -1,31 +1,38 @@
 """Pages and sockets of the desk on the node's HTTP server.
 
-    /agent   an agent's page            /phone   one button, and the robot calls
-    /pages/  what the two load          /socket  the WebSocket of both (`control.py`)
+    /signin  where a person signs in  /phone   one button, and the robot calls
+    /agent   an agent's page          /socket  the WebSocket of the last two (`control.py`)
+    /pages/  what the three load
 
-The pages hold nothing that is secret and are open; the socket is whoever's who knows the token, which the page has
-from its own address (`/agent#TOKEN`): a fragment stays in the browser.
+The pages hold nothing that is secret and are open. The socket is whoever's who has a session, which the browser's
+cookie shows, or knows the node's token, which the page has from its own address (`/agent#TOKEN`): a fragment stays in
+the browser. A session that ends closes its sockets; one that is merely over waits for the end of the call.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from nodes.admin.access import is_token
+from nodes.admin.access import Access, Denied
+from nodes.admin.places import origin_of
+from nodes.admin.roles import Who, may_sit
 from nodes.desk import control
-from nodes.desk.browser import HEARTBEAT_S, STAY_AWAY, Browser
+from nodes.desk.browser import HEARTBEAT_S, SIGN_IN, STAY_AWAY, Browser
 from nodes.desk.seat import Seat
 from nodes.telemetry import logs
 
 PAGES: Final = Path(__file__).parent / "pages"
-OPEN: Final = ("/", "/agent", "/phone", "/pages/{name}", "/socket")
-"""The socket asks for the token itself."""
+OPEN: Final = ("/", "/signin", "/agent", "/phone", "/pages/{name}", "/socket")
+"""The socket finds out itself who is there."""
+LOOK_S: Final = 1.0
+"""So often it is looked whether a socket's session has ended."""
 _HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -42,22 +49,34 @@ class Web:
 
     def __init__(
         self,
-        token: str,
+        access: Access,
         arrive: Callable[[control.Hello, Browser], Seat | str],
         leave: Callable[[Seat], object],
     ) -> None:
-        self._token, self._arrive, self._leave = token, arrive, leave
+        self._access, self._arrive, self._leave = access, arrive, leave
         self._sockets: set[web.WebSocketResponse] = set()
+        self._seated: dict[Seat, tuple[str, str]] = {}
+        """Session and agent's name of those who came by a session."""
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the desk."""
         return [
             web.get("/", self.index),
+            web.get("/signin", self.signin),
             web.get("/agent", self.agent),
             web.get("/phone", self.phone),
             web.get("/pages/{name}", self.page),
             web.get("/socket", self.socket),
         ]
+
+    async def watch(self) -> None:
+        """Close the sockets of sessions that end, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for seat, (session, agent) in list(self._seated.items()):
+                who = self._access.sessions.known(session, is_busy=bool(seat.call))
+                if who is None or not may_sit(who, agent):
+                    seat.browser.drop("sign in again", SIGN_IN)
 
     async def close(self, _: web.Application) -> None:
         """The desk ends: every page is told."""
@@ -65,8 +84,12 @@ class Web:
             await socket.close(code=1001, message=b"the desk is closing")
 
     async def index(self, _: web.Request) -> web.StreamResponse:
-        """The door is the phone."""
-        raise web.HTTPFound("/phone")
+        """The door."""
+        raise web.HTTPFound("/signin")
+
+    async def signin(self, _: web.Request) -> web.Response:
+        """The sign-in page."""
+        return _file("signin.html")
 
     async def agent(self, _: web.Request) -> web.Response:
         """The agent's page."""
@@ -86,27 +109,40 @@ class Web:
         await socket.prepare(request)
         self._sockets.add(socket)
         try:
-            await self._serve(socket)
+            await self._serve(socket, request)
         finally:
             self._sockets.discard(socket)
         return socket
 
-    async def _serve(self, socket: web.WebSocketResponse) -> None:
-        browser = Browser(socket)
+    async def _serve(self, socket: web.WebSocketResponse, request: web.Request) -> None:
+        browser, origin = Browser(socket), origin_of(request.remote)
         hello = await browser.hello()
-        if hello is None or not is_token(hello.token, self._token):
-            await socket.close(code=STAY_AWAY, message=b"the token is wrong")
+        who = self._known(request, hello.token) if hello else None
+        if hello is None or who is None:
+            reason = "sign in" if hello and not hello.token else "the token is wrong"
+            await socket.close(code=SIGN_IN, message=reason.encode())
             return
-        seat = self._arrive(hello, browser)
+        seat = self._arrive(hello, browser) if may_sit(who, hello.agent) else "not_yours"
         if isinstance(seat, str):
+            self._access.audit.refused("seat.refused", origin, name=who.name, seat=hello.agent[:64], reason=seat)
             await socket.close(code=STAY_AWAY, message=seat.encode())
             return
+        self._access.audit.note("seat.taken", who, origin, seat=seat.name)
         log.info("seat.arrived", seat=seat.name)
+        if who.session:
+            self._seated[seat] = who.session, hello.agent
         try:
             await browser.listen(seat)
         finally:
+            self._seated.pop(seat, None)
             log.info("seat.left", seat=seat.name)
             self._leave(seat)
+
+    def _known(self, request: web.Request, token: str) -> Who | None:
+        try:
+            return self._access.at_socket(request, token)
+        except Denied:
+            return None
 
 
 def _file(name: str) -> web.Response:

@@ -14,6 +14,7 @@ HOMES = {
     "onnxruntime": "nodes/speech/mimic.py",
     "gruut": "grammars/lexicon.py",
     "webrtcvad": "nodes/audio/vad.py",
+    "argon2": "nodes/admin/hashing.py",
     "duckdb": "nodes/recorder/store.py",
     "yaml": "grammars/script_tree.py",
     "phonenumbers": "nodes/central/contacts.py",

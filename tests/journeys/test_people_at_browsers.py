@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from nodes.admin.roles import Role
 from protocols.wire.events import CallEvent, Kind
-from tests.journeys.following import Node
+from tests.journeys.following import LOOK_S, PATIENCE_S, Node
 from tests.journeys.peers.browser import browser
 from tests.journeys.peers.desk import door, is_handed_over
 from tests.journeys.peers.phone import phones
+from tests.nodes.admin.people import PASSWORD, let_in
 
 
 async def test_one_button_and_the_robot_calls_the_browser(node: Node) -> None:
@@ -48,10 +50,17 @@ async def test_an_agent_takes_a_call_on_the_page(node: Node) -> None:
         await page.reads("state", "ready")
 
 
-async def test_an_agents_page_comes_back_by_itself_after_the_desk_has_died(node: Node) -> None:
+async def test_an_agent_who_has_signed_in_is_brought_back_to_their_seat_after_the_desk_has_died(node: Node) -> None:
     address, token = await door(node)
-    async with browser(f"{address}agent#{token}", says="hello") as page:
-        await page.value("document.getElementById('agent').value = 'ann'")
+    let_in(node.stage.config.paths.state, ann=Role.AGENT)
+    async with browser(f"{address}agent", says="hello") as page:
+        await page.until("location.pathname === '/signin' && !document.getElementById('signin').hidden")
+        await page.value("document.getElementById('name').value = 'ann'")
+        for password, said in (("wrong", "Name or password is wrong."), (PASSWORD, "")):
+            await page.value(f"document.getElementById('password').value = '{password}'")
+            await page.click("signin_button")
+            await page.reads("trouble", said)
+        await page.until("location.pathname === '/agent' && document.getElementById('who').textContent === 'ann'")
         await page.click("signin_button")
         await page.reads("state", "ready")
         await page.click("not_ready")
@@ -63,3 +72,8 @@ async def test_an_agents_page_comes_back_by_itself_after_the_desk_has_died(node:
         await page.click("ready")
         await page.reads("state", "ready")
         assert (await node.figures("desk"))["agents_ready"] == 1.0
+        await page.click("signout")
+        await page.until("location.pathname === '/signin'")
+        async with asyncio.timeout(PATIENCE_S):
+            while (await node.figures("desk"))["agents_ready"]:
+                await asyncio.sleep(LOOK_S)

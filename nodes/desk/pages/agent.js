@@ -88,3 +88,24 @@ at("signin").onsubmit = async (event) => {
 
 for (const name of ["ready", "not_ready", "wrapped_up"]) at(name).onclick = () => line.say(name);
 for (const name of ["accept", "decline", "finish"]) at(name).onclick = () => line.say(name, { call });
+
+// Whoever has the node's token in their address names the seat; whoever has a session has their own.
+async function meet() {
+  if (location.hash) return;
+  const answer = await fetch("/api/session");
+  if (!answer.ok) {
+    location.replace("/signin?next=/agent");
+    return;
+  }
+  const { name } = await answer.json();
+  at("agent").value = at("who").textContent = name;
+  at("agent").readOnly = true;
+  at("self").hidden = false;
+}
+
+at("signout").onclick = async () => {
+  await fetch("/api/session", { method: "DELETE" });
+  location.assign("/signin");
+};
+
+meet();

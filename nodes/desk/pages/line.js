@@ -6,9 +6,11 @@ const UNANSWERED = 2; // so many beats without an answer, and the desk is gone t
 const FIRST_MS = 500;
 const LONGEST_MS = 10000;
 const STAY_AWAY = 4400; // from this close code on, coming back by itself would not help
+const SIGN_IN = 4401; // nobody is signed in here any more
 
 export class Line {
-  // `hears`: name of a message -> what to do with it; `closed(reason, mayComeBack)`: the desk is gone.
+  // `hears`: name of a message -> what to do with it; `closed(reason, mayComeBack)`: the desk is gone. Whoever is not
+  // signed in any more is shown the way there, and back.
   constructor(hello, hears, closed) {
     this.hello = hello;
     this.hears = hears;
@@ -82,6 +84,7 @@ export class Line {
 
   #ended(reason, code) {
     clearInterval(this.beat);
+    if (code === SIGN_IN && !location.hash) location.assign(`/signin?next=${location.pathname}`);
     this.closed(reason, code < STAY_AWAY);
   }
 }

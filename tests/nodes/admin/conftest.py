@@ -12,13 +12,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from nodes.admin.access import MAX_BODY, guard, own_token
-from nodes.admin.api import OPEN, Api, handler_of
+from nodes.admin.api import Api
 from nodes.admin.cluster import Cluster
+from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
 from nodes.admin.node import Node
 from nodes.admin.openapi import document
 from nodes.admin.presence import Presence
+from nodes.admin.routes import handler_of
+from nodes.admin.signin import SignIn
 from nodes.config import Desk
 from nodes.links import trees
 from nodes.links.bus import Bus
@@ -33,6 +35,7 @@ from protocols.wire.inspection import Failure
 from supervisors import Child, Ref, Supervisor, running
 from supervisors.testing import Echo
 from tests.conftest import NatsServer
+from tests.nodes.admin.people import door
 
 NODE = NodeId("n1")
 ROLES = ("edge", "media", "speech", "desk")
@@ -103,11 +106,11 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     cluster.open(tasks)
     state = tmp_path / "state"
     (state / "run").mkdir(parents=True)
-    token = own_token(state, state / "run")
-    api = Api(node, cluster, bus, lambda: document(api.table(), "0.1.0"))
-    takes_body = {(one.method, one.path) for one in api.table() if one.order}
-    app = web.Application(middlewares=[guard(token, OPEN, takes_body)], client_max_size=MAX_BODY)
-    app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in api.table()])
+    access, api = door(state), Api(node, cluster, bus)
+    table = (*api.table(), *SignIn(access).table())
+    api.document = document(table, "0.1.0", access.cookie)
+    app = web.Application(middlewares=[guard(access, table, ())], client_max_size=MAX_BODY)
+    app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])
     serving = AsyncExitStack()
     address = (await serving.enter_async_context(served(app, Desk(port=0)))).rstrip("/")
     presence = Presence(bus, NODE, node, cluster, address, "0.1.0")

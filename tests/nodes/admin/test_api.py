@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from grammars import load
 from grammars.script_pack import unpack
-from nodes.admin.access import own_token, refusal
-from nodes.admin.api import OPEN
+from nodes.admin.access import own_token
 from nodes.admin.node import Process
 from nodes.admin.readiness import readiness
+from nodes.admin.refusals import refusal
 from nodes.links.errors import PeerGone
 from nodes.links.roster import NOBODY
 from nodes.links.trees import OVER_S
@@ -23,9 +23,11 @@ from protocols.wire.subjects import Bucket
 from supervisors.testing import Echo
 from tests.nodes.admin.conftest import NODE, Rig
 
-GUARDED = ("/metrics", "/api/openapi.json", "/api/calls", "/api/campaigns", "/api/agents", "/api/tree", "/nothing")
 HELLO = Path("grammars/scripts/hello.yaml").read_text()
 ORDER = {"target": "sip:ann@127.0.0.1", "script": HELLO, "slots": {"name": "Alex"}}
+OPEN = ("/healthz", "/readyz")
+API = ("openapi.json", "calls", "campaigns", "agents", "tree", "session")
+GUARDED = ("/metrics", *(f"/api/{name}" for name in API), "/nothing")
 
 
 # ---- who may ask --------------------------------------------------------------------------------------------------

@@ -11,39 +11,54 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from nodes.admin import access, listener
-from nodes.admin.access import MAX_BODY, guard
+from nodes.admin import guard as guarding
+from nodes.admin import listener
+from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
+from nodes.admin.roles import Role
+from nodes.admin.routes import Route, handler_of
 from nodes.config import Desk
+from tests.nodes.admin import people
 
 TOKEN = "t" * 32
 WITH_TOKEN = f"Authorization: Bearer {TOKEN}\r\n"
 
 
+async def hello(_: web.Request) -> web.Response:
+    return web.json_response({"ok": True})
+
+
+async def order(request: web.Request) -> web.Response:
+    return web.json_response({"bytes": len(await request.read())})
+
+
+async def broken(_: web.Request) -> web.Response:
+    raise RuntimeError("a bug")
+
+
+TABLE = (
+    Route("GET", "/open", "", None, hello),
+    Route("POST", "/order", "", Role.MACHINE, order, order=dict),
+    Route("GET", "/broken", "", Role.VIEWER, broken),
+)
+
+
 @asynccontextmanager
 async def door(**settings: int) -> AsyncIterator[int]:
-    """Serve an open route, one that takes an order, one that fails and one that takes its time; yield the port."""
-
-    async def hello(_: web.Request) -> web.Response:
-        return web.json_response({"ok": True})
-
-    async def order(request: web.Request) -> web.Response:
-        return web.json_response({"bytes": len(await request.read())})
-
-    async def broken(_: web.Request) -> web.Response:
-        raise RuntimeError("a bug")
-
-    app = web.Application(
-        middlewares=[guard(TOKEN, {"/open"}, {("POST", "/order")})], client_max_size=MAX_BODY
-    )  # fmt: skip
-    app.add_routes([web.get("/open", hello), web.post("/order", order), web.get("/broken", broken)])
-    async with served(app, Desk(port=0, **settings)) as address:
-        yield int(address.rpartition(":")[2].strip("/"))
+    """Serve an open route, one that takes an order, and one that fails; yield the port."""
+    with TemporaryDirectory() as state:
+        (Path(state) / "token").write_text(TOKEN)
+        app = web.Application(middlewares=[guard(people.door(Path(state)), TABLE, ())], client_max_size=MAX_BODY)
+        app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in TABLE])
+        async with served(app, Desk(port=0, **settings)) as address:
+            yield int(address.rpartition(":")[2].strip("/"))
 
 
 async def answered(port: int, *sent: bytes) -> tuple[int, dict[str, str]]:
@@ -116,7 +131,7 @@ async def test_a_body_is_limited_however_it_comes_and_read_where_one_is_wanted()
 
 
 async def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "BODY_S", 0.1)
+    monkeypatch.setattr(guarding, "BODY_S", 0.1)
     async with door() as port:
         head = request("/order", f"{WITH_TOKEN}Content-Type: application/json\r\nContent-Length: 9\r\n", "POST")
         assert (await answered(port, head, b"{"))[0] == 408

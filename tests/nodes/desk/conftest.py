@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from nodes import config as configuration
+from nodes.admin.access import Access
+from nodes.admin.guard import guard
+from nodes.admin.listener import served
+from nodes.admin.routes import handler_of
+from nodes.admin.signin import SignIn
 from nodes.desk.agent import AgentSeat
 from nodes.desk.browser import Browser
 from nodes.desk.control import Hello
 from nodes.desk.phone import PhoneSeat
 from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
-from nodes.desk.web import Web
+from nodes.desk.web import OPEN, Web
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
@@ -31,10 +39,11 @@ from protocols.wire.context import (
     UserProfile,
 )
 from protocols.wire.ids import CallId, CampaignId, ChannelId, Identity, ScriptHash
+from tests.nodes.admin.people import door
 from tests.nodes.desk.page import Page, page
 
 EDGE, HEIR, MEDIA, DESK = (Identity(f"n1.{name}:1") for name in ("edge-0", "edge-0-heir", "media-0", "desk-0"))
-TOKEN = "t0ken"
+TOKEN = "t" * 32
 CONTEXT = HandoverContext(
     SessionMeta(CallId("c1"), CampaignId(""), ScriptHash("5"), "desk", "2026-03-03T10:00:00+00:00"),
     (Turn(Speaker.BOT, "hello"), Turn(Speaker.CALLER, "a person please", "human")),
@@ -65,6 +74,8 @@ class Rig:
         self.seats, self.address = seats, address
         self.edge, self.heir, self.media = (sides[name] for name in (EDGE, HEIR, MEDIA))
         self.called: asyncio.Queue[str] = asyncio.Queue()
+        self.state = Path()
+        self.access: Access
         self._peers = [
             Peer(name.split(".")[1].split("-")[0], name, name, side.mesh.endpoint, 1, State.ACTIVE)
             for name, side in sides.items()
@@ -110,6 +121,14 @@ class Rig:
         assert await self.edge.told() == wire.SeatHears(call, seat)
         return seat
 
+    def release(self, call: CallId, seat: str) -> None:
+        self.edge.mesh.tell(DESK, wire.ReleaseSeat(call, seat))
+
+    def end_sessions(self) -> None:
+        """The time of all sessions is over."""
+        known = self.access.sessions._sessions
+        known.update({name: replace(one, ends_s=time.monotonic()) for name, one in known.items()})
+
     def say_to_the_seat(self, payload: bytes, n: int = 0, side: Side | None = None) -> None:
         link = wire.LinkFrame(ChannelId("link"), n, payload)
         (side or self.media).mesh.tell(DESK, wire.LinkAudio((link,)))
@@ -141,21 +160,27 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         agent.sign_in()
         return agent
 
-    website = Web(TOKEN, arrive, seats.remove)
-    app = web.Application()
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "token").write_text(TOKEN)
+    access = door(state)
+    website = Web(access, arrive, seats.remove)
+    table = SignIn(access).table()
+    app = web.Application(middlewares=[guard(access, table, OPEN)])
+    app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])
     app.add_routes(website.routes())
     app.on_shutdown.append(website.close)
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made = Rig(seats, f"http://127.0.0.1:{runner.addresses[0][1]}/", {n: Side(meshes[n]) for n in names if n != DESK})
-    made.called = called
+    tasks.spawn(website.watch())
+    serving = AsyncExitStack()
+    address = await serving.enter_async_context(served(app, configuration.Desk(port=0)))
+    made = Rig(seats, address, {n: Side(meshes[n]) for n in names if n != DESK})
+    made.called, made.state, made.access = called, state, access
     desk = Peer("desk", "desk-0", DESK, meshes[DESK].endpoint, 1, State.ACTIVE)
     for mesh in meshes.values():
         mesh.roster(Roster(1, (*made.roster().processes, desk)))
     seats.follow(made.roster())
     yield made
-    await runner.cleanup()
+    await serving.aclose()
     await tasks.close()
     for mesh in meshes.values():
         await mesh.close()

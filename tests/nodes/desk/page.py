@@ -67,9 +67,12 @@ class Page:
 
 
 @asynccontextmanager
-async def page(address: str, **hello: object) -> AsyncIterator[Page]:
-    """Open a page that says this hello; without one it says nothing."""
-    async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}socket") as socket:
+async def page(address: str, headers: dict[str, str] | None = None, **hello: object) -> AsyncIterator[Page]:
+    """Open a page that says this hello; without one it says nothing. `headers`: those of a browser, with its cookie."""
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+        session.ws_connect(f"{address}socket", headers=headers) as socket,
+    ):
         made = Page(socket)
         if hello:
             await made.say("hello", **hello)
