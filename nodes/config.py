@@ -19,6 +19,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -41,6 +42,13 @@ _RUN_PATH: Final = 107 - 32
 def _within(default: float, low: float, high: float) -> Any:
     """A number and its range, both ends allowed."""
     return field(default=default, metadata={"range": (low, high)})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _port(default: int) -> Any:
@@ -264,6 +272,20 @@ class Desk:
     """A proxy's, or an office's, have one address together."""
     session_h: float = _within(12.0, 0.01, 24 * 30)
     """Hours for which somebody who has signed in stays so: a shift."""
+    certificate: Path | None = None
+    """PEM, with its chain; and `key`. With both, the server speaks TLS and nothing else."""
+    key: Path | None = None
+    insecure: bool = False
+    """Be reached from beyond this machine without TLS: where a proxy or a private network has it."""
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError(f"{'certificate' if self.key else 'key'}: is missing, the other is there")
+        if not (self.certificate or self.insecure or _is_loopback(self.bind)):
+            raise ValueError(
+                f"bind: {self.bind} is reached from beyond this machine, and secrets would travel in the clear: "
+                "set certificate and key, or insecure = true"
+            )
 
 
 @dataclass(frozen=True, slots=True)

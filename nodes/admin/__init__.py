@@ -12,6 +12,7 @@ guard.py      what every request passes first
 refusals.py   errors as the API tells them
 listener.py   how strangers are met: connections, and their limits
 places.py     who has a connection, and who gives way
+certificate.py  TLS of the server's own
 files.py      files that hold secrets
 cluster.py    the views of calls, agents and nodes that this process keeps
 node.py       this node's processes, asked one by one

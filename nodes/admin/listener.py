@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from nodes.admin.certificate import Certificate
 from nodes.admin.places import Full, Places, origin_of
 from nodes.admin.refusals import refusal
 from nodes.config import Desk
@@ -88,7 +88,7 @@ class Listener:
     """Accepts connections for a server. `tls`: None for plain HTTP."""
 
     def __init__(
-        self, server: web.Server, tasks: Tasks, places: Places[asyncio.Task[None]], tls: ssl.SSLContext | None
+        self, server: web.Server, tasks: Tasks, places: Places[asyncio.Task[None]], tls: Certificate | None
     ) -> None:
         self._server, self._tasks, self._places, self._tls = server, tasks, places, tls
         self._accepting: asyncio.Task[None] | None = None
@@ -127,8 +127,9 @@ class Listener:
             goes.cancel()
         connection = Connection(self._server, lambda works: (self._places.works if works else self._places.waits)(own))
         try:
-            loop, wait_s = asyncio.get_running_loop(), HANDSHAKE_S if self._tls else None
-            await loop.connect_accepted_socket(lambda: connection, sock, ssl=self._tls, ssl_handshake_timeout=wait_s)
+            loop, tls = asyncio.get_running_loop(), self._tls.context() if self._tls else None
+            wait_s = HANDSHAKE_S if tls else None
+            await loop.connect_accepted_socket(lambda: connection, sock, ssl=tls, ssl_handshake_timeout=wait_s)
             await connection.gone
         except OSError:
             pass  # it has gone, or speaks no TLS
@@ -142,7 +143,8 @@ class Listener:
 
 @asynccontextmanager
 async def served(app: web.Application, settings: Desk) -> AsyncIterator[str]:
-    """Serve HTTP for the length of the block; yields the address. Raises: PortTaken."""
+    """Serve HTTP for the length of the block; yields the address. Raises: PortTaken, NoCertificate."""
+    tls = Certificate(settings.certificate, settings.key) if settings.certificate and settings.key else None
     places: Places[asyncio.Task[None]] = Places(_room(settings.connections), settings.connections_per_address)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
     await runner.setup()
@@ -150,7 +152,7 @@ async def served(app: web.Application, settings: Desk) -> AsyncIterator[str]:
     tasks = Tasks()
     with _bound(settings) as sock:
         await tasks.open()
-        listener = Listener(runner.server, tasks, places, None)
+        listener = Listener(runner.server, tasks, places, tls)
         try:
             tasks.spawn(listener.run(sock))
             yield _address(settings, sock.getsockname()[1])
@@ -173,7 +175,7 @@ def _bound(settings: Desk) -> socket.socket:
 def _address(settings: Desk, port: int) -> str:
     """Return where this machine reaches the server."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    return f"http{'s' if settings.certificate else ''}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def _room(wanted: int) -> int:

@@ -159,3 +159,22 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path):
     config = load(path)
     assert config.paths.state == tmp_path / "state"
     assert config.paths.endpoint("n1.media-0:5f3a") == f"ipc://{tmp_path}/state/run/media-0:5f3a"
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.7", "desk.example.net", "2001:db8::1"])
+def test_a_desk_that_others_reach_speaks_tls_unless_it_is_told_not_to(bind: str) -> None:
+    with pytest.raises(ConfigError, match=rf"desk: bind: {bind} .*certificate and key, or insecure = true"):
+        read(f"[desk]\nbind = '{bind}'")
+    assert read(f"[desk]\nbind = '{bind}'\ninsecure = true").desk.insecure
+    assert read(f"[desk]\nbind = '{bind}'\ncertificate = 'a.pem'\nkey = 'b.pem'").desk.key == BASE / "b.pem"
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_a_desk_of_this_machine_alone_needs_no_tls(bind: str) -> None:
+    assert read(f"[desk]\nbind = '{bind}'").desk.certificate is None
+
+
+@pytest.mark.parametrize(("given", "missing"), [("certificate", "key"), ("key", "certificate")])
+def test_a_certificate_without_its_key_is_named(given: str, missing: str) -> None:
+    with pytest.raises(ConfigError, match=f"desk: {missing}: is missing"):
+        read(f"[desk]\n{given} = 'a.pem'")
