@@ -21,17 +21,19 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from select import select
 from typing import Final
 
 from nodes import priority, watch
 from nodes.config import Config, load, pinned
 from nodes.errors import DEBUG, NodeError, in_words
+from nodes.greeting import greeting
 from nodes.histories import History, last_words
 from nodes.holdings import run_directory, udp_sockets
-from nodes.links.server import embedded
+from nodes.links.server import embedded, url
 from nodes.sink import Spooled, line_of
 from supervisors import (
     Backoff,
@@ -64,6 +66,8 @@ START_S: Final = 60.0
 """So long may a process take until it is ready: ten times what it needs on an idle machine."""
 RETRY_S: Final = 1.0
 """After this the roster's file is tried again, when the disk was full."""
+GREETS: Final = "RINGMASTER_GREETS"
+"""The environment variable with which `ringmaster up` asks for `greeting`; a stage's node says nothing."""
 PROCESS: Final = "RINGMASTER_PROCESS"
 """The environment variable that tells a process its name and role: `media-0 media`."""
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -158,8 +162,19 @@ class Launcher:
                 raise CannotStart(self._faults[0])
             self._is_up = True
             self._announce()
-            self._log("info", "node.up", after_ms=round((time.monotonic() - self._since_s) * 1000))
+            after_s = time.monotonic() - self._since_s
+            self._log("info", "node.up", after_ms=round(after_s * 1000))
+            if os.environ.get(GREETS):
+                self._greet(sockets["sip"].getsockname()[1], after_s)
             await asyncio.get_running_loop().create_future()
+
+    def _greet(self, sip_port: int, after_s: float) -> None:
+        """Say on standard output where everything is, if anybody reads it."""
+        desk_url = next((str(one.info["url"]) for one in self._alive.values() if "url" in one.info), "")
+        text = greeting(self._config, desk_url, sip_port, url(self._config), after_s)
+        if select([], [1], [], 0)[1]:
+            with suppress(OSError):
+                os.write(1, text.encode())
 
     def _ref(self, system: System, path: str) -> Ref[OsProcess] | Ref[Pair]:
         is_pair = self._roles[path.rpartition("/")[2]] in PAIRED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nodes.config import ENVIRONMENT, load
 from nodes.errors import DEBUG
-from nodes.launcher import ENDS
+from nodes.launcher import ENDS, GREETS
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> int:
     file = Path(args.config).resolve() if args.config else None
     config = load(file)
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # a Ctrl-C from now on waits for the launcher to hear it
-    where = f"SIP {config.sip.bind}:{config.sip.port}, state in {config.paths.state}"
-    print(f"node {config.node.id}: {where}; Ctrl-C ends it", flush=True)
-    environment = {**os.environ, **({ENVIRONMENT: str(file)} if file else {}), **({DEBUG: "1"} if args.debug else {})}
+    print(f"node {config.node.id} starts; its log is on standard error", flush=True)
+    environment = {**os.environ, GREETS: "1", **({ENVIRONMENT: str(file)} if file else {})}
+    environment |= {DEBUG: "1"} if args.debug else {}
     os.execve(sys.executable, [sys.executable, "-m", "nodes.launcher"], environment)
 
 

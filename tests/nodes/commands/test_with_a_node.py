@@ -27,6 +27,16 @@ def test_a_killed_process_is_replaced_although_the_configuration_has_been_edited
         node.config.write_text(good)
 
 
+def test_up_says_when_it_is_ready_and_where_everything_is(node: Node) -> None:
+    first, *rest = node.place.out.partition("ready after ")[2].splitlines()
+    assert re.fullmatch(r"\d+\.\d s; Ctrl-C ends it", first)
+    told = {line[2:11].strip(): line[13:].split()[0] for line in rest}
+    desk = (node.place.path / "state/run/desk.url").read_text()
+    assert told["agents"] == f"{desk}agent"
+    assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d+", told["SIP"])
+    assert re.fullmatch(r"nats://127\.0\.0\.1:[1-9]\d+", told["NATS"])
+
+
 class TestTree:
     """`ringmaster tree`: what runs, and what died, why and how often."""
 

@@ -1,0 +1,37 @@
+"""What `ringmaster up` prints once the node can be used: where its parts are, and how to reach them. Data in, text out.
+
+A part of the launcher, too: the configuration and the standard library.
+"""
+
+from __future__ import annotations
+
+from nodes.config import Config
+
+
+def greeting(config: Config, desk_url: str, sip_port: int, nats_url: str, after_s: float) -> str:
+    """Return the lines. `desk_url` ends with a slash; it is empty when the desk is not up yet.
+
+    >>> print(greeting(Config(), "http://127.0.0.1:8080/", 5060, "nats://127.0.0.1:4222", 6.21), end="")
+    ready after 6.2 s; Ctrl-C ends it
+      agents     http://127.0.0.1:8080/agent    sign in as a user: ringmaster user add NAME --role agent
+      try it     http://127.0.0.1:8080/phone#TOKEN    it calls your browser; TOKEN is in var/run/token
+      API        http://127.0.0.1:8080/api      and /metrics, /healthz, /readyz
+      SIP        127.0.0.1:5060                 ringmaster call sip:NAME@HOST
+      NATS       nats://127.0.0.1:4222
+      state      var
+    """
+    token, desk = config.paths.run / "token", desk_url or "(desk is not up yet) /"
+    rows = {
+        "agents": (f"{desk}agent", "sign in as a user: ringmaster user add NAME --role agent"),
+        "try it": (f"{desk}phone#TOKEN", f"it calls your browser; TOKEN is in {token}"),
+        "API": (f"{desk}api", "and /metrics, /healthz, /readyz"),
+        "SIP": (f"{config.sip.bind}:{sip_port}", "ringmaster call sip:NAME@HOST"),
+        "NATS": (nats_url, ""),
+        "state": (str(config.paths.state), ""),
+    }
+    lines = [f"ready after {after_s:.1f} s; Ctrl-C ends it"]
+    lines += [f"  {name:<9}  {where:<27}    {what}".rstrip() for name, (where, what) in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+__all__ = ["greeting"]
