@@ -21,10 +21,9 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from select import select
 from typing import Final
 
 from nodes import priority, watch
@@ -169,12 +168,10 @@ class Launcher:
             await asyncio.get_running_loop().create_future()
 
     def _greet(self, sip_port: int, after_s: float) -> None:
-        """Say on standard output where everything is, if anybody reads it."""
+        """Say on standard output where everything is; nobody waits until it is read."""
         desk_url = next((str(one.info["url"]) for one in self._alive.values() if "url" in one.info), "")
         text = greeting(self._config, desk_url, sip_port, url(self._config), after_s)
-        if select([], [1], [], 0)[1]:
-            with suppress(OSError):
-                os.write(1, text.encode())
+        Spooled(1, "launcher").write(text)
 
     def _ref(self, system: System, path: str) -> Ref[OsProcess] | Ref[Pair]:
         is_pair = self._roles[path.rpartition("/")[2]] in PAIRED
