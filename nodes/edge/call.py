@@ -17,6 +17,7 @@ from grammars import conversation_state as says
 from grammars.errors import GrammarError
 from grammars.script_pack import unpack
 from nodes.edge import browser, placing
+from nodes.edge.alarm import Alarm
 from nodes.edge.bot import Bot
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears, NoEngine
@@ -46,7 +47,7 @@ from protocols.wire.desk import SeatNews
 from protocols.wire.events import Kind
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import AudioArrived, AudioLost, PlayEnded
-from supervisors import Actor, Exit, Normal, Timer
+from supervisors import Actor, Exit, Normal
 
 if TYPE_CHECKING:
     from nodes.edge.means import Means
@@ -69,7 +70,7 @@ class Call(Actor):
         self._diary = Diary(keeper, means.node_id, means.post)
         self._handing = Handing(keeper, self._line, self._diary, means.mesh, self._seat_input, self.task)
         self._bot: Bot | None = None
-        self._alarm: Timer | None = None
+        self._alarm = Alarm(self, Call.expired)
 
     def init(self) -> None:
         """Begin the call, or go on with it; both as the first thing after the start, so that starting never waits."""
@@ -224,7 +225,6 @@ class Call(Actor):
 
     async def expired(self) -> None:
         """A deadline has passed: the bot's, the handover's, or that of a callee who is not heard any more."""
-        self._alarm = None
         if (gone_at_s := self._record.gone_at_s) is not None and gone_at_s <= time.monotonic():
             self.hang_up("failed", "no_audio")
         try:
@@ -360,12 +360,8 @@ class Call(Actor):
             self._keeper.leg.tell(Leg.hang_up, order)
 
     def _set_alarm(self) -> None:
-        if self._alarm:
-            self._alarm.cancel()
-            self._alarm = None
         due = [self._bot.deadline if self._bot else None, self._handing.deadline, self._record.gone_at_s]
-        if (deadline := earliest(due)) is not None and self._record.phase is not Phase.DONE:
-            self._alarm = self.after(max(0.0, deadline - time.monotonic()), Call.expired)
+        self._alarm.set(None if self._record.phase is Phase.DONE else earliest(due))
 
 
 __all__ = ["Call"]

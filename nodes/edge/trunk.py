@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from nodes import dial_plan
 from nodes.config import Config
+from nodes.edge.alarm import Alarm
 from nodes.errors import NodeError
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.sip import Credentials, Local, Request, Responder, Response
 from protocols.sip.syntax import uri
-from supervisors import Actor, Ref, Timer
+from supervisors import Actor, Ref
 
 if TYPE_CHECKING:
     from protocols.machine import Address, Transmit
@@ -44,7 +44,7 @@ class NotAllowed(Unreachable):
 class Endpoint(Actor):
     """An actor around a machine of `protocols.sip`: a call's leg, or a registration."""
 
-    _alarm: Timer | None = None
+    _alarm: Alarm | None = None
 
     def received(self, message: Request | Response, source: Address) -> None:
         """A message of this endpoint has arrived from `source`."""
@@ -56,10 +56,9 @@ class Endpoint(Actor):
 
     def wake(self, deadline: float | None) -> None:
         """Be `expired` at this time and no other."""
-        if self._alarm:
-            self._alarm.cancel()
-        wait_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-        self._alarm = None if wait_s is None else self.after(wait_s, type(self).expired)
+        if self._alarm is None:
+            self._alarm = Alarm(self, type(self).expired)
+        self._alarm.set(deadline)
 
 
 class Trunk:

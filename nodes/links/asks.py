@@ -1,9 +1,14 @@
-"""The asks of one process that wait: each ends once, by its answer, its deadline, or the end of the peer."""
+"""The asks of one process that wait: each ends once, by its answer, its deadline, or the end of the peer.
+
+A deadline that passes late, because it was this process that stood still, is given once more: the answer may have come
+meanwhile, or the peer stood still, too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from itertools import count
+from typing import Final
 
 from nodes.links.errors import AskTimeout, LinkError, PeerGone, Refused
 from protocols.errors import RemoteProtocolError
@@ -11,17 +16,21 @@ from protocols.wire.codec import decode
 from protocols.wire.envelope import Act, Envelope, Refusal
 from protocols.wire.ids import Identity
 
+LATE_S: Final = 0.5
+"""A timer that comes so much later than it should was kept from coming (as in `supervisors.silence`)."""
+
 
 class Ask:
     """One waiting ask; `reply` is the class its answer has."""
 
-    __slots__ = ("answer", "kind", "number", "peer", "reply", "timeout_s", "timer")
+    __slots__ = ("_due", "_is_last", "answer", "kind", "number", "peer", "reply", "timeout_s", "timer")
 
     def __init__(self, number: int, peer: Identity, kind: str, reply: type, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         self.number, self.peer, self.kind, self.reply, self.timeout_s = number, peer, kind, reply, timeout_s
         self.answer: asyncio.Future[object] = loop.create_future()
-        self.timer = loop.call_later(timeout_s, self._expire)
+        self._is_last = False
+        self._wait()
 
     def end(self, given: object) -> None:
         """Finish with an answer, or with an error to be raised."""
@@ -33,8 +42,17 @@ class Ask:
         else:
             self.answer.set_result(given)
 
+    def _wait(self) -> None:
+        loop = self.answer.get_loop()
+        self._due = loop.time() + self.timeout_s
+        self.timer = loop.call_at(self._due, self._expire)
+
     def _expire(self) -> None:
-        self.end(AskTimeout(self.peer, self.kind, self.timeout_s))
+        if not self._is_last and self.answer.get_loop().time() - self._due > LATE_S:
+            self._is_last = True
+            self._wait()
+        else:
+            self.end(AskTimeout(self.peer, self.kind, self.timeout_s))
 
 
 class Asks:

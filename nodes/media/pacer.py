@@ -3,6 +3,8 @@
 What it does: calls `on_slot(slot, due_s)` at every multiple of 5 ms of the monotonic clock, so that each slot comes
 round every 20 ms and the calls of a process are spread over four. What it does not: know what a slot does.
 
+After a pause of the process (`AWAY_S`) it says so first: whose silence is judged by the beat was perhaps not silent.
+
 Deadlines are absolute: being late once makes nothing later. A slot that is over 20 ms late is left out and counted,
 because what it would send has another packet behind it already. `sleep(0.02)` in a loop would drift by its own cost.
 """
@@ -16,6 +18,7 @@ from typing import Final
 
 SLOTS: Final = 4
 SLOT_S: Final = 0.005
+AWAY_S: Final = 0.5
 _GIVE_UP_SLOTS: Final = 4
 _WINDOW_SLOTS: Final = 200
 _FULL: Final = 0.65
@@ -55,10 +58,13 @@ class Lateness:
 
 
 class Pacer:
-    """Calls `on_slot` between `start` and `stop`. `missed` counts slots left out, `busy` is the share of a core."""
+    """Calls `on_slot` between `start` and `stop`, and `on_return` when it was away.
 
-    def __init__(self, on_slot: Callable[[int, float], None]) -> None:
-        self._on_slot = on_slot
+    `missed` counts slots left out, `busy` is the share of a core.
+    """
+
+    def __init__(self, on_slot: Callable[[int, float], None], on_return: Callable[[], None]) -> None:
+        self._on_slot, self._on_return = on_slot, on_return
         self._next = 0  # number of the next slot since the clock's zero
         self._timer: asyncio.TimerHandle | None = None
         self._window = (0.0, 0.0)  # clock and processor time at its beginning
@@ -93,6 +99,8 @@ class Pacer:
         if behind > _GIVE_UP_SLOTS:
             self.missed += behind
             self._next += behind
+        if behind * SLOT_S > AWAY_S:
+            self._on_return()
         slot, due = self._next % SLOTS, self._next * SLOT_S
         self._next += 1
         self._arm()

@@ -57,16 +57,20 @@ class MediaPlane:
         self._readers: dict[int, Callable[[], None]] = {}  # by file descriptor
         self._linked: defaultdict[Identity, list[LinkFrame]] = defaultdict(list)  # of this slot, by desk
         self._is_spare = is_spare
-        self.pacer = Pacer(self.tick)
+        self.pacer = Pacer(self.tick, self.wait_anew)
         self.lateness = Lateness()
 
     def start(self) -> None:
         """Begin to beat. A spare does not, until it is activated: then its channels go on from this moment."""
         self._is_spare = False
+        self.wait_anew()
+        self.pacer.start()
+
+    def wait_anew(self) -> None:
+        """Count the silence of every far end from now on: until now it was we who did not listen."""
         for channel in self._channels.values():
             if isinstance(channel.line, Line):
                 channel.line.expect()
-        self.pacer.start()
 
     def stop(self) -> None:
         """Leave everything to a successor: no beat, no reading, and recordings on disk as far as they are."""

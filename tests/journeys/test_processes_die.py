@@ -8,6 +8,8 @@ limit here is one that a busy machine keeps, too.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 import zlib
 from collections.abc import Callable
@@ -196,6 +198,36 @@ async def test_every_edge_dies_at_once_and_a_new_one_goes_on_from_the_disk(node:
         await over(node, talks, listens, rings)
     measured(after_s=round(after_s, 2), gaps_ms=gaps_ms)
     assert max(gaps_ms) < GAP_MS
+
+
+async def test_a_pause_of_the_whole_node_or_of_its_launcher_is_nobodys_death(node: Node) -> None:
+    """As `docker pause` does it, or the move of a virtual machine: longer than anybody may be silent."""
+    await node.whole()
+    async with phones(1) as (phone,):
+        call = await is_asked(node, phone)
+        before = node.stage.client.roster()
+        assert before.launcher is not None
+        launcher, everybody = before.launcher.pid, [peer.pid for peer in before.processes]
+        await _paused([launcher, *everybody, _pid_of_nats(node)], 4.0)
+        await phone.say("four two seven one")
+        await call.event(Kind.SLOT_FILLED, value="4271")
+        await _paused([launcher], 2.5)
+        await phone.hears_voice(0.2)
+        after = node.stage.client.roster()
+        await over(node, call)
+    assert {peer.identity: peer.state for peer in after.processes} == {
+        peer.identity: peer.state for peer in before.processes
+    }
+    assert not call.all(Kind.RECOVERED)
+
+
+async def _paused(pids: list[int], seconds: float) -> None:
+    """Stop these processes together, and let them go on together."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _pid_of_nats(node: Node) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nodes.edge import record as records
+from nodes.edge.alarm import Alarm
 from nodes.edge.call import Call
 from nodes.edge.record import GONE_AFTER_S, CallRecord, Keeper, Phase
 from protocols.sip import Media, MediaChanged
@@ -48,7 +49,7 @@ class HungUp(Call):
     """A call without a telephone: only what media tells, and whether it hangs up."""
 
     def __init__(self, keeper: Keeper) -> None:
-        self._keeper, self._bot, self._alarm = keeper, None, None
+        self._keeper, self._bot, self._alarm = keeper, None, Alarm(self, Call.expired)
         self._handing = self._line = self  # type: ignore[assignment]
         self.deadline = None
         self.ended: list[str] = []

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -563,3 +564,25 @@ async def test_a_channel_with_everything_in_it_arrives_as_it_was(pair):
     wanted = Channel(ChannelId("c"), A, 40000, 1, 2, 3, 4.5, "192.0.2.1", 5004, 8, 101, True, playing, B, "rec", "")
     await a.ask(B, SetChannel(wanted))
     assert seen == [SetChannel(wanted)]
+
+
+async def test_a_deadline_that_passed_while_the_asker_stood_still_is_given_once_more(pair: tuple[Mesh, Mesh]) -> None:
+    """The one who is asked stood still with it: its answer comes when both go on."""
+    a, b = pair
+    b.serve(GetStatus, lambda asked, sender: answer)
+    answer: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+    asked = asyncio.ensure_future(a.ask(B, GetStatus(), timeout_s=0.2))
+    await asyncio.sleep(0.05)
+    time.sleep(1.0)  # noqa: ASYNC251 - the process stands still
+    asyncio.get_running_loop().call_later(0.1, answer.set_result, Status("b", 1, {}))
+    assert (await asked).role == "b"
+
+
+async def test_and_no_more_than_once(pair: tuple[Mesh, Mesh]) -> None:
+    a, b = pair
+    b.serve(GetStatus, lambda asked, sender: asyncio.get_running_loop().create_future())
+    asked = asyncio.ensure_future(a.ask(B, GetStatus(), timeout_s=0.1))
+    await asyncio.sleep(0)
+    time.sleep(1.0)  # noqa: ASYNC251 - the process stands still
+    with pytest.raises(AskTimeout):
+        await asked

@@ -2,15 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.media.pacer import SLOT_S, Lateness, Pacer
+from nodes.media.pacer import AWAY_S, SLOT_S, Lateness, Pacer
 
 
-async def beats_of(n: int, stall_s: float = 0.0) -> tuple[list[tuple[int, float, float]], Pacer]:
+async def beats_of(
+    n: int, stall_s: float = 0.0, on_return: Callable[[], None] = lambda: None
+) -> tuple[list[tuple[int, float, float]], Pacer]:
     """Run a pacer for `n` slots (slot, due, called at); the first blocks the process for `stall_s`."""
     called: list[tuple[int, float, float]] = []
     done = asyncio.Event()
@@ -22,7 +25,7 @@ async def beats_of(n: int, stall_s: float = 0.0) -> tuple[list[tuple[int, float,
         if len(called) >= n:
             done.set()
 
-    pacer = Pacer(on_slot)
+    pacer = Pacer(on_slot, on_return)
     pacer.start()
     pacer.start()
     await asyncio.wait_for(done.wait(), 10)
@@ -67,3 +70,12 @@ def test_a_quantile_is_no_less_than_its_share_of_the_packets(lates: list[float])
 
 def test_lateness_of_nothing_is_none() -> None:
     assert Lateness().quantile_ms(0.99) == 0.0
+
+
+async def test_who_was_away_for_long_says_so_before_the_next_slot_and_who_was_late_does_not() -> None:
+    returns: list[int] = []
+    called, _ = await beats_of(4, stall_s=AWAY_S + 0.1, on_return=lambda: returns.append(1))
+    assert returns == [1]
+    assert len(called) == 4
+    await beats_of(4, stall_s=AWAY_S / 4, on_return=lambda: returns.append(1))
+    assert returns == [1]

@@ -172,3 +172,16 @@ async def test_a_silent_line_whose_far_end_moves_is_not_told_as_lost_twice(rig, 
     fars[1].near = fars[0].near
     rig.converse(fars[1], [HUSH] * 3)
     assert len(rig.heard_of(AudioArrived)) == 2
+
+
+async def test_after_a_pause_of_ours_a_far_end_has_its_whole_time_again(incarnate, far) -> None:
+    """What it has said meanwhile waits in the socket; what it would have said next comes a moment later."""
+    rig = incarnate()
+    rig.plane.set(rig.channel(far))
+    rig.converse(far, SPEECH[:10])
+    rig.beat += round((LOST_S + 1) / 0.005)
+    rig.plane.wait_anew()
+    rig.frames(50)
+    assert rig.heard_of(AudioLost) == []
+    rig.frames(round(LOST_S / 0.02))
+    assert len(rig.heard_of(AudioLost)) == 1, "who stays silent is told of"
