@@ -14,6 +14,7 @@ from dataclasses import replace
 from grammars import script_check
 from grammars.errors import BadRule, Reason, ScriptError
 from grammars.rules.spec import INTENTS, MOST_PHRASES, RuleSpec
+from grammars.script_law import LANGUAGES
 from grammars.script_model import (
     DISPOSITIONS,
     RULE_KINDS,
@@ -75,8 +76,8 @@ class _Reader(Reading):
 
     def script(self, tree: Tree) -> Script:
         """Read the whole."""
-        known = ("flow", "version", "initial", "slots", "global", "states")
-        top = self.fields(tree, "the script", known, [name for name in known if name != "slots"])
+        needed = ("flow", "version", "initial", "global", "states")
+        top = self.fields(tree, "the script", (*needed, "slots", "language"), needed)
         self._slots = {name: self._slot(each) for name, each in self.named(top.get("slots"), "slots")}
         common = self._common(top.get("global", Table(tree.line, {})))
         self._ladders = {name: self._ladder(common[name]) for name in _LADDERS if name in common}
@@ -99,6 +100,7 @@ class _Reader(Reading):
             exhausted=self._choice(common.get("exhausted"), "exhausted"),
             turns=int(self.number(common.get("turns"), "turns", 3, 100, 30)),
             states={name: self._state(name, each) for name, each in states.items()},
+            language=self.one_of(top.get("language"), "language", LANGUAGES, LANGUAGES[0]),
         )
 
     def _initial(self, tree: Tree | None) -> Action:

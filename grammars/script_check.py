@@ -2,7 +2,7 @@
 
 Each check yields its reasons; `CHECKS` is the list of all. Checks that walk the graph run only when every name leads
 somewhere. What each promises is in its first line, and `tests/grammars/wrong_scripts/` has a script for each.
-Sources: 47 CFR 64.1200 (identification, opt-out), VoiceXML 2.0 s.5.2 (ladders).
+What a callee must be told first is looked for in `script_law.py`. Source: VoiceXML 2.0 s.5.2 (ladders).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from grammars.errors import Reason
 from grammars.rules.spec import INTENTS
 from grammars.script_graph import START, Graph, steps
+from grammars.script_law import first_words
 from grammars.script_model import OPT_OUT_KEY, RULE_KINDS, Action, Enqueue, Fetch, Gather, Hangup, Script
 from grammars.template import Template
 
@@ -206,5 +207,7 @@ def _unfilled(template: Template, known: frozenset[str]) -> Iterator[Reason]:
             yield Reason(template.line, f"slot {value.slot!r} may have no value yet when this is said")
 
 
-NAMES: tuple[Callable[[Script], Iterator[Reason]], ...] = (targets, slots, answers, ladders, questions)
+NAMES: tuple[Callable[[Script], Iterator[Reason]], ...] = (
+    first_words, targets, slots, answers, ladders, questions,
+)  # fmt: skip
 WAYS: tuple[Callable[[Graph], Iterator[Reason]], ...] = (unreachable, endless, farewells, unfilled)

@@ -180,6 +180,7 @@ class Script:
     turns: int
     """So many turns at most, then `exhausted`."""
     states: Mapping[str, State]
+    language: str = "en"
 
     def heard_in(self, gather: Gather) -> tuple[str, ...]:
         """Return the ids of the rules that are heard together: the state's own first."""

@@ -82,13 +82,17 @@ class NodeTree:
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """An order for one call. `script`: its text, YAML. `target`: a SIP URI, or a number with `+` where a trunk is."""
+    """An order for one call. `script`: its text, YAML. `target`: a SIP URI, or a number with `+` where a trunk is.
+
+    `is_recorded`: with the callee's consent, which is the caller's to have.
+    """
 
     target: str
     script: str
     slots: dict[str, str] = field(default_factory=dict)
     caller_id: str = ""
     ring_s: float = 30.0
+    is_recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ class Api:
         name = uuid.uuid4().hex
         order = PlaceCall(
             AttemptId(name), CallId(name), wanted.target, await self._node.packed(wanted.script), wanted.slots,
-            caller_id=wanted.caller_id, ring_s=wanted.ring_s,
+            caller_id=wanted.caller_id, ring_s=wanted.ring_s, is_recorded=wanted.is_recorded,
         )  # fmt: skip
         return Placed((await self._node.place(order)).call_id)
 

@@ -14,12 +14,14 @@ from datetime import datetime
 import msgspec
 
 from grammars.errors import ScriptError
+from grammars.script_law import announces_recording
+from grammars.script_model import Script
 from grammars.script_pack import unpack
 from nodes.central.contacts import BadContactList, is_zone, read_contacts
 from nodes.dial_plan import Barred, nothing_barred
 from protocols.errors import RemoteProtocolError
 from protocols.sip import identity
-from protocols.wire.campaigns import ImportCampaign, Plan, Problem
+from protocols.wire.campaigns import LEAST_RING_S, RECORDING, ImportCampaign, Plan, Problem
 from protocols.wire.journal import Contact, Entry, Imported, Listed
 
 CAMPAIGN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -45,9 +47,9 @@ def entries_of(
     BadContactList with the problems of plan and list.
     """
     plan = request.plan
-    if problems := _plan_problems(request, trunks):
-        raise BadContactList(problems)
     script = unpack(packed)
+    if problems := [*_plan_problems(request, trunks), *_recording_problems(plan, script)]:
+        raise BadContactList(problems)
 
     def faults(contact: Contact) -> Sequence[str]:
         return (*_dial_faults(contact, plan, trunks, barred), *script.problems(dict(contact.slots)))
@@ -75,7 +77,9 @@ def _plan_problems(request: ImportCampaign, trunks: Collection[str]) -> list[Pro
         f"{plan.zone!r} is not an IANA time zone": not plan.zone or is_zone(plan.zone),
         f"there is no trunk {plan.trunk!r}": not plan.trunk or plan.trunk in trunks,
         "`per_day` and `concurrency` are at least 1": min(plan.per_day, plan.concurrency) >= 1,
-        "`share` and `ring_s` are above 0": all(0 < number < math.inf for number in (plan.share, plan.ring_s)),
+        "`share` is above 0": 0 < plan.share < math.inf,
+        f"`ring_s` is at least {LEAST_RING_S:g}": LEAST_RING_S <= plan.ring_s < math.inf,
+        f"`recording` is one of {', '.join(RECORDING)}": plan.recording in RECORDING,
         "waiting times are 0 to a year of seconds": all(0 <= wait <= 366 * 86400 for wait in waits),
         "`clock` is an ISO 8601 moment with offset": not plan.clock or _is_moment(plan.clock),
     }
@@ -85,6 +89,11 @@ def _plan_problems(request: ImportCampaign, trunks: Collection[str]) -> list[Pro
     except RemoteProtocolError as error:
         problems.append(Problem("plan", 0, "caller_id", error.detail))
     return problems
+
+
+def _recording_problems(plan: Plan, script: Script) -> Iterator[Problem]:
+    if plan.recording == "notice" and not announces_recording(script):
+        yield Problem("plan", 0, "", '`recording` is "notice", but the first words of the script give none')
 
 
 def _is_moment(text: str) -> bool:

@@ -145,6 +145,7 @@ class Leader:
             campaign_id=attempt.campaign_id,
             caller_id=campaign.plan.caller_id,
             ring_s=campaign.plan.ring_s,
+            is_recorded=campaign.plan.recording != "none",
         )
 
     # ---- learning --------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slot", action="append", default=[], metavar="NAME=VALUE", help="what a contact's column would say"
     )
+    parser.add_argument("--record", action="store_true", help="record the call, with the callee's consent")
     parser.add_argument("--ring", type=float, default=30.0, metavar="SECONDS", help="how long to let it ring")
 
 
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     check_slots(checked.script, slots)
     if not args.ring > 0:
         raise NotPlaced(f"--ring {args.ring:g}: must be above 0")
-    return ENDING.run(_run(args, new_order(args.target, checked.text, slots, args.ring), user))
+    order = new_order(args.target, checked.text, slots, args.ring, is_recorded=args.record)
+    return ENDING.run(_run(args, order, user))
 
 
 def _user(target: str) -> str:
@@ -79,10 +81,14 @@ async def _run(args: argparse.Namespace, order: PlaceCall, user: str) -> int:
         return 0 if ended.fields["duration_s"] else 1
 
 
-def new_order(target: str, script: str, slots: dict[str, str], ring_s: float = 30.0) -> PlaceCall:
+def new_order(
+    target: str, script: str, slots: dict[str, str], ring_s: float = 30.0, *, is_recorded: bool = False
+) -> PlaceCall:
     """Return an order for one call that belongs to no campaign. `script`: its text. Raises: ScriptError."""
-    call_id = uuid.uuid4().hex
-    return PlaceCall(AttemptId(call_id), CallId(call_id), target, pack(load(script)), slots, ring_s=ring_s)
+    name, packed = uuid.uuid4().hex, pack(load(script))
+    return PlaceCall(
+        AttemptId(name), CallId(name), target, packed, slots, ring_s=ring_s, is_recorded=is_recorded
+    )  # fmt: skip
 
 
 async def follow(client: Client, order: PlaceCall, captions: Captions) -> CallEvent:

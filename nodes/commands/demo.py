@@ -42,11 +42,13 @@ PLAN = Plan(
     zone="Europe/London",
     clock="2026-03-03T10:00:00+00:00",
     spacing_s=1.0,
-    ring_s=4.0,
+    ring_s=15.0,
     concurrency=6,
+    recording="asked",
     retries={"busy": (2.0,)},
 )
-"""A Tuesday morning; calls of a rehearsal may be made at any hour of the real day."""
+"""A Tuesday morning; calls of a rehearsal may be made at any hour of the real day. Its callees are software, and agree
+to be recorded."""
 CASTS = {
     "appointment_reminder": (
         "clinic,date,time\n",

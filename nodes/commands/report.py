@@ -75,6 +75,11 @@ def rows(report: Report) -> list[tuple[str, str]]:
             f"understood {report.turns_understood}, not {report.turns_not_understood}, silent {report.turns_silent}",
         ),
         ("turn", f"p50 {_figure(report.turn_ms_p50)} ms, p95 {_figure(report.turn_ms_p95)} ms"),
+        (
+            "first word",
+            f"p50 {_figure(report.first_word_ms_p50)} ms, p95 {_figure(report.first_word_ms_p95)} ms after the "
+            f"greeting, {_figure(report.first_word_late, '.1%')} later than 2 s",
+        ),
         ("handovers", f"{report.handovers}, failed {report.handovers_failed}"),
         ("handover", f"p50 {_figure(report.handover_ms_p50)} ms, p99 {_figure(report.handover_ms_p99)} ms"),
         ("events", f"{report.events} recorded, {report.dead_letters} unreadable"),

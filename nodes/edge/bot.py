@@ -106,6 +106,8 @@ class Bot:
         now = self._clock()
         if isinstance(given, SpeechStarted | SpeechEnded):
             self._speaking = given if isinstance(given, SpeechStarted) else None
+        if isinstance(given, SpeechEnded) and self._keeper.record.phase is Phase.ANSWERED:
+            self._keeper.write(greeted_s=given.at_s)
         if self._amd and isinstance(given, SpeechStarted | SpeechEnded | BeepHeard):
             await self._detected([effect.event for effect in self._amd.step(given, now)])
         if isinstance(given, Heard) and self._keeper.record.listen:
@@ -159,7 +161,7 @@ class Bot:
                     self._diary.note(Kind.HUMAN_DETECTED, after_ms=self._diary.since_placed_ms(), is_sure=sure)
                     await self._converse(says.Begin())
                 case amd.MachineAnswered(how=how):
-                    self._keeper.write(phase=Phase.CONVERSING)
+                    self._keeper.write(phase=Phase.CONVERSING, greeted_s=0.0)
                     self._hush()
                     self._stop_listening()
                     self._diary.note(Kind.MACHINE_DETECTED, after_ms=self._diary.since_placed_ms(), evidence=how)
@@ -233,10 +235,16 @@ class Bot:
         if is_known and (playing := self._playing()) and playing.prompts == names:
             return  # media plays on
         play_id = self._line.play(names, now)
-        answer_ms = round((now - self._answer_ended_s) * 1000) if self._answer_ended_s else None
+        greeted_s = self._keeper.record.greeted_s
+        self._diary.note(
+            Kind.PROMPT_STARTED,
+            play_id=play_id,
+            spoken=" ".join(prompt.spoken for prompt in prompts),
+            answer_ms=round((now - self._answer_ended_s) * 1000) if self._answer_ended_s else None,
+            first_word_ms=round((now - greeted_s) * 1000) if greeted_s else None,
+        )
         self._answer_ended_s = 0.0
-        spoken = " ".join(prompt.spoken for prompt in prompts)
-        self._diary.note(Kind.PROMPT_STARTED, play_id=play_id, spoken=spoken, answer_ms=answer_ms)
+        self._keeper.write(greeted_s=0.0)
 
     async def _listen(self, wanted: floor.Listen, *, is_known: bool) -> None:
         now, record = self._clock(), self._keeper.record

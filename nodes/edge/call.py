@@ -189,7 +189,8 @@ class Call(Actor):
     async def _answered(self, media: Media) -> None:
         self._keeper.write(phase=Phase.ANSWERED, answered_s=time.monotonic())
         self._line.agree(media, time.monotonic())
-        self._line.want(recording=self._means.recording(self._record.order.call_id))
+        if self._record.order.is_recorded:
+            self._line.want(recording=self._means.recording(self._record.order.call_id))
         self._diary.note(Kind.ANSWERED, after_ms=self._diary.since_placed_ms())
         if self._bot:
             self._bot.answered()

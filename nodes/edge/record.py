@@ -77,6 +77,8 @@ class CallRecord:
     """While a human is wanted, or has the callee."""
     placed_s: float = 0.0
     answered_s: float = 0.0
+    greeted_s: float = 0.0
+    """When the callee's greeting ended, until our first word has been said."""
     is_doubtful: bool = False
     """Nobody had it for a while, and no socket either: its far end is to be asked whether it is still there."""
     silent_since_s: float = 0.0

@@ -59,12 +59,20 @@ DISPOSITIONS = f"""
 SELECT disposition, count(*) AS n FROM attempts WHERE {_RANGE.format(moment="began")} GROUP BY 1 ORDER BY 2 DESC, 1
 """
 
+FIRST_WORD_MS = "CAST(fields->>'first_word_ms' AS DOUBLE)"
+FIRST_WORD_WITHIN_MS = 2000
+"""So soon after the end of their greeting must a person hear somebody (16 CFR 310.4(b)(4)(iii))."""
+
 TURNS = f"""
 SELECT count(*) FILTER (kind = 'turn.heard') AS turns_understood,
        count(*) FILTER (kind = 'turn.nomatch') AS turns_not_understood,
        count(*) FILTER (kind = 'turn.noinput') AS turns_silent,
        quantile_cont(CAST(fields->>'answer_ms' AS DOUBLE), 0.5) FILTER (kind = 'prompt.started') AS turn_ms_p50,
        quantile_cont(CAST(fields->>'answer_ms' AS DOUBLE), 0.95) FILTER (kind = 'prompt.started') AS turn_ms_p95,
+       quantile_cont({FIRST_WORD_MS}, 0.5) AS first_word_ms_p50,
+       quantile_cont({FIRST_WORD_MS}, 0.95) AS first_word_ms_p95,
+       count(*) FILTER ({FIRST_WORD_MS} > {FIRST_WORD_WITHIN_MS}) / nullif(count({FIRST_WORD_MS}), 0)
+           AS first_word_late,
        count(*) FILTER (kind = 'handover.done') AS handovers,
        count(*) FILTER (kind = 'handover.failed') AS handovers_failed,
        quantile_cont(CAST(fields->>'ms' AS DOUBLE), 0.5) FILTER (kind = 'handover.done') AS handover_ms_p50,

@@ -55,6 +55,12 @@ def contact_of(attempt: AttemptId) -> ContactId:
     return ContactId("".join(attempt.rsplit("-", 2)[1:-1]))
 
 
+LEAST_RING_S: Final = 15.0
+"""Or four rings: a call that is given up earlier is abandoned (16 CFR 310.4(b)(4)(ii))."""
+RECORDING: Final = ("none", "notice", "asked")
+"""Not recorded; the script says that it is; the callee was asked and agreed, with the record of their consent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a campaign calls. What is not said is the careful choice; central checks it before it keeps it."""
@@ -91,6 +97,9 @@ class Plan:
     """The trunk of its calls by name; empty: the first one."""
     caller_id: str = ""
     ring_s: float = 30.0
+    """At least `LEAST_RING_S`."""
+    recording: str = "none"
+    """On what basis calls are recorded, one of `RECORDING`."""
     region: str = ""
     """The country (ISO 3166, two letters) of numbers written without `+`; empty: there must be none."""
     clock: str = ""
@@ -226,7 +235,7 @@ CAMPAIGN_MESSAGES: tuple[type, ...] = (
 
 __all__ = [
     "ContactId", "contact_id", "attempt_id", "contact_of",
-    "Plan", "Problem", "ListPart", "ListTaken", "list_parts",
+    "LEAST_RING_S", "RECORDING", "Plan", "Problem", "ListPart", "ListTaken", "list_parts",
     "ImportCampaign", "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "ListCampaigns",
     "Campaigns",
     "CAMPAIGN_MESSAGES",

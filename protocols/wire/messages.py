@@ -48,6 +48,7 @@ class PlaceCall:
     campaign_id: CampaignId = CampaignId("")
     caller_id: str = ""
     ring_s: float = 30.0
+    is_recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,11 @@ class Report:
     turn_ms_p50: float | None
     """From the callee's last speech to our first answer."""
     turn_ms_p95: float | None
+    first_word_ms_p50: float | None
+    """From the end of a person's greeting to our first word."""
+    first_word_ms_p95: float | None
+    first_word_late: float | None
+    """The share of those who waited longer than 2 s (16 CFR 310.4(b)(4)(iii))."""
     handovers: int
     handovers_failed: int
     handover_ms_p50: float | None

@@ -69,7 +69,13 @@ def spoken(effects: list[Effect]) -> str:
 def test_the_first_words_say_who_calls_and_nothing_can_interrupt_them() -> None:
     talk = a_call("hello")
     assert talk.step(Begin()) == [
-        Say(((Part("Hello "), Part("Ann"), Part(".")), (Part("This is Ringmaster, an automated caller."),)))
+        Say(
+            (
+                (Part("Hello "), Part("Ann"), Part(".")),
+                (Part("This is Ringmaster, an automated caller."),),
+                (Part("Press nine to get no more calls."),),
+            )
+        )
     ]
     assert talk.step(YES) == [], "nobody listens yet"
 
@@ -165,7 +171,8 @@ def test_repeat_says_the_question_again_with_the_same_words() -> None:
 def test_who_is_calling_is_answered_with_the_identification_and_the_question() -> None:
     talk = asked("hello")
     assert (
-        spoken(talk.step(intent("who"))) == "Hello Ann. This is Ringmaster, an automated caller. Can you hear me well?"
+        spoken(talk.step(intent("who")))
+        == "Hello Ann. This is Ringmaster, an automated caller. Press nine to get no more calls. Can you hear me well?"
     )
 
 

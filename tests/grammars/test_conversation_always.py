@@ -94,7 +94,7 @@ version: 1
 initial: s0
 slots: {answer: text, n: {kind: number, contact: true}}
 global:
-  identify: This is a machine.
+  identify: This is a machine of Acme. Press nine to stop.
   stop: {redirect: opted_out}
   human: {redirect: desk}
   machine: {redirect: hang_up}

@@ -5,6 +5,7 @@ Each file in `wrong_scripts/` is refused for the reasons that stand behind its l
 
 import re
 import time
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from hypothesis import strategies as st
 
 import grammars
 from grammars import Reason, ScriptError, load
-from grammars.script_model import Gather, Hangup
+from grammars.rules.compile import compile_rule
+from grammars.rules.spec import RuleSpec
+from grammars.script_model import OPT_OUT_KEY, Gather, Hangup
+from grammars.tables import table
 from protocols.wire.messages import Part
 
 WRONG = sorted((Path(__file__).parent / "wrong_scripts").glob("*.yaml"))
@@ -90,6 +94,48 @@ def test_in_every_state_that_listens_the_callee_can_opt_out_and_ask_who_is_calli
     for state in script.states.values():
         if isinstance(state.verb, Gather):
             assert {"stop", "who", "repeat"} <= set(script.heard_in(state.verb)) <= set(script.rules)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_the_first_sentence_of_a_shipped_script_is_short_and_the_first_words_are_few(path: Path) -> None:
+    slots = {"name": "Alex", "clinic": "Elm Street Clinic", "company": "Acme"}
+    first, *more = load(path.read_text()).identify.prompts(slots)
+    words = [len("".join(part.text for part in prompt).split()) for prompt in (first, *more)]
+    assert words[0] <= 2
+    assert sum(words) <= 22  # nine seconds
+
+
+@pytest.mark.parametrize(
+    ("language", "identify"),
+    [
+        ("en", "This is an AI, calling on behalf of the county court. Say stop, and we will not call again."),
+        ("de", "Guten Tag. Dies ist ein automatischer Anruf der Firma Müller. Drücken Sie die Neun."),
+        ("fr", "Bonjour. Ceci est un appel automatique de {company}. Appuyez sur le neuf."),
+        ("es", "Buenos días. Esta es una llamada automática de Acme. Pulse nueve."),
+    ],
+)
+def test_a_script_may_say_it_in_its_own_language(language: str, identify: str) -> None:
+    text = HELLO.replace("version: 1", f"version: 1\nlanguage: {language}").replace(
+        "slots:", "slots:\n  company: {kind: text, contact: true}"
+    )
+    lines = [f"  identify: {identify}" if line.startswith("  identify") else line for line in text.splitlines()]
+    assert load("\n".join(lines)).language == language
+
+
+def test_the_opt_out_may_be_in_the_first_question_but_not_in_the_second() -> None:
+    text = HELLO.replace(" Press nine to get no more calls.", "")
+    assert not reasons_of(text.replace("hear me well?", "hear me well? Press nine to get no more calls."))
+    assert reasons_of(text.replace("So can I.", "So can I. Press nine to get no more calls."))
+
+
+@pytest.mark.parametrize("phrase", [row[2] for row in table("grammars", "script_law") if row[:2] == ("en", "opt_out")])
+def test_what_the_callee_is_told_to_do_really_opts_out(phrase: str) -> None:
+    """A table that lets a script promise a word that nobody hears would be worse than none."""
+    how, _, what = phrase.replace("pressing", "press").replace("saying", "say").partition(" ")
+    if how == "press":
+        assert {"nine": "9"}.get(what, what) == OPT_OUT_KEY
+    else:
+        assert compile_rule(RuleSpec("stop"), date(2026, 3, 2)).read(what)
 
 
 def test_together_the_shipped_scripts_ask_every_kind_of_answer() -> None:

@@ -86,7 +86,7 @@ class Node:
 
     async def call(self, target: str, ring_s: float = 30.0, script: str = "") -> Followed:
         """Have the edge call a SIP URI, with this script or everybody's; return the call once the edge owns it."""
-        call = Followed(new_order(target, script or self._script, {}, ring_s))
+        call = Followed(new_order(target, script or self._script, {}, ring_s, is_recorded=True))
         self._calls[call.order.call_id] = call
         await self.stage.client.mesh.ask(self.active("edge").identity, call.order)
         return call

@@ -102,7 +102,9 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[p
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
         async with running(tree) as system:
             edge = process.Edge(means, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody")
-            edge.disk = Disk(config.paths.run / "clumsy", "nobody", {}, lambda n: [])  # the node's own has the other
+            edge.disk = Disk(
+                config.paths.run / "clumsy", "nobody", {}, lambda n: [], ()
+            )  # the node's own has the other
             edge.serve()
             edge.follow(Roster(roster.revision, tuple(peer for peer in roster.processes if peer.role != "edge")))
             await edge.activate()
@@ -136,6 +138,7 @@ async def test_leg_and_call_crash_at_the_worst_moments_and_the_call_goes_on(
         gap_ms = phone.gap_ms()
     assert not any(plan.left.values()), "all that was planted has gone off"
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("completed", "ordered")
+    assert "recording" not in ended.fields, "nobody has said on what basis"
     assert [event.fields["value"] for event in call.all(Kind.SLOT_FILLED)] == ["4271"]
     assert len(call.all(Kind.RECOVERED, what="call")) == 2, "the leg needs no recovery of the talk"
     assert len(call.spoken()) == 3, "nothing was said twice"
@@ -148,7 +151,7 @@ async def test_a_call_that_crashes_for_ever_is_hung_up_and_says_so(node: Node, m
     monkeypatch.setattr(ClumsyCall, "plan", Plan({PlayEnded: 1000}))
     calls: dict[str, Followed] = {}
     async with clumsy_edge(node, calls) as edge, phones(1) as (phone,):
-        call = Followed(new_order(phone.uri, TALK, {}))
+        call = Followed(new_order(phone.uri, TALK, {}, is_recorded=True))
         calls[call.order.call_id] = call
         await edge.place(call.order, NOBODY)
         await phone.rings()

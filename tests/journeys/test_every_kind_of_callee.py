@@ -58,7 +58,10 @@ async def test_who_has_opted_out_is_not_called_again(node: Node, calls: Calls) -
 def test_an_answering_machine_is_left_the_message_after_its_beep(calls: Calls) -> None:
     one = calls["voicemail-1"]
     assert one.one(Kind.MACHINE_DETECTED).fields["evidence"] == "greeting"
-    assert one.call.spoken() == ["This is the robot.", "Please call us back about your parcel."]
+    assert one.call.spoken() == [
+        "This is the robot of Acme. Press nine to stop.",
+        "Please call us back about your parcel.",
+    ]
     assert one.end == ("machine", "script", "us")
     assert one.seen["bot_voice_s"] > 2.0
 
@@ -69,6 +72,17 @@ def test_a_callee_who_hangs_up_was_still_a_person(calls: Calls) -> None:
 
 def test_a_callee_who_is_busy_is_not_answered(calls: Calls) -> None:
     assert calls["busy-1"].end == ("busy", "busy", "them")
+
+
+def test_who_has_said_hello_is_spoken_to_within_two_seconds(calls: Calls, measured: Callable[..., None]) -> None:
+    """As the law counts: from the end of the greeting (16 CFR 310.4(b)(4)(iii)); a machine's greeting is nobody's."""
+    told = {name: one.call.all(Kind.PROMPT_STARTED) for name, one in calls.items()}
+    first_ms = [started[0].fields["first_word_ms"] for name, started in told.items() if "cooperative" in name]
+    measured(first_word_ms=first_ms)
+    assert all(0 < ms < 2000 for ms in first_ms if isinstance(ms, int))
+    assert len(first_ms) >= 2
+    assert not any("first_word_ms" in event.fields for started in told.values() for event in started[1:])
+    assert not any("first_word_ms" in event.fields for event in told["voicemail-1"])
 
 
 def test_the_answer_comes_before_the_callee_wonders(calls: Calls, measured: Callable[..., None]) -> None:

@@ -205,6 +205,7 @@ async def test_a_campaign_is_imported_dialled_and_counted(node: Node) -> None:
         orders = {order.slots["name"]: order for order in node.edge.orders}
         assert orders["Ada"].target == "sip:ada@127.0.0.1"
         assert unpack(orders["Ada"].script) == load(SCRIPT)
+        assert not orders["Ada"].is_recorded, "the plan states no basis"
         assert node.edge.in_stream == [True, True, True]
         node.edge.say(orders["Ada"], Kind.ANSWERED, after_ms=900)
         status = await node.status(central, lambda status: status.talking == 1)

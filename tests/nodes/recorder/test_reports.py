@@ -157,6 +157,17 @@ def test_turns_and_handovers_are_counted_with_their_quantiles(book: Book) -> Non
     assert made.recovered == 1
 
 
+def test_the_first_word_is_timed_from_the_end_of_the_greeting_and_late_ones_have_a_share(book: Book) -> None:
+    for n, ms in enumerate((400, 600, 800, 2001)):
+        first = ("prompt.started", {"play_id": 1, "spoken": "hello", "first_word_ms": ms})
+        book.call(f"c{n}", answered(), first, answer(2))
+    book.call("nobody spoke", answered(), answer(1))
+    book.write()
+    made = report(book.store, GetReport(SPRING))
+    assert (made.first_word_ms_p50, made.first_word_late) == (700.0, 0.25)
+    assert made.first_word_ms_p95 == pytest.approx(1820.85)
+
+
 def test_nothing_is_a_report_of_none(book: Book) -> None:
     made = report(book.store, GetReport(SPRING))
     assert made.attempts == 0
