@@ -39,6 +39,7 @@ from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import CampaignStatus, contact_of
+from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.ids import CallId, CampaignId, Identity
 from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase
@@ -79,8 +80,7 @@ class Leader:
         while self._lease.token is not None:
             self._degrade()
             moment = Moment(self._clock.wall(), self._clock.now(), len(self.edges), self._do_not_call.contacts)
-            can_dial = self._do_not_call.is_known and self.level < Level.NEW_CALLS
-            entry = self.dialler.next(moment) if can_dial else None
+            entry = None if self._held() else self.dialler.next(moment)
             if entry is None:
                 self._tell()
                 await asyncio.sleep(TICK_S)
@@ -88,6 +88,12 @@ class Leader:
             await self._memory.write(entry)
             if isinstance(entry, Attempted):
                 self._place(entry, tasks)
+
+    def _held(self) -> str:
+        """Return why nobody is dialled, whoever it is: one word, or nothing."""
+        if not self._do_not_call.is_known:
+            return "do_not_call_unknown"  # fail closed: whoever does not know the list might dial somebody on it
+        return "load" if self.level >= Level.NEW_CALLS else ""
 
     async def listen(self) -> None:
         """Read the events of calls and write down what they mean, until the lease is lost."""
@@ -105,7 +111,8 @@ class Leader:
 
     def status(self, campaign: Campaign) -> CampaignStatus:
         """Return a campaign as an operator sees it."""
-        held = self.dialler.held.get(campaign.campaign_id, "") if campaign.phase is Phase.RUNNING else ""
+        held = self._held() or self.dialler.held.get(campaign.campaign_id, "")
+        held = held if campaign.phase is Phase.RUNNING else ""
         fold = self._memory.campaigns
         talking = sum(fold.in_flight[name].campaign_id == campaign.campaign_id for name in fold.talking)
         return campaign.status(talking, held)
@@ -158,7 +165,11 @@ class Leader:
             return
         self._count(event)
         if event.kind is Kind.OPT_OUT and (contact := contact_of(event.attempt_id)):
-            await self._do_not_call.add(contact, str(event.fields["by"]))
+            said = Listing(contact, True, "callee", str(event.fields["by"]), event.wall.isoformat())
+            try:
+                await self._do_not_call.take([said])
+            except OSError as error:  # everybody else has it, and the disk's trouble is told elsewhere
+                log.error("do_not_call.file", error=str(error))
         if entry := entry_of(event, self._memory.campaigns, self._clock.now()):
             await self._memory.write(entry)
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from nodes.central.clock import Clock
 from nodes.central.leader import Leader, until_lost
+from nodes.central.listings import Listings
 from nodes.central.memory import Memory
 from nodes.central.requests import Requests
 from nodes.config import Config
@@ -20,6 +21,7 @@ from nodes.dial_plan import barred_by
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import BusAway, LayoutMismatch, StreamBroken
+from nodes.links.kept_list import FILE, KeptList
 from nodes.links.lease import RENEW_S
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
@@ -30,9 +32,10 @@ from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import Role
-from protocols.wire.subjects import Bucket
+from protocols.wire.subjects import Bucket, Stream
 from supervisors.parent import Parent, Told
 
+LIST_S: Final = 10.0
 LOOK_S: Final = 5.0
 """How soon a stream that somebody has deleted is there again."""
 
@@ -45,7 +48,9 @@ class Central:
     def __init__(self, config: Config, identity: Identity, bus: Bus, mesh: Mesh, clock: Clock | None = None) -> None:
         self._config, self._bus, self._mesh = config, bus, mesh
         self._lease = bus.lease("central", identity)
-        self.do_not_call = DoNotCall(bus.kv(Bucket.DNC))
+        self._fresh: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether there had never been a campaign when this process began."""
+        self.do_not_call = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE), self._is_fresh)
         self._memory = Memory(bus, self._lease, identity, clock)
         trunks, barred = [trunk.name for trunk in config.sip.trunks], barred_by(config.sip)
         self._requests = Requests(self._memory, contact_key(config.paths.state), trunks, barred)
@@ -54,6 +59,7 @@ class Central:
     def serve(self) -> None:
         """Answer the mesh from now on."""
         self._requests.serve(self._mesh)
+        Listings(self.do_not_call, self._config.paths.state / FILE).serve(self._mesh)
         self._mesh.serve(GetStatus, self.status)
 
     def follow(self, roster: Roster) -> None:
@@ -71,10 +77,14 @@ class Central:
             "campaigns": float(len(fold.campaigns)),
             "in_flight": float(len(fold.in_flight)),
             "do_not_call": float(len(self.do_not_call.contacts)),
+            "do_not_call_known": float(self.do_not_call.is_known),
             "ignored": float(fold.n_ignored),
             **self._bus.figures(),
         }
         return Status("central", os.getpid(), figures)
+
+    async def _is_fresh(self) -> bool:
+        return await asyncio.shield(self._fresh)
 
     async def run(self) -> None:
         """Follow the journal, and lead whenever the lease is ours, until cancelled."""
@@ -90,10 +100,21 @@ class Central:
         while True:
             await self._bus.up()
             try:
-                return await self._lay()
+                await self._lay()
+                if not self._fresh.done():
+                    self._fresh.set_result(await self._bus.last(Stream.CAMPAIGN) == 0)
+                return await self._wait_for_list()
             except BusAway as error:
                 log.warning("central.no_streams", error=str(error))
                 await asyncio.sleep(RENEW_S)
+
+    async def _wait_for_list(self) -> None:
+        """Lead only once it is decided whether the list is known: after the first campaign it is too late."""
+        try:
+            async with asyncio.timeout(LIST_S):
+                await self.do_not_call.decided.wait()
+        except TimeoutError:
+            log.warning("do_not_call.not_told", after_s=LIST_S)
 
     async def _lay(self) -> None:
         nats = self._config.nats

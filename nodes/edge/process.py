@@ -37,12 +37,14 @@ from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import Refused
 from nodes.links.far import Far
+from nodes.links.kept_list import FILE, KeptList
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
+from protocols.wire.campaigns import ContactId
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
 from protocols.wire.heirs import KeepEvents, KeepOnly, KeepRecord, KeepScript
@@ -88,6 +90,7 @@ class Edge:
         """Answer the mesh from now on."""
         mesh = self._means.mesh
         mesh.serve(wire.PlaceCall, self.place)
+        self._means.refusals.watch(self._forbidden)
         mesh.serve(wire.EndCall, self.end)
         mesh.serve(KeepScript, lambda given, _: self._legacy.learn(given))
         mesh.serve(KeepRecord, self._inherit)
@@ -154,11 +157,13 @@ class Edge:
             call.tell(Call.roster_changed)
 
     async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
-        """Take an order, once. Refuses: `not_active`, `draining`, `node_full`, `bad_script: line N: ...`; `orders`."""
+        """Take an order, once. Refuses: `not_active draining do_not_call_unknown node_full bad_script:`, `orders`."""
         if not self._is_active:
             raise Refused("not_active")
         if self._is_draining:
             raise Refused("draining")
+        if not seat_of(order.target) and not await self._means.refusals.are_known():
+            raise Refused("do_not_call_unknown")
         if order.call_id in self._keepers or self._legacy.has_been(order.call_id):
             return wire.CallAccepted(order.call_id, duplicate=True)
         if reason := orders.objection(order, self._means.config.sip):
@@ -206,7 +211,16 @@ class Edge:
         figures["draining"] = float(self._is_draining)
         figures["registrations"] = float(len(self._means.trunk.registered))
         figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures, **self._views.figures()}
+        figures |= self._means.refusals.figures
         return wire.Status("edge", os.getpid(), figures)
+
+    def _forbidden(self, contact: ContactId) -> None:
+        """Somebody must not be called any more: whoever still rings stops."""
+        for keeper in self._keepers.values():
+            order, is_early = keeper.record.order, keeper.record.phase in (Phase.PLACING, Phase.RINGING)
+            if is_early and self._means.refusals.contact(order) == contact:
+                if call := self._means.calls.get(order.call_id):
+                    call.tell(Call.hang_up, "rejected", "do_not_call")
 
     def _told(self, given: ChannelNews, sender: Identity) -> None:
         if call := self._means.calls.get(CallId(given.channel_id)):
@@ -284,7 +298,8 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         bus.record(call_event(event.call_id, event.kind), event.event_id, to_body(event), event.call_id)
         edge.noted(event)
 
-    refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC)), contact_key(config.paths.state), tasks)
+    listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE))
+    refusals = Refusals(listed, contact_key(config.paths.state), tasks)
     means = Means(config, mesh, trunk, Engines(mesh), post, refusals, fetcher=fetcher)
     start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
     tree = Supervisor(

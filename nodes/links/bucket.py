@@ -7,9 +7,11 @@ A bucket is the copy for newcomers and for who looks in; no call waits for one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -26,6 +28,8 @@ Body: TypeAlias = dict[str, Any]
 
 LOOK_S: Final = 0.5
 """How soon a watch notices that the connection is another one."""
+MADE_S: Final = 3.0
+"""How soon a quiet watch notices that its bucket was deleted and made again: the server does not tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Bucket:
         """Return the key's newest value, or None."""
         with away_for_errors():
             try:
-                found = await self._store().get(part(key))
+                found = await self._store().get(_key(key))
             except KeyNotFoundError:
                 return None
         return Entry(key, _body(found.value), found.revision or 0)
@@ -55,7 +59,7 @@ class Bucket:
     async def put(self, key: str, value: Body) -> int:
         """Write whatever was there before; returns the revision."""
         with self._writing() as took:
-            revision = await self._store().put(part(key), msgspec.json.encode(value))
+            revision = await self._store().put(_key(key), msgspec.json.encode(value))
             took()
             return revision
 
@@ -63,7 +67,7 @@ class Bucket:
         """Write if the key is not there; returns the revision, or None if it is."""
         with self._writing() as took:
             try:
-                revision = await self._store().create(part(key), msgspec.json.encode(value))
+                revision = await self._store().create(_key(key), msgspec.json.encode(value))
                 took()
                 return revision
             except (KeyWrongLastSequenceError, KeyNotFoundError):  # not found: it expired while nats-py looked again
@@ -73,7 +77,7 @@ class Bucket:
         """Write if `revision` is still the newest; returns the new revision, or None if it is not."""
         with self._writing() as took:
             try:
-                revision = await self._store().update(part(key), msgspec.json.encode(value), revision)
+                revision = await self._store().update(_key(key), msgspec.json.encode(value), revision)
                 took()
                 return revision
             except KeyWrongLastSequenceError:
@@ -82,7 +86,7 @@ class Bucket:
     async def delete(self, key: str) -> None:
         """Delete the key; a watch tells it. (Expiry is not told: whoever needs to know of it keeps a clock.)"""
         with self._writing() as took:
-            await self._store().delete(part(key))
+            await self._store().delete(_key(key))
             took()
 
     async def watch(self) -> AsyncGenerator[Entry | None, None]:
@@ -106,11 +110,16 @@ class Bucket:
             watcher = await self._store().watchall()
         try:
             gone, is_snapshot = set(known), True
+            made, look_s = await self._made(), time.monotonic() + MADE_S
             while generation == self._connection.generation:
                 obey_cancellation()
                 try:
                     update = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]  # nats-py
                 except TimeoutError:
+                    if time.monotonic() > look_s:
+                        look_s = time.monotonic() + MADE_S
+                        if await self._made() != made:
+                            return  # another bucket of this name: our watch is on the one that was deleted
                     continue
                 if update is not None:
                     entry = Entry(update.key, None if update.operation else _body(update.value), update.revision or 0)
@@ -127,6 +136,11 @@ class Bucket:
             with suppress(nats.errors.Error):
                 await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py
 
+    async def _made(self) -> datetime | None:
+        """Return when the bucket was made. Raises: `BusAway`, also where there is none."""
+        with away_for_errors():
+            return (await self._connection.jetstream.stream_info(f"KV_{self._name}")).created
+
     @contextmanager
     def _writing(self) -> Iterator[Callable[[], None]]:
         """For the length of a write; what is given is called when it was taken. Raises: `BusAway`."""
@@ -135,6 +149,11 @@ class Bucket:
 
     def _store(self) -> KeyValue:
         return KeyValue(self._name, f"KV_{self._name}", f"$KV.{self._name}.", self._connection.jetstream, direct=True)
+
+
+def _key(text: str) -> str:
+    """Return `text` if it may be a key. Raises: `LocalProtocolError`."""
+    return ".".join(map(part, text.split(".")))
 
 
 def _body(raw: bytes | None) -> Body | None:

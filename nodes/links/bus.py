@@ -156,6 +156,11 @@ class Bus:
         async for received in replay(self._connection, stream, after):
             yield received
 
+    async def last(self, stream: Stream) -> int:
+        """Return the sequence of the last message that a stream has had; 0 when it never had one. Raises: `BusAway`."""
+        with away_for_errors():
+            return (await self._connection.jetstream.stream_info(stream)).state.last_seq
+
     def consume(self, stream: Stream, durable: str) -> Consumer:
         """Return a durable consumer: `fetch`, store, `ack`."""
         return Consumer(self._connection, stream, durable)

@@ -24,6 +24,7 @@ from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.links.do_not_call import DoNotCall, contact_key
 from nodes.links.errors import Refused
+from nodes.links.kept_list import FILE, KeptList
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster, make_identity
 from nodes.links.tasks import Tasks
@@ -96,7 +97,11 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[p
         def post(event: CallEvent) -> None:
             calls[event.call_id].take(event)
 
-        refusals = Refusals(DoNotCall(node.bus.kv(Bucket.DNC)), contact_key(config.paths.state), tasks)
+        refusals = Refusals(
+            DoNotCall(node.bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE)),
+            contact_key(config.paths.state),
+            tasks,
+        )
         means = Means(config, mesh, ClumsyTrunk(config, sock), Engines(mesh), post, refusals)
         start = process.one_call(means)
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])

@@ -294,7 +294,7 @@ async def test_an_opt_out_holds_in_every_campaign_from_then_on(node: Node) -> No
         entry = await node.edge.bus.kv(Bucket.DNC).get(contact_of(order.attempt_id))
         assert entry is not None
         assert entry.value is not None
-        assert entry.value["by"] == "stop"
+        assert (entry.value["by"], entry.value["why"]) == ("callee", "stop")
         autumn = CampaignId("autumn")
         await node.imports(central, autumn)
         await node.runs(central, autumn)

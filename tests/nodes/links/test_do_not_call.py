@@ -1,24 +1,100 @@
-"""An opt-out holds everywhere at once, under a name that says nothing without the key."""
+"""Nobody is called who must not be: what one node learns all know, nothing takes it away, no list is no dialling."""
+
+from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.links import bucket
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
+from nodes.links.errors import BusAway
+from nodes.links.kept_list import FILE, KeptList
+from nodes.links.login import login
 from nodes.links.tasks import Tasks
 from protocols.wire.campaigns import ContactId
+from protocols.wire.do_not_call import Listing, listing_of
 from protocols.wire.ids import NodeId
+from protocols.wire.roles import Role
 from protocols.wire.subjects import Bucket
 from tests.conftest import NatsServer
 
+ADA, BEN = ContactId("ada"), ContactId("ben")
 
-async def until(seen: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while True:
-            if seen():
-                return
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "MADE_S", 0.2)
+    monkeypatch.setattr(bucket, "LOOK_S", 0.05)
+    monkeypatch.setattr("nodes.links.do_not_call.LOOK_S", 0.05)
+    monkeypatch.setattr("nodes.links.do_not_call.RETRY_S", 0.05)
+
+
+async def until(seen: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not seen():
             await asyncio.sleep(0.01)
+
+
+class Node:
+    """A node's central and edge, as far as they know the list."""
+
+    def __init__(self, server: NatsServer, state: Path) -> None:
+        self.server, self.file = server, state / FILE
+        self.is_fresh = True
+
+    @asynccontextmanager
+    async def up(self, role: Role) -> AsyncIterator[DoNotCall]:
+        bus = await Bus.connect(login(self.server.config, role), name=f"{role}-0", node_id=NodeId("n1"))
+
+        async def is_fresh() -> bool:
+            if not bus.connected:
+                raise BusAway("away")
+            return self.is_fresh
+
+        listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(self.file), is_fresh if role is Role.CENTRAL else None)
+        try:
+            async with Tasks() as tasks:
+                if role is Role.CENTRAL and bus.connected:
+                    await bus.ensure_layout()
+                tasks.spawn(listed.follow())
+                yield listed
+        finally:
+            await bus.close()
+
+
+@pytest.fixture
+def here(nats_server: NatsServer, tmp_path: Path) -> Node:
+    return Node(nats_server, tmp_path / "here")
+
+
+@pytest.fixture
+def there(nats_server: NatsServer, tmp_path: Path) -> Node:
+    return Node(nats_server, tmp_path / "there")
+
+
+async def opts_out(listed: DoNotCall, contact: ContactId) -> None:
+    """As an edge does it."""
+    said = listed.entry(contact, "callee", "stop")
+    listed.hold(said)
+    await listed.write([said])
+    await listed.publish(said)
+
+
+@asynccontextmanager
+async def by_hand(server: NatsServer) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(server.url, name="somebody", node_id=NodeId("n1"))
+    try:
+        yield bus
+    finally:
+        await bus.close()
 
 
 def test_the_key_is_made_once_and_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -29,20 +105,150 @@ def test_the_key_is_made_once_and_is_for_its_owner_only(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["contact.key"]
 
 
-async def test_who_opts_out_at_one_node_is_known_at_another_and_to_who_comes_later(nats_server: NatsServer) -> None:
-    here = await Bus.connect(nats_server.url, name="edge-0", node_id=NodeId("n1"))
-    there = await Bus.connect(nats_server.url, name="edge-0", node_id=NodeId("n2"))
-    await here.ensure_layout()
-    tasks = Tasks()
-    await tasks.open()
-    ours, theirs, later = (DoNotCall(bus.kv(Bucket.DNC)) for bus in (here, there, there))
-    tasks.spawn(theirs.follow())
-    await ours.add(ContactId("ada"), "stop")
-    assert ours.contacts == {"ada"}
-    tasks.spawn(later.follow())
-    await until(lambda: all(view.contacts and view.is_known for view in (theirs, later)))
-    await here.kv(Bucket.DNC).delete("ada")
-    await until(lambda: not theirs.contacts and not later.contacts)
-    await tasks.close()
-    await here.close()
-    await there.close()
+async def test_who_opts_out_at_one_node_is_known_at_another_and_to_who_comes_later(here: Node, there: Node) -> None:
+    async with here.up(Role.CENTRAL), here.up(Role.EDGE) as ours, there.up(Role.EDGE) as theirs:
+        await until(lambda: ours.is_known and theirs.is_known)
+        await opts_out(ours, ADA)
+        assert ADA in ours.contacts
+        await until(lambda: ADA in theirs.contacts)
+        async with there.up(Role.EDGE) as later:
+            await until(lambda: later.is_known and ADA in later.contacts)
+
+
+async def test_a_key_that_is_deleted_takes_nobody_off_the_list_and_is_written_again(here: Node, there: Node) -> None:
+    async with here.up(Role.CENTRAL) as central, there.up(Role.EDGE) as edge, by_hand(here.server) as hand:
+        await central.take([central.entry(ADA, "operator", "asked by letter")])
+        await until(lambda: ADA in edge.contacts)
+        assert await central.is_everywhere(5)
+        await hand._connection.jetstream.delete_stream("KV_rm_dnc")
+        await hand.ensure_layout()
+        async with asyncio.timeout(10):
+            while (entry := await hand.kv(Bucket.DNC).get(ADA)) is None:
+                await asyncio.sleep(0.02)
+        assert entry.value
+        assert (entry.value["by"], entry.value["why"]) == ("operator", "asked by letter")
+        assert ADA in central.contacts
+        assert ADA in edge.contacts
+        await central.take([central.entry(BEN, "operator", "")])
+        await until(lambda: BEN in edge.contacts)
+
+
+async def test_only_a_word_that_says_so_takes_somebody_off_and_the_latest_word_holds(here: Node) -> None:
+    async with here.up(Role.CENTRAL) as central, here.up(Role.EDGE) as edge:
+        await until(lambda: edge.is_known)
+        await opts_out(edge, ADA)
+        await until(lambda: ADA in central.contacts)
+        await central.take([central.entry(ADA, "operator", "called us back", is_on=False)])
+        await until(lambda: ADA not in edge.contacts)
+        assert edge.holds(ADA) is False
+        await opts_out(edge, ADA)
+        await until(lambda: ADA in central.contacts)
+
+
+async def test_without_nats_a_node_knows_its_list_and_every_process_learns_from_its_file(here: Node) -> None:
+    async with here.up(Role.CENTRAL) as central:
+        await central.take([central.entry(ADA, "operator", "")])
+        await until(lambda: central.is_known)
+    here.server.kill()
+    async with here.up(Role.EDGE) as edge, here.up(Role.CENTRAL) as central:
+        await until(lambda: edge.is_known and ADA in edge.contacts)
+        said = edge.entry(BEN, "callee", "stop")
+        edge.hold(said)
+        await edge.write([said])
+        await until(lambda: BEN in central.contacts)
+        await here.server.start()
+        assert await central.is_everywhere(10)
+        async with by_hand(here.server) as hand:
+            assert await hand.kv(Bucket.DNC).get(BEN)
+
+
+async def test_who_comes_on_the_list_is_told_once(here: Node) -> None:
+    async with here.up(Role.CENTRAL) as central, here.up(Role.EDGE) as edge:
+        told: list[ContactId] = []
+        edge.forbidden = told.append
+        for _ in range(3):
+            await central.take([central.entry(ADA, "operator", "")])
+        await until(lambda: edge.contacts)
+        assert await central.is_everywhere(5)
+        assert told == [ADA]
+
+
+async def test_where_there_were_campaigns_and_no_list_is_left_nobody_knows_it(here: Node, there: Node) -> None:
+    here.is_fresh = False
+    async with here.up(Role.CENTRAL) as central, there.up(Role.EDGE) as edge:
+        await asyncio.sleep(0.5)
+        assert not central.is_known
+        assert not edge.is_known
+        await opts_out(edge, ADA)
+        await until(lambda: ADA in central.contacts)
+        assert not central.is_known, "one entry is no list"
+        await central.take([], is_whole=True)  # an operator says that this is all
+        await until(lambda: central.is_known and edge.is_known)
+        assert edge.contacts.keys() == central.contacts.keys() == {ADA}
+
+
+def test_a_file_keeps_what_was_said_through_torn_lines_and_says_when_it_has_shrunk(tmp_path: Path) -> None:
+    kept, reader = KeptList(tmp_path / FILE), KeptList(tmp_path / FILE)
+    one, two = (Listing(name, True, "x", "", "2026-01-01T00:00:00+00:00") for name in (ADA, BEN))
+    kept.add([one])
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(b'{"listing":{"contact_id":"eve","is_on":tr')
+    assert reader.news() == [one]
+    kept.add([two], is_whole=True)
+    assert reader.news() == [two]
+    assert (reader.is_whole, reader.n_torn) == (True, 1)
+    (tmp_path / FILE).write_bytes(b"")
+    assert reader.news() is None
+    assert not reader.is_whole
+    kept.add([one])
+    (tmp_path / FILE).chmod(0o600)
+    assert reader.news() == [one]
+    (tmp_path / FILE).unlink()
+    assert reader.news() is None
+
+
+async def test_a_file_that_was_emptied_under_us_is_written_again(here: Node) -> None:
+    async with here.up(Role.CENTRAL) as central:
+        await central.take([central.entry(ADA, "operator", "")])
+        await until(lambda: here.file.read_bytes().count(b"\n") >= 2)
+        await asyncio.sleep(0.2)
+        here.file.write_bytes(b"")
+        await until(lambda: b"ada" in here.file.read_bytes() and b"whole" in here.file.read_bytes())
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+listings = st.builds(
+    Listing,
+    contact_id=st.sampled_from([ADA, BEN]),
+    is_on=st.booleans(),
+    by=st.sampled_from(["callee", "operator"]),
+    why=st.just(""),
+    wall=st.integers(0, 3).map(lambda n: (NOON + timedelta(minutes=n)).isoformat()) | st.sampled_from(["", "noon"]),
+)
+
+
+def known(said: Iterable[Listing]) -> set[ContactId]:
+    listed = DoNotCall(None, None)  # type: ignore[arg-type]  # neither is touched
+    listed._learn(said)
+    return set(listed.contacts)
+
+
+@given(st.lists(listings, max_size=8), st.randoms())
+def test_lists_merge_in_any_order_and_any_number_of_times_with_the_same_result(said: list[Listing], dice) -> None:
+    again = said + [one for one in said if dice.random() < 0.5]
+    dice.shuffle(again)
+    assert known(again) == known(said)
+
+
+@given(st.lists(listings, max_size=8))
+def test_whoever_was_put_on_the_list_last_is_on_it(said: list[Listing]) -> None:
+    for contact in (ADA, BEN):
+        about = [one for one in said if one.contact_id == contact]
+        latest = max((one.at for one in about), default=None)
+        assert (contact in known(said)) == any(one.is_on for one in about if one.at == latest)
+
+
+def test_a_key_alone_says_that_somebody_must_not_be_called() -> None:
+    assert listing_of("ada", {}).is_on
+    assert listing_of("ada", {"wall": 7, "by": None}).contact_id == ADA
+    assert not listing_of("ada.removed", {}).is_on
