@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from aiohttp import WSMsgType, web
@@ -16,10 +17,15 @@ from aiohttp import WSMsgType, web
 from nodes.desk import control
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
+from supervisors.silence import Silence
 
 HELLO_S: Final = 5.0
-HEARTBEAT_S: Final = 10.0
-"""Pings; a page that answers none for half as long again is gone."""
+SILENT_S: Final = 15.0
+"""A page that says nothing for so long, and answers no ping, is gone; it is pinged four times meanwhile."""
+PING_S: Final = 0.5
+"""How long a ping may wait for a connection that takes nothing."""
+CLOSE_S: Final = 1.0
+"""What a silent page may take to close; then the connection is cut."""
 MAX_LAG: Final = 50
 """Frames that wait for the socket: a second. The oldest are dropped, a caller who is heard late is worse than a gap."""
 MAX_SAID: Final = 256
@@ -50,6 +56,8 @@ class Browser:
         self._frames: deque[tuple[bytes, Callable[[], object] | None]] = deque(maxlen=MAX_LAG)
         self._more = asyncio.Event()
         self._end: tuple[int, str] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._silence = Silence(SILENT_S, self._loop.time())
 
     def say(self, kind: str, **fields: Any) -> None:
         """Say something of the table in `control`; before any audio that waits."""
@@ -73,16 +81,20 @@ class Browser:
 
     async def listen(self, listener: Listener) -> None:
         """Carry both ways until the page is gone."""
-        writing = asyncio.create_task(self._write())
+        beside = [asyncio.create_task(work) for work in (self._write(), self._judge())]
         try:
             async for message in self._socket:
+                self._silence.heard(self._loop.time())
                 if message.type is WSMsgType.BINARY:
                     if len(message.data) == control.FRAME_BYTES:
                         listener.spoke(message.data)
                 elif message.type is WSMsgType.TEXT:
                     self._read(message.data, listener)
+                elif message.type is WSMsgType.PING:
+                    await self._socket.pong(message.data)
         finally:
-            writing.cancel()
+            for task in beside:
+                task.cancel()
 
     def drop(self, reason: str, code: int = COME_BACK) -> None:
         """End the connection after what has been said; a living page shows the reason and, asked to, comes back."""
@@ -98,6 +110,18 @@ class Browser:
             if isinstance(said, control.Beat):
                 self.say("beat")
             listener.said(said)
+
+    async def _judge(self) -> None:
+        """Cut the connection when the page is silent. Our own pauses are not its silence (`supervisors.silence`)."""
+        while (again_s := self._silence.look(self._loop.time())) is not None:
+            await asyncio.sleep(again_s)
+            with suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(PING_S):
+                    await self._socket.ping()
+        log.info("page.silent", for_s=SILENT_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(code=COME_BACK, message=b"silent")
 
     async def _write(self) -> None:
         try:

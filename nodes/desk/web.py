@@ -22,7 +22,7 @@ from nodes.admin.access import Access, Denied
 from nodes.admin.places import origin_of
 from nodes.admin.roles import Who, may_sit
 from nodes.desk import control
-from nodes.desk.browser import HEARTBEAT_S, SIGN_IN, STAY_AWAY, Browser
+from nodes.desk.browser import SIGN_IN, STAY_AWAY, Browser
 from nodes.desk.seat import Seat
 from nodes.telemetry import logs
 
@@ -105,7 +105,7 @@ class Web:
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
         """One page, for as long as it is there."""
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, compress=False, max_msg_size=control.MAX_TEXT)
+        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=control.MAX_TEXT)
         await socket.prepare(request)
         self._sockets.add(socket)
         try:

@@ -1,11 +1,15 @@
 """Pages and their socket: who may have a seat, what is no message, and a browser that is called."""
 
+import asyncio
+import time
+
 import aiohttp
 import pytest
 
+from nodes.desk import browser
 from nodes.desk.web import PAGES
 from protocols.wire import desk as wire
-from tests.nodes.desk.conftest import CALL, DESK, EDGE, Rig
+from tests.nodes.desk.conftest import CALL, DESK, EDGE, TOKEN, Rig
 
 
 async def fetched(rig: Rig, path: str) -> tuple[int, str]:
@@ -56,6 +60,29 @@ async def test_a_beat_is_answered_so_that_a_page_knows_of_a_desk_that_is_gone(ri
     async with rig.agent() as ann:
         await ann.say("beat")
         await ann.told("beat")
+
+
+async def test_a_page_that_says_nothing_and_answers_no_ping_is_gone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "SILENT_S", 0.4)
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{rig.address}socket", autoping=False) as socket:
+        await socket.send_json({"type": "hello", "token": TOKEN, "agent": "ann", "ready": True})
+        async with asyncio.timeout(10):
+            while not rig.seats.agents:
+                await asyncio.sleep(0.01)
+            while rig.seats.agents:  # the pings that come are not answered
+                await asyncio.sleep(0.01)
+
+
+async def test_a_page_that_answers_pings_is_there_also_after_a_pause_of_the_desk(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "SILENT_S", 0.4)
+    async with rig.agent() as ann, asyncio.TaskGroup() as tasks:
+        tasks.create_task(ann.told("beat"))  # it reads, and so it answers pings
+        await asyncio.sleep(0.6)
+        time.sleep(0.6)  # noqa: ASYNC251 - the desk stands still
+        await asyncio.sleep(0.2)
+        await ann.say("beat")
 
 
 async def test_a_message_that_is_too_long_ends_the_page(rig: Rig) -> None:
