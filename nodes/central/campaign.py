@@ -2,7 +2,11 @@
 
 `Campaigns.apply(entry)` looks at the entry and at what was applied before: no clock, no chance, no configuration. So a
 central that takes over reads the journal and knows what its predecessor knew, and an entry that comes twice, or that
-contradicts what is known (an outcome of an attempt that is over), changes nothing and is counted.
+contradicts what is known (an outcome of an attempt that is over), changes nothing and is counted. The one thing beside
+the journal is a roll, whose hash is in the entry that names it: it is put into `rolls` before that entry is applied.
+
+Beside the roll something is kept only of those who were dialled or refused, and of those who are done it is the same
+for all: a million contacts are their roll and little more.
 
 The retry rules are applied here: when a contact may be dialled next follows from how the last dial ended, and from the
 plan. What may hold it back at that moment is the business of `may_call`.
@@ -15,9 +19,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias, assert_never
+from typing import NamedTuple, TypeAlias, assert_never
 
 from nodes.central.may_call import Callee
+from nodes.central.roll import Roll
 from protocols.wire.campaigns import CampaignStatus, ContactId, Plan
 from protocols.wire.ids import AttemptId, CampaignId
 from protocols.wire.journal import (
@@ -26,10 +31,12 @@ from protocols.wire.journal import (
     Contact,
     Ended,
     Entry,
+    Forgotten,
     Imported,
     Listed,
     Phase,
     Refused,
+    RollRef,
     Steered,
 )
 
@@ -40,17 +47,19 @@ Dial: TypeAlias = tuple[float, datetime]
 """When somebody was dialled: in seconds of the journal, and by the campaign's wall clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far one contact is. Waiting: `due` and not `attempt`; in flight: `attempt`; done: neither.
 
     `due`: when they may be dialled, in seconds of the journal.
     """
 
-    contact: Contact
     due: float | None
     n_attempts: int = 0
     attempt: AttemptId | None = None
+
+
+WAITING = Progress(due=0.0)
+DONE = Progress(due=None)
 
 
 @dataclass(slots=True)
@@ -63,7 +72,11 @@ class Campaign:
     """Checked and packed, as it was imported."""
     shift: timedelta
     phase: Phase
-    contacts: dict[ContactId, Progress]
+    roll: Roll
+    stored: RollRef | None = field(default=None, compare=False)
+    """The object that the roll is; None: it has been changed, or came in parts."""
+    touched: dict[int, Progress] = field(default_factory=dict)
+    """How far those are who were dialled or refused, by row; all others wait."""
     dispositions: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     n_in_flight: int = 0
@@ -73,13 +86,24 @@ class Campaign:
         """Return the campaign's time: the wall clock, shifted in a rehearsal."""
         return wall + self.shift
 
+    def progress(self, row: int) -> Progress:
+        """Return how far the contact of a row is."""
+        return self.touched.get(row, WAITING)
+
+    def row_of(self, entry: Attempted | Ended | Refused) -> int | None:
+        """Return the row of an entry's contact; None when they are not in this campaign, or forgotten."""
+        if entry.row < 0:
+            return self.roll.find(entry.contact_id)
+        is_there = entry.row < len(self.roll) and self.roll.id_of(entry.row) == entry.contact_id
+        return entry.row if is_there else None
+
     def status(self, talking: int = 0, held: str = "") -> CampaignStatus:
         """Return what an operator sees of it."""
         return CampaignStatus(
             campaign_id=self.campaign_id,
             phase=self.phase.value,
-            contacts=len(self.contacts),
-            waiting=len(self.contacts) - self.n_in_flight - self.n_done,
+            contacts=len(self.roll),
+            waiting=len(self.roll) - self.n_in_flight - self.n_done,
             in_flight=self.n_in_flight,
             talking=talking,
             done=self.n_done,
@@ -101,7 +125,9 @@ class Campaigns:
     dialled: dict[ContactId, tuple[Dial, ...]] = field(default_factory=dict)
     """Dials of a contact in all campaigns, in the order of the journal, without those `DAYS_S` before the last."""
     lists: dict[str, list[Contact]] = field(default_factory=dict)
-    """Imports whose last word is still missing."""
+    """Imports of earlier versions whose last word is still missing."""
+    rolls: dict[str, Roll] = field(default_factory=dict, repr=False, compare=False)
+    """Rolls by the name of their object, of campaigns that are about to be imported."""
     n_ignored: int = 0
     """Entries that said nothing new, or something impossible."""
 
@@ -135,11 +161,13 @@ class Campaigns:
                 return self._end(entry)
             case Refused():
                 return self._refuse(entry)
+            case Forgotten():
+                return self._forget(entry)
             case _:
                 assert_never(entry)
 
     def _import(self, entry: Imported) -> bool:
-        contacts = self.lists.pop(entry.import_id, [])
+        roll = self.rolls.pop(entry.roll.name) if entry.roll else Roll.of(self.lists.pop(entry.import_id, []))
         if entry.campaign_id in self.campaigns:
             return False
         self.lists.clear()  # central imports one list at a time: what else was begun has been abandoned
@@ -149,7 +177,8 @@ class Campaigns:
             script=entry.packed,
             shift=timedelta(seconds=entry.shift_s),
             phase=Phase.IMPORTED,
-            contacts={contact.contact_id: Progress(contact, due=0.0) for contact in contacts},
+            roll=roll,
+            stored=entry.roll,
         )
         return True
 
@@ -161,14 +190,15 @@ class Campaigns:
         return True
 
     def _attempt(self, entry: Attempted) -> bool:
-        campaign, progress = self._find(entry)
-        if campaign is None or progress is None or progress.due is None or entry.contact_id in self.in_flight:
+        campaign, row = self._find(entry)
+        if campaign is None or row is None or entry.contact_id in self.in_flight:
             return False
-        if entry.n != progress.n_attempts + 1:
+        progress = campaign.progress(row)
+        if progress.due is None or entry.n != progress.n_attempts + 1:
             return False
-        campaign.contacts[entry.contact_id] = replace(progress, n_attempts=entry.n, attempt=entry.attempt_id)
+        campaign.touched[row] = Progress(progress.due, entry.n, entry.attempt_id)
         campaign.n_in_flight += 1
-        self.in_flight[entry.contact_id] = entry
+        self.in_flight[entry.contact_id] = entry if entry.row == row else replace(entry, row=row)
         recent = (dial for dial in self.dialled.get(entry.contact_id, ()) if entry.journal_s - dial[0] <= DAYS_S)
         self.dialled[entry.contact_id] = (*recent, (entry.journal_s, entry.at))
         return True
@@ -181,30 +211,53 @@ class Campaigns:
         return True
 
     def _end(self, entry: Ended) -> bool:
-        campaign, progress = self._find(entry)
-        if campaign is None or progress is None or progress.attempt != entry.attempt_id:
+        attempt, campaign = self.in_flight.get(entry.contact_id), self.campaigns.get(entry.campaign_id)
+        if attempt is None or campaign is None or attempt.attempt_id != entry.attempt_id:
             return False
         del self.in_flight[entry.contact_id]
         self.talking.discard(entry.contact_id)
-        due = next_due(campaign.plan, entry.disposition, progress.n_attempts, entry.journal_s)
-        campaign.contacts[entry.contact_id] = replace(progress, attempt=None, due=due)
+        row = campaign.row_of(attempt)
         campaign.n_in_flight -= 1
-        campaign.n_done += due is None
         campaign.dispositions[entry.disposition] += 1
+        due = None
+        if row is not None:  # else they are forgotten, and were counted then
+            due = next_due(campaign.plan, entry.disposition, attempt.n, entry.journal_s)
+            campaign.touched[row] = DONE if due is None else Progress(due, attempt.n)
+        campaign.n_done += due is None
         return True
 
     def _refuse(self, entry: Refused) -> bool:
-        campaign, progress = self._find(entry)
-        if campaign is None or progress is None or progress.attempt or progress.due is None:
+        campaign, row = self._find(entry)
+        if campaign is None or row is None:
             return False
-        campaign.contacts[entry.contact_id] = replace(progress, due=None)
+        progress = campaign.progress(row)
+        if progress.attempt or progress.due is None:
+            return False
+        campaign.touched[row] = DONE
         campaign.n_done += 1
         campaign.refused[entry.rule_id] += 1
         return True
 
-    def _find(self, entry: Attempted | Ended | Refused) -> tuple[Campaign | None, Progress | None]:
+    def _forget(self, entry: Forgotten) -> bool:
+        """Leave a contact out of every roll. A call that is up goes on, and its end is counted."""
+        rows = [(campaign, campaign.roll.find(entry.contact_id)) for campaign in self.campaigns.values()]
+        self.dialled.pop(entry.contact_id, None)
+        if attempt := self.in_flight.get(entry.contact_id):
+            self.in_flight[entry.contact_id] = replace(attempt, consent="")
+        for campaign, row in rows:
+            if row is None:
+                continue
+            progress = campaign.progress(row)
+            campaign.roll, campaign.stored = campaign.roll.without(row), None
+            campaign.touched[row] = DONE
+            if progress.attempt is None and progress.due is not None:
+                campaign.n_done += 1
+                campaign.refused["forgotten"] += 1
+        return any(row is not None for _, row in rows)
+
+    def _find(self, entry: Attempted | Refused) -> tuple[Campaign | None, int | None]:
         campaign = self.campaigns.get(entry.campaign_id)
-        return campaign, campaign.contacts.get(entry.contact_id) if campaign else None
+        return campaign, campaign.row_of(entry) if campaign else None
 
 
 def next_due(plan: Plan, disposition: str, n_attempts: int, now: float) -> float | None:
@@ -225,4 +278,4 @@ def folded(entries: Iterable[Entry]) -> Campaigns:
     return campaigns
 
 
-__all__ = ["Campaign", "Campaigns", "Progress", "folded", "next_due"]
+__all__ = ["DONE", "Campaign", "Campaigns", "Progress", "folded", "next_due"]

@@ -17,7 +17,8 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import TypeAlias
+from itertools import chain
+from typing import BinaryIO, TypeAlias
 from zoneinfo import ZoneInfo
 
 import phonenumbers
@@ -33,7 +34,11 @@ MAX_PROBLEMS = 100
 """More than an operator reads at once; the list is refused after the first anyway."""
 MAX_LINE = 10_000
 """Characters of one contact: a page of text is 3,000, and what a script says of somebody is less."""
+MAX_RAW = 1_000_000
+"""Characters without an end of line: no list has so long a line."""
+CHUNK = 64 * 1024
 UNKNOWN_ZONE = "Etc/Unknown"  # what phonenumbers says of a number without a place (satellite phones and the like)
+LINE_END = re.compile(r"\r\n|\r|\n")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
 NOT_SLOTS = ("number", "timezone", "consent")
@@ -79,43 +84,91 @@ def read_contacts(
     >>> [c.target for c in read_contacts("l.csv", b"number\\n030 123456\\n", key=bytes(32), region="DE")]
     ['+4930123456']
     """
-    problems: list[Problem] = []
-    contacts: list[Contact] = []
-    try:
-        rows = _rows(_text(data))
-        reader = _Reader(_heading(next(rows, (1, []))), key, region, zone, faults)
-        for line, cells in rows:
-            try:
-                contacts.append(reader.contact(line, cells))
-            except _Wrong as wrong:
-                problems.append(Problem(file, line, wrong.column, wrong.reason))
-            if len(problems) == MAX_PROBLEMS:
-                break
-        if not contacts and not problems:
-            raise _Wrong("no contacts below the heading", line=1)
-    except _Wrong as wrong:
-        problems.append(Problem(file, wrong.line, wrong.column, wrong.reason))
-    if problems:
-        raise BadContactList(problems)
-    return tuple(contacts)
+    return tuple(Listing(file, io.BytesIO(data), key=key, region=region, zone=zone, faults=faults))
 
 
-def _text(data: bytes) -> str:
-    """Return the text behind the bytes. Raises _Wrong with the line where it ends."""
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        wrong = f"byte 0x{data[error.start]:02x} is not {encoding.upper().removesuffix('-SIG')}: save the list as UTF-8"
-        raise _Wrong(wrong, line=line) from None
+class Listing:
+    """A contact list that is read as it comes: iterate over it. `slots`: the columns that are the script's."""
+
+    def __init__(
+        self,
+        file: str,
+        stream: BinaryIO,
+        *,
+        key: bytes,
+        region: str = "",
+        zone: str = "",
+        faults: Faults = lambda contact: (),
+    ) -> None:
+        """As `read_contacts`; `stream` is read line by line. Raises BadContactList: the heading is wrong."""
+        self._file = file
+        self._rows = _rows(_lines(stream))
+        try:
+            heading = _heading(next(self._rows, (1, [])))
+        except _Wrong as wrong:
+            raise BadContactList([self._problem(wrong, wrong.line)]) from None
+        self._reader = _Reader(heading, key, region, zone, faults)
+        self.slots = tuple(column for column in heading if column not in NOT_SLOTS)
+
+    def __iter__(self) -> Iterator[Contact]:
+        """Yield the contacts. Raises BadContactList with everything that is wrong: then none of them counts."""
+        problems: list[Problem] = []
+        n_contacts = 0
+        try:
+            for line, cells in self._rows:
+                try:
+                    contact = self._reader.contact(line, cells)
+                except _Wrong as wrong:
+                    problems.append(self._problem(wrong, line))
+                else:
+                    n_contacts += 1
+                    yield contact
+                if len(problems) == MAX_PROBLEMS:
+                    break
+            if not n_contacts and not problems:
+                raise _Wrong("no contacts below the heading", line=1)
+        except _Wrong as wrong:
+            problems.append(self._problem(wrong, wrong.line))
+        if problems:
+            raise BadContactList(problems)
+
+    def _problem(self, wrong: _Wrong, line: int) -> Problem:
+        return Problem(self._file, line, wrong.column, wrong.reason)
 
 
-def _rows(text: str) -> Iterator[Row]:
+def _lines(stream: BinaryIO) -> Iterator[str]:
+    """Yield the lines of the text behind the bytes, each with its end. Raises _Wrong with the line where it ends."""
+    start = stream.read(2)
+    encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=False)
+    n_lines, chunk, left = 0, start, ""
+    while True:
+        try:
+            text = left + decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            n_whole = error.object[: error.start].decode(encoding, "ignore").count("\n")
+            bad, name = error.object[error.start], encoding.upper().removesuffix("-SIG")
+            wrong = f"byte 0x{bad:02x} is not {name}: save the list as UTF-8"
+            raise _Wrong(wrong, line=n_lines + n_whole + 1) from None
+        at = 0
+        for end in LINE_END.finditer(text):
+            yield text[at : end.end()]
+            at, n_lines = end.end(), n_lines + 1
+        left = text[at:]
+        if not chunk:
+            break
+        if len(left) > MAX_RAW:
+            raise _Wrong(f"more than {MAX_RAW} characters", line=n_lines + 1)
+        chunk = stream.read(CHUNK)
+    if left:
+        yield left
+
+
+def _rows(lines: Iterator[str]) -> Iterator[Row]:
     """Yield the lines that are not blank, with the number each begins on. Raises _Wrong where it is CSV no longer."""
-    first = text.split("\n", 1)[0]
+    first = next(lines, "")
     delimiter = max(",;\t", key=first.count)  # on a tie the first: a heading of one column has none
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -238,4 +291,4 @@ def is_zone(name: str) -> bool:
     return True
 
 
-__all__ = ["BadContactList", "is_zone", "read_contacts"]
+__all__ = ["BadContactList", "Listing", "is_zone", "read_contacts"]

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from nodes.central.admission import Admission
 from nodes.central.agenda import LOOK_AGAIN_S, Agenda
-from nodes.central.campaign import Campaign, Campaigns, Progress
+from nodes.central.campaign import Campaign, Campaigns
 from nodes.central.may_call import Pass, may_call
 from nodes.central.pacing import calls_to_place
 from nodes.central.scheduler import Scheduler, weight
@@ -65,10 +65,13 @@ class Dialler:
     def ended(self, entry: Ended, now: float) -> None:
         """Take note of an attempt's end, after the fold has."""
         campaign = self._fold.campaigns[entry.campaign_id]
-        progress = campaign.contacts[entry.contact_id]
-        self._admission.ended(self._trunk(campaign, progress.contact), entry.disposition, now)
-        if progress.due is not None:
-            self._agenda(campaign).put(entry.contact_id, progress.due)
+        row = campaign.row_of(entry)
+        if row is None:
+            return  # they are forgotten
+        self._admission.ended(self._trunk(campaign, campaign.roll.contact(row)), entry.disposition, now)
+        due = campaign.progress(row).due
+        if due is not None:
+            self._agenda(campaign).put(row, due)
 
     def _whose_turn(self, moment: Moment) -> Campaign | None:
         weights = {
@@ -80,10 +83,10 @@ class Dialler:
         return self._fold.campaigns[chosen] if chosen is not None else None
 
     def _is_candidate(self, campaign: Campaign, moment: Moment) -> bool:
-        progress = self._agenda(campaign).peek(moment.now)
-        if progress is None:
+        row = self._agenda(campaign).peek(moment.now)
+        if row is None:
             return False  # `held` stays: it says why those who were due are not any more
-        trunk = self._trunk(campaign, progress.contact)
+        trunk = self._trunk(campaign, campaign.roll.contact(row))
         self.held[campaign.campaign_id] = (
             "concurrency"
             if not calls_to_place(campaign.plan, campaign.n_in_flight)
@@ -94,23 +97,26 @@ class Dialler:
     def _decide(self, campaign: Campaign, moment: Moment) -> Attempted | Refused | None:
         """Return what becomes of the campaign's next contact; None when that is nothing for now."""
         at = campaign.at(moment.wall)
-        progress = self._agenda(campaign).take(moment.now)
-        if progress is None:
+        row = self._agenda(campaign).take(moment.now)
+        if row is None:
             return None
-        name = progress.contact.contact_id
-        callee = self._fold.callee(progress.contact, name in moment.do_not_call, moment.now)
-        barred = self._barred(progress.contact.target, self._trunk(campaign, progress.contact))
+        contact = campaign.roll.contact(row)
+        name = contact.contact_id
+        callee = self._fold.callee(contact, name in moment.do_not_call, moment.now)
+        barred = self._barred(contact.target, self._trunk(campaign, contact))
         verdict = may_call(replace(callee, barred=barred), campaign.plan, at)
         if isinstance(verdict, Pass):
-            return self._attempt(campaign, progress, verdict, at, moment.now)
+            return self._attempt(campaign, row, contact, verdict, at, moment.now)
         self.held[campaign.campaign_id] = verdict.rule_id
         if verdict.for_good:
-            return Refused(campaign.campaign_id, name, verdict.rule_id, at)
-        self._agenda(campaign).put(name, moment.now + LOOK_AGAIN_S)
+            return Refused(campaign.campaign_id, name, verdict.rule_id, at, row)
+        self._agenda(campaign).put(row, moment.now + LOOK_AGAIN_S)
         return None
 
-    def _attempt(self, campaign: Campaign, progress: Progress, passed: Pass, at: datetime, now: float) -> Attempted:
-        contact, n = progress.contact, progress.n_attempts + 1
+    def _attempt(
+        self, campaign: Campaign, row: int, contact: Contact, passed: Pass, at: datetime, now: float
+    ) -> Attempted:
+        n = campaign.progress(row).n_attempts + 1
         trunk = self._trunk(campaign, contact)
         self._admission.begin(trunk, now)
         return Attempted(
@@ -123,6 +129,7 @@ class Dialler:
             consent=contact.consent,
             passed=passed.rules,
             journal_s=now,
+            row=row,
         )
 
     def _trunk(self, campaign: Campaign, contact: Contact) -> str:

@@ -1,4 +1,4 @@
-"""An import, decided: from a list, a script and a plan to the entries of the journal, or to all that is wrong.
+"""An import, decided: what is wrong with a plan, and the contacts of a list as script and plan want them.
 
 The script has been checked (in a process of its own); each contact is held against it, because a slot that is missing
 is found here with its line and not in the middle of a call.
@@ -10,55 +10,49 @@ import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-
-import msgspec
+from typing import BinaryIO
 
 from grammars.errors import ScriptError
 from grammars.script_law import announces_recording
 from grammars.script_model import Script
-from grammars.script_pack import unpack
-from nodes.central.contacts import BadContactList, is_zone, read_contacts
+from nodes.central.contacts import Listing, is_zone
 from nodes.dial_plan import Barred, nothing_barred
 from protocols.errors import RemoteProtocolError
 from protocols.sip import identity
-from protocols.wire.campaigns import LEAST_RING_S, RECORDING, ImportCampaign, Plan, Problem
-from protocols.wire.journal import Contact, Entry, Imported, Listed
+from protocols.wire.campaigns import LEAST_RING_S, RECORDING, BeginImport, Plan, Problem
+from protocols.wire.journal import Contact, Imported, RollRef
 
 CAMPAIGN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-PART_BYTES = 200_000
-"""Of one `Listed` as JSON, more or less; a NATS message holds a million."""
 
 
-def entries_of(
-    request: ImportCampaign,
-    packed: bytes,
-    data: bytes,
+def listing(
+    file: str,
+    stream: BinaryIO,
     *,
-    import_id: str,
+    plan: Plan,
+    script: Script,
     key: bytes,
     trunks: Collection[str],
-    wall: datetime,
     barred: Barred = nothing_barred,
-) -> list[Entry]:
-    """Return what to write down so that the campaign exists.
+) -> Listing:
+    """Return the contacts of a list as they come.
 
-    `packed`: the request's script, checked. `data`: the contact list. `import_id`: unlike any other. `key`: hides
-    numbers in names. `trunks`: those there are; `barred`: what they do not dial. `wall`: now, aware. Raises
-    BadContactList with the problems of plan and list.
+    `key`: hides numbers in names. `trunks`: those there are; `barred`: what they do not dial. Raises, also while it is
+    read: BadContactList.
     """
-    plan = request.plan
-    script = unpack(packed)
-    if problems := [*_plan_problems(request, trunks), *_recording_problems(plan, script)]:
-        raise BadContactList(problems)
 
     def faults(contact: Contact) -> Sequence[str]:
         return (*_dial_faults(contact, plan, trunks, barred), *script.problems(dict(contact.slots)))
 
-    contacts = read_contacts(request.file, data, key=key, region=plan.region, zone=plan.zone, faults=faults)
-    shift_s = (datetime.fromisoformat(plan.clock) - wall).total_seconds() if plan.clock else 0.0
+    return Listing(file, stream, key=key, region=plan.region, zone=plan.zone, faults=faults)
+
+
+def entry_of(request: BeginImport, import_id: str, packed: bytes, roll: RollRef, wall: datetime) -> Imported:
+    """Return what to write down so that the campaign exists. `packed`: the script, checked. `wall`: now, aware."""
+    plan = request.plan
     at = datetime.fromisoformat(plan.clock) if plan.clock else wall
-    parts: list[Entry] = [Listed(request.campaign_id, import_id, part) for part in _parts(contacts)]
-    return [*parts, Imported(request.campaign_id, import_id, plan, request.script, at, shift_s, packed)]
+    shift_s = (at - wall).total_seconds()
+    return Imported(request.campaign_id, import_id, plan, request.script, at, shift_s, packed, roll)
 
 
 def script_problems(error: ScriptError) -> tuple[Problem, ...]:
@@ -66,7 +60,7 @@ def script_problems(error: ScriptError) -> tuple[Problem, ...]:
     return tuple(Problem("script", reason.line, "", reason.reason) for reason in error.reasons)
 
 
-def _plan_problems(request: ImportCampaign, trunks: Collection[str]) -> list[Problem]:
+def plan_problems(request: BeginImport, trunks: Collection[str]) -> list[Problem]:
     """Return what is wrong with name and plan: they come from a command line, or from anybody's program."""
     plan = request.plan
     waits = (plan.spacing_s, *(wait for row in plan.retries.values() for wait in row))
@@ -91,7 +85,8 @@ def _plan_problems(request: ImportCampaign, trunks: Collection[str]) -> list[Pro
     return problems
 
 
-def _recording_problems(plan: Plan, script: Script) -> Iterator[Problem]:
+def recording_problems(plan: Plan, script: Script) -> Iterator[Problem]:
+    """Yield what is wrong with the basis on which calls are recorded."""
     if plan.recording == "notice" and not announces_recording(script):
         yield Problem("plan", 0, "", '`recording` is "notice", but the first words of the script give none')
 
@@ -115,18 +110,4 @@ def _dial_faults(contact: Contact, plan: Plan, trunks: Collection[str], barred: 
         yield "a telephone number needs a trunk, and none is configured"
 
 
-def _parts(contacts: Sequence[Contact]) -> Iterator[tuple[Contact, ...]]:
-    """Cut a list into parts that a message holds."""
-    part: list[Contact] = []
-    size = 0
-    for contact in contacts:
-        part.append(contact)
-        size += len(msgspec.json.encode(contact))
-        if size >= PART_BYTES:
-            yield tuple(part)
-            part, size = [], 0
-    if part:
-        yield tuple(part)
-
-
-__all__ = ["entries_of", "script_problems"]
+__all__ = ["entry_of", "listing", "plan_problems", "recording_problems", "script_problems"]

@@ -24,6 +24,7 @@ from nodes.central.campaign import Campaign
 from nodes.central.degradation import Level, next_level
 from nodes.central.dialler import Dialler, Moment
 from nodes.central.edges import Edges
+from nodes.central.keeper import Keeper
 from nodes.central.memory import Memory
 from nodes.central.outcomes import ended, entry_of, lost
 from nodes.central.scheduler import complexity
@@ -32,7 +33,7 @@ from nodes.config import Config, Trunk
 from nodes.links.bus import Bus
 from nodes.links.consumer import Received
 from nodes.links.do_not_call import DoNotCall
-from nodes.links.errors import AskTimeout, BusAway, PeerGone, Refused, StreamBroken
+from nodes.links.errors import AskTimeout, BusAway, ObjectBroken, PeerGone, Refused, StreamBroken
 from nodes.links.lease import Lease
 from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
@@ -70,6 +71,7 @@ class Leader:
         self._admission = Admission(base, config.central.max_concurrent, rates, self._clock.now())
         self.dialler = Dialler(memory.campaigns, self._admission, rates, dial_plan.barred_by(config.sip))
         self.edges = Edges(mesh)
+        self.keeper = Keeper(bus, memory)
         self.search = Search(mesh, self.edges, memory.campaigns)
         self.level = Level.NOTHING
         self._talk: dict[CampaignId, Counter[str]] = {}
@@ -121,7 +123,10 @@ class Leader:
 
     def _place(self, attempt: Attempted, tasks: Tasks) -> None:
         """Have an attempt dialled, if it is ours: written by us, and we still are who may."""
-        is_ours = self._memory.campaigns.in_flight.get(attempt.contact_id) == attempt
+        is_ours = (
+            self._memory.campaigns.in_flight.get(attempt.contact_id) == attempt
+            and self._campaign(attempt).row_of(attempt) is not None
+        )
         if is_ours and self._lease.token is not None and (edge := self.edges.next()):
             tasks.spawn(until_lost(self._ask(edge, attempt)))
 
@@ -142,7 +147,7 @@ class Leader:
 
     def _order(self, attempt: Attempted) -> PlaceCall:
         campaign = self._campaign(attempt)
-        contact = campaign.contacts[attempt.contact_id].contact
+        contact = campaign.roll.contact(attempt.row)
         return PlaceCall(
             attempt_id=attempt.attempt_id,
             call_id=CallId(attempt.attempt_id),
@@ -227,7 +232,7 @@ async def until_lost(work: Coroutine[Any, Any, None]) -> None:
     """Do the work of a term. That NATS or its journal has gone is the end of the term, and not of the process."""
     try:
         await work
-    except (BusAway, StreamBroken) as error:
+    except (BusAway, StreamBroken, ObjectBroken) as error:
         log.warning("central.stopped_writing", error=str(error))
 
 

@@ -35,7 +35,8 @@ def entry_of(event: CallEvent, fold: Campaigns, now: float) -> Answered | Ended 
 
 def ended(attempt: Attempted, disposition: str, cause: str, at: datetime, now: float) -> Ended:
     """Return the entry that ends an attempt."""
-    return Ended(attempt.campaign_id, attempt.contact_id, attempt.attempt_id, disposition, cause, at, now)
+    ids = attempt.campaign_id, attempt.contact_id, attempt.attempt_id
+    return Ended(*ids, disposition, cause, at, now, attempt.row)
 
 
 def lost(attempt: Attempted, fold: Campaigns, at: datetime, now: float) -> Ended:

@@ -12,15 +12,15 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from nodes.central.clock import Clock
+from nodes.central.importing import Importer
 from nodes.central.leader import Leader, until_lost
 from nodes.central.listings import Listings
 from nodes.central.memory import Memory
 from nodes.central.requests import Requests
 from nodes.config import Config
-from nodes.dial_plan import barred_by
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall, contact_key
-from nodes.links.errors import BusAway, LayoutMismatch, StreamBroken
+from nodes.links.errors import BusAway, LayoutMismatch, ObjectBroken, StreamBroken
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.lease import RENEW_S
 from nodes.links.login import login
@@ -52,8 +52,8 @@ class Central:
         """Whether there had never been a campaign when this process began."""
         self.do_not_call = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE), self._is_fresh)
         self._memory = Memory(bus, self._lease, identity, clock)
-        trunks, barred = [trunk.name for trunk in config.sip.trunks], barred_by(config.sip)
-        self._requests = Requests(self._memory, contact_key(config.paths.state), trunks, barred)
+        key = contact_key(config.paths.state)
+        self._requests = Requests(self._memory, Importer(self._memory, bus.objects, key, config.sip), key)
         self._roster: Roster = NOBODY
 
     def serve(self) -> None:
@@ -141,7 +141,7 @@ class Central:
                 await self._lead()
         except BusAway as error:
             log.warning("central.bus_away", error=str(error))
-        except StreamBroken as error:
+        except (StreamBroken, ObjectBroken) as error:
             log.error("central.journal_broken", error=str(error))
             await self._leave()  # perhaps another node's central knows more
 
@@ -153,13 +153,15 @@ class Central:
         is_over = asyncio.Event()
         try:
             async with Tasks() as tasks:
+                self._requests.term = tasks
                 tasks.spawn(_to_the_end(leader.dial(tasks), is_over))
                 tasks.spawn(_to_the_end(leader.listen(), is_over))
                 tasks.spawn(leader.edges.watch())
                 tasks.spawn(leader.search.watch())
+                tasks.spawn(leader.keeper.run())
                 await self._hold(is_over)
         finally:
-            self._requests.leader = None
+            self._requests.leader = self._requests.term = None
             log.warning("central.leads_no_more")
 
     async def _hold(self, is_over: asyncio.Event) -> None:

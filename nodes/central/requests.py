@@ -2,76 +2,68 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from collections.abc import Collection
-
-from grammars.errors import ScriptError
 from nodes.central.campaign import Campaign
-from nodes.central.contacts import BadContactList
-from nodes.central.imports import entries_of, script_problems
+from nodes.central.importing import Importer
 from nodes.central.leader import Leader
 from nodes.central.memory import Memory
-from nodes.checking import Scripts
-from nodes.dial_plan import Barred, nothing_barred
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
+from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.wire import campaigns as wire
+from protocols.wire.campaigns import contact_id
 from protocols.wire.ids import CampaignId, Identity
-from protocols.wire.journal import Phase, Steered
+from protocols.wire.journal import Forgotten, Phase, Steered
 
-MAX_LIST = 64 * 1024 * 1024
-"""Bytes of a contact list: a million contacts with a few columns."""
 STEERABLE = (Phase.RUNNING, Phase.PAUSED, Phase.STOPPED)
 
 log = logs.get(__name__)
 
 
 class Requests:
-    """The handlers. `leader` is set while this process leads."""
+    """The handlers. `leader`, and `term`, the tasks of its term, are set while this process leads."""
 
-    def __init__(self, memory: Memory, key: bytes, trunks: Collection[str], barred: Barred = nothing_barred) -> None:
-        self._memory, self._key, self._trunks, self._barred = memory, key, trunks, barred
-        self._lists: dict[Identity, bytearray] = {}
-        self._importing = asyncio.Lock()
-        self._scripts = Scripts()
+    def __init__(self, memory: Memory, importer: Importer, key: bytes) -> None:
+        self._memory, self._importer, self._key = memory, importer, key
         self.leader: Leader | None = None
+        self.term: Tasks | None = None
 
     def serve(self, mesh: Mesh) -> None:
         """Answer from now on."""
+        mesh.serve(wire.BeginImport, self.begin_import)
         mesh.serve(wire.ListPart, self.take_part)
-        mesh.serve(wire.ImportCampaign, self.take_campaign)
+        mesh.serve(wire.CommitImport, self.commit_import)
         mesh.serve(wire.SteerCampaign, self.steer)
         mesh.serve(wire.GetCampaign, self.get)
         mesh.serve(wire.ListCampaigns, self.all)
+        mesh.serve(wire.ForgetContact, self.forget)
 
-    def take_part(self, part: wire.ListPart, sender: Identity) -> wire.ListTaken:
-        """Keep a part of the sender's list; one list at a time is kept, the newest."""
+    async def begin_import(self, request: wire.BeginImport, sender: Identity) -> wire.ImportBegun:
+        """Take plan and script, and expect a list."""
         self._leading()
-        if part.offset == 0:
-            self._lists = {sender: bytearray()}
-        taken = self._lists.get(sender, bytearray())
-        if part.offset != len(taken):
-            raise Refused("wrong_offset")
-        if len(taken) + len(part.data) > MAX_LIST:
-            raise Refused("list_too_long")
-        taken += part.data
-        return wire.ListTaken(len(taken))
+        assert self.term is not None
+        return await self._importer.begin(request, self.term)
 
-    async def take_campaign(self, request: wire.ImportCampaign, sender: Identity) -> wire.CampaignImported:
-        """Check everything, and write it down if all of it is right. Reading the list is another thread's work."""
+    async def take_part(self, part: wire.ListPart, sender: Identity) -> wire.ListTaken:
+        """Have the next part of the list read."""
         self._leading()
-        data = bytes(self._lists.pop(sender, b""))
-        if len(data) != request.n_bytes:
-            raise Refused("list_incomplete")
-        async with self._importing:
-            if request.campaign_id in self._memory.campaigns.campaigns:
-                raise Refused("campaign_exists")
-            try:
-                return await self._import(request, data)
-            except BadContactList as bad:
-                return wire.CampaignImported(0, bad.problems)
+        return await self._importer.take(part)
+
+    async def commit_import(self, request: wire.CommitImport, sender: Identity) -> wire.CampaignImported:
+        """Have the campaign exist, if all of the list is right."""
+        self._leading()
+        return await self._importer.commit(request)
+
+    async def forget(self, request: wire.ForgetContact, sender: Identity) -> wire.ContactForgotten:
+        """Forget somebody, in all campaigns."""
+        leader, name = self._leading(), contact_id(request.target, self._key)
+        found = [one for one in self._memory.campaigns.campaigns.values() if one.roll.find(name) is not None]
+        if not found and name not in self._memory.campaigns.dialled:
+            raise Refused("unknown_contact")
+        await self._memory.write(Forgotten(name, self._memory.clock.wall()))
+        leader.keeper.soon()
+        log.info("contact.forgotten", contact_id=name, campaigns=len(found))
+        return wire.ContactForgotten(len(found))
 
     async def steer(self, request: wire.SteerCampaign, sender: Identity) -> wire.CampaignStatus:
         """Have a campaign running, paused or stopped."""
@@ -94,28 +86,6 @@ class Requests:
         """Say how all campaigns are going."""
         leader = self._leading()
         return wire.Campaigns(tuple(map(leader.status, self._memory.campaigns.campaigns.values())))
-
-    async def _import(self, request: wire.ImportCampaign, data: bytes) -> wire.CampaignImported:
-        try:
-            packed = await self._scripts.packed(request.script)
-        except ScriptError as error:
-            return wire.CampaignImported(0, script_problems(error))
-        entries = await asyncio.to_thread(
-            entries_of,
-            request,
-            packed,
-            data,
-            import_id=secrets.token_hex(8),
-            key=self._key,
-            trunks=self._trunks,
-            barred=self._barred,
-            wall=self._memory.clock.wall(),
-        )
-        for entry in entries:
-            await self._memory.write(entry)
-        n_contacts = len(self._campaign(request.campaign_id).contacts)
-        log.info("campaign.imported", campaign_id=request.campaign_id, contacts=n_contacts)
-        return wire.CampaignImported(n_contacts)
 
     def _leading(self) -> Leader:
         if self.leader is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from nodes.commands import central
 from nodes.commands import report as reporting
@@ -14,16 +17,23 @@ from nodes.commands.captions import Captions
 from nodes.commands.client import configured, connected
 from nodes.commands.scripts import Checked, check_script
 from nodes.commands.terminal import ENDING, console, emit
-from protocols.wire.campaigns import CampaignStatus
+from protocols.wire.campaigns import LIST_PART, CampaignStatus, ListTaken
 from protocols.wire.ids import CampaignId
 
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TaskProgressColumn(),
+    TextColumn("{task.fields[contacts]} contacts"),
+)
+"""What is shown while a list is imported."""
 STEERING = {"start": "running", "pause": "paused", "stop": "stopped"}
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """What to do, with which files."""
-    parser.add_argument("what", choices=("check", "import", *STEERING, "status", "rehearse"))
-    parser.add_argument("campaign", help="check, import, rehearse: the campaign's TOML file; else its id")
+    parser.add_argument("what", choices=("check", "import", *STEERING, "status", "forget", "rehearse"))
+    parser.add_argument("campaign", help="its id; check, import, rehearse: its TOML file; forget: a number or SIP URI")
     parser.add_argument("--contacts", metavar="CSV", help="the contact list: number or SIP URI, and slots")
     parser.add_argument("--script", metavar="FILE", help="a script's file, or a shipped script's name")
     parser.add_argument("--seed", type=int, default=1, help="rehearse: what callees answer")
@@ -33,46 +43,83 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was done; a rehearsal: when no call was lost."""
+    if args.what == "forget":
+        return ENDING.run(_forget(args))
     if args.what not in ("check", "import", "rehearse"):
         return ENDING.run(_steer(args))
     if not (args.contacts and args.script):
         raise central.Declined(f"{args.what} needs --contacts and --script")
     files = _read(args)
-    if args.what == "rehearse":
-        return ENDING.run(_rehearse(args, files, Path(args.state).resolve()))
-    return ENDING.run(_import(args, files)) if args.what == "import" else _check(args, files)
+    if args.what == "import":
+        return ENDING.run(_import(args, files))
+    n_contacts = _count(args, files)
+    if args.what == "check":
+        return _check(args, files, n_contacts)
+    return ENDING.run(_rehearse(args, files, Path(args.state).resolve()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """What makes a campaign, read and found to be right."""
+    """What makes a campaign. Plan and script have been read and found to be right."""
 
     campaign: central.Campaign
-    contacts: bytes
+    contacts: Path
     script: Checked
-    n_contacts: int
 
 
 def _read(args: argparse.Namespace) -> _Files:
-    """Read what the command names. Raises: ConfigError, BadScript, BadList, OSError: each line that is wrong."""
+    """Read what the command names. Raises: ConfigError, BadScript, OSError: each line that is wrong."""
     campaign, script = central.read_campaign(Path(args.campaign)), check_script(args.script)
-    contacts = Path(args.contacts).read_bytes()
+    contacts = Path(args.contacts)
+    contacts.stat()
+    return _Files(campaign, contacts, script)
+
+
+def _count(args: argparse.Namespace, files: _Files) -> int:
+    """Return how many contacts the list has. Raises: BadList, OSError."""
     sip = configured(args).sip
-    return _Files(campaign, contacts, script, central.check(campaign, args.contacts, contacts, script.text, sip))
+    with files.contacts.open("rb") as contacts:
+        return central.check(files.campaign, args.contacts, contacts, files.script.script, sip)
 
 
-def _check(args: argparse.Namespace, files: _Files) -> int:
+def _check(args: argparse.Namespace, files: _Files, n_contacts: int) -> int:
     if args.json:
-        emit({"campaign": files.campaign.id, "contacts": files.n_contacts, "script": files.script.script.hash})
+        emit({"campaign": files.campaign.id, "contacts": n_contacts, "script": files.script.script.hash})
     else:
-        print(f"{files.campaign.id}: {files.n_contacts} contacts, script {files.script.script.hash[:12]}")
+        print(f"{files.campaign.id}: {n_contacts} contacts, script {files.script.script.hash[:12]}")
     return 0
 
 
 async def _import(args: argparse.Namespace, files: _Files) -> int:
+    """Bring the list to central, which reads it as it comes."""
     async with connected(configured(args)) as client:
-        n_contacts = await central.bring(client, files.campaign, args.contacts, files.contacts, files.script.text)
+        with Progress(*COLUMNS, console=console(stderr=True), transient=True) as shown:
+            bar = shown.add_task(files.campaign.id, total=files.contacts.stat().st_size, contacts=0)
+
+            def progress(taken: ListTaken) -> None:
+                shown.update(bar, completed=taken.n_bytes, contacts=taken.n_contacts)
+
+            parts = _bytes_of(files.contacts)
+            n_contacts = await central.bring(
+                client, files.campaign, args.contacts, parts, files.script.text, progress
+            )  # fmt: skip
         _show(args, await central.status(client, files.campaign.id), f"{n_contacts} contacts imported")
+    return 0
+
+
+def _bytes_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(LIST_PART):
+            yield chunk
+
+
+async def _forget(args: argparse.Namespace) -> int:
+    async with connected(configured(args)) as client:
+        n_campaigns = await central.forget(client, args.campaign)
+    if args.json:
+        emit({"campaigns": n_campaigns})
+    else:
+        print(f"forgotten in {n_campaigns} campaign{'' if n_campaigns == 1 else 's'}; never dialled there again")
     return 0
 
 
@@ -94,7 +141,7 @@ async def _rehearse(args: argparse.Namespace, files: _Files, state: Path) -> int
     from nodes.commands.stage import stage
 
     to = console(stderr=args.json)
-    text, contacts = files.script.text, files.contacts.decode("utf-8-sig")
+    text, contacts = files.script.text, (await asyncio.to_thread(files.contacts.read_bytes)).decode("utf-8-sig")
     async with stage(state, {files.script.path.stem: text}, args.seed, NEEDED) as here:
         watch = await play(here, [Part(files.campaign, text, contacts)], Captions(to), {})
         status = await central.status(here.client, files.campaign.id)

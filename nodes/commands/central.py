@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
-from grammars.script import load
-from grammars.script_pack import pack
+from grammars.script_model import Script
 from nodes.central.contacts import BadContactList
-from nodes.central.imports import entries_of
+from nodes.central.imports import listing, plan_problems, recording_problems
 from nodes.commands.client import Client
 from nodes.config import ConfigError, Sip
 from nodes.dial_plan import barred_by
@@ -21,26 +20,36 @@ from nodes.links.errors import LinkError, Refused
 from nodes.links.roster import Peer
 from nodes.tables import Reader
 from protocols.wire.campaigns import (
+    LIST_PART,
+    BeginImport,
     CampaignImported,
     CampaignStatus,
+    CommitImport,
+    ForgetContact,
     GetCampaign,
-    ImportCampaign,
+    ImportBegun,
+    ListPart,
+    ListTaken,
     Plan,
     Problem,
     SteerCampaign,
-    list_parts,
 )
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Listed
 
-IMPORT_S = 60.0
+PART_S = 60.0
+"""So long may it take until a part of a list is read; a second is much."""
+COMMIT_S = 300.0
+"""And until all of it is stored, which may wait for an election at NATS."""
 LOOK_S = 0.5
 LEAD_S = 30.0
 """So long may it take until a central leads: a lease that its last holder did not give back runs out after 15 s."""
 IN_WORDS = {
     "unknown_campaign": "there is no such campaign (import it: ringmaster campaign import)",
     "not_leading": "central does not lead yet; try again in a few seconds",
-    "list_too_long": "the contact list is too long",
+    "importing": "another list is being imported; try again when it is done",
+    "unknown_import": "central has given this import up, or another central leads now; nothing was imported, try again",
+    "unknown_contact": "nobody of that number or address is in any campaign",
+    "not_read": "central could not read the list to its end (its log says why); nothing was imported",
 }
 """What central refuses with, for people."""
 
@@ -73,33 +82,66 @@ def read_campaign(path: Path) -> Campaign:
         raise ConfigError(str(path), "", f"is not TOML: {error}") from error
 
 
-def check(campaign: Campaign, file: str, contacts: bytes, script: str, sip: Sip) -> int:
+def check(campaign: Campaign, file: str, contacts: BinaryIO, script: Script, sip: Sip) -> int:
     """Return how many contacts there are, if central would take them with this plan and script. Raises: BadList."""
-    order = ImportCampaign(campaign.id, file, len(contacts), script, campaign.plan)
-    trunks = [trunk.name for trunk in sip.trunks]
+    plan, trunks = campaign.plan, [trunk.name for trunk in sip.trunks]
+    request = BeginImport(campaign.id, file, "", plan)
+    if problems := [*plan_problems(request, trunks), *recording_problems(plan, script)]:
+        raise BadList(problems)
     try:
-        entries = entries_of(
-            order, pack(load(script)), contacts, import_id="check", key=bytes(32), trunks=trunks,
-            wall=datetime.now(UTC), barred=barred_by(sip),
+        found = listing(
+            file, contacts, plan=plan, script=script, key=bytes(32), trunks=trunks, barred=barred_by(sip)
         )  # fmt: skip
+        return sum(1 for _ in found)
     except BadContactList as error:
         raise BadList(error.problems) from error
-    return sum(len(entry.contacts) for entry in entries if isinstance(entry, Listed))
 
 
-async def bring(client: Client, campaign: Campaign, file: str, contacts: bytes, script: str) -> int:
-    """Import a campaign; return how many contacts it has. Raises: BadList, Declined."""
+async def bring(
+    client: Client,
+    campaign: Campaign,
+    file: str,
+    contacts: bytes | Iterable[bytes],
+    script: str,
+    progress: Callable[[ListTaken], object] = lambda taken: None,
+) -> int:
+    """Import a campaign; return how many contacts it has. Raises: BadList, Declined.
+
+    `contacts`: the list's bytes, at once or as they come. `progress`: told what central has read by now.
+    """
     central = (await _leading(client)).identity
+    n_bytes = 0
     try:
-        for part in list_parts(contacts):
-            await client.mesh.ask(central, part)
-        order = ImportCampaign(campaign.id, file, len(contacts), script, campaign.plan)
-        imported: CampaignImported = await client.mesh.ask(central, order, timeout_s=IMPORT_S)
+        begun: ImportBegun = await client.mesh.ask(
+            central, BeginImport(campaign.id, file, script, campaign.plan), timeout_s=PART_S
+        )
+        if begun.problems:
+            raise BadList(begun.problems)
+        for data in _parts(contacts):
+            taken: ListTaken = await client.mesh.ask(
+                central, ListPart(begun.import_id, n_bytes, data), timeout_s=PART_S
+            )  # fmt: skip
+            n_bytes = taken.n_bytes
+            progress(taken)
+            if taken.is_over:
+                break
+        imported: CampaignImported = await client.mesh.ask(
+            central, CommitImport(begun.import_id, n_bytes), timeout_s=COMMIT_S
+        )
     except LinkError as error:
         raise _declined(campaign.id, error) from error
     if imported.problems:
         raise BadList(imported.problems)
     return imported.contacts
+
+
+async def forget(client: Client, target: str) -> int:
+    """Have central forget somebody; return in how many campaigns they were. Raises: Declined."""
+    try:
+        return (await client.mesh.ask(client.one("central").identity, ForgetContact(target))).campaigns
+    except LinkError as error:
+        reason = IN_WORDS.get(error.reason, error.reason) if isinstance(error, Refused) else str(error)
+        raise Declined(reason) from error
 
 
 async def steer(client: Client, campaign_id: CampaignId, phase: str) -> CampaignStatus:
@@ -141,6 +183,13 @@ async def _leading(client: Client) -> Peer:
         await asyncio.sleep(LOOK_S)
 
 
+def _parts(contacts: bytes | Iterable[bytes]) -> Iterator[bytes]:
+    """Cut what comes into parts that a message holds."""
+    for chunk in (contacts,) if isinstance(contacts, bytes) else contacts:
+        for at in range(0, len(chunk), LIST_PART):
+            yield chunk[at : at + LIST_PART]
+
+
 def _declined(campaign_id: CampaignId, error: LinkError) -> Declined:
     reason = IN_WORDS.get(error.reason, error.reason) if isinstance(error, Refused) else str(error)
     return Declined(f"campaign {campaign_id}: {reason}")
@@ -152,4 +201,4 @@ def _at(problem: Problem) -> str:
     return ": ".join(word for word in (where, problem.column, problem.reason) if word)
 
 
-__all__ = ["BadList", "Campaign", "Declined", "bring", "check", "is_done", "read_campaign", "status", "steer"]
+__all__ = ["BadList", "Campaign", "Declined", "bring", "check", "forget", "is_done", "read_campaign", "status", "steer"]

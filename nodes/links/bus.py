@@ -23,6 +23,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import Header
+from nats.js.errors import NotFoundError
 
 from nodes.links import layout, service
 from nodes.links.bucket import Body, Bucket
@@ -32,6 +33,7 @@ from nodes.links.courier import Courier
 from nodes.links.errors import BusAway, ServerTooOld
 from nodes.links.lease import Lease
 from nodes.links.login import Login, plain
+from nodes.links.objects import Objects
 from nodes.links.remedy import Remedy
 from nodes.links.spool import Record, Spool
 from nodes.links.tasks import Tasks
@@ -168,6 +170,29 @@ class Bus:
     def kv(self, bucket: subjects.Bucket) -> Bucket:
         """Return a bucket: `get put create update delete watch`."""
         return Bucket(self._connection, bucket)
+
+    def objects(self) -> Objects:
+        """Return the objects: what is too long for a message."""
+        return Objects(self._connection)
+
+    async def purge(self, stream: Stream, before: int) -> None:
+        """Remove the messages of a stream before a sequence. Raises: `BusAway`."""
+        with away_for_errors():
+            await self._connection.jetstream.purge_stream(stream, seq=before)
+
+    async def first(self, stream: Stream) -> int:
+        """Return the sequence of a stream's first message; without any, of the next one. Raises: `BusAway`."""
+        with away_for_errors():
+            return (await self._connection.jetstream.stream_info(stream)).state.first_seq
+
+    async def stored_of(self, stream: Stream, durable: str) -> int | None:
+        """Return up to which sequence a consumer has stored a stream; None when there is none. Raises: `BusAway`."""
+        with away_for_errors():
+            try:
+                told = await self._connection.jetstream.consumer_info(stream, durable)
+            except NotFoundError:
+                return None
+        return told.ack_floor.stream_seq if told.ack_floor else 0
 
     def lease(self, name: str, holder: str) -> Lease:
         """Return a lease that `holder` (an `Identity`) may come to hold: `keep` it every few seconds."""

@@ -96,12 +96,12 @@ class Consumer:
         return self._pull
 
 
-async def replay(connection: Connection, stream: Stream, after: int = 0) -> AsyncIterator[Received]:
+async def replay(connection: Connection, stream: str, after: int = 0, subject: str = "") -> AsyncIterator[Received]:
     """Read a stream from the message after sequence `after` up to its end, and stop there.
 
     Every message that the stream has is told, in order: where one does not come, reading begins anew at it. What was
-    deleted from the stream is left out, and the sequence numbers tell that. Raises: `BusAway`, `StreamBroken` when the
-    stream is shorter than what was read of it.
+    deleted from the stream is left out, and the sequence numbers tell that; with a `subject`, so is what is of another.
+    Raises: `BusAway`, `StreamBroken` when the stream is shorter than what was read of it.
     """
     with away_for_errors():
         last = (await connection.jetstream.stream_info(stream)).state.last_seq
@@ -110,19 +110,20 @@ async def replay(connection: Connection, stream: Stream, after: int = 0) -> Asyn
     n_told = after
     while n_told < last:
         n_before = n_told
-        async for received, n_pending in _run(connection, stream, n_told):
+        async for received, n_pending in _run(connection, stream, n_told, subject):
             n_told = received.sequence if n_pending else last
             yield received
         if n_told == n_before:
             return  # nothing of it is left
 
 
-async def _run(connection: Connection, stream: Stream, after: int) -> AsyncIterator[tuple[Received, int]]:
+async def _run(connection: Connection, stream: str, after: int, subject: str) -> AsyncIterator[tuple[Received, int]]:
     """Tell messages, each with how many come after it, until one was sent and did not come, or there is no more."""
     with away_for_errors():
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=after + 1,
+            filter_subject=subject or None,
             ack_policy=AckPolicy.NONE,
             inactive_threshold=ACK_WAIT_S,
         )

@@ -6,6 +6,7 @@ LinkError
   Refused           the answer is no; `reason` says why, in one word
   BusAway           NATS or its stream does not answer; whether the record was taken is unknown
   StreamBroken      a stream has not what follows on what was read of it
+  ObjectBroken      an object is not there, or not what was written
   ServerTooOld      the nats-server lacks what we build on
   LayoutMismatch    a stream or bucket exists and is not as we need it
   FarCrash          never raised: the crash of an actor in another process, as text
@@ -61,6 +62,14 @@ class StreamBroken(LinkError):
         self.stream, self.after, self.found = stream, after, found
 
 
+class ObjectBroken(LinkError):
+    """The object `name` cannot be read, and no second try will help."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"object {name}: {reason}")
+        self.name, self.reason = name, reason
+
+
 class ServerTooOld(LinkError):
     """`found` is below the oldest nats-server whose features we build on."""
 
@@ -83,6 +92,6 @@ class FarCrash(LinkError):
 
 
 __all__ = [
-    "LinkError", "PeerGone", "AskTimeout", "Refused", "BusAway", "StreamBroken", "ServerTooOld", "LayoutMismatch",
-    "FarCrash",
+    "LinkError", "PeerGone", "AskTimeout", "Refused", "BusAway", "StreamBroken", "ObjectBroken", "ServerTooOld",
+    "LayoutMismatch", "FarCrash",
 ]  # fmt: skip

@@ -35,13 +35,15 @@ class Wanted:
     max_age_s: float = 0.0
     history: int = 0
     """Values kept for each key of a bucket; 0: this is no bucket."""
+    also: str = ""
+    """A further subject: this is a bucket of objects (ADR-20)."""
 
     def config(self, replicas: int, events_bytes: int = 0) -> StreamConfig:
         """Return it as JetStream has it; a bucket's fields are those of ADR-8 of the NATS project."""
         is_bucket = self.history > 0
         return StreamConfig(
             name=self.name,
-            subjects=[self.subject],
+            subjects=[self.subject, *filter(None, [self.also])],
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=replicas,
@@ -49,10 +51,10 @@ class Wanted:
             max_bytes=events_bytes if events_bytes and self.name == Stream.EVENTS else -1,
             duplicate_window=min(DEDUP_S, self.max_age_s or DEDUP_S),
             max_msgs_per_subject=self.history or -1,
-            discard=DiscardPolicy.NEW if is_bucket else DiscardPolicy.OLD,
-            allow_rollup_hdrs=is_bucket,
+            discard=DiscardPolicy.NEW if is_bucket or self.also else DiscardPolicy.OLD,
+            allow_rollup_hdrs=is_bucket or bool(self.also),
             deny_delete=is_bucket,
-            allow_direct=is_bucket,
+            allow_direct=is_bucket or bool(self.also),
         )
 
 
@@ -63,6 +65,7 @@ def _bucket(bucket: Bucket, ttl_s: float, history: int = 1) -> Wanted:
 WANTED: Final = (
     Wanted(Stream.EVENTS, subjects.ALL_EVENTS, 7 * DAY_S),
     Wanted(Stream.CAMPAIGN, subjects.ALL_CAMPAIGNS),  # the memory of central: never forgotten
+    Wanted(subjects.OBJECT_STREAM, subjects.object_chunks(">"), also=subjects.object_meta()),
     _bucket(Bucket.NODES, 30.0),
     _bucket(Bucket.AGENTS, 90.0),  # three beats of a seat
     _bucket(Bucket.CALLS, 3600.0),

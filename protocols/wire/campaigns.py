@@ -108,35 +108,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class ListTaken:
-    """How much of the list is there by now."""
-
-    n_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ListPart:
-    """The next part of a contact list's bytes; `offset` 0 begins it anew. Refused: `wrong_offset`, `list_too_long`."""
-
-    Reply: ClassVar[type[ListTaken]] = ListTaken
-    offset: int
-    data: bytes
-
-
-LIST_PART = 128 * 1024
-"""Bytes of one part: well within what one message may hold."""
-
-
-def list_parts(data: bytes) -> list[ListPart]:
-    """Cut the bytes of a list into the messages that bring it to central, to be asked in order.
-
-    >>> [len(part.data) for part in list_parts(bytes(200_000))]
-    [131072, 68928]
-    """
-    return [ListPart(offset, data[offset : offset + LIST_PART]) for offset in range(0, len(data) or 1, LIST_PART)]
-
-
-@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a file: where and why, in the words of who wrote it."""
 
@@ -148,6 +119,57 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportBegun:
+    """The list may come, under this name; or it need not, for this is wrong with plan and script."""
+
+    import_id: str
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BeginImport:
+    """Make a campaign of a script, a plan, and the list whose parts come next. Nothing exists before `CommitImport`.
+
+    One list is imported at a time; one of which no part comes for half a minute is given up. Refused:
+    `campaign_exists`, `importing`: another list is being imported.
+    """
+
+    Reply: ClassVar[type[ImportBegun]] = ImportBegun
+    campaign_id: CampaignId
+    """1 to 64 of `a-z 0-9 - _`, beginning with a letter or digit."""
+    file: str
+    """The list's name, for messages."""
+    script: str
+    plan: Plan = field(default_factory=Plan)
+
+
+@dataclass(frozen=True, slots=True)
+class ListTaken:
+    """How much of the list has come, and how many contacts have been read. `is_over`: what follows is useless."""
+
+    n_bytes: int
+    n_contacts: int
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListPart:
+    """The next part of a list's bytes: CSV with a heading, as it lies on the disk. It is answered when it is read.
+
+    Refused: `unknown_import`: given up, or begun at another central; `wrong_offset`.
+    """
+
+    Reply: ClassVar[type[ListTaken]] = ListTaken
+    import_id: str
+    offset: int
+    data: bytes
+
+
+LIST_PART = 128 * 1024
+"""Bytes of one part: well within what one message may hold."""
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignImported:
     """Either the number of contacts that are now the campaign's, or what is wrong; never a part of them."""
 
@@ -156,21 +178,16 @@ class CampaignImported:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportCampaign:
-    """Make a campaign of the list that the sender's `ListPart`s have brought, a script and a plan.
+class CommitImport:
+    """The list is complete: have the campaign exist.
 
-    Refused: `campaign_exists`, `list_incomplete`.
+    Refused: `unknown_import`, `campaign_exists`, `list_incomplete`, `not_read`: central's log says why.
     """
 
     Reply: ClassVar[type[CampaignImported]] = CampaignImported
-    campaign_id: CampaignId
-    """1 to 64 of `a-z 0-9 - _`, beginning with a letter or digit."""
-    file: str
-    """The list's name, for messages."""
+    import_id: str
     n_bytes: int
-    """The list's length: CSV with a heading, as it lies on the disk."""
-    script: str
-    plan: Plan = field(default_factory=Plan)
+    """The list's length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +231,26 @@ class GetCampaign:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactForgotten:
+    """In how many campaigns the contact was."""
+
+    campaigns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetContact:
+    """Forget a person in all campaigns: they are never dialled again there, and what is known of them is removed.
+
+    It is removed within seconds from the memory and the objects of central, and from the journal as soon as the
+    recorder has read it. Refused: `unknown_contact`.
+    """
+
+    Reply: ClassVar[type[ContactForgotten]] = ContactForgotten
+    target: str
+    """As on a list: an E.164 number with `+`, or a SIP URI."""
+
+
+@dataclass(frozen=True, slots=True)
 class Campaigns:
     """All campaigns, the oldest first."""
 
@@ -228,15 +265,16 @@ class ListCampaigns:
 
 
 CAMPAIGN_MESSAGES: tuple[type, ...] = (
-    ListTaken, ListPart, CampaignImported, ImportCampaign, CampaignStatus, SteerCampaign, GetCampaign, Campaigns,
-    ListCampaigns,
+    ImportBegun, BeginImport, ListTaken, ListPart, CampaignImported, CommitImport, CampaignStatus, SteerCampaign,
+    GetCampaign, ContactForgotten, ForgetContact, Campaigns, ListCampaigns,
 )  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
 __all__ = [
     "ContactId", "contact_id", "attempt_id", "contact_of",
-    "LEAST_RING_S", "RECORDING", "Plan", "Problem", "ListPart", "ListTaken", "list_parts",
-    "ImportCampaign", "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "ListCampaigns",
-    "Campaigns",
+    "LEAST_RING_S", "RECORDING",
+    "Plan", "Problem", "BeginImport", "ImportBegun", "ListPart", "ListTaken", "LIST_PART", "CommitImport",
+    "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "ListCampaigns", "Campaigns",
+    "ForgetContact", "ContactForgotten",
     "CAMPAIGN_MESSAGES",
 ]  # fmt: skip

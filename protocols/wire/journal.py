@@ -5,8 +5,8 @@ ledger. A moment (`at`) is campaign time: the wall clock, or in a rehearsal the 
 and for people. How long ago something was is told by `journal_s`, seconds of the journal's own clock, which nobody sets
 (`nodes/central/clock.py`).
 
-An import is told in parts because a message has a size, and holds only from `Imported` on: a list of which the last
-word is missing was never imported.
+An import is one entry: the contacts are an object of the bucket `rm_journal`, which is whole before the entry is
+written (`nodes/central/roll.py`). Journals of earlier versions tell a list in parts, `Listed`, before the `Imported`.
 """
 
 from __future__ import annotations
@@ -48,8 +48,17 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
+class RollRef:
+    """Where the contacts of a campaign are: an object, and the hash of its bytes (`SHA-256=...`)."""
+
+    name: str
+    digest: str
+    contacts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
-    """A part of a contact list that is being imported."""
+    """A part of a contact list that is being imported; written by earlier versions."""
 
     campaign_id: CampaignId
     import_id: str
@@ -70,6 +79,7 @@ class Imported:
     """Campaign time less wall time: not 0 in a rehearsal."""
     packed: bytes = b""
     """The script as it was checked (`grammars.script_pack`), for those who dial; base64 in JSON."""
+    roll: RollRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,8 @@ class Attempted:
     passed: tuple[str, ...]
     """The rules of `may_call` that were asked and had no objection."""
     journal_s: float = 0.0
+    row: int = -1
+    """Where in the campaign's list the contact is; -1: to be looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,7 @@ class Ended:
     cause: str
     at: datetime
     journal_s: float = 0.0
+    row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +142,23 @@ class Refused:
     contact_id: ContactId
     rule_id: str
     at: datetime
+    row: int = -1
 
 
-Entry: TypeAlias = Listed | Imported | Steered | Attempted | Answered | Ended | Refused
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Somebody is to be forgotten, in all campaigns: nothing of them stays but their name, which is a hash."""
+
+    contact_id: ContactId
+    at: datetime
+
+
+Entry: TypeAlias = Listed | Imported | Steered | Attempted | Answered | Ended | Refused | Forgotten
 
 ENTRIES: dict[str, type[Entry]] = {
     "listed": Listed, "imported": Imported, "steered": Steered,
     "attempt": Attempted, "answered": Answered, "outcome": Ended, "refused": Refused,
+    "forgotten": Forgotten,
 }  # fmt: skip
 """Kind on the wire to entry."""
 KINDS = {entry: kind for kind, entry in ENTRIES.items()}
@@ -167,6 +190,7 @@ def from_body(body: object) -> Entry:
 
 
 __all__ = [
-    "Answered", "Attempted", "Contact", "Ended", "Entry", "Imported", "Listed", "Phase", "Refused", "Steered",
+    "Answered", "Attempted", "Contact", "Ended", "Entry", "Forgotten", "Imported", "Listed", "Phase", "Refused",
+    "RollRef", "Steered",
     "ENTRIES", "from_body", "to_body",
 ]  # fmt: skip

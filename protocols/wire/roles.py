@@ -17,7 +17,17 @@ from enum import StrEnum
 from typing import Final
 
 from protocols.wire.ids import NodeId
-from protocols.wire.subjects import ALL_AGENT_BEATS, ALL_CAMPAIGNS, ALL_EVENTS, ALL_NODE_BEATS, Bucket, Stream, part
+from protocols.wire.subjects import (
+    ALL_AGENT_BEATS,
+    ALL_CAMPAIGNS,
+    ALL_EVENTS,
+    ALL_NODE_BEATS,
+    OBJECT_STREAM,
+    OBJECTS,
+    Bucket,
+    Stream,
+    part,
+)
 
 _NODE: Final = "{node}"
 """In a row: the user's own node."""
@@ -129,7 +139,7 @@ def _lay(*names: str) -> tuple[str, ...]:
     return tuple(subject for name in names for subject in _api(verbs, name))
 
 
-_ALL: Final = (*Stream, *(f"KV_{bucket}" for bucket in Bucket))
+_ALL: Final = (*Stream, OBJECT_STREAM, *(f"KV_{bucket}" for bucket in Bucket))
 _PUBLIC: Final = (Bucket.NODES, Bucket.AGENTS, Bucket.CALLS)
 _SERVICES: Final = ("$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>")
 
@@ -139,6 +149,8 @@ _TABLE: Final[Mapping[Role, Rights]] = {
             ALL_CAMPAIGNS, "rm.state.campaigns.*", "rm.state.load.*",
             "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN), *_consume(Stream.EVENTS, "central"),
             "$JS.API.STREAM.PURGE.RM_CAMPAIGN",  # what is forgotten
+            f"$O.{OBJECTS}.>", *_read(OBJECT_STREAM), f"$JS.API.STREAM.PURGE.{OBJECT_STREAM}",
+            f"$JS.API.DIRECT.GET.{OBJECT_STREAM}.>", "$JS.API.CONSUMER.INFO.RM_CAMPAIGN.recorder",
             *_see(*Bucket), *_put(Bucket.LEASES, Bucket.CONFIG), *_put(Bucket.DNC, keys=">"),
         ),
     ),

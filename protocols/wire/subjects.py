@@ -6,6 +6,7 @@
     rm.state.<kind>.<id>           something has changed, with `rev`    core; the bucket is the copy for newcomers
     rm.ev.<shard>.<kind>           what became of calls                 stream RM_EVENTS; which call: header `Rm-Call`
     rm.campaign.<campaign>         what central has decided             stream RM_CAMPAIGN
+    $O.rm_journal.>                contact lists, and snapshots         bucket of objects; central's alone
 
 Names are public: whoever may list keys reads them. So no part of a name is a telephone number or a person's name; a
 contact is named by `campaigns.contact_id`, a keyed hash. A part has only letters, digits, `-`, `_` and `=`.
@@ -17,6 +18,7 @@ subject: its events have one of 16 shards, and their kind, which has a dot of it
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
@@ -48,9 +50,14 @@ class Bucket(StrEnum):
     CONFIG = "rm_config"
 
 
+OBJECTS: Final = "rm_journal"
+"""The bucket of objects: what central knows, where it is too long for a message."""
+OBJECT_STREAM: Final = f"OBJ_{OBJECTS}"
 ALL_EVENTS: Final = "rm.ev.>"
 CALL_HEADER: Final = "Rm-Call"
 """Of an event: which call it is of, for those who look at headers before they read a body."""
+EVERY_CAMPAIGN: Final = CampaignId("_every")
+"""In the place of a campaign's name, for what is said of all of them; no campaign has it."""
 ALL_CAMPAIGNS: Final = "rm.campaign.>"
 ALL_NODE_BEATS: Final = "rm.node.*.beat"
 ALL_AGENT_BEATS: Final = "rm.agent.*.beat"
@@ -124,6 +131,20 @@ def dnc_removal(contact: str) -> str:
     return f"{part(contact)}.removed"
 
 
+def object_chunks(nuid: str) -> str:
+    """Return the subject of the chunks of one object, by the name of its writing; of all for `>`. Source: ADR-20."""
+    return f"$O.{OBJECTS}.C.{nuid}"
+
+
+def object_meta(name: str = "") -> str:
+    """Return the subject of an object's last message; of all of them without a name. Source: ADR-20 of NATS.
+
+    >>> object_meta("snapshot")
+    '$O.rm_journal.M.c25hcHNob3Q='
+    """
+    return f"$O.{OBJECTS}.M.{urlsafe_b64encode(name.encode()).decode() or '>'}"
+
+
 def part(text: str) -> str:
     """Return `text` if it may be a part of a subject or a key. Raises: `LocalProtocolError`.
 
@@ -139,7 +160,7 @@ def part(text: str) -> str:
 __all__ = [
     "Stream", "Bucket", "part",
     "node_beat", "node_command", "agent_beat", "state", "call_event", "call_events", "events_of", "shard",
-    "campaign_events", "CALL_HEADER",
+    "campaign_events", "CALL_HEADER", "object_chunks", "object_meta", "OBJECTS", "OBJECT_STREAM",
     "dnc_removal", "DNC_MADE",
-    "ALL_EVENTS", "ALL_CAMPAIGNS", "ALL_NODE_BEATS", "ALL_AGENT_BEATS", "all_states",
+    "ALL_EVENTS", "ALL_CAMPAIGNS", "EVERY_CAMPAIGN", "ALL_NODE_BEATS", "ALL_AGENT_BEATS", "all_states",
 ]  # fmt: skip

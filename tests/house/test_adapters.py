@@ -16,6 +16,7 @@ HOMES = {
     "webrtcvad": "nodes/audio/vad.py",
     "argon2": "nodes/admin/hashing.py",
     "duckdb": "nodes/recorder/store.py",
+    "msgpack": "nodes/unpacking.py",
     "yaml": "grammars/script_tree.py",
     "phonenumbers": "nodes/central/contacts.py",
     "nats": "nodes/links/",

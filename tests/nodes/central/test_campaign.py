@@ -86,8 +86,9 @@ def test_what_is_read_back_from_the_stream_is_what_was_written(told: list[Entry]
 def test_the_counts_of_a_campaign_are_the_counts_of_its_contacts(told: list[Entry]) -> None:
     fold = folded(told)
     for campaign in fold.campaigns.values():
-        flying = [progress for progress in campaign.contacts.values() if progress.attempt]
-        done = [progress for progress in campaign.contacts.values() if not progress.attempt and progress.due is None]
+        all_of_them = [campaign.progress(row) for row in range(len(campaign.roll))]
+        flying = [progress for progress in all_of_them if progress.attempt]
+        done = [progress for progress in all_of_them if not progress.attempt and progress.due is None]
         status = campaign.status()
         assert (status.in_flight, status.done) == (len(flying), len(done))
         assert status.waiting == status.contacts - status.in_flight - status.done
@@ -144,7 +145,7 @@ def test_a_list_whose_last_word_is_missing_was_never_imported() -> None:
     fold = folded(
         [listed(CAMPAIGNS[0], "i", CONTACTS), listed(CAMPAIGNS[0], "j", CONTACTS[:1]), imported(CAMPAIGNS[0], "j")]
     )
-    assert list(fold.campaigns[CAMPAIGNS[0]].contacts) == CONTACTS[:1]
+    assert [contact.contact_id for contact in fold.campaigns[CAMPAIGNS[0]].roll] == CONTACTS[:1]
     assert not fold.lists
 
 
@@ -152,7 +153,7 @@ def test_a_campaign_is_imported_once() -> None:
     fold = folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported(CAMPAIGNS[0], "i")])
     fold.apply(listed(CAMPAIGNS[0], "j", CONTACTS[:1]))
     fold.apply(imported(CAMPAIGNS[0], "j"))
-    assert len(fold.campaigns[CAMPAIGNS[0]].contacts) == 3
+    assert len(fold.campaigns[CAMPAIGNS[0]].roll) == 3
     assert fold.n_ignored == 1
 
 
@@ -169,7 +170,7 @@ def test_a_busy_contact_is_due_again_by_the_retry_rules_and_an_answered_one_is_d
     for contact, disposition in zip(CONTACTS, ["busy", "human", "no_answer"], strict=True):
         fold.apply(attempted(spring, contact, 1))
         fold.apply(ended(spring, contact, 1, disposition))
-    due = [progress.due for progress in fold.campaigns[spring].contacts.values()]
+    due = [fold.campaigns[spring].progress(row).due for row in range(3)]
     assert due == [300.0, None, 3600.0]
     assert fold.campaigns[spring].dispositions == {"busy": 1, "human": 1, "no_answer": 1}
 
@@ -192,7 +193,7 @@ def test_the_nth_wait_is_the_nth_of_the_row(disposition: str, n: int, wait_s: fl
 def test_a_dial_in_one_campaign_is_known_to_may_call_in_all() -> None:
     fold: Campaigns = folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported(CAMPAIGNS[0])])
     fold.apply(attempted(CAMPAIGNS[0], CONTACTS[0], 1))
-    callee = fold.callee(fold.campaigns[CAMPAIGNS[0]].contacts[CONTACTS[0]].contact, do_not_call=False, now=7.0)
+    callee = fold.callee(fold.campaigns[CAMPAIGNS[0]].roll.contact(0), do_not_call=False, now=7.0)
     assert callee.in_flight
     assert callee.dialled == (AT,)
     assert callee.since_s == 7.0

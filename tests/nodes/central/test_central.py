@@ -146,10 +146,18 @@ class Node:
         plan: Plan = ANYTIME,
         script: str = SCRIPT,
     ) -> wire.CampaignImported:
-        for part in wire.list_parts(data):
-            await self.operator.ask(central, part)
-        request = wire.ImportCampaign(name, "list.csv", len(data), script, plan)
-        return await self.operator.ask(central, request, timeout_s=10.0)
+        begun = await self.begins(central, name, plan, script)
+        if begun.problems:
+            return wire.CampaignImported(0, begun.problems)
+        for at in range(0, len(data), wire.LIST_PART):
+            part = wire.ListPart(begun.import_id, at, data[at : at + wire.LIST_PART])
+            await self.operator.ask(central, part, timeout_s=10.0)
+        return await self.operator.ask(central, wire.CommitImport(begun.import_id, len(data)), timeout_s=10.0)
+
+    async def begins(
+        self, central: Identity, name: CampaignId = SPRING, plan: Plan = ANYTIME, script: str = SCRIPT
+    ) -> wire.ImportBegun:
+        return await self.operator.ask(central, wire.BeginImport(name, "list.csv", script, plan), timeout_s=10.0)
 
     async def runs(self, central: Identity, name: CampaignId = SPRING) -> wire.CampaignStatus:
         return await self.operator.ask(central, wire.SteerCampaign(name, "running"))
@@ -235,11 +243,16 @@ async def test_what_is_wrong_with_an_import_is_answered_and_nothing_is_written(n
 async def test_a_list_that_has_not_come_whole_is_refused(node: Node) -> None:
     async with node.central("central-0") as central:
         await node.leads(central)
-        await node.operator.ask(central, wire.ListPart(0, b"number\n"))
+        name = (await node.begins(central)).import_id
+        await node.operator.ask(central, wire.ListPart(name, 0, b"number\n"))
         with pytest.raises(Refused, match="wrong_offset"):
-            await node.operator.ask(central, wire.ListPart(99, b"x"))
+            await node.operator.ask(central, wire.ListPart(name, 99, b"x"))
+        with pytest.raises(Refused, match="importing"):
+            await node.begins(central, CampaignId("autumn"))
         with pytest.raises(Refused, match="list_incomplete"):
-            await node.operator.ask(central, wire.ImportCampaign(SPRING, "list.csv", 99, SCRIPT))
+            await node.operator.ask(central, wire.CommitImport(name, 99))
+        with pytest.raises(Refused, match="unknown_import"):
+            await node.operator.ask(central, wire.ListPart(name, 7, b"x"))
 
 
 async def test_a_name_is_taken_once_and_a_stopped_campaign_stays_stopped(node: Node) -> None:
@@ -439,5 +452,5 @@ async def test_two_writers_end_with_the_same_knowledge_whoever_was_late(node: No
     await b.write(theirs)
     await a.catch_up()
     assert a.campaigns == b.campaigns
-    assert b.campaigns.in_flight == {ada: mine}
+    assert b.campaigns.in_flight == {ada: replace(mine, row=0)}
     assert b.last == 4

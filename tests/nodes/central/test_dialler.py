@@ -220,6 +220,6 @@ def test_an_agenda_forgets_what_was_overtaken() -> None:
     desk = Desk(running("spring", [contact("a")]))
     campaign = desk.fold.campaigns[CampaignId("spring")]
     agenda = Agenda(campaign)
-    agenda.put(ContactId("a"), 0.0)
+    agenda.put(0, 0.0)
     assert isinstance(desk.next(), Attempted)
     assert agenda.take(0.0) is None

@@ -1,19 +1,19 @@
 """An import is decided whole: entries that fit the bus, or every problem with its place."""
 
+import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from grammars import load
-from grammars.script_pack import pack
-from nodes.central.campaign import folded
+from nodes.central.campaign import Campaigns
 from nodes.central.contacts import BadContactList
-from nodes.central.imports import PART_BYTES, entries_of
-from protocols.wire.campaigns import ImportCampaign, Plan, Problem
+from nodes.central.imports import entry_of, listing, plan_problems, recording_problems
+from nodes.central.roll import Roll
+from protocols.wire.campaigns import BeginImport, Plan, Problem
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Entry, Imported, Listed, to_body
+from protocols.wire.journal import Contact, RollRef
 
 SCRIPTS = Path(__file__).parents[3] / "grammars" / "scripts"
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -22,13 +22,14 @@ LIST = "number,name\n+4930123456,Ada\n"
 
 def drafted(
     text: str = LIST, plan: Plan | None = None, script: str = "hello", name: str = "spring", trunk: str = "carrier"
-) -> list[Entry]:
-    data = text.encode()
-    words = (SCRIPTS / f"{script}.yaml").read_text()
-    request = ImportCampaign(CampaignId(name), "list.csv", len(data), words, plan or Plan())
-    return entries_of(
-        request, pack(load(words)), data, import_id="i", key=bytes(32), trunks=[trunk] if trunk else [], wall=NOW
-    )
+) -> list[Contact]:
+    words, trunks = (SCRIPTS / f"{script}.yaml").read_text(), [trunk] if trunk else []
+    request = BeginImport(CampaignId(name), "list.csv", words, plan or Plan())
+    made = load(words)
+    if problems := [*plan_problems(request, trunks), *recording_problems(request.plan, made)]:
+        raise BadContactList(problems)
+    stream = io.BytesIO(text.encode())
+    return list(listing("list.csv", stream, plan=request.plan, script=made, key=bytes(32), trunks=trunks))
 
 
 def reasons(**given: object) -> list[tuple[str, int, str]]:
@@ -37,21 +38,9 @@ def reasons(**given: object) -> list[tuple[str, int, str]]:
     return [(problem.file, problem.line, problem.reason) for problem in refused.value.problems]
 
 
-def test_a_right_import_is_a_list_and_a_last_word() -> None:
-    listed, imported = drafted()
-    assert isinstance(listed, Listed)
-    assert isinstance(imported, Imported)
-    assert imported.at == NOW
-    (contact,) = folded([listed, imported]).campaigns[CampaignId("spring")].contacts.values()
-    assert contact.contact.target == "+4930123456"
-
-
-def test_a_long_list_is_cut_into_parts_that_the_bus_takes() -> None:
-    rows = "".join(f"+49301{n:06},{'x' * 200}\n" for n in range(3000))
-    *parts, imported = drafted("number,name\n" + rows)
-    assert len(parts) > 3
-    assert all(len(msgspec.json.encode(to_body(part))) < PART_BYTES + 20_000 for part in parts)
-    assert len(folded([*parts, imported]).campaigns[CampaignId("spring")].contacts) == 3000
+def test_a_right_list_is_contacts_and_a_right_plan_has_no_problems() -> None:
+    (contact,) = drafted()
+    assert contact.target == "+4930123456"
 
 
 def test_a_slot_that_the_script_needs_is_missed_with_its_line() -> None:
@@ -113,6 +102,10 @@ def test_numbers_need_a_trunk_and_are_never_dialled_in_a_rehearsal_with_its_own_
 
 
 def test_the_clock_of_a_rehearsal_runs_from_the_moment_it_names() -> None:
-    *_, imported = drafted("number\nsip:a@b\n", Plan(clock="2026-07-01T10:00:00+02:00"), trunk="")
-    campaign = folded([imported]).campaigns[CampaignId("spring")]
-    assert campaign.at(NOW + timedelta(minutes=5)) == datetime(2026, 7, 1, 8, 5, tzinfo=UTC)
+    plan = Plan(clock="2026-07-01T10:00:00+02:00")
+    imported = entry_of(BeginImport(CampaignId("spring"), "l.csv", "flow: x", plan), "i", b"", RollRef("r", "", 0), NOW)
+    fold = Campaigns()
+    fold.rolls["r"] = Roll()
+    fold.apply(imported)
+    at = fold.campaigns[CampaignId("spring")].at(NOW + timedelta(minutes=5))
+    assert at == datetime(2026, 7, 1, 8, 5, tzinfo=UTC)

@@ -37,7 +37,7 @@ def fold() -> Campaigns:
 
 
 def test_the_end_of_a_call_is_the_outcome_of_its_attempt_in_campaign_time(fold: Campaigns) -> None:
-    assert entry_of(ended(), fold, 7.0) == Ended(SPRING, ADA, ATTEMPT, "busy", "486", NOON + timedelta(hours=1), 7.0)
+    assert entry_of(ended(), fold, 7.0) == Ended(SPRING, ADA, ATTEMPT, "busy", "486", NOON + timedelta(hours=1), 7.0, 0)
 
 
 def test_an_answer_is_written_down_once(fold: Campaigns) -> None:
@@ -65,4 +65,4 @@ def test_a_lost_attempt_may_be_retried_and_a_person_who_had_answered_was_abandon
     given_up = lost(attempt, fold, NOON, 91.0)
     assert (given_up.disposition, given_up.cause) == ("abandoned", "node_lost")
     fold.apply(given_up)
-    assert fold.campaigns[SPRING].contacts[ADA].due == 91.0 + 72 * 3600.0, "nobody is called again within the day"
+    assert fold.campaigns[SPRING].progress(0).due == 91.0 + 72 * 3600.0, "nobody is called again within the day"

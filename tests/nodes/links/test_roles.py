@@ -66,6 +66,10 @@ SAYS: dict[str, set[Role]] = {
     "$JS.API.CONSUMER.CREATE.KV_rm_dnc.x.$KV.rm_dnc.>": {CENTRAL, EDGE, OPERATOR},
     "$JS.API.DIRECT.GET.KV_rm_dnc.$KV.rm_dnc.ada": {CENTRAL, EDGE, OPERATOR},
     "$JS.API.STREAM.INFO.RM_EVENTS": {CENTRAL, DESK, RECORDER, OPERATOR},
+    "$O.rm_journal.C.x": {CENTRAL, OPERATOR},
+    "$O.rm_journal.M.x": {CENTRAL, OPERATOR},
+    "$JS.API.CONSUMER.CREATE.OBJ_rm_journal": {CENTRAL, OPERATOR},
+    "$JS.API.STREAM.PURGE.OBJ_rm_journal": {CENTRAL, OPERATOR},
     # what everybody may look at
     "$JS.API.CONSUMER.CREATE.KV_rm_calls.x.$KV.rm_calls.>": {*LOOKS, EDGE},
     "$JS.API.DIRECT.GET.KV_rm_calls.$KV.rm_calls.c1": {*LOOKS, EDGE},

@@ -1,0 +1,141 @@
+"""Keeps what is known: snapshots of the fold, rolls that have changed, and nothing of whom the journal is to forget.
+
+A person is forgotten in this order, and a keeper that dies in between does the rest in its next life, because the
+journal still has the `Forgotten`: the rolls without them are stored, then a snapshot that names those, which is read
+back, then the journal is purged up to it (but never of what the recorder has not read), and at last the old rolls go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Final
+
+from nodes.central.campaign import Campaign
+from nodes.central.memory import SNAPSHOT, Memory
+from nodes.central.snapshot import Taken
+from nodes.links.bus import Bus
+from nodes.links.errors import BusAway, ObjectBroken
+from nodes.telemetry import logs
+from protocols.wire.ids import CampaignId
+from protocols.wire.journal import RollRef
+from protocols.wire.subjects import Stream
+
+EVERY: Final = 20_000
+"""Entries after which a new snapshot is worth its writing: they are read in less than a second."""
+LOOK_S: Final = 1.0
+ROLL: Final = "roll"
+
+log = logs.get(__name__)
+
+
+def roll_name(campaign: CampaignId) -> str:
+    """Return a new name for the object that a campaign's roll is."""
+    return f"{ROLL}.{campaign}.{secrets.token_hex(8)}"
+
+
+class Keeper:
+    """The work of one term."""
+
+    def __init__(self, bus: Bus, memory: Memory) -> None:
+        self._bus, self._objects, self._memory = bus, bus.objects(), memory
+        self._wanted = asyncio.Event()
+
+    def soon(self) -> None:
+        """Look at once: somebody is to be forgotten."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Keep, until cancelled."""
+        is_swept = False
+        while True:
+            try:
+                if not is_swept:
+                    await self._sweep()
+                    is_swept = True
+                must_forget = await self._must_forget()
+                is_owed = must_forget and self._memory.kept < self._memory.forgotten
+                if is_owed or self._memory.last - self._memory.kept >= EVERY:
+                    await self.keep()
+                if must_forget:
+                    await self._forget()
+            except (BusAway, ObjectBroken) as error:
+                log.warning("snapshot.not_kept", error=str(error))
+            self._wanted.clear()
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+
+    async def keep(self) -> None:
+        """Write a snapshot, and read it back. Raises: `BusAway`, `ObjectBroken`.
+
+        It takes the place of the one that is there now: of a successor's it never does, however late we are.
+        """
+        revision = await self._objects.revision(SNAPSHOT)
+        while changed := [one for one in self._memory.campaigns.campaigns.values() if one.stored is None]:
+            await self._store(changed[0])
+        mark = self._memory.mark()
+        taken = Taken(self._memory.campaigns, mark)
+        writing = self._objects.begin(SNAPSHOT)
+        for item in taken.items():
+            await writing.write(item)
+            await asyncio.sleep(0)  # others are asked, and answer, meanwhile
+        if not self._memory.leads:
+            return await writing.abandon()
+        info = await writing.finish(revision)
+        async for _ in self._objects.read(SNAPSHOT, info.digest):
+            pass
+        self._memory.kept = mark.sequence
+        log.info("snapshot.kept", sequence=mark.sequence, bytes=info.size)
+
+    async def _store(self, campaign: Campaign) -> None:
+        """Store a roll that is stored nowhere."""
+        roll = campaign.roll
+        writing = self._objects.begin(roll_name(campaign.campaign_id))
+        for item in roll.items():
+            await writing.write(item)
+        info = await writing.finish()
+        if campaign.roll is roll:  # else somebody else was forgotten meanwhile
+            campaign.stored = RollRef(info.name, info.digest, len(roll))
+        else:
+            await self._objects.delete(info.name)
+
+    async def _forget(self) -> None:
+        """Remove from journal and objects what the newest snapshot does without."""
+        kept = self._memory.kept
+        if kept < self._memory.forgotten or not self._memory.leads:
+            return  # somebody more has come since: once more
+        stored = await self._bus.stored_of(Stream.CAMPAIGN, "recorder")
+        up_to = kept if stored is None else min(kept, stored)
+        await self._bus.purge(Stream.CAMPAIGN, before=up_to + 1)
+        if up_to >= self._memory.forgotten:
+            n_rolls = await self._remove_rolls()
+            log.info("journal.forgotten", up_to=up_to, rolls=n_rolls)
+
+    async def _must_forget(self) -> bool:
+        """Say whether the journal still has what somebody is to be forgotten by."""
+        forgotten = self._memory.forgotten
+        return forgotten > 0 and forgotten >= await self._bus.first(Stream.CAMPAIGN)
+
+    async def _sweep(self) -> None:
+        """Remove what a predecessor has begun to import and not finished."""
+        n_unfinished = await self._objects.sweep()
+        if not await self._must_forget():
+            n_unfinished += await self._remove_rolls()
+        if n_unfinished:
+            log.info("objects.swept", n=n_unfinished)
+
+    async def _remove_rolls(self) -> int:
+        """Remove the rolls that no campaign has; return how many. The journal must name none of them any more."""
+        fold = self._memory.campaigns
+        used = {campaign.stored.name for campaign in fold.campaigns.values() if campaign.stored}
+        gone = [name for name in await self._objects.names() if name.startswith(f"{ROLL}.")]
+        gone = [name for name in gone if name not in used and name not in fold.rolls]
+        for name in gone:
+            await self._objects.delete(name)
+        return len(gone)
+
+
+__all__ = ["Keeper", "roll_name"]

@@ -1,0 +1,233 @@
+"""What central knows outlives it: snapshots and the journal behind them, whole imports, people who are gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from grammars.script import load
+from grammars.script_pack import pack
+from nodes.central import keeper
+from nodes.central.importing import Import
+from nodes.central.keeper import Keeper
+from nodes.central.memory import SNAPSHOT, Memory
+from nodes.config import Sip
+from nodes.links.bus import Bus
+from nodes.links.consumer import replay
+from nodes.links.errors import BusAway, Refused
+from protocols.wire import campaigns as wire
+from protocols.wire.ids import CampaignId
+from protocols.wire.journal import Phase, Steered
+from protocols.wire.subjects import OBJECT_STREAM, Stream, object_chunks
+from tests.nodes.central.test_central import ANYTIME, LIST, SCRIPT, SPRING, Node, node
+
+__all__ = ["node"]  # a fixture
+
+LONG = b"number,name,consent\n" + b"".join(b"sip:callee-%d@127.0.0.1,Alex,form\n" % n for n in range(20_000))
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(15):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def stored(bus: Bus) -> list[bytes]:
+    """Everything that is in the bucket of objects."""
+    return [one.data async for one in replay(bus._connection, OBJECT_STREAM)]
+
+
+def memory(bus: Bus, name: str) -> Memory:
+    return Memory(bus, bus.lease("central", name), name)
+
+
+async def leading(bus: Bus, name: str) -> Memory:
+    """A memory that may write, whoever else may."""
+    lease = bus.lease(f"test-{name}", name)
+    await lease.keep()
+    return Memory(bus, lease, name)
+
+
+async def written(bus: Bus, n: int) -> Memory:
+    """The memory of a central that leads, and has steered a campaign so often."""
+    writer = await leading(bus, "writer")
+    for _ in range(n):
+        await writer.write(Steered(SPRING, Phase.RUNNING, datetime.now(UTC)))
+    return writer
+
+
+async def test_a_successor_reads_the_snapshot_and_the_rest_and_goes_on_with_the_clock(node: Node) -> None:
+    bus = node.edge.bus
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        await node.runs(central)
+        await node.edge.order(2)
+        first = await leading(bus, "first")
+        await first.catch_up()
+        await Keeper(bus, first).keep()
+        for order in node.edge.orders:
+            node.edge.end(order, "busy")
+        await node.status(central, lambda status: status.in_flight == 0)
+    await first.catch_up()
+    await bus.purge(Stream.CAMPAIGN, before=first.kept + 1)
+    successor = memory(bus, "successor")
+    await successor.catch_up()
+    assert successor.campaigns == first.campaigns
+    assert (successor.last, successor.kept) == (first.last, first.kept)
+    assert successor.clock.now() == pytest.approx(first.clock.now(), abs=0.05)
+
+
+async def test_a_snapshot_is_written_after_so_many_entries_and_not_before(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    monkeypatch.setattr(keeper, "EVERY", 10)
+    writer = await written(bus, 9)
+    running = asyncio.create_task(Keeper(bus, writer).run())
+    await asyncio.sleep(0)
+    assert writer.kept == 0
+    await writer.write(Steered(SPRING, Phase.PAUSED, datetime.now(UTC)))
+    await until(lambda: writer.kept)
+    running.cancel()
+    assert writer.kept == 10
+
+
+async def test_a_snapshot_never_takes_the_place_of_a_successors(node: Node) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    objects = bus.objects()
+    late, revision = objects.begin(SNAPSHOT), await objects.revision(SNAPSHOT)
+    await late.write(b"old")
+    newer = objects.begin(SNAPSHOT)
+    await newer.write(b"new")
+    await newer.finish(await objects.revision(SNAPSHOT))
+    with pytest.raises(BusAway):
+        await late.finish(revision)
+    assert [chunk async for chunk in objects.read(SNAPSHOT)] == [b"new"]
+
+
+@pytest.mark.parametrize("spoil", ["another hash", "no snapshot", "chunks gone"])
+async def test_a_snapshot_that_is_broken_is_refused_and_the_journal_read_from_its_beginning(
+    spoil: str, node: Node
+) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    writer = await written(bus, 5)
+    await Keeper(bus, writer).keep()
+    objects = bus.objects()
+    info = await objects.info(SNAPSHOT)
+    assert info
+    if spoil == "no snapshot":
+        writing = objects.begin(SNAPSHOT)
+        await writing.write(b"hello")
+        await writing.finish()
+    elif spoil == "another hash":
+        await objects.publish(object_chunks(info.nuid), b"more")
+    else:
+        await objects.purge(object_chunks(info.nuid))
+    successor = memory(bus, "successor")
+    await successor.catch_up()
+    assert (successor.last, successor.kept) == (5, 0)
+    assert successor.campaigns == writer.campaigns
+
+
+async def test_who_is_forgotten_is_nowhere_any_more_and_is_not_dialled(node: Node) -> None:
+    bus = node.edge.bus
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        await node.imports(central, autumn := CampaignId("autumn"))
+        with pytest.raises(Refused, match="unknown_contact"):
+            await node.operator.ask(central, wire.ForgetContact("sip:stranger@127.0.0.1"))
+        told = await node.operator.ask(central, wire.ForgetContact("sip:bob@127.0.0.1"))
+        assert told.campaigns == 2
+        async with asyncio.timeout(15):
+            while await bus.first(Stream.CAMPAIGN) == 1 or len(await bus.objects().names()) != 3:
+                await asyncio.sleep(0.05)
+        assert not [data for data in await stored(bus) if b"bob" in data or b"Bob" in data]
+        await node.runs(central)
+        await node.edge.order(1)
+    async with node.central("central-1") as successor:  # the journal is gone: it knows the snapshot
+        await node.leads(successor)
+        await node.runs(successor, autumn)
+        status = await node.operator.ask(successor, wire.GetCampaign(SPRING))
+        assert (status.contacts, status.in_flight, status.refused) == (3, 2, {"forgotten": 1})
+        for order in list(node.edge.orders):
+            node.edge.end(order)
+        await node.status(successor, lambda status: status.done == 3)
+    assert {order.target for order in node.edge.orders} <= {"sip:ada@127.0.0.1", "sip:cyd@127.0.0.1"}
+
+
+async def test_the_journal_keeps_what_the_recorder_has_not_read(node: Node) -> None:
+    bus = node.edge.bus
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        recorder = bus.consume(Stream.CAMPAIGN, "recorder")
+        received = await recorder.fetch()
+        await node.operator.ask(central, wire.ForgetContact("sip:bob@127.0.0.1"))
+        async with asyncio.timeout(15):
+            while await bus.objects().info(SNAPSHOT) is None:
+                await asyncio.sleep(0.05)
+        assert await bus.first(Stream.CAMPAIGN) == 1
+        await recorder.ack([*received, *await recorder.fetch()])
+        async with asyncio.timeout(15):
+            while await bus.first(Stream.CAMPAIGN) == 1:
+                await asyncio.sleep(0.05)
+
+
+async def test_an_import_whose_sender_has_gone_leaves_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nodes.central.importing.IDLE_S", 0.5)
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        begun = await node.begins(central)
+        for at in range(0, len(LONG), wire.LIST_PART):
+            await node.operator.ask(central, wire.ListPart(begun.import_id, at, LONG[at : at + wire.LIST_PART]))
+        async with asyncio.timeout(15):
+            while True:  # until it has been given up
+                try:
+                    await node.operator.ask(central, wire.ListPart(begun.import_id, 0, b""))
+                except Refused as refused:
+                    if refused.reason == "unknown_import":
+                        break
+                await asyncio.sleep(1.0)
+            while await stored(node.edge.bus):
+                await asyncio.sleep(0.05)
+        assert await node.imports(central) == wire.CampaignImported(3)
+
+
+async def test_what_a_killed_central_had_begun_is_swept_by_the_next(node: Node) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    request = wire.BeginImport(SPRING, "l.csv", SCRIPT, ANYTIME)
+    begun = await Import.begin("i", request, pack(load(SCRIPT)), bytes(32), Sip(), bus.objects())
+    pumping = asyncio.create_task(begun.pump())
+    for at in range(0, len(LONG), wire.LIST_PART):
+        await begun.take(LONG[at : at + wire.LIST_PART])
+    async with asyncio.timeout(15):
+        while not await stored(bus):
+            await asyncio.sleep(0.05)
+    pumping.cancel()
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        async with asyncio.timeout(15):
+            while await stored(bus):
+                await asyncio.sleep(0.05)
+
+
+async def test_a_list_that_is_wrong_at_its_end_leaves_nothing_and_says_where(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        told = await node.imports(central, data=LONG + b"sip:callee-7@127.0.0.1,Alex,form\nnobody,Alex,form\n")
+        assert [(problem.line, problem.reason) for problem in told.problems] == [
+            (20_002, "the same as on line 9"),
+            (20_003, "is neither a telephone number nor a SIP URI"),
+        ]
+        assert await stored(node.edge.bus) == []
+        assert await node.imports(central, data=LONG) == wire.CampaignImported(20_000)
+        assert await node.imports(central, CampaignId("small"), LIST) == wire.CampaignImported(3)
