@@ -93,6 +93,15 @@ def hop_objection(host: str, address: str, sip: Sip) -> str:
     )
 
 
+def uri_at(number: str, trunk: Trunk) -> str:
+    """Return the SIP URI of a number at a trunk (RFC 3261 s.19.1.6).
+
+    >>> uri_at("+4930123456", Trunk("carrier", "sip.example.net"))
+    'sip:+4930123456@sip.example.net:5060;user=phone'
+    """
+    return f"sip:{number}@{trunk.host}:{trunk.port};user=phone"
+
+
 def trunk_of(target: str, sip: Sip) -> Trunk | None:
     """Return the trunk whose address a target names; None for a URI that is called directly."""
     try:
@@ -178,4 +187,5 @@ __all__ = [
     "objection",
     "price_of",
     "trunk_of",
+    "uri_at",
 ]

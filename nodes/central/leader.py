@@ -244,7 +244,7 @@ def target_of(contact: Contact, trunk: Trunk | None) -> str:
     """
     if trunk is None:
         return contact.target
-    return f"sip:{contact.target}@{trunk.host}:{trunk.port};user=phone"
+    return dial_plan.uri_at(contact.target, trunk)
 
 
 def cores() -> int:

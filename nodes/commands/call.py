@@ -35,7 +35,7 @@ class NotPlaced(NodeError):
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Whom to call, with what."""
-    parser.add_argument("target", help="a SIP URI, as sip:alice@192.0.2.1")
+    parser.add_argument("target", help="a SIP URI, as sip:alice@192.0.2.1, or a number with +, for the first trunk")
     parser.add_argument(
         "--script", default="hello", help="a script's file, or the name of a shipped one (default: hello)"
     )
@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _user(target: str) -> str:
     """Return what a call to this target is called. Raises: NotPlaced."""
+    if target.startswith("+"):
+        return target
     try:
         wanted = uri(identity.target(target))
     except RemoteProtocolError as error:

@@ -7,6 +7,7 @@ What is refused has opened no channel and rung nobody. Each refusal begins with 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from nodes import dial_plan
@@ -18,8 +19,23 @@ from protocols.wire.messages import PlaceCall
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,160}")
 """Call, attempt and campaign names are parts of subjects, of a header field and of a recording's file name."""
+_NUMBER: Final = re.compile(r"\+[0-9]{3,15}")
+_SEPARATORS: Final = re.compile(r"[ \-.()]")
 LONGEST_RING_S: Final = 180.0
 """No proxy waits longer (RFC 3261 s.16.6, timer C)."""
+
+
+def with_uri(order: PlaceCall, sip: Sip) -> PlaceCall:
+    """Return the order with a SIP URI for a target: a number is one at the first trunk, if there is any.
+
+    >>> from nodes.config import Trunk
+    >>> with_uri(PlaceCall("a", "c", "+1 202 555 0100", b""), Sip(trunks=(Trunk("t", "carrier.example"),))).target
+    'sip:+12025550100@carrier.example:5060;user=phone'
+    """
+    number = _SEPARATORS.sub("", order.target)
+    if not (sip.trunks and _NUMBER.fullmatch(number)):
+        return order
+    return replace(order, target=dial_plan.uri_at(number, sip.trunks[0]))
 
 
 def objection(order: PlaceCall, sip: Sip) -> str:
@@ -41,4 +57,4 @@ def objection(order: PlaceCall, sip: Sip) -> str:
     return dial_plan.objection(order.target, sip)
 
 
-__all__ = ["LONGEST_RING_S", "objection"]
+__all__ = ["LONGEST_RING_S", "objection", "with_uri"]

@@ -166,6 +166,7 @@ class Edge:
             raise Refused("do_not_call_unknown")
         if order.call_id in self._keepers or self._legacy.has_been(order.call_id):
             return wire.CallAccepted(order.call_id, duplicate=True)
+        order = orders.with_uri(order, self._means.config.sip)
         if reason := orders.objection(order, self._means.config.sip):
             raise Refused(reason)
         try:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nodes.config import Sip
-from nodes.edge.orders import objection
+from nodes.config import Sip, Trunk
+from nodes.edge.orders import objection, with_uri
 from protocols.wire.ids import AttemptId, CallId, CampaignId
 from protocols.wire.messages import PlaceCall
 
@@ -46,3 +46,13 @@ def test_a_right_order_is_not_objected_to(changes: dict[str, Any]) -> None:
 )
 def test_what_cannot_become_a_call_is_objected_to_by_word_and_in_a_sentence(changes: dict[str, Any], word: str) -> None:
     assert objection(replace(ORDER, **changes), Sip()).startswith(f"{word}: ")
+
+
+def test_a_number_is_one_at_the_first_trunk_and_judged_by_its_plan() -> None:
+    """What the API's document promises."""
+    sip = Sip(trunks=(Trunk("carrier", "carrier.example"), Trunk("other", "192.0.2.9")))
+    order = with_uri(replace(ORDER, target="+1 (202) 555-0100"), sip)
+    assert order.target == "sip:+12025550100@carrier.example:5060;user=phone"
+    assert objection(order, sip) == ""
+    assert objection(with_uri(replace(ORDER, target="+19005550100"), sip), sip).startswith("not_allowed: ")
+    assert objection(with_uri(replace(ORDER, target="+12025550100"), Sip()), Sip()).startswith("bad_target: ")
