@@ -10,14 +10,16 @@ we send to the SDP's address, and hear nobody.
 
 A source may be proven                  when
   the SDP's address                     always; if its stream is latched and this is another, that one has fallen silent
-  another one, nobody is latched        `GRACE_S` to `WINDOW_S` after the SDP came, and nothing came from its address
+  another one, nobody is latched        up to `WINDOW_S` after the SDP came, while nothing has come from its address;
+                                        on another host than that not before `GRACE_S`, or `LATE_S` if it had begun to
+                                        send long before there was an SDP
   the latched one, with another SSRC    the latched stream has fallen silent
   another one, with the latched SSRC    the latched stream has fallen silent, and the sequence goes on where it stopped
 
 Silent: not one packet of the latched stream came between the first packet of the proof and the last. A new address in
 an SDP (a re-INVITE) begins anew. On a strict trunk only the SDP's address counts. RFC 3550 s.8.2 leaves this to us;
 RFC 4961 is why an answer to the source arrives. What a stranger can still do: be taken for a far end that stays silent
-at its own address for the first third of a second. The setting for strict trunks rules that out.
+for the first second, or who is behind a translator and begins later than they. A strict trunk rules that out.
 """
 
 from __future__ import annotations
@@ -34,12 +36,18 @@ PROOF: Final = 3
 are kept, and played once they are believed."""
 GRACE_S: Final = 0.3
 """The SDP's address has this long for itself: phones begin to send within a quarter of a second of their answer."""
+LATE_S: Final = 1.0
+"""Who sprays packets does so all the time; a far end that sends before its SDP is known is one whose 183 was lost."""
+LEAD_S: Final = 0.25
+"""Audio may be quicker than the SDP it belongs to, by so much at most: signalling passes proxies."""
 WINDOW_S: Final = 2.0
 """From the SDP on. Who translates addresses sends as soon as it has answered; whoever comes later is somebody else."""
 _LEAP: Final = 3000
 """MAX_DROPOUT of RFC 3550 A.1: a sequence further ahead does not go on with anything."""
 _MOST: Final = 8
 """Sources that are watched at once; of more, those that are watched longest are forgotten."""
+_MOST_SEEN: Final = 32
+"""Sources of which it is remembered since when they send."""
 
 Judged = list[tuple[Packet, float]]
 """Packets that are the far end's, in order, each with the time at which it came."""
@@ -62,8 +70,8 @@ class Latch:
     All others it gives to `judge`.
     """
 
-    __slots__ = ("_agreed_s", "_candidates", "_is_given", "_is_heard", "_strict", "agreed", "sequence", "source",
-                 "ssrc")  # fmt: skip
+    __slots__ = ("_agreed_s", "_candidates", "_is_given", "_is_heard", "_seen", "_strict", "agreed", "sequence",
+                 "source", "ssrc")  # fmt: skip
 
     def __init__(self) -> None:
         self.agreed: Address | None = None
@@ -73,6 +81,7 @@ class Latch:
         self._agreed_s = 0.0
         self._strict = self._is_given = self._is_heard = False
         self._candidates: dict[Address, _Candidate] = {}
+        self._seen: dict[Address, float] = {}  # who is not latched, and when they were first heard of
 
     @property
     def far(self) -> Address | None:
@@ -97,6 +106,10 @@ class Latch:
 
         Raises: RemoteProtocolError (`early`, `foreign`) for a packet that cannot be.
         """
+        if source not in self._seen:
+            if len(self._seen) >= _MOST_SEEN:
+                del self._seen[next(iter(self._seen))]
+            self._seen[source] = now
         if self.agreed is None:
             raise RemoteProtocolError("early")
         if source == self.source and self.ssrc is None:
@@ -106,7 +119,7 @@ class Latch:
         if not self._may_be(packet, source, now):
             raise RemoteProtocolError("foreign")
         proven = self._watched(packet, source, now)
-        if len(proven.packets) < PROOF or (self.source is None and source != self.agreed and not self._is_open(now)):
+        if len(proven.packets) < PROOF or (self.source is None and now < self._opens_s(source, self.agreed)):
             return []
         self._latch(source, packet.ssrc)
         self.sequence = packet.sequence
@@ -124,8 +137,12 @@ class Latch:
             return True
         return packet.ssrc == self.ssrc and 0 < (packet.sequence - self.sequence) % 65536 <= _LEAP
 
-    def _is_open(self, now: float) -> bool:
-        return now >= self._agreed_s + GRACE_S
+    def _opens_s(self, source: Address, agreed: Address) -> float:
+        """Return from when on a proven source is latched, if nobody else is."""
+        if source[0] == agreed[0]:
+            return self._agreed_s
+        has_begun_before = self._seen[source] < self._agreed_s - LEAD_S
+        return self._agreed_s + (LATE_S if has_begun_before else GRACE_S)
 
     def _watched(self, packet: Packet, source: Address, now: float) -> _Candidate:
         """Count the packet for its source, and return how far that is."""
@@ -148,6 +165,8 @@ class Latch:
     def _latch(self, source: Address | None, ssrc: int | None) -> None:
         self.source, self.ssrc, self.sequence, self._is_given = source, ssrc, -1, False
         self._candidates.clear()
+        if source:
+            self._seen.pop(source, None)
 
 
-__all__ = ["GRACE_S", "PROOF", "WINDOW_S", "Judged", "Latch"]
+__all__ = ["GRACE_S", "LATE_S", "PROOF", "WINDOW_S", "Judged", "Latch"]

@@ -21,9 +21,9 @@ BORN_S = 1000.0
 M = TypeVar("M")
 
 
-def udp() -> socket.socket:
+def udp(host: str = "127.0.0.1") -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((host, 0))
     sock.setblocking(False)
     return sock
 
@@ -31,8 +31,8 @@ def udp() -> socket.socket:
 class Far:
     """The far end of one channel: sends packets in order, and reads what came."""
 
-    def __init__(self, near_port: int) -> None:
-        self.sock = udp()
+    def __init__(self, near_port: int, host: str) -> None:
+        self.sock = udp(host)
         self.near = ("127.0.0.1", near_port)
         self.host, self.port = self.sock.getsockname()
         self.k = 0
@@ -162,8 +162,8 @@ def rig(incarnate: Incarnate) -> Rig:
 
 @pytest.fixture
 def fars(sockets: dict[int, socket.socket]) -> Iterator[list[Far]]:
-    """A far end for each socket."""
-    made = [Far(port) for port in sockets]
+    """A far end for each socket, each on a host of its own."""
+    made = [Far(port, f"127.0.0.{2 + n}") for n, port in enumerate(sockets)]
     yield made
     for far in made:
         far.sock.close()

@@ -75,7 +75,7 @@ async def test_a_far_end_that_moves_by_a_re_invite_goes_on_from_there(rig, fars)
     moved.near = far.near
     rig.plane.set(rig.channel(far))
     rig.converse(far, [bytes(160)] * 5)
-    rig.plane.set(rig.channel(far, remote_port=moved.port, agreed_s=rig.now))
+    rig.plane.set(rig.channel(far, remote_host=moved.host, remote_port=moved.port, agreed_s=rig.now))
     rig.converse(moved, [bytes(160)] * 5)
     assert len(rig.converse(moved, [bytes(160)] * 3)) == 3
     assert rig.plane.figures()["received"] == 13

@@ -166,7 +166,7 @@ async def test_a_silent_line_whose_far_end_moves_is_not_told_as_lost_twice(rig, 
     rig.plane.set(rig.channel(fars[0]))
     rig.converse(fars[0], [HUSH] * 3)
     rig.frames(int(2 * LOST_S / 0.02))
-    rig.plane.set(replace(rig.channel(fars[0]), remote_port=fars[1].port))
+    rig.plane.set(replace(rig.channel(fars[0]), remote_host=fars[1].host, remote_port=fars[1].port))
     rig.frames(int(2 * LOST_S / 0.02))
     assert len(rig.heard_of(AudioLost)) == 1
     fars[1].near = fars[0].near
