@@ -32,7 +32,6 @@ log = logs.get(__name__)
 def guard(access: Access, table: Iterable[Route], pages: Collection[str]) -> Middleware:
     """Return the middleware. `pages`: further routes, which are open, as the router names them."""
     routes = {(route.method, route.path): route for route in table}
-    paths = {route.path for route in routes.values()}
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -56,11 +55,12 @@ def guard(access: Access, table: Iterable[Route], pages: Collection[str]) -> Mid
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else ""
         route = routes.get((request.method, path))
-        if path not in pages and not (route and route.least is None):
+        is_open = path in pages or (route is not None and route.least is None)
+        if not is_open and not isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
             await _let_in(request, route)
         if route and route.order is not None:
             await _read(request)
-        elif request.can_read_body and (route or path not in paths):
+        elif request.can_read_body and request.match_info.http_exception is None:
             return closing(refusal(400, "this takes no body"))
         given = await handler(request)
         if route and route.least and route.method != "GET":

@@ -150,6 +150,8 @@ STRANGE: dict[str, tuple[int, bytes]] = {
     "half a letter in the name": (404, request("/%ff%ed%a0%80")),
     "out of the house": (404, request("/..%2f..%2fetc%2fpasswd")),
     "another method": (405, request("/order")),
+    "another method, by nobody": (405, request("/order", "", "TRACE")),
+    "another method, with a body": (405, request("/open", "Content-Length: 2\r\n", "PUT") + b"{}"),
     "a method of no one": (400, request("/order", method="BREW")),
     "a page of another site": (403, request("/order", f"{WITH_TOKEN}Origin: http://evil.example\r\n")),
     "no origin at all": (403, request("/order", f"{WITH_TOKEN}Origin: null\r\n")),
