@@ -11,9 +11,12 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-NICE: Final[Mapping[str, int]] = {"launcher": -10, "edge": -10, "media": -10}
+NICE: Final[Mapping[str, int]] = {"launcher": -10, "edge": -10, "media": -10, "hearing": -5, "callees": -10}
 """By role, once it is up: their work is short then. All others are 0, and so is whoever is still starting, whatever
-their parent is: imports take a core for a second or two, in which others are to be heard."""
+their parent is: imports take a core for a second or two, in which others are to be heard.
+
+`hearing` is what a speech process does for callers who wait for an answer; it does not speak or compile with it.
+`callees` are those of a measurement, whose telephones would have processors of their own."""
 
 
 def claim(role: str) -> bool:

@@ -1,6 +1,7 @@
 """Whether one more call may begin now, on this cluster and this trunk: the last look before a dial is written down.
 
-Limits, each a word that an operator reads as the campaign's `held`: `no_edge`, `edges_full` (calls in flight),
+Limits, each a word that an operator reads as the campaign's `held`: `no_edge`, `edges_full` (they say so, or too many
+calls are in flight),
 `tokens` (how fast calls may begin: the source documents' bucket, base = cores x 2, refilled with a fifth of the base a
 second, three bases deep, so that a burst after a pause does not arrive as one), and of the trunk `no_trunk` (the
 configuration has it no longer), `trunk_rate` (the carrier's calls per second) and `trunk_down` (more than half of the
@@ -40,11 +41,14 @@ class Admission:
         """Return how many calls that many edges carry."""
         return n_edges * self._per_edge
 
-    def objection(self, trunk: str, n_in_flight: int, n_edges: int, now: float) -> str:
-        """Return why no call may begin through `trunk` (empty: one that needs none); empty when one may."""
+    def objection(self, trunk: str, n_in_flight: int, n_edges: int, room: float, now: float) -> str:
+        """Return why no call may begin through `trunk` (empty: one that needs none); empty when one may.
+
+        `room`: how many more calls the edges take, as they say.
+        """
         if not n_edges:
             return "no_edge"
-        if n_in_flight >= self.capacity(n_edges):
+        if room <= 0 or n_in_flight >= self.capacity(n_edges):
             return "edges_full"
         if self._tokens.wait_s(1, now) > 0:
             return "tokens"

@@ -36,6 +36,7 @@ from protocols.wire.journal import (
     Listed,
     Phase,
     Refused,
+    Returned,
     RollRef,
     Steered,
 )
@@ -56,6 +57,8 @@ class Progress(NamedTuple):
     due: float | None
     n_attempts: int = 0
     attempt: AttemptId | None = None
+    n_returned: int = 0
+    """Of `n_attempts`, those that no edge has taken: they have an id, and do not count."""
 
 
 WAITING = Progress(due=0.0)
@@ -90,7 +93,7 @@ class Campaign:
         """Return how far the contact of a row is."""
         return self.touched.get(row, WAITING)
 
-    def row_of(self, entry: Attempted | Ended | Refused) -> int | None:
+    def row_of(self, entry: Attempted | Ended | Returned | Refused) -> int | None:
         """Return the row of an entry's contact; None when they are not in this campaign, or forgotten."""
         if entry.row < 0:
             return self.roll.find(entry.contact_id)
@@ -159,6 +162,8 @@ class Campaigns:
                 return self._answer(entry)
             case Ended():
                 return self._end(entry)
+            case Returned():
+                return self._return(entry)
             case Refused():
                 return self._refuse(entry)
             case Forgotten():
@@ -196,7 +201,7 @@ class Campaigns:
         progress = campaign.progress(row)
         if progress.due is None or entry.n != progress.n_attempts + 1:
             return False
-        campaign.touched[row] = Progress(progress.due, entry.n, entry.attempt_id)
+        campaign.touched[row] = Progress(progress.due, entry.n, entry.attempt_id, progress.n_returned)
         campaign.n_in_flight += 1
         self.in_flight[entry.contact_id] = entry if entry.row == row else replace(entry, row=row)
         recent = (dial for dial in self.dialled.get(entry.contact_id, ()) if entry.journal_s - dial[0] <= DAYS_S)
@@ -221,9 +226,28 @@ class Campaigns:
         campaign.dispositions[entry.disposition] += 1
         due = None
         if row is not None:  # else they are forgotten, and were counted then
-            due = next_due(campaign.plan, entry.disposition, attempt.n, entry.journal_s)
-            campaign.touched[row] = DONE if due is None else Progress(due, attempt.n)
+            n_returned = campaign.progress(row).n_returned
+            due = next_due(campaign.plan, entry.disposition, attempt.n - n_returned, entry.journal_s)
+            campaign.touched[row] = DONE if due is None else Progress(due, attempt.n, None, n_returned)
         campaign.n_done += due is None
+        return True
+
+    def _return(self, entry: Returned) -> bool:
+        """Have it as if it had not been, but for the id, which is used up: an edge may still know it."""
+        attempt, campaign = self.in_flight.get(entry.contact_id), self.campaigns.get(entry.campaign_id)
+        if attempt is None or campaign is None or attempt.attempt_id != entry.attempt_id:
+            return False
+        if entry.contact_id in self.talking:
+            return False
+        del self.in_flight[entry.contact_id]
+        if dials := self.dialled.pop(entry.contact_id, ())[:-1]:
+            self.dialled[entry.contact_id] = dials
+        campaign.n_in_flight -= 1
+        if (row := campaign.row_of(attempt)) is None:
+            campaign.n_done += 1
+        else:
+            n_returned = campaign.progress(row).n_returned + 1
+            campaign.touched[row] = Progress(entry.journal_s, attempt.n, n_returned=n_returned)
         return True
 
     def _refuse(self, entry: Refused) -> bool:

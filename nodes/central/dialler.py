@@ -7,6 +7,7 @@ questions is that of the way of a call: pacing and due contacts say who is a can
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +21,7 @@ from nodes.central.scheduler import Scheduler, weight
 from nodes.dial_plan import Barred, nothing_barred
 from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Attempted, Contact, Ended, Phase, Refused
+from protocols.wire.journal import Attempted, Contact, Ended, Phase, Refused, Returned
 
 LOOKS = 200
 """Contacts asked about in one turn of the loop: 5 ms of work."""
@@ -28,12 +29,16 @@ LOOKS = 200
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When, and with what at hand, a dial is decided. `wall`: aware; `now`: seconds of the journal."""
+    """When, and with what at hand, a dial is decided. `wall`: aware; `now`: seconds of the journal.
+
+    `room`: how many more calls the edges take, as they say.
+    """
 
     wall: datetime
     now: float
     n_edges: int
     do_not_call: Collection[ContactId]
+    room: float = math.inf
 
 
 class Dialler:
@@ -62,13 +67,14 @@ class Dialler:
                 return decided
         return None
 
-    def ended(self, entry: Ended, now: float) -> None:
+    def ended(self, entry: Ended | Returned, now: float) -> None:
         """Take note of an attempt's end, after the fold has."""
         campaign = self._fold.campaigns[entry.campaign_id]
         row = campaign.row_of(entry)
         if row is None:
             return  # they are forgotten
-        self._admission.ended(self._trunk(campaign, campaign.roll.contact(row)), entry.disposition, now)
+        if isinstance(entry, Ended):
+            self._admission.ended(self._trunk(campaign, campaign.roll.contact(row)), entry.disposition, now)
         due = campaign.progress(row).due
         if due is not None:
             self._agenda(campaign).put(row, due)
@@ -90,7 +96,7 @@ class Dialler:
         self.held[campaign.campaign_id] = (
             "concurrency"
             if not calls_to_place(campaign.plan, campaign.n_in_flight)
-            else self._admission.objection(trunk, len(self._fold.in_flight), moment.n_edges, moment.now)
+            else self._admission.objection(trunk, len(self._fold.in_flight), moment.n_edges, moment.room, moment.now)
         )
         return not self.held[campaign.campaign_id]
 

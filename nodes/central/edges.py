@@ -1,21 +1,25 @@
-"""Which edges take calls: the active ones, without those that have said that they take none just now.
+"""Which edges take calls, and how many more: the active ones, without those that take none just now.
 
-An edge that drains, or is full, refuses an order, and that costs the attempt. So it is not ordered from again until it
-says, when asked how it is, that it takes calls: a drained node holds its campaigns and does not burn their contacts.
+An edge knows how many calls it carries, and says so when it is asked how it is: once a second. Between two answers each
+order takes one of the places. One that refuses because it drains or is full is not ordered from again until it says
+that it takes calls: a node that is full or drained holds its campaigns and does not burn their contacts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Mapping
 from typing import Final
 
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
 from protocols.wire.ids import Identity
+from protocols.wire.load import GivesUp
 from protocols.wire.messages import GetStatus
 
-CLOSED: Final = frozenset(("draining", "node_full", "not_active"))
+NOT_NOW: Final = frozenset(("draining", "node_full", "not_active"))
 """Refusals that say nothing about the order."""
 LOOK_S: Final = 1.0
 
@@ -25,47 +29,68 @@ class Edges:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._closed: set[Identity] = set()
+        self._figures: dict[Identity, Mapping[str, float]] = {}
+        self._room: dict[Identity, float] = {}
         self._n_asked = 0
         self.roster: Roster = NOBODY
 
     def __len__(self) -> int:
-        """How many take calls."""
-        return len(self._taking())
+        """How many are not closed: there may be room, or will be when calls have ended."""
+        return sum(not self._is_closed(peer.identity) for peer in self.roster.active("edge"))
 
     @property
-    def n_active(self) -> int:
-        """How many there are, whether they take calls or not."""
-        return len(self.roster.active("edge"))
+    def room(self) -> float:
+        """How many more calls they take; infinite when one has not said yet."""
+        return sum(self._room.get(edge, math.inf) for edge in self._taking())
+
+    @property
+    def gives_up(self) -> GivesUp:
+        """What all of them have given up."""
+        told = [self._figures.get(peer.identity, {}).get("gives_up", 0) for peer in self.roster.active("edge")]
+        return GivesUp(int(min(told, default=0)))
 
     def next(self) -> Identity | None:
-        """Return whose turn it is."""
-        taking = self._taking()
+        """Return whose turn it is, and take one of its places."""
+        if not (taking := self._taking()):
+            return None
         self._n_asked += 1
-        return taking[self._n_asked % len(taking)] if taking else None
+        edge = taking[self._n_asked % len(taking)]
+        if edge in self._room:
+            self._room[edge] -= 1
+        return edge
 
     def refused(self, edge: Identity, reason: str) -> None:
         """An edge has refused an order."""
-        if reason in CLOSED:
-            self._closed.add(edge)
+        if reason in NOT_NOW:
+            self._room[edge] = 0
+        if reason in NOT_NOW - {"node_full"}:
+            self._figures[edge] = {"draining": 1.0}
 
     async def watch(self) -> None:
-        """Ask those who take no calls whether they do again, until cancelled."""
+        """Ask all of them how they are, until cancelled."""
         while True:
+            active = [peer.identity for peer in self.roster.active("edge")]
+            await asyncio.gather(*map(self._ask, active))
+            for gone in self._figures.keys() - set(active):
+                del self._figures[gone]
+                self._room.pop(gone, None)
             await asyncio.sleep(LOOK_S)
-            for edge in list(self._closed):
-                if self.roster.by_identity(edge) is None or await self._takes_calls(edge):
-                    self._closed.discard(edge)
 
     def _taking(self) -> list[Identity]:
-        active = self.roster.active("edge")
-        return [peer.identity for peer in active if peer.identity not in self._closed]
+        active = [peer.identity for peer in self.roster.active("edge")]
+        return [edge for edge in active if not self._is_closed(edge) and self._room.get(edge, 1) > 0]
 
-    async def _takes_calls(self, edge: Identity) -> bool:
+    def _is_closed(self, edge: Identity) -> bool:
+        return bool(self._figures.get(edge, {}).get("draining"))
+
+    async def _ask(self, edge: Identity) -> None:
+        """What does not answer keeps what it has said; whether it lives is the launcher's word."""
         try:
-            return not (await self._mesh.ask(edge, GetStatus())).figures.get("draining")
+            figures = (await self._mesh.ask(edge, GetStatus())).figures
         except LinkError:
-            return False
+            return
+        self._figures[edge] = figures
+        self._room[edge] = figures.get("room", math.inf)
 
 
-__all__ = ["Edges"]
+__all__ = ["NOT_NOW", "Edges"]

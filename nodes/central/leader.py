@@ -21,12 +21,11 @@ import msgspec
 from nodes import dial_plan
 from nodes.central.admission import Admission, base_of
 from nodes.central.campaign import Campaign
-from nodes.central.degradation import Level, next_level
 from nodes.central.dialler import Dialler, Moment
-from nodes.central.edges import Edges
+from nodes.central.edges import NOT_NOW, Edges
 from nodes.central.keeper import Keeper
 from nodes.central.memory import Memory
-from nodes.central.outcomes import ended, entry_of, lost
+from nodes.central.outcomes import ended, entry_of, lost, returned
 from nodes.central.scheduler import complexity
 from nodes.central.search import Search
 from nodes.config import Config, Trunk
@@ -43,7 +42,8 @@ from protocols.wire.campaigns import CampaignStatus, contact_of
 from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.ids import CallId, CampaignId, Identity
-from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase
+from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase, Returned
+from protocols.wire.load import GivesUp
 from protocols.wire.messages import PlaceCall
 from protocols.wire.subjects import Bucket, Stream, state
 
@@ -73,7 +73,7 @@ class Leader:
         self.edges = Edges(mesh)
         self.keeper = Keeper(bus, memory)
         self.search = Search(mesh, self.edges, memory.campaigns)
-        self.level = Level.NOTHING
+        self._gives_up = GivesUp.NOTHING
         self._talk: dict[CampaignId, Counter[str]] = {}
         self._told: dict[CampaignId, CampaignStatus] = {}
 
@@ -81,7 +81,9 @@ class Leader:
         """Dial whoever may be dialled, until the lease is lost. Placing a call is a task of `tasks`."""
         while self._lease.token is not None:
             self._degrade()
-            moment = Moment(self._clock.wall(), self._clock.now(), len(self.edges), self._do_not_call.contacts)
+            moment = Moment(
+                self._clock.wall(), self._clock.now(), len(self.edges), self._do_not_call.contacts, self.edges.room
+            )  # fmt: skip
             entry = None if self._held() else self.dialler.next(moment)
             if entry is None:
                 self._tell()
@@ -93,9 +95,8 @@ class Leader:
 
     def _held(self) -> str:
         """Return why nobody is dialled, whoever it is: one word, or nothing."""
-        if not self._do_not_call.is_known:
-            return "do_not_call_unknown"  # fail closed: whoever does not know the list might dial somebody on it
-        return "load" if self.level >= Level.NEW_CALLS else ""
+        # fail closed: whoever does not know the list might dial somebody on it
+        return "" if self._do_not_call.is_known else "do_not_call_unknown"
 
     async def listen(self) -> None:
         """Read the events of calls and write down what they mean, until the lease is lost."""
@@ -127,8 +128,15 @@ class Leader:
             self._memory.campaigns.in_flight.get(attempt.contact_id) == attempt
             and self._campaign(attempt).row_of(attempt) is not None
         )
-        if is_ours and self._lease.token is not None and (edge := self.edges.next()):
-            tasks.spawn(until_lost(self._ask(edge, attempt)))
+        if not is_ours or self._lease.token is None:
+            return
+        edge = self.edges.next()
+        tasks.spawn(until_lost(self._ask(edge, attempt) if edge else self._return(attempt, "no_edge")))
+
+    async def _return(self, attempt: Attempted, reason: str) -> None:
+        """Nobody takes calls just now: the contact is due again, and not one attempt poorer."""
+        at = self._campaign(attempt).at(self._clock.wall())
+        await self._memory.write(returned(attempt, reason, at, self._clock.now()))
 
     async def _ask(self, edge: Identity, attempt: Attempted) -> None:
         try:
@@ -139,6 +147,8 @@ class Leader:
                 return
             self.edges.refused(edge, refused.reason)
             log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
+            if refused.reason in NOT_NOW:
+                return await self._return(attempt, refused.reason)
             at = self._campaign(attempt).at(self._clock.wall())
             disposition = "invalid" if refused.reason.startswith(NEVER) else "failed"
             await self._memory.write(ended(attempt, disposition, refused.reason, at, self._clock.now()))
@@ -195,7 +205,7 @@ class Leader:
 
     def heard(self, entry: Entry) -> None:
         """Take note of what is now known, whoever wrote it down."""
-        if isinstance(entry, Ended):
+        if isinstance(entry, Ended | Returned):
             self.dialler.ended(entry, self._clock.now())
 
     def _count(self, event: CallEvent) -> None:
@@ -220,12 +230,11 @@ class Leader:
                 self._bus.publish(state("campaigns", name), {"rev": self._memory.last, **msgspec.to_builtins(status)})
 
     def _degrade(self) -> None:
-        capacity = self._admission.capacity(self.edges.n_active)
-        level = next_level(self.level, len(self._memory.campaigns.in_flight) / capacity if capacity else 0.0)
-        if level is not self.level:
-            self.level = level
-            log.warning("load.level", level=level.name.lower())
-            self._bus.publish(state("load", "cluster"), {"gives_up": level.name.lower(), "rev": self._lease.token})
+        """Publish what all edges have given up, when that has changed."""
+        if (gives_up := self.edges.gives_up) is not self._gives_up:
+            self._gives_up = gives_up
+            log.warning("load.gives_up", what=gives_up.name.lower())
+            self._bus.publish(state("load", "cluster"), {"gives_up": gives_up.name.lower(), "rev": self._lease.token})
 
 
 async def until_lost(work: Coroutine[Any, Any, None]) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from nodes.central.campaign import Campaigns
 from protocols.wire.campaigns import contact_of
 from protocols.wire.events import CallEvent, Kind
-from protocols.wire.journal import Answered, Attempted, Ended
+from protocols.wire.journal import Answered, Attempted, Ended, Returned
 
 
 def entry_of(event: CallEvent, fold: Campaigns, now: float) -> Answered | Ended | None:
@@ -39,10 +39,15 @@ def ended(attempt: Attempted, disposition: str, cause: str, at: datetime, now: f
     return Ended(*ids, disposition, cause, at, now, attempt.row)
 
 
+def returned(attempt: Attempted, reason: str, at: datetime, now: float) -> Returned:
+    """Return the entry that takes an attempt back."""
+    return Returned(attempt.campaign_id, attempt.contact_id, attempt.attempt_id, reason, at, now, attempt.row)
+
+
 def lost(attempt: Attempted, fold: Campaigns, at: datetime, now: float) -> Ended:
     """Return the entry that ends an attempt which nobody has any more: a person who had answered was abandoned."""
     disposition = "abandoned" if attempt.contact_id in fold.talking else "failed"
     return ended(attempt, disposition, "node_lost", at, now)
 
 
-__all__ = ["ended", "entry_of", "lost"]
+__all__ = ["ended", "entry_of", "lost", "returned"]

@@ -6,7 +6,8 @@ values in them never change. Rolls are objects of their own, which a snapshot na
 
     {snapshot, sequence, clock, forgotten, ignored}     what it is, of which message, by which clock
     {campaign, ...}                                     one for each campaign, the oldest first
-    ["touched", campaign, [[row, due, n, attempt]...]]  those who were dialled; ["done", campaign, [row...]]
+    ["touched", campaign, [[row, due, n, attempt, n_returned]...]]  those who were dialled
+    ["done", campaign, [row...]]
     ["dialled", [[contact, [[journal_s, wall_s]...]]...]]
     {in_flight, talking}, {end: number of items}
 

@@ -10,11 +10,12 @@ import asyncio
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from nodes.commands.call import new_order
 from nodes.commands.judge import percentile
@@ -22,7 +23,7 @@ from nodes.commands.stage import Stage
 from nodes.links.errors import LinkError, Refused
 from nodes.links.roster import Roster, State
 from protocols.wire.events import CallEvent, Kind
-from protocols.wire.ids import CallId
+from protocols.wire.ids import AttemptId, CallId
 from protocols.wire.messages import EndCall, GetStatus, PlaceCall
 
 ORDER_S: Final = 1.0
@@ -82,7 +83,7 @@ class Crowd:
     """The calls of a bench. `take` gets every event of the node."""
 
     def __init__(self, stage: Stage, script: str) -> None:
-        self._stage, self._script = stage, script
+        self._stage, self._pattern = stage, new_order("sip:nobody", script, {})  # a script is checked once
         self._users = count(1)
         self._live: dict[CallId, bool] = {}
         self._wanted = 0
@@ -157,7 +158,8 @@ class Crowd:
             await asyncio.sleep(ORDER_S)
 
     def _order(self) -> PlaceCall:
-        return new_order(self._stage.callee(f"cooperative-{next(self._users)}"), self._script, {})
+        call_id, target = uuid4().hex, self._stage.callee(f"cooperative-{next(self._users)}")
+        return replace(self._pattern, attempt_id=AttemptId(call_id), call_id=CallId(call_id), target=target)
 
     async def _place(self, order: PlaceCall) -> None:
         self._live[order.call_id] = False

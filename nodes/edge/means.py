@@ -15,6 +15,7 @@ from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
 from protocols.wire.events import CallEvent
 from protocols.wire.ids import CallId, NodeId
+from protocols.wire.load import GivesUp
 
 if TYPE_CHECKING:
     from nodes.edge.call import Call
@@ -35,6 +36,8 @@ class Means:
     is_stopping: bool = False
     """The launcher has told this process to stop."""
     fetcher: Fetcher = field(default_factory=Fetcher)
+    gives_up: Callable[[], GivesUp] = lambda: GivesUp.NOTHING
+    """What this edge gives up just now, because it is nearly full."""
     calls: dict[CallId, Ref[Call]] = field(default_factory=dict)
     """The actors whose channels media and speech talk about; a channel has its call's id."""
 
@@ -57,7 +60,9 @@ class Means:
         return route_to(hop, self.config.rtp.bind)
 
     def recording(self, call_id: CallId) -> str:
-        """Return the base path of a call's recording."""
+        """Return the base path of a call's recording; empty while recordings are given up."""
+        if self.gives_up() >= GivesUp.RECORDINGS:
+            return ""
         return str(self.config.paths.recordings / call_id)
 
 

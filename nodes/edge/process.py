@@ -23,6 +23,8 @@ from nodes.edge.fetch import Fetcher
 from nodes.edge.heirs import Heirs, Legacy
 from nodes.edge.leg import Leg, SipLeg
 from nodes.edge.line import ChannelNews
+from nodes.edge.load import Load
+from nodes.edge.machine import Machine, cores
 from nodes.edge.means import Means
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.refusals import Refusals
@@ -84,6 +86,8 @@ class Edge:
         self.disk = Disk(
             means.config.paths.checkpoint, launcher, self._keepers, self._legacy.last_over, self._heirs.recent
         )
+        self.load = Load(means.mesh, self._records, cores(), Machine())
+        means.gives_up = lambda: self.load.gives_up
         self._is_active = self._is_draining = False
 
     def serve(self) -> None:
@@ -153,6 +157,7 @@ class Edge:
         self._means.mesh.roster(roster)
         self._means.engines.follow(roster)
         self._heirs.follow(roster)
+        self.load.roster = roster
         for call in list(self._means.calls.values()):
             call.tell(Call.roster_changed)
 
@@ -169,6 +174,8 @@ class Edge:
         order = orders.with_uri(order, self._means.config.sip)
         if reason := orders.objection(order, self._means.config.sip):
             raise Refused(reason)
+        if not self.load.takes():
+            raise Refused("node_full")
         try:
             unpack(order.script)
         except GrammarError as error:
@@ -210,6 +217,7 @@ class Edge:
         figures = {f"calls_{phase}": float(phases.count(phase)) for phase in sorted(set(phases))}
         dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
         figures["draining"] = float(self._is_draining)
+        figures |= self.load.figures()
         figures["registrations"] = float(len(self._means.trunk.registered))
         figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures, **self._views.figures()}
         figures |= self._means.refusals.figures
@@ -235,6 +243,9 @@ class Edge:
         elif call:
             call.tell(Call.seat_told, news, desk)
 
+    def _records(self) -> list[CallRecord]:
+        return [keeper.record for keeper in self._keepers.values()]
+
     def _keep(self, record: CallRecord) -> Keeper:
         keeper = self._keepers[record.order.call_id] = Keeper(record, self._wrote)
         return keeper
@@ -255,6 +266,7 @@ class Edge:
         if keeper.record.phase is Phase.DONE:
             self._keepers.pop(keeper.record.order.call_id, None)
             self._legacy.ended(keeper.record.order.call_id)
+            self.load.n_over += 1
 
 
 def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
@@ -317,6 +329,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
             await edge.activate()
             tasks.spawn(edge.disk.run())
             tasks.spawn(views.run())
+            tasks.spawn(edge.load.run())
             for account in registers:
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
 

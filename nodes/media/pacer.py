@@ -28,12 +28,12 @@ _FULL: Final = 0.65
 class Lateness:
     """A histogram of how late packets left, in tenths of a millisecond up to 100 ms."""
 
-    __slots__ = ("_buckets", "max_s")
+    __slots__ = ("_before", "_buckets", "max_s")
     _SIZE: Final = 1000
     _PER_S: Final = 10_000
 
     def __init__(self) -> None:
-        self._buckets = [0] * self._SIZE
+        self._buckets, self._before = [0] * self._SIZE, [0] * self._SIZE
         self.max_s = 0.0
 
     def add(self, late_s: float) -> None:
@@ -49,8 +49,17 @@ class Lateness:
         >>> lateness.quantile_ms(0.5), lateness.quantile_ms(0.99)
         (50.0, 99.0)
         """
-        wanted, seen = share * sum(self._buckets), 0
-        for at, count in enumerate(self._buckets):
+        return self._quantile_ms(share, self._buckets)
+
+    def recent_ms(self, share: float) -> float:
+        """Return the same of the packets since this was last asked."""
+        recent = [count - before for count, before in zip(self._buckets, self._before, strict=True)]
+        self._before = self._buckets.copy()
+        return self._quantile_ms(share, recent)
+
+    def _quantile_ms(self, share: float, buckets: list[int]) -> float:
+        wanted, seen = share * sum(buckets), 0
+        for at, count in enumerate(buckets):
             seen += count
             if count and seen >= wanted:
                 return (at + 1) * 1000 / self._PER_S

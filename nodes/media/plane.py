@@ -28,12 +28,15 @@ from nodes.media.recording import Writer
 from protocols.wire import messages as wire
 from protocols.wire.desk import LinkAudio, LinkFrame
 from protocols.wire.ids import ChannelId, Identity
+from protocols.wire.load import MediaLoad
 from protocols.wire.messages import AudioFrame
 
 _REPLAY_FRAMES: Final = 50
 """In one message, when an engine is told what it has missed."""
 _MAX_ROUNDS: Final = 8
 """A flood of one socket gets 1600 packets a second of our time, no more."""
+
+_LATE_SHARE: Final = 0.98
 
 Tell = Callable[[Identity, object], bool]
 
@@ -170,6 +173,11 @@ class MediaPlane:
             "recording_blocks_failed": self._writer.failed,
             **self._counts,
         }
+
+    def load(self, late_s: float) -> MediaLoad:
+        """Return how this process was since it was last asked; `late_s`: of the event loop, when nothing is sent."""
+        late_s = self.lateness.recent_ms(_LATE_SHARE) / 1000 if self._channels else late_s
+        return MediaLoad(late_s, round(self.pacer.busy, 3), len(self._sockets))
 
     # ---- a slot -----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from socket import socket as Socket  # noqa: N812  a class
 from typing import Final
 
 from nodes.config import Config
+from nodes.links.load import LoadTeller
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
@@ -87,16 +88,19 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks
     Served(plane, mesh, is_realtime)
     orphans = Orphans(plane, mesh)
     tasks.spawn(orphans.watch())
+    teller = LoadTeller(mesh, plane.load)
     writer.start()
     await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint})
     if not parent.is_spare:
         plane.start()
+        tasks.spawn(teller.run())
     async for order in parent.orders:
         match order:
             case Activate():
                 plane.start()
+                tasks.spawn(teller.run())
             case Told(body={"roster": roster}):
-                orphans.roster = Roster.of(roster)
+                teller.roster = orphans.roster = Roster.of(roster)
                 mesh.roster(orphans.roster)
             case Stop():
                 plane.stop()

@@ -38,6 +38,9 @@ FROM (
 )
 """
 
+_DIALLED = "disposition <> 'returned'"
+"""Without the attempts that no edge has taken: nobody was dialled."""
+
 _RANGE = """
     ($campaign = '' OR campaign_id = $campaign)
     AND ($since = '' OR {moment} >= CAST(nullif($since, '') AS TIMESTAMPTZ))
@@ -52,11 +55,12 @@ SELECT count(*) AS attempts,
        avg(duration_s) FILTER (is_answered) AS mean_call_duration_s,
        count(*) FILTER (is_lost) AS lost,
        count(*) FILTER (is_recovered) AS recovered
-FROM attempts WHERE {_RANGE.format(moment="began")}
+FROM attempts WHERE {_DIALLED} AND {_RANGE.format(moment="began")}
 """
 
 DISPOSITIONS = f"""
-SELECT disposition, count(*) AS n FROM attempts WHERE {_RANGE.format(moment="began")} GROUP BY 1 ORDER BY 2 DESC, 1
+SELECT disposition, count(*) AS n FROM attempts
+WHERE {_DIALLED} AND {_RANGE.format(moment="began")} GROUP BY 1 ORDER BY 2 DESC, 1
 """
 
 FIRST_WORD_MS = "CAST(fields->>'first_word_ms' AS DOUBLE)"

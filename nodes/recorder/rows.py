@@ -7,6 +7,7 @@ contacts and plans are central's memory, and their numbers have no business in t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -17,7 +18,14 @@ from protocols.wire.campaigns import contact_of
 from protocols.wire.events import CallEvent
 from protocols.wire.subjects import Stream
 
-TABLE_OF: Mapping[type, str] = {journal.Attempted: "ledger", journal.Ended: "outcomes", journal.Refused: "refusals"}
+TABLE_OF: Mapping[type, str] = {
+    journal.Attempted: "ledger",
+    journal.Ended: "outcomes",
+    journal.Returned: "outcomes",
+    journal.Refused: "refusals",
+}
+RETURNED: Final = "returned"
+"""The disposition of an attempt that no edge has taken: nobody was dialled."""
 
 
 def row_of(stream: Stream, seq: int, data: bytes) -> Row | None:
@@ -38,8 +46,10 @@ def _event(event: CallEvent) -> Row:
 
 
 def _entry(entry: journal.Entry) -> Row | None:
-    if isinstance(entry, journal.Attempted | journal.Ended | journal.Refused):
+    if isinstance(entry, journal.Attempted | journal.Ended | journal.Returned | journal.Refused):
         values = msgspec.to_builtins(entry)
+        if isinstance(entry, journal.Returned):
+            values |= {"disposition": RETURNED, "cause": entry.reason}
         values |= {"wall": entry.at.isoformat(), "refusal_id": f"{entry.campaign_id}/{entry.contact_id}"}
         return Row(TABLE_OF[type(entry)], entry.contact_id, values)
     return None

@@ -201,7 +201,7 @@ class Callee:
         self._step(Ring())
         if not persona.picks_up:
             return
-        await asyncio.sleep(RING_S)
+        await asyncio.sleep(RING_S + self._repertoire.hesitates_s(self._random))
         greeting = await speak(persona.greeting, self._voice) if persona.greeting else b""
         self._step(Accept(self._listening))
         self._is_up = self.report.answered = True

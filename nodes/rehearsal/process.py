@@ -12,6 +12,7 @@ from grammars.rules.compile import compile_rule
 from grammars.rules.rule import Rule
 from grammars.script import load
 from grammars.script_model import Gather, Script
+from nodes import priority
 from nodes.config import Config
 from nodes.links.bus import Bus
 from nodes.links.login import login
@@ -42,6 +43,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     }  # fmt: skip
     for repertoire in repertoires.values():
         await repertoire.rehearse()
+    if n_phrases:
+        priority.claim("callees")
     by_hash = {script.hash: script for script in scripts}
     exchange = Exchange(parent.sockets["sip"], by_hash, repertoires, seed, config.paths.state / REPORTS)
     bus = await Bus.connect(login(config, Role.COMMAND), name=identity, node_id=config.node.id)

@@ -19,6 +19,8 @@ from protocols.wire.messages import Meaning
 
 DRAWS: Final = 64
 """Phrases drawn of a rule, of which the first few of each intent are kept."""
+HESITATE_S: Final = 6.0
+"""As long as one turn takes."""
 AT_ONCE: Final = 4
 """Synthesisers at work at the same time."""
 
@@ -34,6 +36,10 @@ class Repertoire:
         """
         self._rules = rules
         self._few = {name: few(rules[name], n, random.Random(f"{seed} {name}")) for name in sorted(asked) if n}
+
+    def hesitates_s(self, dice: random.Random) -> float:
+        """Return how long a callee lets it ring beyond what they must; a crowd does not pick up with one hand."""
+        return dice.random() * HESITATE_S if self._few else 0.0
 
     def answer(self, rule: str, dice: random.Random) -> Phrase:
         """Return something to say where `rule` is listened for, and what it means."""

@@ -8,15 +8,17 @@ that utterance: it was not understood, and is counted.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from typing import assert_never
 
 from grammars.rules.rule import Completeness
+from nodes.speech.backlog import Backlog
 from nodes.speech.errors import SpeechError
 from nodes.speech.hearing import Hearing
 from nodes.speech.recogniser import Ear
@@ -51,6 +53,7 @@ class Surroundings:
     now: Callable[[], float]
     today: Callable[[], date]
     counts: Counter[str]
+    backlog: Backlog = field(default_factory=Backlog)
 
 
 class Channel:
@@ -148,14 +151,18 @@ class Channel:
         return True
 
     async def _decode(self, hearing: Hearing, *, finish: bool) -> Guess:
-        around, speech_ms = self._around, hearing.utterance.speech_ms
-        decode = partial(hearing.decode, hearing.take_unfed(), speech_ms, around.today(), finish=finish)
+        around, speech_ms, audio = self._around, hearing.utterance.speech_ms, hearing.take_unfed()
+        decode = partial(hearing.decode, audio, speech_ms, around.today(), finish=finish)
         try:
-            return await asyncio.get_running_loop().run_in_executor(around.executor, decode)
+            with around.backlog.waiting(around.now):
+                done = await asyncio.get_running_loop().run_in_executor(around.executor, _timed, decode)
         except SpeechError as error:
             around.counts["failed"] += 1
             log.warning("speech.not_decoded", reason=str(error))
             return NOTHING
+        guess, took_s, cpu_s = done
+        around.backlog.decoded(len(audio) / BYTES_PER_MS / 1000, took_s, cpu_s)
+        return guess
 
     def _tell_partial(self, hearing: Hearing, guess: Guess) -> None:
         """Tell words that are new, and whether they can be an answer: what the bot may be interrupted by."""
@@ -192,3 +199,10 @@ class Channel:
             decided_s=self._around.now(),
             meaning=guess.meaning,
         )
+
+
+def _timed(decode: Callable[[], Guess]) -> tuple[Guess, float, float]:
+    """Decode; return the guess, how long it took, and how much of a core."""
+    began_s, cpu_s = time.monotonic(), time.thread_time()
+    guess = decode()
+    return guess, time.monotonic() - began_s, time.thread_time() - cpu_s

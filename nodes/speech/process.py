@@ -24,8 +24,10 @@ from grammars.errors import GrammarError
 from grammars.lexicon import index_gruut
 from grammars.rules.spec import RuleSpec
 from grammars.script_pack import unpack
+from nodes import priority
 from nodes.config import Config
 from nodes.links.errors import Refused
+from nodes.links.load import LoadTeller
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
@@ -127,14 +129,18 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder") as decoders,
     ):
         await warm_up(ears, voice)
+        priority.claim("hearing")  # the decoders' threads begin later, and are like the one that begins them
         async with closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh, Tasks() as tasks:
             counts = Counter[str]()
             around = Surroundings(decoders, mesh.tell, time.monotonic, today, counts)
+            teller = LoadTeller(mesh, lambda late_s: around.backlog.told(late_s, time.monotonic()))
+            tasks.spawn(teller.run())
             Served(mesh, ears, Listening(ears, around, tasks), voice, counts)
             await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
             async for order in parent.orders:
                 if isinstance(order, Told) and "roster" in order.body:
-                    mesh.roster(Roster.of(order.body["roster"]))
+                    teller.roster = Roster.of(order.body["roster"])
+                    mesh.roster(teller.roster)
 
 
 def start_voice(directory: Path) -> Voice:

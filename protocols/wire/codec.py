@@ -23,6 +23,7 @@ from protocols.wire.envelope import VERSION, Frame, Refusal
 from protocols.wire.heirs import HEIR_MESSAGES
 from protocols.wire.inspection import INSPECTION_MESSAGES
 from protocols.wire.lives import LIFE_MESSAGES
+from protocols.wire.load import LOAD_MESSAGES
 from protocols.wire.messages import MESSAGES
 from protocols.wire.reconcile import RECONCILE_MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
@@ -36,7 +37,7 @@ _FRAMES: Final = msgspec.msgpack.Decoder(Frame)
 KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
-        *LIFE_MESSAGES, *RECONCILE_MESSAGES, Refusal,
+        *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

@@ -135,6 +135,19 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """No edge takes calls just now: the attempt was none, nobody was dialled, and the contact is due again."""
+
+    campaign_id: CampaignId
+    contact_id: ContactId
+    attempt_id: AttemptId
+    reason: str
+    at: datetime
+    journal_s: float = 0.0
+    row: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A rule that will not change its mind: the contact is never dialled in this campaign."""
 
@@ -153,11 +166,11 @@ class Forgotten:
     at: datetime
 
 
-Entry: TypeAlias = Listed | Imported | Steered | Attempted | Answered | Ended | Refused | Forgotten
+Entry: TypeAlias = Listed | Imported | Steered | Attempted | Answered | Ended | Returned | Refused | Forgotten
 
 ENTRIES: dict[str, type[Entry]] = {
     "listed": Listed, "imported": Imported, "steered": Steered,
-    "attempt": Attempted, "answered": Answered, "outcome": Ended, "refused": Refused,
+    "attempt": Attempted, "answered": Answered, "outcome": Ended, "returned": Returned, "refused": Refused,
     "forgotten": Forgotten,
 }  # fmt: skip
 """Kind on the wire to entry."""
@@ -191,6 +204,6 @@ def from_body(body: object) -> Entry:
 
 __all__ = [
     "Answered", "Attempted", "Contact", "Ended", "Entry", "Forgotten", "Imported", "Listed", "Phase", "Refused",
-    "RollRef", "Steered",
+    "Returned", "RollRef", "Steered",
     "ENTRIES", "from_body", "to_body",
 ]  # fmt: skip

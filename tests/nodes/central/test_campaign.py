@@ -24,6 +24,7 @@ from protocols.wire.journal import (
     Listed,
     Phase,
     Refused,
+    Returned,
     Steered,
     from_body,
     to_body,
@@ -55,6 +56,10 @@ def ended(campaign: CampaignId, contact: ContactId, n: int, disposition: str, at
     return Ended(campaign, contact, attempt_id(campaign, contact, n), disposition, "", at)
 
 
+def returned(campaign: CampaignId, contact: ContactId, n: int, at: datetime = AT) -> Returned:
+    return Returned(campaign, contact, attempt_id(campaign, contact, n), "node_full", at)
+
+
 moments = st.integers(0, 10**6).map(lambda seconds: AT + timedelta(seconds=seconds))
 campaigns, contacts, counts = st.sampled_from(CAMPAIGNS), st.sampled_from(CONTACTS), st.integers(1, 4)
 entries = st.one_of(
@@ -64,6 +69,7 @@ entries = st.one_of(
     st.builds(attempted, campaigns, contacts, counts, moments),
     st.builds(answered, campaigns, contacts, counts),
     st.builds(ended, campaigns, contacts, counts, st.sampled_from(DISPOSITIONS), moments),
+    st.builds(returned, campaigns, contacts, counts, moments),
     st.builds(Refused, campaigns, contacts, st.sampled_from(["consent", "do_not_call"]), moments),
 )
 
@@ -129,6 +135,14 @@ class Dialling(RuleBasedStateMachine):
     def end(self, campaign: CampaignId, contact: ContactId, n: int, disposition: str) -> None:
         self.open[contact] -= self.tell(ended(campaign, contact, n, disposition))
 
+    @precondition(lambda self: any(self.open.values()))
+    @rule(campaign=campaigns, contact=contacts, n=counts)
+    def take_back(self, campaign: CampaignId, contact: ContactId, n: int) -> None:
+        before = len(self.fold.dialled.get(contact, ()))
+        has_changed = self.tell(returned(campaign, contact, n))
+        self.open[contact] -= has_changed
+        assert len(self.fold.dialled.get(contact, ())) == before - has_changed
+
     @invariant()
     def no_contact_has_two_attempts_in_flight(self) -> None:
         assert all(0 <= n <= 1 for n in self.open.values())
@@ -137,6 +151,32 @@ class Dialling(RuleBasedStateMachine):
 
 
 test_no_contact_has_two_attempts_in_flight = Dialling.TestCase
+
+
+@given(st.integers(0, 5))
+def test_attempts_that_no_edge_took_count_neither_as_dials_nor_as_tries(n_returned: int) -> None:
+    """Only the names are used up."""
+    ada, spring = CONTACTS[0], CAMPAIGNS[0]
+    fold = folded([listed(spring, "i", [ada]), imported(spring, "i")])
+    for n in range(1, n_returned + 1):
+        assert fold.apply(attempted(spring, ada, n))
+        assert fold.apply(returned(spring, ada, n))
+        assert not fold.apply(returned(spring, ada, n)), "once"
+    assert not fold.in_flight
+    assert ada not in fold.dialled
+    status = fold.campaigns[spring].status()
+    assert (status.waiting, status.in_flight, status.dispositions) == (1, 0, {})
+    last = n_returned + 1
+    fold.apply(attempted(spring, ada, last))
+    fold.apply(ended(spring, ada, last, "busy"))
+    assert fold.campaigns[spring].progress(0).due == next_due(Plan(), "busy", 1, 0.0)
+
+
+def test_somebody_who_talks_is_not_taken_back() -> None:
+    fold = folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported(CAMPAIGNS[0], "i")])
+    for entry in (attempted(CAMPAIGNS[0], CONTACTS[0], 1), answered(CAMPAIGNS[0], CONTACTS[0], 1)):
+        fold.apply(entry)
+    assert not fold.apply(returned(CAMPAIGNS[0], CONTACTS[0], 1))
 
 
 def test_a_list_whose_last_word_is_missing_was_never_imported() -> None:

@@ -50,6 +50,7 @@ class Edge:
         self.mesh, self.bus = mesh, bus
         self.orders: list[PlaceCall] = []
         self.refuses = ""
+        self.tells: dict[str, float] = {}
         self.ordered = asyncio.Condition()
         self.in_stream: list[bool] = []
         self._n = 0
@@ -66,7 +67,7 @@ class Edge:
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         self.was_asked = True
-        return Status("edge", 7, {"draining": float(self.refuses == "draining")})
+        return Status("edge", 7, {"draining": float(self.refuses == "draining"), **self.tells})
 
     async def place(self, order: PlaceCall, sender: Identity) -> CallAccepted:
         written = [from_body(one.body or {}) async for one in self.bus.replay(Stream.CAMPAIGN)]
@@ -284,13 +285,57 @@ async def test_an_edge_that_drains_holds_its_campaigns_and_does_not_burn_their_c
         await node.leads(central)
         await node.imports(central, plan=replace(ANYTIME, concurrency=1))
         await node.runs(central)
-        status = await node.status(central, lambda status: status.held == "no_edge")
-        assert status.dispositions == {"failed": 1}
+        status = await node.status(central, lambda status: status.held == "no_edge" and status.in_flight == 0)
+        assert (status.waiting, status.dispositions) == (3, {})
         while not node.edge.was_asked:
             await asyncio.sleep(0.05)
-        assert len(node.edge.orders) == 1
+        asked = len(node.edge.orders)
+        assert asked <= 1, "it is asked whether it takes calls, and not ordered from"
         node.edge.refuses = ""
-        await node.edge.order(1)
+        await node.edge.order(asked)
+
+
+async def test_an_edge_that_is_full_says_not_now_and_no_contact_is_an_attempt_poorer(node: Node) -> None:
+    """Its room is known a second later: what it refuses meanwhile goes back, is due again, and is no dial."""
+    node.edge.refuses, node.edge.tells = "node_full", {"room": 50.0}
+    once_a_day = replace(ANYTIME, per_day=1, retries={"busy": (0.0,)})
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central, plan=once_a_day)
+        await node.runs(central)
+        await node.edge.order(6)
+        node.edge.refuses = ""
+        n_refused = len(node.edge.orders)
+        await node.edge.order(n_refused + 2)
+        assert len({order.attempt_id for order in node.edge.orders}) == n_refused + 3, "each has a name of its own"
+        for order in node.edge.orders[n_refused:]:
+            node.edge.end(order)
+        await node.status(central, lambda status: status.dispositions == {"completed": 3})
+
+
+async def test_nobody_is_ordered_from_an_edge_that_has_no_room(node: Node) -> None:
+    node.edge.tells = {"room": 1.0}
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        while not node.edge.was_asked:
+            await asyncio.sleep(0.05)
+        node.edge.tells = {"room": 0.0}
+        await node.imports(central)
+        await node.runs(central)
+        status = await node.status(central, lambda status: status.held == "edges_full")
+        assert status.in_flight <= 1, "of the one place that there was when it was asked"
+        node.edge.tells = {"room": 2.0}
+        await node.edge.order(2)
+
+
+async def test_what_all_edges_give_up_is_published(node: Node) -> None:
+    node.edge.tells = {"gives_up": 1.0}
+    told: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+    await node.edge.bus.subscribe(all_states("load"), lambda body, subject: told.put_nowait(body))
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        async with asyncio.timeout(15):
+            assert (await told.get())["gives_up"] == "recordings"
 
 
 async def test_an_opt_out_holds_in_every_campaign_from_then_on(node: Node) -> None:

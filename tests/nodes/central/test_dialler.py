@@ -1,5 +1,6 @@
 """The next dial follows from the fold, the moment and the limits; every rule that refuses keeps the phone silent."""
 
+import math
 from collections import Counter
 from datetime import datetime, timedelta
 
@@ -40,10 +41,11 @@ class Desk:
         self.admission = Admission(base, per_edge, {"carrier": cps}, now=0.0)
         self.dialler = Dialler(self.fold, self.admission, ["carrier"])
         self.wall, self.now, self.n_edges = NOON, 0.0, 1
+        self.room = math.inf
         self.do_not_call: set[ContactId] = set()
 
     def next(self) -> Attempted | Refused | None:
-        entry = self.dialler.next(Moment(self.wall, self.now, self.n_edges, self.do_not_call))
+        entry = self.dialler.next(Moment(self.wall, self.now, self.n_edges, self.do_not_call, self.room))
         if entry:
             self.fold.apply(entry)
         return entry
@@ -223,3 +225,12 @@ def test_an_agenda_forgets_what_was_overtaken() -> None:
     agenda.put(0, 0.0)
     assert isinstance(desk.next(), Attempted)
     assert agenda.take(0.0) is None
+
+
+def test_edges_without_room_hold_everybody() -> None:
+    desk = Desk(running("spring", [contact("a")]))
+    desk.room = 0
+    assert desk.next() is None
+    assert desk.dialler.held[CampaignId("spring")] == "edges_full"
+    desk.room = 1
+    assert desk.next() is not None

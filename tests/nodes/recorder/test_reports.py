@@ -132,6 +132,16 @@ def test_an_attempt_that_never_came_to_an_edge_is_counted_from_the_ledger(book: 
     assert report(book.store, GetReport(SPRING)).dispositions == {"open": 1, "failed": 1}
 
 
+def test_an_attempt_that_no_edge_took_is_in_the_ledger_and_in_no_figure(book: Book) -> None:
+    book.dial("a")
+    book.entry(journal.Returned(SPRING, ContactId("a"), attempt_id(SPRING, ContactId("a"), 1), "node_full", AT))
+    book.write()
+    made = report(book.store, GetReport(SPRING))
+    assert (made.attempts, made.dispositions) == (0, {})
+    (line,) = ledger(book.store, GetLedger(SPRING)).rows
+    assert (line.disposition, line.cause) == ("returned", "node_full")
+
+
 def test_turns_and_handovers_are_counted_with_their_quantiles(book: Book) -> None:
     book.call(
         "a",

@@ -1,0 +1,127 @@
+"""The load of this edge: what engines and media tell of it, and what its capacity learns from that, on a beat.
+
+What it does: gathers, steps `Capacity`, says whether a further call is taken and what is given up. What it does not:
+decide either (`capacity`, `degradation`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+from nodes.edge.capacity import PROVEN_S, Capacity, Seen
+from nodes.edge.degradation import next_given_up
+from nodes.edge.machine import Machine
+from nodes.edge.record import CallRecord
+from nodes.links.load import TELL_S
+from nodes.links.mesh import Mesh
+from nodes.links.roster import NOBODY, Roster
+from nodes.telemetry import logs
+from protocols.wire.ids import Identity
+from protocols.wire.load import GivesUp, MediaLoad, SpeechLoad
+from supervisors.silence import Silence
+
+SILENT_S: Final = 2.0
+"""An engine that lives, and has said nothing for so long, hears nothing either."""
+
+log = logs.get(__name__)
+
+
+class Load:
+    """One edge's. `records`: of all calls that it holds, of any phase. `roster`: the launcher's last word."""
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        records: Callable[[], Collection[CallRecord]],
+        n_cores: int,
+        machine: Machine,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._records, self._n_cores, self._machine = records, n_cores, machine
+        self._capacity = Capacity(n_cores)
+        self._engines: dict[Identity, list[SpeechLoad]] = {}
+        self._silences: dict[Identity, Silence] = {}
+        self._media: dict[Identity, MediaLoad] = {}
+        self._clock, self._stepped_s = clock, clock()
+        self.gives_up = GivesUp.NOTHING
+        self.n_told = 0
+        self.n_over = 0
+        """Calls that have ended, counted by the owner."""
+        self._n_over_seen = 0
+        self.roster: Roster = NOBODY
+        mesh.serve(SpeechLoad, self._speech_told)
+        mesh.serve(MediaLoad, self._media_told)
+
+    def takes(self) -> bool:
+        """Say whether one more call may be taken now."""
+        return self._capacity.takes(len(self._records()))
+
+    def activate(self) -> None:
+        """Be the edge: the calls that were taken over are held, whatever is known of the others."""
+        self._capacity = Capacity(self._n_cores, len(self._records()))
+
+    async def run(self) -> None:
+        """Learn, until cancelled."""
+        self.activate()
+        while True:
+            await asyncio.sleep(TELL_S)
+            self.step(self._clock())
+
+    def figures(self) -> dict[str, float]:
+        """What an operator sees of it."""
+        return {
+            "capacity": float(self._capacity.limit),
+            "room": float(max(0, self._capacity.limit - len(self._records()))),
+            "used": round(self._capacity.used, 3),
+            "late_ms": round(self._capacity.late_s * 1000, 1),
+            "gives_up": float(self.gives_up),
+        }
+
+    def step(self, now: float) -> None:
+        """Learn from what was told since the last step."""
+        self._capacity.step(self._seen(now), now)
+        gives_up = next_given_up(self.gives_up, self._capacity.used)
+        if gives_up is not self.gives_up:
+            self.gives_up = gives_up
+            log.warning("load.gives_up", what=gives_up.name.lower(), **self.figures())
+
+    def _seen(self, now: float) -> Seen:
+        past_s, self._stepped_s = now - self._stepped_s, now
+        records = self._records()
+        over, self._n_over_seen = self.n_over - self._n_over_seen, self.n_over
+        told = [load for loads in self._engines.values() for load in loads]
+        self._engines = {}
+        media = [load for identity, load in self._media.items() if self._lives("media", identity)]
+        ours_s = sum(load.decode_cpu_s for load in told) + sum(load.busy for load in media) * past_s
+        return Seen(
+            held=len(records),
+            proven=sum(0.0 < record.answered_s <= now - PROVEN_S for record in records),
+            over=over,
+            waiting_s=max([self._silent_s(now), *(load.usual_age_s for load in told)]),
+            beat_s=max((load.late_s for load in media), default=0.0),
+            busy=self._machine.busy(),
+            ours=ours_s / max(past_s, TELL_S) / self._n_cores,
+            channels=sum(load.channels for load in media),
+        )
+
+    def _silent_s(self, now: float) -> float:
+        """How long the most silent of the engines that live has said nothing, beyond what may happen."""
+        self._silences = {one: silence for one, silence in self._silences.items() if self._lives("speech", one)}
+        return max((silence.silent_s for silence in self._silences.values() if silence.look(now) is None), default=0.0)
+
+    def _lives(self, role: str, identity: Identity) -> bool:
+        return any(peer.identity == identity for peer in self.roster.active(role))
+
+    def _speech_told(self, load: SpeechLoad, sender: Identity) -> None:
+        now, self.n_told = self._clock(), self.n_told + 1
+        self._engines.setdefault(sender, []).append(load)
+        self._silences.setdefault(sender, Silence(SILENT_S, now)).heard(now)
+
+    def _media_told(self, load: MediaLoad, sender: Identity) -> None:
+        self._media[sender], self.n_told = load, self.n_told + 1
+
+
+__all__ = ["Load"]

@@ -1,0 +1,46 @@
+"""How busy this machine is: what `/proc/stat` says of all its cores, between two looks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+STAT: Final = Path("/proc/stat")
+_GIVES_WAY: Final = (1, 3, 4)
+"""Columns `nice`, `idle` and `iowait` (proc_stat(5)): time that was ours, had we wanted it."""
+_COUNTED: Final = 8
+"""Columns that add up to all time; `steal`, the last of them, is time that others took from this machine."""
+
+
+class Machine:
+    """`busy()`: the share of all cores, 0 to 1, that was taken since the last time; None where nothing says so."""
+
+    def __init__(self, stat: Path = STAT) -> None:
+        self._stat = stat
+        self._before = self._read()
+
+    def busy(self) -> float | None:
+        """Return the share since this was last asked."""
+        before, self._before = self._before, self._read()
+        if before is None or self._before is None:
+            return None
+        spent = [now - then for now, then in zip(self._before, before, strict=True)]
+        free = sum(spent[column] for column in _GIVES_WAY)
+        return 1.0 - free / total if (total := sum(spent)) > 0 else None
+
+    def _read(self) -> list[int] | None:
+        try:
+            with self._stat.open() as file:
+                columns = file.readline().split()[1 : _COUNTED + 1]
+            return [int(column) for column in columns] if len(columns) == _COUNTED else None
+        except (OSError, ValueError):
+            return None
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+__all__ = ["Machine", "cores"]
