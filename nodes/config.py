@@ -149,6 +149,8 @@ class Trunk:
     """How numbers begin that may not, whatever is allowed."""
     prices: dict[str, float] = field(default_factory=dict)
     """What a minute costs, by how the number begins; the longest that fits counts."""
+    spend_per_day: float = _within(0.0, 0, 1e9)
+    """What campaigns may cost in a day, by `prices`; beyond that none of their calls begins (`held: spend`). 0: any."""
 
     def __post_init__(self) -> None:
         for each in (*self.allow, *self.refuse, *self.prices):

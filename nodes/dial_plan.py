@@ -81,7 +81,7 @@ def hop_objection(host: str, address: str, sip: Sip) -> str:
     >>> hop_objection("pbx", "10.1.2.3", Sip(bind="0.0.0.0", allow=("10.0.0.0/8",)))
     ''
     """
-    at, bound = IPv4Address(address), IPv4Address(sip.bind)
+    at, bound = IPv4Address(address), _bound(sip.bind)
     if any(at in network for network in _NEVER):
         return f"{REFUSED}: {host} is at {address}, where no telephone is"
     is_named = host.lower() in {name.lower() for name in (*sip.allow, *(trunk.host for trunk in sip.trunks))}
@@ -171,6 +171,14 @@ def _networks(allow: tuple[str, ...]) -> tuple[IPv4Network, ...]:
         except ValueError:
             continue  # a name
     return tuple(found)
+
+
+def _bound(host: str) -> IPv4Address:
+    """Return the address that a node is bound to; a name is none that we would trust to be inside."""
+    try:
+        return IPv4Address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return IPv4Address(0)
 
 
 def _is_inside(address: IPv4Address) -> bool:

@@ -21,8 +21,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias, assert_never
 
+from nodes.central import spend
 from nodes.central.may_call import Callee
 from nodes.central.roll import Roll
+from nodes.central.spend import Spent
 from protocols.wire.campaigns import CampaignStatus, ContactId, Plan
 from protocols.wire.ids import AttemptId, CampaignId
 from protocols.wire.journal import (
@@ -131,6 +133,8 @@ class Campaigns:
     """Imports of earlier versions whose last word is still missing."""
     rolls: dict[str, Roll] = field(default_factory=dict, repr=False, compare=False)
     """Rolls by the name of their object, of campaigns that are about to be imported."""
+    spent: Spent = field(default_factory=dict)
+    """What the trunks' calls have cost in the last day."""
     n_ignored: int = 0
     """Entries that said nothing new, or something impossible."""
 
@@ -220,6 +224,7 @@ class Campaigns:
         if attempt is None or campaign is None or attempt.attempt_id != entry.attempt_id:
             return False
         del self.in_flight[entry.contact_id]
+        spend.add(self.spent, attempt.trunk, entry.cost, entry.journal_s)
         self.talking.discard(entry.contact_id)
         row = campaign.row_of(attempt)
         campaign.n_in_flight -= 1

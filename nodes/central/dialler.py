@@ -18,6 +18,7 @@ from nodes.central.campaign import Campaign, Campaigns
 from nodes.central.may_call import Pass, may_call
 from nodes.central.pacing import calls_to_place
 from nodes.central.scheduler import Scheduler, weight
+from nodes.central.spend import FREE, Fares
 from nodes.dial_plan import Barred, nothing_barred
 from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.ids import CampaignId
@@ -45,11 +46,12 @@ class Dialler:
     """Chooses dial after dial from a fold that its leader keeps up to date."""
 
     def __init__(
-        self, campaigns: Campaigns, admission: Admission, trunks: Collection[str], barred: Barred = nothing_barred
-    ) -> None:
-        """`trunks`: by name, the first is the one of campaigns that name none. `barred`: their dial plans."""
+        self, campaigns: Campaigns, admission: Admission, trunks: Collection[str], barred: Barred = nothing_barred,
+        fares: Fares = FREE,
+    ) -> None:  # fmt: skip
+        """`trunks`: by name, the first is the one of campaigns that name none; with their dial plans and `fares`."""
         self._fold = campaigns
-        self._admission, self._barred = admission, barred
+        self._admission, self._barred, self._fares = admission, barred, fares
         self._first_trunk = next(iter(trunks), "none")
         self._agendas: dict[CampaignId, Agenda] = {}
         self._scheduler = Scheduler[CampaignId]()
@@ -92,13 +94,17 @@ class Dialler:
         row = self._agenda(campaign).peek(moment.now)
         if row is None:
             return False  # `held` stays: it says why those who were due are not any more
-        trunk = self._trunk(campaign, campaign.roll.contact(row))
-        self.held[campaign.campaign_id] = (
-            "concurrency"
-            if not calls_to_place(campaign.plan, campaign.n_in_flight)
-            else self._admission.objection(trunk, len(self._fold.in_flight), moment.n_edges, moment.room, moment.now)
-        )
+        self.held[campaign.campaign_id] = self._objection(campaign, campaign.roll.contact(row), moment)
         return not self.held[campaign.campaign_id]
+
+    def _objection(self, campaign: Campaign, contact: Contact, moment: Moment) -> str:
+        if not calls_to_place(campaign.plan, campaign.n_in_flight):
+            return "concurrency"
+        trunk, in_flight = self._trunk(campaign, contact), self._fold.in_flight
+        if reason := self._admission.objection(trunk, len(in_flight), moment.n_edges, moment.room, moment.now):
+            return reason
+        is_paid = self._fares.allows(contact.target, trunk, self._fold.spent, in_flight.values(), moment.now)
+        return "" if is_paid else "spend"
 
     def _decide(self, campaign: Campaign, moment: Moment) -> Attempted | Refused | None:
         """Return what becomes of the campaign's next contact; None when that is nothing for now."""
@@ -136,6 +142,7 @@ class Dialler:
             passed=passed.rules,
             journal_s=now,
             row=row,
+            price=self._fares.price(contact.target, trunk),
         )
 
     def _trunk(self, campaign: Campaign, contact: Contact) -> str:

@@ -28,6 +28,7 @@ from nodes.central.memory import Memory
 from nodes.central.outcomes import ended, entry_of, lost, returned
 from nodes.central.scheduler import complexity
 from nodes.central.search import Search
+from nodes.central.spend import Fares
 from nodes.config import Config, Trunk
 from nodes.links.bus import Bus
 from nodes.links.consumer import Received
@@ -69,7 +70,9 @@ class Leader:
         rates = {trunk.name: trunk.cps for trunk in config.sip.trunks}
         base = config.central.base or base_of(cores())
         self._admission = Admission(base, config.central.max_concurrent, rates, self._clock.now())
-        self.dialler = Dialler(memory.campaigns, self._admission, rates, dial_plan.barred_by(config.sip))
+        self.dialler = Dialler(
+            memory.campaigns, self._admission, rates, dial_plan.barred_by(config.sip), Fares(self._trunks)
+        )
         self.edges = Edges(mesh)
         self.keeper = Keeper(bus, memory)
         self.search = Search(mesh, self.edges, memory.campaigns)

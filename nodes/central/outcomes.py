@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from nodes.central.campaign import Campaigns
+from nodes.central.spend import cost
 from protocols.wire.campaigns import contact_of
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.journal import Answered, Attempted, Ended, Returned
@@ -33,10 +34,11 @@ def entry_of(event: CallEvent, fold: Campaigns, now: float) -> Answered | Ended 
             return None
 
 
-def ended(attempt: Attempted, disposition: str, cause: str, at: datetime, now: float) -> Ended:
-    """Return the entry that ends an attempt."""
-    ids = attempt.campaign_id, attempt.contact_id, attempt.attempt_id
-    return Ended(*ids, disposition, cause, at, now, attempt.row)
+def ended(attempt: Attempted, disposition: str, cause: str, at: datetime, now: float, talked_s: float = 0.0) -> Ended:
+    """Return the entry that ends an attempt. `talked_s`: since the answer, which is what is paid for."""
+    paid = cost(attempt.price, talked_s)
+    name = attempt.attempt_id
+    return Ended(attempt.campaign_id, attempt.contact_id, name, disposition, cause, at, now, attempt.row, paid)
 
 
 def returned(attempt: Attempted, reason: str, at: datetime, now: float) -> Returned:
@@ -46,8 +48,9 @@ def returned(attempt: Attempted, reason: str, at: datetime, now: float) -> Retur
 
 def lost(attempt: Attempted, fold: Campaigns, at: datetime, now: float) -> Ended:
     """Return the entry that ends an attempt which nobody has any more: a person who had answered was abandoned."""
-    disposition = "abandoned" if attempt.contact_id in fold.talking else "failed"
-    return ended(attempt, disposition, "node_lost", at, now)
+    if attempt.contact_id not in fold.talking:
+        return ended(attempt, "failed", "node_lost", at, now)
+    return ended(attempt, "abandoned", "node_lost", at, now, now - attempt.journal_s)
 
 
 __all__ = ["ended", "entry_of", "lost", "returned"]

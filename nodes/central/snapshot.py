@@ -9,7 +9,7 @@ values in them never change. Rolls are objects of their own, which a snapshot na
     ["touched", campaign, [[row, due, n, attempt, n_returned]...]]  those who were dialled
     ["done", campaign, [row...]]
     ["dialled", [[contact, [[journal_s, wall_s]...]]...]]
-    {in_flight, talking}, {end: number of items}
+    {in_flight, talking, spent}, {end: number of items}
 
 What is not exactly that is refused (`BadSnapshot`), and the journal read from its beginning.
 """
@@ -28,6 +28,7 @@ import msgspec
 from nodes.central.campaign import DONE, Campaign, Campaigns, Dial, Progress
 from nodes.central.clock import Stamp
 from nodes.central.roll import Roll
+from nodes.central.spend import Spent
 from nodes.errors import NodeError
 from nodes.unpacking import BadItem, Items
 from protocols.errors import RemoteProtocolError
@@ -75,7 +76,7 @@ class Taken:
         self._heads = [_head(campaign) for campaign in fold.campaigns.values()]
         self._touched = [dict(campaign.touched) for campaign in fold.campaigns.values()]
         self._dialled, self._in_flight = dict(fold.dialled), list(fold.in_flight.values())
-        self._talking = list(fold.talking)
+        self._talking, self._spent = list(fold.talking), dict(fold.spent)
 
     def items(self) -> Iterator[bytes]:
         """Yield the stream; each item is a few milliseconds of work."""
@@ -98,7 +99,8 @@ class Taken:
                 yield "done", head.campaign, [row for row, progress in some if progress == DONE]
         for dialled in _batches(self._dialled.items()):
             yield "dialled", [(who, [(at, wall.timestamp()) for at, wall in dials]) for who, dials in dialled]
-        yield {"in_flight": [to_body(attempt) for attempt in self._in_flight], "talking": self._talking}
+        in_flight = [to_body(attempt) for attempt in self._in_flight]
+        yield {"in_flight": in_flight, "talking": self._talking, "spent": self._spent}
 
 
 class Reading:
@@ -155,6 +157,7 @@ class Reading:
             attempts = [from_body(body) for body in told["in_flight"]]
             self._fold.in_flight = {one.contact_id: one for one in attempts if isinstance(one, Attempted)}
             self._fold.talking = {ContactId(name) for name in told["talking"]}
+            self._fold.spent = msgspec.convert(told.get("spent", {}), Spent)
         else:
             campaign = _campaign(msgspec.convert(told, _Head))
             self._fold.campaigns[campaign.campaign_id] = campaign

@@ -25,6 +25,7 @@ for the first second, or who is behind a translator and begins later than they. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from protocols.errors import RemoteProtocolError
@@ -140,7 +141,7 @@ class Latch:
     def _opens_s(self, source: Address, agreed: Address) -> float:
         """Return from when on a proven source is latched, if nobody else is."""
         if source[0] == agreed[0]:
-            return self._agreed_s
+            return -inf
         has_begun_before = self._seen[source] < self._agreed_s - LEAD_S
         return self._agreed_s + (LATE_S if has_begun_before else GRACE_S)
 

@@ -108,6 +108,8 @@ class Attempted:
     journal_s: float = 0.0
     row: int = -1
     """Where in the campaign's list the contact is; -1: to be looked for."""
+    price: float = 0.0
+    """What a minute costs, by the trunk's prices at that moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ class Ended:
     at: datetime
     journal_s: float = 0.0
     row: int = -1
+    cost: float = 0.0
+    """What the call has cost, as far as the trunk's prices say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,8 @@ class TestHosts:
         ("bind", "address", "is_allowed"),
         [
             ("127.0.0.1", "127.0.0.1", True),  # a machine for oneself
+            ("localhost", "127.0.0.1", True),
+            ("node.example", "10.1.2.3", False),
             ("0.0.0.0", "127.0.0.1", False),
             ("10.0.0.5", "127.0.0.1", False),
             ("10.0.0.5", "10.9.9.9", True),

@@ -75,6 +75,11 @@ def test_a_snapshot_is_of_its_moment_whatever_is_applied_while_it_is_written() -
     assert again.campaigns[CAMPAIGNS[0]].touched == before.campaigns[CAMPAIGNS[0]].touched
 
 
+def test_what_was_spent_is_carried_over() -> None:
+    fold = Campaigns(spent={"carrier": {3: 1.25, 4: 0.5}, "other": {4: 9.0}})
+    assert read_back(fold).spent == fold.spent
+
+
 def imported() -> Imported:
     return imported_into(CAMPAIGNS[0])
 

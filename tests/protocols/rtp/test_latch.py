@@ -48,6 +48,12 @@ def test_three_packets_in_a_row_from_the_agreed_address_are_a_proof_and_all_thre
     assert Channel().stream(SDP, 5) == [0, 0, 3, 1, 1]
 
 
+def test_the_agreed_address_needs_no_clock_and_so_is_heard_after_a_start_on_another_machine() -> None:
+    channel = Channel()
+    channel.latch.agree(SDP, 1e9, False, None)
+    assert channel.stream(SDP, 3) == [0, 0, 3]
+
+
 def test_packets_that_are_not_in_a_row_prove_nothing() -> None:
     channel = Channel()
     assert [channel.take(SDP, number) for number in (1, 2, 4, 5, 7, 7, 8, 9)] == [0] * 7 + [3]
