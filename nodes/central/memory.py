@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from nodes import collector
 from nodes.central import roll, snapshot
 from nodes.central.campaign import Campaigns
 from nodes.central.clock import Clock
@@ -134,12 +135,13 @@ class Memory:
         try:
             if await objects.info(SNAPSHOT) is None:
                 return
-            async for chunk in objects.read(SNAPSHOT):
-                reading.feed(chunk)
-            fold, mark = reading.whole()
-            for campaign in fold.campaigns.values():
-                assert campaign.stored is not None
-                campaign.roll = await self._roll(campaign.stored)
+            with collector.loading():
+                async for chunk in objects.read(SNAPSHOT):
+                    reading.feed(chunk)
+                fold, mark = reading.whole()
+                for campaign in fold.campaigns.values():
+                    assert campaign.stored is not None
+                    campaign.roll = await self._roll(campaign.stored)
         except (ObjectBroken, snapshot.BadSnapshot) as error:
             log.error("snapshot.refused", error=str(error))
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -34,7 +35,7 @@ from protocols.wire.campaigns import (
     Problem,
     SteerCampaign,
 )
-from protocols.wire.ids import CampaignId
+from protocols.wire.ids import CampaignId, Identity
 
 PART_S = 60.0
 """So long may it take until a part of a list is read; a second is much."""
@@ -110,21 +111,17 @@ async def bring(
     `contacts`: the list's bytes, at once or as they come. `progress`: told what central has read by now.
     """
     central = (await _leading(client)).identity
-    n_bytes = 0
+    request = BeginImport(campaign.id, file, script, campaign.plan)
     try:
-        begun: ImportBegun = await client.mesh.ask(
-            central, BeginImport(campaign.id, file, script, campaign.plan), timeout_s=PART_S
-        )
+        begun: ImportBegun = await client.mesh.ask(central, request, timeout_s=PART_S)
         if begun.problems:
             raise BadList(begun.problems)
-        for data in _parts(contacts):
-            taken: ListTaken = await client.mesh.ask(
-                central, ListPart(begun.import_id, n_bytes, data), timeout_s=PART_S
-            )  # fmt: skip
-            n_bytes = taken.n_bytes
-            progress(taken)
-            if taken.is_over:
-                break
+        try:
+            n_bytes = await _send(client, central, begun.import_id, contacts, progress)
+        except (asyncio.CancelledError, OSError):
+            with suppress(LinkError):  # what is incomplete is given up at once
+                await client.mesh.ask(central, CommitImport(begun.import_id, -1))
+            raise
         imported: CampaignImported = await client.mesh.ask(
             central, CommitImport(begun.import_id, n_bytes), timeout_s=COMMIT_S
         )
@@ -133,6 +130,24 @@ async def bring(
     if imported.problems:
         raise BadList(imported.problems)
     return imported.contacts
+
+
+async def _send(
+    client: Client,
+    central: Identity,
+    import_id: str,
+    contacts: bytes | Iterable[bytes],
+    progress: Callable[[ListTaken], object],
+) -> int:
+    """Send a list as it comes; return how many bytes it had."""
+    n_bytes = 0
+    for data in _parts(contacts):
+        taken: ListTaken = await client.mesh.ask(central, ListPart(import_id, n_bytes, data), timeout_s=PART_S)
+        n_bytes = taken.n_bytes
+        progress(taken)
+        if taken.is_over:
+            break
+    return n_bytes
 
 
 async def forget(client: Client, target: str) -> int:
