@@ -61,7 +61,8 @@ def _records(processes: Sequence[Process]) -> str:
 
 def _do_not_call(processes: Sequence[Process]) -> str:
     """Say whether everybody who dials knows the list; who does not answer says nothing about it."""
-    told = [process.figures["do_not_call_known"] for process in processes if "do_not_call_known" in process.figures]
+    word, active = "do_not_call_known", [process for process in processes if process.state == "active"]
+    told = [process.figures[word] for process in active if word in process.figures]
     return OK if all(told) else "not known: nobody is dialled"
 
 

@@ -71,6 +71,7 @@ class Bucket:
                 took()
                 return revision
             except (KeyWrongLastSequenceError, KeyNotFoundError):  # not found: it expired while nats-py looked again
+                took()
                 return None
 
     async def update(self, key: str, value: Body, revision: int) -> int | None:
@@ -81,6 +82,7 @@ class Bucket:
                 took()
                 return revision
             except KeyWrongLastSequenceError:
+                took()
                 return None
 
     async def delete(self, key: str) -> None:

@@ -18,6 +18,8 @@ from nodes.links.errors import BusAway
 STUCK_S: Final = 10.0
 """Longer than an election of a leader (4 to 7 s)."""
 TRIES: Final = 4
+LATELY_S: Final = 20.0
+"""After so long without another try nothing is known: longer than a slow try and the pause after it."""
 APART_S: Final = 1.0
 """Writes that fail together are one try."""
 
@@ -38,7 +40,10 @@ class Writes:
 
     @contextmanager
     def of(self, name: str) -> Iterator[Callable[[], None]]:
-        """Take note of how a write to this stream or bucket ends; what is given is called when it was taken."""
+        """Take note of how a write to this stream or bucket ends; what is given is called when it was answered.
+
+        A no is an answer, too: whoever was slower with a key has not found a server that stores nothing.
+        """
 
         def took() -> None:
             self._failing.pop(name, None)
@@ -56,7 +61,7 @@ class Writes:
         return {
             name: now - one.since
             for name, one in self._failing.items()
-            if one.n_tries >= TRIES and now - one.since >= STUCK_S
+            if one.n_tries >= TRIES and now - one.since >= STUCK_S and now - one.last <= LATELY_S
         }
 
     def forget(self) -> None:
@@ -65,8 +70,10 @@ class Writes:
 
     def _timed_out(self, name: str) -> None:
         now = self._clock()
-        one = self._failing.setdefault(name, _Failing(now, now))
-        if now - one.last >= APART_S:
+        one = self._failing.get(name)
+        if one is None or now - one.last > LATELY_S:
+            self._failing[name] = _Failing(now, now)
+        elif now - one.last >= APART_S:
             one.last, one.n_tries = now, one.n_tries + 1
 
 

@@ -64,6 +64,17 @@ def test_a_hundred_writes_that_fail_together_are_one_try(written: Written) -> No
     assert written.writes.stuck() == {}, "whoever was stopped for a minute has tried once"
 
 
+def test_tries_of_long_ago_are_no_evidence(written: Written) -> None:
+    for _ in range(2 * TRIES):
+        written.fails(TimeoutError())
+        written.now += STUCK_S / TRIES
+    assert written.writes.stuck()
+    written.now += 60
+    assert written.writes.stuck() == {}, "nobody has tried since"
+    written.fails(TimeoutError())
+    assert written.writes.stuck() == {}, "and now it was once"
+
+
 def test_an_answer_that_is_no_is_an_answer_and_a_lost_connection_explains_everything(written: Written) -> None:
     for cause in (ConnectionError(), ValueError("maximum bytes exceeded")):
         for _ in range(2 * TRIES):
@@ -72,7 +83,8 @@ def test_an_answer_that_is_no_is_an_answer_and_a_lost_connection_explains_everyt
         assert written.writes.stuck() == {}
     for _ in range(2 * TRIES):
         written.fails(TimeoutError())
-        written.now += STUCK_S
+        written.now += STUCK_S / TRIES
+    assert written.writes.stuck()
     written.writes.forget()
     assert written.writes.stuck() == {}
 
