@@ -26,9 +26,6 @@ HANDOVER_S: Final = metrics.histogram("handover_seconds", "From the agent's yes 
 HANDOVERS_FAILED: Final = metrics.counter("handovers_failed", "Handovers that came back to the bot.", "reason")
 RECOVERED: Final = metrics.counter("recoveries", "Calls and utterances that outlived what carried them.", "what")
 
-COUNTED: Final = ("call.ended", "prompt.started", "handover.*", "recovered")
-"""The kinds of events that `Events` makes something of."""
-
 
 class Events:
     """Counts the events of one node."""
@@ -91,4 +88,4 @@ class _Once(Collector):
         return self._families
 
 
-__all__ = ["COUNTED", "Events", "of_processes"]
+__all__ = ["Events", "of_processes"]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from grammars.errors import ScriptError
 from nodes.checking import Scripts
 from nodes.links import trees
 from nodes.links.errors import LinkError, PeerGone, Refused
-from nodes.links.mesh import Mesh
+from nodes.links.mesh import Mesh, Request
 from nodes.links.roster import NOBODY, Peer, Roster
 from protocols.wire import messages as wire
 from protocols.wire.campaigns import Campaigns, ListCampaigns
 from protocols.wire.desk import Drain
 from protocols.wire.ids import Identity
 from protocols.wire.inspection import TreeRow
+
+R = TypeVar("R")
 
 ASK_S: Final = 2.0
 LATELY_S: Final = 1.0
@@ -104,6 +106,10 @@ class Node:
     async def campaigns(self) -> Campaigns:
         """Ask central. Raises: LinkError; `not_leading` when another node's central leads."""
         return await self._mesh.ask(self._one("central"), ListCampaigns(), ASK_S)
+
+    async def do_not_call(self, asked: Request[R]) -> R:
+        """Ask central about the do-not-call list. Raises: LinkError."""
+        return await self._mesh.ask(self._one("central"), asked)
 
     async def drain(self, is_draining: bool) -> None:
         """Take no new calls on this node, or take them again. Raises: LinkError."""

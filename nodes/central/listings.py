@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from nodes.telemetry import logs
 from protocols.wire.campaigns import ContactId
 from protocols.wire.do_not_call import (
     MOST,
+    MOST_WORDS,
     ChangeDoNotCall,
     CheckDoNotCall,
     DoNotCallChanged,
@@ -50,8 +52,12 @@ class Listings:
         """Let the entries hold, and write them down, before the answer."""
         if len(asked.listings) > MOST:
             raise Refused("too_many")
+        if any(max(len(one.by), len(one.why)) > MOST_WORDS for one in asked.listings):
+            raise Refused("too_long")
+        entry = self._do_not_call.entry
+        said = [one if one.wall else entry(one.contact_id, one.by, one.why, one.is_on) for one in asked.listings]
         try:
-            n_new = await self._do_not_call.take(asked.listings, asked.is_whole)
+            n_new = await self._do_not_call.take(said, asked.is_whole)
         except OSError as error:
             log.error("do_not_call.file", error=str(error))
             raise Refused("disk") from error
@@ -74,10 +80,10 @@ class Listings:
             newest = await asyncio.to_thread(_newest, self._file)
             self._sorted = sorted(newest.values(), key=lambda one: one.contact_id)
         self._sorted_s = time.monotonic()
-        rest = [one for one in self._sorted if one.contact_id > asked.after] if asked.after else self._sorted
-        n = min(MOST, max(1, asked.most))
-        is_last = len(rest) <= n
-        page = DoNotCallPage(tuple(rest[:n]), is_last, self._do_not_call.is_known)
+        begin = bisect_right(self._sorted, asked.after, key=lambda one: one.contact_id)
+        end = begin + min(MOST, max(1, asked.most))
+        is_last = end >= len(self._sorted)
+        page = DoNotCallPage(tuple(self._sorted[begin:end]), is_last, self._do_not_call.is_known)
         if is_last:
             self._sorted, self._sorted_s = [], float("-inf")
         return page

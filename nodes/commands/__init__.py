@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "up": "run a node in the foreground, until Ctrl-C",
     "call": "place one call and follow it live",
     "campaign": "check, rehearse, start and stop campaigns",
+    "dnc": "who must not be called: add, remove, import, export, check",
     "script": "check a script, or talk to it in the terminal",
     "report": "what the calls came to, from the recorder's database",
     "tree": "the supervision tree of the running node, live",

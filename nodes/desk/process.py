@@ -16,7 +16,8 @@ from nodes.admin import audit, sessions, users
 from nodes.admin.access import Access, own_token
 from nodes.admin.api import Api
 from nodes.admin.cluster import Cluster
-from nodes.admin.figures import COUNTED, Events
+from nodes.admin.do_not_call import ListApi
+from nodes.admin.figures import Events
 from nodes.admin.files import write_private
 from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
@@ -34,6 +35,7 @@ from nodes.desk.phone import PhoneSeat
 from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
 from nodes.links.bus import Bus
+from nodes.links.do_not_call import contact_key
 from nodes.links.errors import LinkError
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
@@ -44,7 +46,7 @@ from protocols.agent import Seat as State
 from protocols.errors import LocalProtocolError
 from protocols.wire.ids import AttemptId, CallId, Identity, NodeId
 from protocols.wire.messages import GetStatus, PlaceCall, Status
-from protocols.wire.roles import Role
+from protocols.wire.roles import COUNTED, Role
 from protocols.wire.subjects import Bucket, agent_beat, events_of, part
 from supervisors.parent import Parent, Told
 
@@ -141,7 +143,8 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     tasks.spawn(access.audit.run())
     website = pages.Web(access, desk.arrive, desk.seats.remove)
     tasks.spawn(website.watch())
-    async with served(_app(Api(node, cluster, bus), website, access), config.desk) as address:
+    listing = ListApi(node, contact_key(config.paths.state))
+    async with served(_app(Api(node, cluster, bus), listing, website, access), config.desk) as address:
         write_private(config.paths.run / URL_FILE, address.encode())
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
         tasks.spawn(presence.run())
@@ -164,8 +167,8 @@ def _access(config: Config) -> Access:
     return Access(token, known, begun, audit.Audit(state / audit.FILE), cookie=f"ringmaster_{config.node.id}")
 
 
-def _app(api: Api, website: pages.Web, access: Access) -> web.Application:
-    table = (*api.table(), *SignIn(access).table())
+def _app(api: Api, listing: ListApi, website: pages.Web, access: Access) -> web.Application:
+    table = (*api.table(), *listing.table(), *SignIn(access).table())
     api.document = document(table, version("ringmaster"), access.cookie)
     app = web.Application(middlewares=[guard(access, table, pages.OPEN)], client_max_size=MAX_BODY)
     app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])

@@ -7,7 +7,7 @@ bucket takes nobody off the list: only an entry that says so does.
 The list is *known* once it was told whole: by the bucket, which central has marked as whole (`subjects.DNC_MADE`), or
 by a file that has seen such a bucket. A bucket without the mark was made anew. Central fills it from its file;
 without a file it marks it only while the journal is empty, too: then there was never a list to lose. Else `is_known`
-stays False until an operator says what the list is (`ringmaster dnc import`).
+stays False until an operator says what the list is (`ringmaster dnc import --whole`).
 
 A name is `contact_id`: a hash with a secret key, which all nodes of a cluster share as the file `contact.key` of their
 state directory. Without the key the bucket says nothing about anybody; with it, a number is looked up, not read out.
@@ -227,7 +227,7 @@ class DoNotCall:
             self.is_known = True
             await self._keep([], is_whole=True)
         if not self.is_known:
-            log.error("do_not_call.not_known", do="ringmaster dnc import")
+            log.error("do_not_call.not_known", do="ringmaster dnc import --whole FILE")
         self.decided.set()
         self._want(await asyncio.to_thread(self._kept.all))
 

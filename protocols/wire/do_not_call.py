@@ -16,8 +16,10 @@ from typing import Any, ClassVar, Final
 from protocols.wire.campaigns import ContactId
 from protocols.wire.subjects import dnc_removal
 
-MOST: Final = 2000
-"""Entries of one message: a few hundred kilobytes."""
+MOST: Final = 200
+"""Entries of one message, and"""
+MOST_WORDS: Final = 100
+"""characters of `by` and of `why`: all together less than a message may have (`codec.MAX_BODY`)."""
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _REMOVED: Final = ".removed"
 
@@ -74,7 +76,8 @@ class DoNotCallChanged:
 class ChangeDoNotCall:
     """Put contacts on the list, or take them off. `is_whole`: with this the list is known, though it was not before.
 
-    Refuses: `too_many`, `disk` when it could not be written down here.
+    An entry without `wall` is said now: it holds over all that was said before, whatever clocks said it.
+    Refuses: `too_many`, `too_long`, `disk` when it could not be written down here.
     """
 
     Reply: ClassVar[type[DoNotCallChanged]] = DoNotCallChanged
@@ -108,7 +111,9 @@ class ListDoNotCall:
     most: int = MOST
 
 
+DO_NOT_CALL_MESSAGES: Final = (ChangeDoNotCall, DoNotCallChanged, CheckDoNotCall, DoNotCallPage, ListDoNotCall)
+
 __all__ = [
-    "LONG_AGO", "MOST", "Listing", "listing_of",
+    "DO_NOT_CALL_MESSAGES", "LONG_AGO", "MOST", "MOST_WORDS", "Listing", "listing_of",
     "ChangeDoNotCall", "CheckDoNotCall", "DoNotCallChanged", "DoNotCallPage", "ListDoNotCall",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ from protocols.wire.subjects import (
     OBJECTS,
     Bucket,
     Stream,
+    events_of,
     part,
 )
 
@@ -141,6 +142,8 @@ def _lay(*names: str) -> tuple[str, ...]:
 
 _ALL: Final = (*Stream, OBJECT_STREAM, *(f"KV_{bucket}" for bucket in Bucket))
 _PUBLIC: Final = (Bucket.NODES, Bucket.AGENTS, Bucket.CALLS)
+COUNTED: Final = ("call.ended", "prompt.started", "handover.*", "recovered")
+"""The kinds of events that the desk counts; none of them has what a callee has said."""
 _SERVICES: Final = ("$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>")
 
 _TABLE: Final[Mapping[Role, Rights]] = {
@@ -166,7 +169,7 @@ _TABLE: Final[Mapping[Role, Rights]] = {
             "$JS.API.INFO", *_api(("STREAM.INFO.*",), "*"),
             *_see(*_PUBLIC), *_put(Bucket.AGENTS, Bucket.NODES),
         ),
-        subscribe=(ALL_EVENTS, f"rm.node.{_NODE}.cmd.*", "$SRV.>"),
+        subscribe=(*map(events_of, COUNTED), f"rm.node.{_NODE}.cmd.*", "$SRV.>"),
         answers=True,
     ),
     Role.RECORDER: Rights(
@@ -191,4 +194,4 @@ _TABLE: Final[Mapping[Role, Rights]] = {
 }  # fmt: skip
 
 
-__all__ = ["Rights", "Role", "inbox", "rights", "user_of", "users"]
+__all__ = ["COUNTED", "Rights", "Role", "inbox", "rights", "user_of", "users"]

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from nodes.admin.api import Api
 from nodes.admin.cluster import Cluster
+from nodes.admin.do_not_call import ListApi
 from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
 from nodes.admin.node import Node
@@ -107,7 +108,7 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     state = tmp_path / "state"
     (state / "run").mkdir(parents=True)
     access, api = door(state), Api(node, cluster, bus)
-    table = (*api.table(), *SignIn(access).table())
+    table = (*api.table(), *ListApi(node, bytes(32)).table(), *SignIn(access).table())
     api.document = document(table, "0.1.0", access.cookie)
     app = web.Application(middlewares=[guard(access, table, ())], client_max_size=MAX_BODY)
     app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])

@@ -204,7 +204,8 @@ async def test_the_figures_are_prometheus_text_without_a_call_in_a_label(rig: Ri
 async def test_the_document_describes_every_route_and_all_that_they_answer(rig: Rig) -> None:
     _, document = await rig.ask("GET", "/api/openapi.json")
     assert document["openapi"] == "3.1.0"
-    assert set(document["paths"]) == {*OPEN, *GUARDED[:-1]}
+    listing = {f"/api/do-not-call{rest}" for rest in ("", "/check", "/remove")}
+    assert set(document["paths"]) == {*OPEN, *GUARDED[:-1], *listing}
     assert document["paths"]["/healthz"]["get"]["security"] == []
     assert document["paths"]["/api/calls"]["post"]["requestBody"]["required"]
     schemas = document["components"]["schemas"]

@@ -120,6 +120,28 @@ def test_a_campaign_is_imported_started_and_told_about_as_json(node: Node, tmp_p
     assert stopped.keys() == imported.keys()
 
 
+def test_dnc_adds_checks_exports_removes_and_imports_and_names_nobody(node: Node, tmp_path: Path) -> None:
+    ada, ben = "+1 202-555-0100", "+12025550111"
+    (added,) = node.run("dnc", "add", ada, "--why", "by letter", "--json").rows
+    assert added == {"entries": 1, "new": 1, "everywhere": True}
+    done = node.run("dnc", "check", "+12025550100", ben)
+    assert (done.status, done.out.count("not on the list")) == (1, 1)
+    assert ", by letter, " in done.out
+    exported = node.run("dnc", "export").out
+    assert (exported.count("\n"), "2025550100" in exported) == (2, False)
+    assert node.run("dnc", "remove", ada).status == 0
+    assert node.run("dnc", "check", ada).status == 0
+    (tmp_path / "list.csv").write_text(f"name,number\nBen,{ben}\n")
+    (brought,) = node.run("dnc", "import", str(tmp_path / "list.csv"), "--json").rows
+    assert (brought["entries"], brought["new"]) == (1, 1)
+    (tmp_path / "export.csv").write_text(exported)
+    (again,) = node.run("dnc", "import", str(tmp_path / "export.csv"), "--json").rows
+    assert again["new"] == 0, "an older word does not hold over a later one"
+    assert node.run("dnc", "check", ada, ben, "--json").rows[1]["listed"] is True
+    (tmp_path / "wrong.csv").write_text("number\n555\n")
+    assert "wrong.csv:2: is no number with +" in node.run("dnc", "import", str(tmp_path / "wrong.csv")).refused()
+
+
 def test_a_second_node_with_the_same_state_is_refused_and_told_by_whom(node: Node) -> None:
     done = node.run("up")
     assert done.status == 2

@@ -30,7 +30,7 @@ SAYS: dict[str, set[Role]] = {
     # what is written
     "rm.campaign.spring": {CENTRAL},
     "rm.ev.c1": {EDGE},
-    "rm.ev.7.answered": {EDGE},
+    "rm.ev.7.call.answered": {EDGE},
     "rm.state.calls.c1": {EDGE, OPERATOR},
     "rm.state.campaigns.spring": {CENTRAL, OPERATOR},
     "rm.node.n1.beat": {DESK, OPERATOR},
@@ -92,7 +92,10 @@ SAYS: dict[str, set[Role]] = {
     "_INBOX.n1.central.x": {OPERATOR},
 }
 HEARS: dict[str, set[Role]] = {
-    "rm.ev.>": {DESK, COMMAND, OPERATOR},
+    "rm.ev.>": {COMMAND, OPERATOR},
+    "rm.ev.*.turn.heard": {COMMAND, OPERATOR},
+    "rm.ev.*.call.ended": {DESK, COMMAND, OPERATOR},
+    "rm.ev.*.handover.*": {DESK, COMMAND, OPERATOR},
     "rm.campaign.>": {OPERATOR},
     "rm.state.>": {OPERATOR, VIEWER},
     "rm.node.*.beat": {OPERATOR, VIEWER},
