@@ -21,12 +21,14 @@ from nodes.central.process import Central
 from nodes.config import Config
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused, StreamBroken
+from nodes.links.kept_list import FILE
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
 from protocols.wire import campaigns as wire
 from protocols.wire import events
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
+from protocols.wire.do_not_call import ChangeDoNotCall
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
 from protocols.wire.journal import Attempted, Contact, Imported, Listed, Phase, Steered, from_body
@@ -499,3 +501,18 @@ async def test_two_writers_end_with_the_same_knowledge_whoever_was_late(node: No
     assert a.campaigns == b.campaigns
     assert b.campaigns.in_flight == {ada: replace(mine, row=0)}
     assert b.last == 4
+
+
+async def test_where_a_list_was_lost_nobody_is_dialled_until_an_operator_says_what_it_is(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+    (node.config.paths.state / FILE).unlink()
+    await node.edge.bus._connection.jetstream.delete_stream(f"KV_{Bucket.DNC}")
+    async with node.central("central-1") as central:
+        await node.leads(central)
+        await node.runs(central)
+        told = await node.status(central, lambda status: bool(status.held))
+        assert (told.held, node.edge.orders) == ("do_not_call_unknown", [])
+        await node.operator.ask(central, ChangeDoNotCall((), is_whole=True))
+        await node.edge.order(0)

@@ -1,0 +1,58 @@
+"""An edge asks the do-not-call list before each dial, and dials nobody while it does not know it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.edge import refusals
+from nodes.edge.refusals import Refusals
+from nodes.links.bus import Bus
+from nodes.links.do_not_call import DoNotCall
+from nodes.links.kept_list import FILE, KeptList
+from nodes.links.tasks import Tasks
+from protocols.wire.campaigns import contact_id
+from protocols.wire.do_not_call import Listing
+from protocols.wire.ids import AttemptId, CallId, NodeId
+from protocols.wire.messages import PlaceCall
+from protocols.wire.subjects import Bucket
+
+KEY = bytes(32)
+ORDER = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:ada@192.0.2.1", b"")
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "KNOWN_S", 0.2)
+
+
+async def test_without_nats_and_without_a_file_the_list_is_not_known_and_a_file_is_enough(tmp_path: Path) -> None:
+    nowhere = await Bus.connect("nats://127.0.0.1:1", name="edge-0", node_id=NodeId("n1"))
+    async with Tasks() as tasks:
+        listed = DoNotCall(nowhere.kv(Bucket.DNC), KeptList(tmp_path / FILE))
+        ours = Refusals(listed, KEY, tasks)
+        assert not await ours.are_known()
+        assert ours.figures == {"do_not_call_known": 0.0}
+        ada = Listing(contact_id(ORDER.target, KEY), True, "callee", "stop", "2026-01-01T00:00:00+00:00")
+        KeptList(tmp_path / FILE).add([ada], is_whole=True)
+        told: list[str] = []
+        ours.watch(told.append)
+        while not await ours.are_known():
+            pass
+        assert ours.refuses(ORDER)
+        assert told == [ada.contact_id]
+    await nowhere.close()
+
+
+async def test_an_opt_out_is_on_disk_at_once_though_nats_is_away(tmp_path: Path) -> None:
+    nowhere = await Bus.connect("nats://127.0.0.1:1", name="edge-0", node_id=NodeId("n1"))
+    async with Tasks() as tasks:
+        ours = Refusals(DoNotCall(nowhere.kv(Bucket.DNC), KeptList(tmp_path / FILE)), KEY, tasks)
+        ours.add(ORDER)
+        assert ours.refuses(ORDER)
+        reader = KeptList(tmp_path / FILE)
+        while not (said := reader.news()):
+            await ours.are_known()
+        assert [(one.by, one.why, one.is_on) for one in said] == [("callee", "call c1", True)]
+    await nowhere.close()
