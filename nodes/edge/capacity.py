@@ -95,6 +95,8 @@ class Capacity:
         self._late = self._busy = self._ours = self._proven = 0.0
         self._came = self._went = 0.0  # calls a second
         self._held = held
+        self._is_noticed = False
+        """In one beat alone it may be a pause of the whole machine, which is over."""
         self._cut_s = -math.inf
         self._stepped_s: float | None = None
         self._channels = 0
@@ -119,7 +121,8 @@ class Capacity:
         past_s = max(0.001, now - self._stepped_s) if self._stepped_s is not None else 0.5
         self._stepped_s, self._channels = now, seen.channels
         self._smooth(seen, past_s)
-        if self._late > NOTICED_S and now >= self._cut_s + CUT_EVERY_S and late_s(seen) > NOTICED_S:
+        was_noticed, self._is_noticed = self._is_noticed, late_s(seen) > NOTICED_S
+        if self._late > NOTICED_S and was_noticed and self._is_noticed and now >= self._cut_s + CUT_EVERY_S:
             self._cut_s = now
             self._cut(max(seen.proven, self._proven) * self._beside(seen) * CUT)
         elif self._late > LATE_S:

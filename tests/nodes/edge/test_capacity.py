@@ -207,6 +207,16 @@ def test_what_was_too_much_is_tried_again_later() -> None:
     assert capacity.limit > 60
 
 
+def test_a_pause_of_the_whole_machine_is_no_overload() -> None:
+    """What was due before it is as old as the pause when it is done; the next beat is as all others."""
+    capacity = Capacity(CORES)
+    now = lately(capacity, QUIET, 0.0, 30.0)
+    before, now = capacity.limit, now + 4.0
+    capacity.step(with_(QUIET, waiting_s=4.2), now)
+    lately(capacity, QUIET, now, 10.0)
+    assert capacity.limit >= before
+
+
 def test_calls_that_were_taken_over_are_held_whatever_is_known() -> None:
     assert Capacity(CORES, held=90).limit == 90
 
