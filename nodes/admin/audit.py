@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from nodes.admin.files import open_private
 from nodes.admin.roles import Who
 from nodes.errors import in_words
 from nodes.telemetry import logs
@@ -90,7 +91,7 @@ def append(path: Path, text: str) -> None:
         return
     if path.exists() and path.stat().st_size > MOST_BYTES:
         path.replace(path.with_suffix(".jsonl.1"))
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
+    with os.fdopen(open_private(path, os.O_WRONLY | os.O_APPEND), "a") as file:
         file.write(text)
 
 

@@ -1,4 +1,8 @@
-"""Files that hold secrets: readable by their owner only, and whole or not there."""
+"""Files that hold secrets: readable by their owner only, and whole or not there.
+
+An operator may call a command as root where the node runs as somebody else; the file then is the state directory's
+owner's, for a desk that cannot read it lets nobody in.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,15 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file of mode 0600, which is made when it is not there; return its descriptor. Raises: OSError."""
+    number = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.fchown(number, owner.st_uid, owner.st_gid)
+    return number
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -16,7 +29,7 @@ def write_private(path: Path, data: bytes) -> None:
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(open_private(draft, os.O_WRONLY | os.O_EXCL), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -27,4 +40,4 @@ def write_private(path: Path, data: bytes) -> None:
         raise
 
 
-__all__ = ["write_private"]
+__all__ = ["open_private", "write_private"]

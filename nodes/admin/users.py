@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from nodes.admin.files import write_private
+from nodes.admin.files import open_private, write_private
 from nodes.admin.hashing import hashed
 from nodes.admin.roles import Role
 from nodes.errors import NodeError, in_words
@@ -75,7 +75,7 @@ def changing(path: Path) -> Iterator[dict[str, User]]:
     Raises: UsersError, OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)) as lock:
+    with os.fdopen(open_private(path.with_suffix(".lock"), os.O_RDWR)) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         users = read(path)
         yield users

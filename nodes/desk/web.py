@@ -116,8 +116,13 @@ class Web:
 
     async def _serve(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         browser, origin = Browser(socket), origin_of(request.remote)
+        at_work = getattr(request.protocol, "at_work", None)
+        if at_work:
+            at_work(False)  # until we know who it is, it keeps us waiting like any other
         hello = await browser.hello()
         who = self._known(request, hello.token) if hello else None
+        if at_work:
+            at_work(True)
         if hello is None or who is None:
             reason = "sign in" if hello and not hello.token else "the token is wrong"
             await socket.close(code=SIGN_IN, message=reason.encode())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from nodes import cli
 from nodes.admin.hashing import matches
 from nodes.admin.roles import Role
 from nodes.admin.users import changing, new_user, read
-from nodes.cli import main
+from nodes.commands import user as command
+from nodes.errors import NodeError
 
 
 class Command:
@@ -27,9 +30,13 @@ class Command:
     def __call__(self, *words: str, stdin: str = "a password\n") -> tuple[int, str, str]:
         """Return status, output and errors."""
         self._monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        status = main(["user", "--config", str(self._file), *words])
+        args = cli._parser("user").parse_args(["user", "--config", str(self._file), *words])
+        try:
+            status, said = command.run(args), ""
+        except NodeError as error:  # which `main` tells in one line
+            status, said = 2, f"{error}\n"
         out, err = self._capsys.readouterr()
-        return status, out, err
+        return status, out, err + said
 
     @property
     def users(self) -> Path:
@@ -116,3 +123,13 @@ def test_those_who_add_at_the_same_time_lose_nobody(tmp_path: Path) -> None:
         list(threads.map(add, range(40)))
     assert len(read(tmp_path / "users.json")) == 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["users.json", "users.lock"], "no draft is left"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_what_root_writes_is_the_state_directorys_owners(user: Command) -> None:
+    user.state.mkdir()
+    os.chown(user.state, 1234, 5678)
+    user("add", "ann", "--role", "agent")
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in user.state.iterdir()}
+    assert owners == {(1234, 5678)}
+    assert {path.name for path in user.state.iterdir()} == {"users.json", "users.lock", "audit.jsonl"}

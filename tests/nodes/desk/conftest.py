@@ -44,6 +44,8 @@ from tests.nodes.desk.page import Page, page
 
 EDGE, HEIR, MEDIA, DESK = (Identity(f"n1.{name}:1") for name in ("edge-0", "edge-0-heir", "media-0", "desk-0"))
 TOKEN = "t" * 32
+MOST = 24
+"""Connections from here."""
 CONTEXT = HandoverContext(
     SessionMeta(CallId("c1"), CampaignId(""), ScriptHash("5"), "desk", "2026-03-03T10:00:00+00:00"),
     (Turn(Speaker.BOT, "hello"), Turn(Speaker.CALLER, "a person please", "human")),
@@ -172,7 +174,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     app.on_shutdown.append(website.close)
     tasks.spawn(website.watch())
     serving = AsyncExitStack()
-    address = await serving.enter_async_context(served(app, configuration.Desk(port=0)))
+    address = await serving.enter_async_context(served(app, configuration.Desk(port=0, connections_per_address=MOST)))
     made = Rig(seats, address, {n: Side(meshes[n]) for n in names if n != DESK})
     made.called, made.state, made.access = called, state, access
     desk = Peer("desk", "desk-0", DESK, meshes[DESK].endpoint, 1, State.ACTIVE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import aiohttp
 import pytest
@@ -12,7 +12,7 @@ from nodes.admin.roles import Role
 from nodes.admin.users import changing, new_user
 from nodes.desk import web
 from tests.nodes.admin.people import PASSWORD, let_in
-from tests.nodes.desk.conftest import CALL, Rig
+from tests.nodes.desk.conftest import CALL, MOST, Rig
 from tests.nodes.desk.page import Page, page
 
 
@@ -115,3 +115,16 @@ async def test_a_session_whose_time_is_over_is_closed_after_the_call(rig: Rig, m
         rig.release(CALL, "ann")
         await ann.told("released", call=CALL)
         assert await ann.is_closed() == 4401
+
+
+async def test_sockets_that_do_not_say_who_they_are_give_way_and_agents_stay(rig: Rig) -> None:
+    headers = await signed_in(rig, "ann", Role.AGENT)
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST + 2):
+            await stack.enter_async_context(page(rig.address))
+        ann = await stack.enter_async_context(seat(rig, headers))
+        await ann.told("state", state="ready")
+        for _ in range(MOST + 2):
+            await stack.enter_async_context(page(rig.address))
+        await ann.say("beat")
+        await ann.told("beat")
