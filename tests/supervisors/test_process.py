@@ -403,7 +403,7 @@ async def a_launcher(*kind: str) -> tuple[asyncio.subprocess.Process, dict[str, 
 
 
 class TestAPause:
-    """Longer than anybody may be silent, and than any watchdog lets a loop be held (`watched`: 0.8 s and 0.4 s)."""
+    """Longer than anybody may be silent, and than any watchdog lets a loop be held (`watched`: 0.6 s and 0.4 s)."""
 
     async def test_is_nobodys_death(self) -> None:
         launcher, pids = await a_launcher("watched")
@@ -411,13 +411,13 @@ class TestAPause:
         for stopped in (["launcher"], ["launcher", "active", "spare"], ["active", "spare", "launcher"]):
             for name in stopped:
                 os.kill(pids[name], signal.SIGSTOP)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.8)
             for name in reversed(stopped):  # whoever goes on first finds the others silent
                 os.kill(pids[name], signal.SIGCONT)
                 await asyncio.sleep(0.02)
         assert launcher.stdout is not None
         with pytest.raises(TimeoutError):  # nothing is reported in a whole period: nobody died, nobody was started
-            async with asyncio.timeout(1.2):
+            async with asyncio.timeout(0.9):
                 raise AssertionError(await launcher.stdout.readline())
         os.kill(pids["active"], signal.SIGKILL)
         assert json.loads(await launcher.stdout.readline())["pid"] == pids["active"], "it still sees who does die"
@@ -429,7 +429,7 @@ class TestAPause:
         launcher, pids = await a_launcher("watched")
         for pid in (launcher.pid, pids["active"]):
             os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.8)
         os.kill(launcher.pid, signal.SIGCONT)
         assert launcher.stdout is not None
         assert json.loads(await launcher.stdout.readline()) == {"pid": pids["active"], "standing": "gone"}

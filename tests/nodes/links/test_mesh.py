@@ -573,7 +573,7 @@ async def test_a_deadline_that_passed_while_the_asker_stood_still_is_given_once_
     answer: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
     asked = asyncio.ensure_future(a.ask(B, GetStatus(), timeout_s=0.2))
     await asyncio.sleep(0.05)
-    time.sleep(1.0)  # noqa: ASYNC251 - the process stands still
+    time.sleep(0.8)  # noqa: ASYNC251 - the process stands still
     asyncio.get_running_loop().call_later(0.1, answer.set_result, Status("b", 1, {}))
     assert (await asked).role == "b"
 
@@ -583,6 +583,6 @@ async def test_and_no_more_than_once(pair: tuple[Mesh, Mesh]) -> None:
     b.serve(GetStatus, lambda asked, sender: asyncio.get_running_loop().create_future())
     asked = asyncio.ensure_future(a.ask(B, GetStatus(), timeout_s=0.1))
     await asyncio.sleep(0)
-    time.sleep(1.0)  # noqa: ASYNC251 - the process stands still
+    time.sleep(0.8)  # noqa: ASYNC251 - the process stands still
     with pytest.raises(AskTimeout):
         await asked

@@ -19,7 +19,7 @@ def report(report: ProcessReport) -> None:
 
 async def main() -> None:
     news, inherited = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    times = {"beat_s": 0.1, "silence_s": 0.8} if "watched" in sys.argv else {}
+    times = {"beat_s": 0.05, "silence_s": 0.6} if "watched" in sys.argv else {}
     program = Program((sys.executable, CHILD, *sys.argv[1:]), sockets={"news": inherited}, **times)
     async with running(Supervisor([Pair.child("edge", program, on_change=report)])):
         await asyncio.get_running_loop().create_future()
