@@ -32,7 +32,7 @@ from nodes.central.roll import Roll
 from nodes.checking import Scripts
 from nodes.config import Sip
 from nodes.errors import NodeError
-from nodes.links.errors import BusAway, Refused
+from nodes.links.errors import BusAway, ObjectBroken, Refused
 from nodes.links.objects import Objects, Writing
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
@@ -58,11 +58,13 @@ class NotRead(NodeError):
 class Import:
     """A list on its way. `pump` runs as a task; `take` and `commit` are asked by who sends."""
 
-    def __init__(self, import_id: str, request: BeginImport, packed: bytes, child: Process, writing: Writing) -> None:
+    def __init__(
+        self, import_id: str, request: BeginImport, packed: bytes, child: Process, writing: Writing, objects: Objects
+    ) -> None:
         self.import_id, self.request, self.packed = import_id, request, packed
         self.n_bytes = self.n_contacts = 0
         self._touched_s = time.monotonic()
-        self._child, self._writing = child, writing
+        self._child, self._writing, self._objects = child, writing, objects
         self._reading = roll.Reading()
         self._problems: tuple[Problem, ...] = ()
         self._failure = ""
@@ -80,7 +82,7 @@ class Import:
         )
         assert child.stdin is not None
         child.stdin.write(framed(Order(request.file, request.plan, packed, key, sip)))
-        return cls(import_id, request, packed, child, writing)
+        return cls(import_id, request, packed, child, writing, objects)
 
     async def pump(self) -> None:
         """Store what is read, until there is no more."""
@@ -141,9 +143,11 @@ class Import:
             raise NotRead(self._failure or f"{error}; its reader ended with {await self._child.wait()}") from error
 
     async def store(self) -> RollRef:
-        """Return the object that the roll is from now on. Raises: `BusAway`."""
+        """Return the object that the roll is from now on, read back. Raises: `BusAway`, `ObjectBroken`."""
         info = await self._writing.finish()
         self._is_stored = True
+        async for _ in self._objects.read(info.name, info.digest):
+            pass
         return RollRef(info.name, info.digest, self.n_contacts)
 
     @property
@@ -210,7 +214,7 @@ class Importer:
                 raise Refused("list_incomplete")
             made = await current.commit()
             return await self._write(current, made) if isinstance(made, Roll) else wire.CampaignImported(0, made)
-        except NotRead as error:
+        except (NotRead, ObjectBroken) as error:
             log.error("import.not_read", campaign_id=current.request.campaign_id, error=str(error))
             raise Refused("not_read") from error
         finally:

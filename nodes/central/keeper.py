@@ -3,12 +3,15 @@
 A person is forgotten in this order, and a keeper that dies in between does the rest in its next life, because the
 journal still has the `Forgotten`: the rolls without them are stored, then a snapshot that names those, which is read
 back, then the journal is purged up to it (but never of what the recorder has not read), and at last the old rolls go.
+
+Objects that somebody has deleted are written again, as long as there is a leader who knows what was in them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from itertools import count
 from typing import Final
 
 from nodes.central.campaign import Campaign
@@ -24,6 +27,8 @@ from protocols.wire.subjects import Stream
 EVERY: Final = 20_000
 """Entries after which a new snapshot is worth its writing: they are read in less than a second."""
 LOOK_S: Final = 1.0
+MEND_LOOKS: Final = 60
+"""A minute: so often it is looked whether all objects are there."""
 ROLL: Final = "roll"
 
 log = logs.get(__name__)
@@ -40,6 +45,8 @@ class Keeper:
     def __init__(self, bus: Bus, memory: Memory) -> None:
         self._bus, self._objects, self._memory = bus, bus.objects(), memory
         self._wanted = asyncio.Event()
+        self.swept = asyncio.Event()
+        """Set when nothing is left of what a predecessor had begun: from then on something may be imported."""
 
     def soon(self) -> None:
         """Look at once: somebody is to be forgotten."""
@@ -47,12 +54,13 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep, until cancelled."""
-        is_swept = False
-        while True:
+        for n_looks in count():
             try:
-                if not is_swept:
+                if not self.swept.is_set():
                     await self._sweep()
-                    is_swept = True
+                    self.swept.set()
+                if n_looks % MEND_LOOKS == 0:
+                    await self._mend()
                 must_forget = await self._must_forget()
                 is_owed = must_forget and self._memory.kept < self._memory.forgotten
                 if is_owed or self._memory.last - self._memory.kept >= EVERY:
@@ -126,6 +134,17 @@ class Keeper:
             n_unfinished += await self._remove_rolls()
         if n_unfinished:
             log.info("objects.swept", n=n_unfinished)
+
+    async def _mend(self) -> None:
+        """Write again what is not there any more."""
+        names = set(await self._objects.names())
+        campaigns = self._memory.campaigns.campaigns.values()
+        lost = [one for one in campaigns if one.stored and one.stored.name not in names]
+        for campaign in lost:
+            campaign.stored = None
+        if lost or (self._memory.kept and SNAPSHOT not in names):
+            log.error("objects.lost", n=len(lost))
+            await self.keep()
 
     async def _remove_rolls(self) -> int:
         """Remove the rolls that no campaign has; return how many. The journal must name none of them any more."""

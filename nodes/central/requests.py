@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from nodes.central.campaign import Campaign
 from nodes.central.importing import Importer
 from nodes.central.leader import Leader
@@ -15,6 +17,8 @@ from protocols.wire.campaigns import contact_id
 from protocols.wire.ids import CampaignId, Identity
 from protocols.wire.journal import Forgotten, Phase, Steered
 
+SWEEP_S = 5.0
+"""How long a new leader may take to tidy up before it imports anything."""
 STEERABLE = (Phase.RUNNING, Phase.PAUSED, Phase.STOPPED)
 
 log = logs.get(__name__)
@@ -40,8 +44,13 @@ class Requests:
 
     async def begin_import(self, request: wire.BeginImport, sender: Identity) -> wire.ImportBegun:
         """Take plan and script, and expect a list."""
-        self._leading()
-        assert self.term is not None
+        leader = self._leading()
+        try:
+            async with asyncio.timeout(SWEEP_S):
+                await leader.keeper.swept.wait()
+        except TimeoutError:
+            raise Refused("not_leading") from None
+        assert self.term is not None  # or nobody would have tidied up
         return await self._importer.begin(request, self.term)
 
     async def take_part(self, part: wire.ListPart, sender: Identity) -> wire.ListTaken:

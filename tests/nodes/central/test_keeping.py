@@ -163,6 +163,22 @@ async def test_who_is_forgotten_is_nowhere_any_more_and_is_not_dialled(node: Nod
     assert {order.target for order in node.edge.orders} <= {"sip:ada@127.0.0.1", "sip:cyd@127.0.0.1"}
 
 
+async def test_objects_that_somebody_has_deleted_are_written_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "MEND_LOOKS", 1)
+    bus = node.edge.bus
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        await bus._connection.jetstream.delete_stream(OBJECT_STREAM)
+        await bus.ensure_layout()
+        async with asyncio.timeout(15):
+            while await bus.objects().info(SNAPSHOT) is None:
+                await asyncio.sleep(0.05)
+    successor = memory(bus, "successor")
+    await successor.catch_up()
+    assert [contact.slots["name"] for contact in successor.campaigns.campaigns[SPRING].roll] == ["Ada", "Bob", "Cyd"]
+
+
 async def test_the_journal_keeps_what_the_recorder_has_not_read(node: Node) -> None:
     bus = node.edge.bus
     async with node.central("central-0") as central:
