@@ -17,7 +17,7 @@ def greeting(config: Config, desk_url: str, sip_port: int, nats_url: str, after_
       try it     http://127.0.0.1:8080/phone#TOKEN    it calls your browser; TOKEN is in var/run/token
       API        http://127.0.0.1:8080/api      and /metrics, /healthz, /readyz
       SIP        127.0.0.1:5060                 ringmaster call sip:NAME@HOST
-      NATS       nats://127.0.0.1:4222
+      NATS       nats://127.0.0.1:4222          XDG_CONFIG_HOME=var nats --context viewer
       state      var
     """
     token, desk = config.paths.run / "token", desk_url or "(desk is not up yet) /"
@@ -26,7 +26,7 @@ def greeting(config: Config, desk_url: str, sip_port: int, nats_url: str, after_
         "try it": (f"{desk}phone#TOKEN", f"it calls your browser; TOKEN is in {token}"),
         "API": (f"{desk}api", "and /metrics, /healthz, /readyz"),
         "SIP": (f"{config.sip.bind}:{sip_port}", "ringmaster call sip:NAME@HOST"),
-        "NATS": (nats_url, ""),
+        "NATS": (nats_url, "" if config.nats.url else f"XDG_CONFIG_HOME={config.paths.state} nats --context viewer"),
         "state": (str(config.paths.state), ""),
     }
     lines = [f"ready after {after_s:.1f} s; Ctrl-C ends it"]
