@@ -111,6 +111,15 @@ def trunk_of(target: str, sip: Sip) -> Trunk | None:
     return next((one for one in sip.trunks if _is_at(wanted, one)), None)
 
 
+def number_in(target: str) -> str:
+    """Return what a SIP URI dials; empty for what is none, or wants to be more."""
+    try:
+        wanted = uri(target)
+    except RemoteProtocolError:
+        return ""
+    return "" if wanted.headers else dialled(wanted.user)
+
+
 def dialled(user: str) -> str:
     """Return the number that a URI's user part dials, as a carrier would understand it; a name stays a name.
 
@@ -192,6 +201,7 @@ __all__ = [
     "dialled",
     "hop_objection",
     "nothing_barred",
+    "number_in",
     "objection",
     "price_of",
     "trunk_of",

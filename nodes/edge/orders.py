@@ -20,7 +20,6 @@ from protocols.wire.messages import PlaceCall
 _NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,160}")
 """Call, attempt and campaign names are parts of subjects, of a header field and of a recording's file name."""
 _NUMBER: Final = re.compile(r"\+[0-9]{3,15}")
-_SEPARATORS: Final = re.compile(r"[ \-.()]")
 LONGEST_RING_S: Final = 180.0
 """No proxy waits longer (RFC 3261 s.16.6, timer C)."""
 
@@ -28,14 +27,18 @@ LONGEST_RING_S: Final = 180.0
 def with_uri(order: PlaceCall, sip: Sip) -> PlaceCall:
     """Return the order with a SIP URI for a target: a number is one at the first trunk, if there is any.
 
+    A number at a trunk is spelt as campaigns spell it, so that the do-not-call list and the dial plan know it.
+
     >>> from nodes.config import Trunk
     >>> with_uri(PlaceCall("a", "c", "+1 202 555 0100", b""), Sip(trunks=(Trunk("t", "carrier.example"),))).target
     'sip:+12025550100@carrier.example:5060;user=phone'
     """
-    number = _SEPARATORS.sub("", order.target)
-    if not (sip.trunks and _NUMBER.fullmatch(number)):
+    trunk, number = dial_plan.trunk_of(order.target, sip), dial_plan.number_in(order.target)
+    if order.target.startswith("+") and sip.trunks:
+        trunk, number = sip.trunks[0], dial_plan.dialled(order.target)
+    if trunk is None or not _NUMBER.fullmatch(number):
         return order
-    return replace(order, target=dial_plan.uri_at(number, sip.trunks[0]))
+    return replace(order, target=dial_plan.uri_at(number, trunk))
 
 
 def objection(order: PlaceCall, sip: Sip) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from nodes.config import Sip, Trunk
 from nodes.edge.orders import objection, with_uri
+from protocols.wire.campaigns import contact_id
 from protocols.wire.ids import AttemptId, CallId, CampaignId
 from protocols.wire.messages import PlaceCall
 
@@ -56,3 +57,29 @@ def test_a_number_is_one_at_the_first_trunk_and_judged_by_its_plan() -> None:
     assert objection(order, sip) == ""
     assert objection(with_uri(replace(ORDER, target="+19005550100"), sip), sip).startswith("not_allowed: ")
     assert objection(with_uri(replace(ORDER, target="+12025550100"), Sip()), Sip()).startswith("bad_target: ")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["+1 202 555 0100", "sip:+12025550100@carrier.example", "sip:+1-202-555-0100@CARRIER.example:5060;transport=udp",
+     "sip:%2B12025550100@carrier.example;user=phone", "sip:01112025550100@carrier.example"],
+)  # fmt: skip
+def test_a_number_is_the_same_contact_however_an_order_spells_it(spelling: str) -> None:
+    """Else a spelling would lead past the do-not-call list."""
+    order = with_uri(replace(ORDER, target=spelling), Sip(trunks=(Trunk("carrier", "carrier.example"),)))
+    assert contact_id(order.target, bytes(32)) == contact_id("+12025550100", bytes(32))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "sip:ann@carrier.example",
+        "sip:+12025550100@192.0.2.9",
+        "sip:+12025550100@carrier.example?A=b",
+        "browser:d/p",
+        "x",
+    ],
+)
+def test_what_is_no_number_at_a_trunk_stays_as_it_is(target: str) -> None:
+    order = replace(ORDER, target=target)
+    assert with_uri(order, Sip(trunks=(Trunk("carrier", "carrier.example"),))) == order

@@ -1,0 +1,87 @@
+"""A call that nobody can go on with: what its record holds may kill its will, and costs neither port nor last event."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from nodes.config import parse
+from nodes.edge.ears import Engines
+from nodes.edge.means import Means
+from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.edge.trunk import Trunk
+from nodes.edge.will import Will
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, State
+from protocols.errors import RemoteProtocolError
+from protocols.wire.events import CallEvent, Kind
+from protocols.wire.ids import ChannelId, Identity
+from protocols.wire.messages import Channel, ChannelClosed, CloseChannel
+from tests.nodes.edge.records import leg, record
+
+EDGE, MEDIA = Identity("n1.edge-0:1"), Identity("n1.media-0:1")
+
+
+@dataclass
+class Rig:
+    """An edge's means, and a media process that notes which channels are closed."""
+
+    means: Means
+    events: list[CallEvent] = field(default_factory=list)
+    closed: list[ChannelId] = field(default_factory=list)
+
+    async def carry_out(self, call: CallRecord, is_dialling: bool = False) -> CallEvent:
+        keeper = Keeper(call, lambda keeper: None)
+        keeper.is_dialling = is_dialling
+        try:
+            await Will(keeper, self.means).carry_out()
+        finally:
+            assert keeper.record.phase is Phase.DONE
+        return self.events[-1]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    config = parse('[paths]\nstate = "."', "test", tmp_path)
+    mesh, media = await Mesh.start(EDGE, f"ipc://{tmp_path}/edge"), await Mesh.start(MEDIA, f"ipc://{tmp_path}/media")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        means = Means(config, mesh, Trunk(config, sock), Engines(mesh), lambda event: made.events.append(event), None)  # type: ignore[arg-type]
+        made = Rig(means)
+
+        def close(order: CloseChannel, sender: Identity) -> ChannelClosed:
+            made.closed.append(order.channel_id)
+            return ChannelClosed(1, 1, 0, 0, 0.0)
+
+        media.serve(CloseChannel, close)
+        peers = (Peer("media", "media-0", MEDIA, media.endpoint, 1, State.ACTIVE),)
+        means.roster = Roster(1, peers)
+        mesh.roster(means.roster)
+        yield made
+    await mesh.close()
+    await media.close()
+
+
+def with_channel(**fields: object) -> CallRecord:
+    channel = Channel(ChannelId("c1"), EDGE, 40000, 1, 2, 3, born_s=0.0)
+    return record(media="media-0", channel=channel, **fields)
+
+
+async def test_a_record_that_kills_the_will_costs_neither_the_port_nor_the_last_event(rig: Rig) -> None:
+    sound = leg()
+    poisoned = replace(sound, dialog=replace(sound.dialog, remote_target="no uri"))
+    with pytest.raises(RemoteProtocolError):
+        await rig.carry_out(with_channel(leg=poisoned))
+    (event,) = rig.events
+    assert (event.kind, event.fields["disposition"], event.fields["cause"]) == (Kind.ENDED, "failed", "crashed")
+    assert rig.closed == ["c1"]
+
+
+async def test_a_call_whose_leg_died_of_its_order_is_invalid_and_so_not_dialled_again(rig: Rig) -> None:
+    event = await rig.carry_out(with_channel(leg=None, phase=Phase.PLACING, answered_s=0.0), is_dialling=True)
+    assert (event.fields["disposition"], event.fields["cause"]) == ("invalid", "leg_crashed")
+    assert rig.closed == ["c1"]
