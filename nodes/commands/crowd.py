@@ -28,10 +28,10 @@ from protocols.wire.messages import EndCall, GetStatus, PlaceCall
 
 ORDER_S: Final = 1.0
 """So often all are ordered that are wanted and not up."""
-RAMP_S: Final = 45.0
+RAMP_S: Final = 60.0
 """So long may it take until as many are up as will be."""
-STEADY_S: Final = 8.0
-"""When so long no further call has come up, none will."""
+STEADY_S: Final = 13.0
+"""When so long no further call has come up, none will: one rings for 6 s, and is proven 5 s later."""
 SETTLE_S: Final = 4.0
 """From the last call's coming up to the window: its greeting and first question."""
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
