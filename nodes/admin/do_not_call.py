@@ -15,6 +15,7 @@ from nodes.admin.access import WHO
 from nodes.admin.node import Node
 from nodes.admin.roles import Role
 from nodes.admin.routes import Route
+from nodes.links.errors import Refused
 from nodes.people import NotAPerson, person
 from protocols.wire.campaigns import ContactId, contact_id
 from protocols.wire.do_not_call import (
@@ -96,13 +97,13 @@ class ListApi:
         return await self._node.do_not_call(ChangeDoNotCall(said))
 
     def _names(self, numbers: tuple[str, ...]) -> list[ContactId]:
-        """Return what people are called here. Raises: `msgspec.ValidationError`."""
+        """Return what people are called here. Raises: Refused."""
         if len(numbers) > MOST:
-            raise msgspec.ValidationError(f"more than {MOST} numbers")
+            raise Refused(f"numbers: more than {MOST}")
         try:
             return [contact_id(person(number), self._key) for number in numbers]
         except NotAPerson as error:
-            raise msgspec.ValidationError(f"numbers: one of them {error}") from error
+            raise Refused(f"numbers: one of them {error}") from error
 
 
 __all__ = ["ListApi"]

@@ -18,6 +18,13 @@ from nodes.admin.roles import Role
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, State
 from protocols.wire.campaigns import Campaigns, ListCampaigns
+from protocols.wire.do_not_call import (
+    ChangeDoNotCall,
+    CheckDoNotCall,
+    DoNotCallChanged,
+    DoNotCallPage,
+    ListDoNotCall,
+)
 from protocols.wire.ids import Identity
 from tests.nodes.admin.conftest import Rig
 from tests.nodes.admin.people import COOKIE, PASSWORD, let_in
@@ -64,7 +71,11 @@ async def _signed_in(rig: Rig, name: str) -> str:
 async def _central(rig: Rig, root: Path) -> Mesh:
     """Let there be a central process: a node is whole when it is held to what it says of itself."""
     mesh = await Mesh.start(Identity("n1.central-0:1"), f"ipc://{root}/central")
+    nobody = DoNotCallPage((), is_last=True, is_known=True)
     mesh.serve(ListCampaigns, lambda _, sender: Campaigns(()))
+    mesh.serve(ListDoNotCall, lambda _, sender: nobody)
+    mesh.serve(CheckDoNotCall, lambda _, sender: nobody)
+    mesh.serve(ChangeDoNotCall, lambda _, sender: DoNotCallChanged(0, True))
     peer = Peer("central", "central-0", mesh.identity, mesh.endpoint, 7, State.ACTIVE)
     whole = replace(rig.roster, processes=(*rig.roster.processes, peer))
     mesh.roster(whole)
