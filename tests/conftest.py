@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,23 @@ BOTH = [
     pytest.param(program, id=name, marks=pytest.mark.skipif(not program.exists(), reason=f"no {program}"))
     for name, program in (("oldest", OLDEST), ("newest", NEWEST))
 ]
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files lie where paths are short: a Unix socket's has 107 bytes."""
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        config.option.basetemp = tempfile.mkdtemp(prefix="rm-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A folder's tests share a worker, in which what they share is set up once."""
+    for item in items:
+        folder = item.path.parent.relative_to(HERE).as_posix()
+        item.add_marker(pytest.mark.xdist_group(folder))
 
 
 ANYBODY = "anybody"
