@@ -28,7 +28,7 @@ bench: $(ready)
 
 soak: $(tested)
 	@ops/setup.sh soak
-	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/soak -k "$(SOAK)" --timeout=1200 --show-capture=no
+	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/soak -k "$(SOAK)" --timeout=1200 -s
 
 conformance: $(tested)
 	@$(BIN)/python -m pytest tests/conformance -qq --tb=short
