@@ -17,7 +17,7 @@ from grammars.fst import Fst
 from grammars.rules import date as date_rule
 from grammars.rules import digits, money, number, ordinal, phone, phrases, time
 from grammars.rules.rule import Rule, tails_of
-from grammars.rules.spec import INTENTS, RuleSpec
+from grammars.rules.spec import ANY_DAY, INTENTS, RuleSpec
 from grammars.tables import table
 
 CACHED = 512
@@ -57,6 +57,7 @@ def _compile(spec: RuleSpec) -> Rule:
         phrases=phrases.first(spec) if build is phrases.build else {},
         words=frozenset(arc.word for arc in acceptor.arcs),
         today=date.min,
+        from_days=spec.integer("from_days") if spec.name == "date" else ANY_DAY,
     )
 
 

@@ -3,7 +3,8 @@
 A reading is a list of fields in the order they were said: `m03` month, `d03` day, `y2026` year; or `w4` the coming
 Friday (Monday is 0), `n4` Friday of the next calendar week, `+7` days from today. What is not said is the nearest that
 fits, from today on: "march third" without a year, "the third" without a month. Parameters: `first_year`, `last_year`
-(2000 to 2099) bound the years that can be said. There is no February 30.
+(2000 to 2099) bound the years that can be said. With `from_days` an earlier day, said with its year, is heard and not
+understood. There is no February 30.
 """
 
 from __future__ import annotations

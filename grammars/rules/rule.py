@@ -14,11 +14,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import Enum
 
 from grammars.rules.readings import written
-from grammars.rules.spec import INTENTS
+from grammars.rules.spec import ANY_DAY, INTENTS
 from grammars.spoken import verbalise, words_of
 from protocols.wire.messages import Meaning
 
@@ -97,6 +97,8 @@ class Rule:
     words: frozenset[str]
     today: date
     """What `tomorrow` and dates without a year refer to."""
+    from_days: int = ANY_DAY
+    """A day before so many days from today is not understood."""
 
     def arcs(self) -> Acceptor:
         """Return what the recogniser is to listen for."""
@@ -108,8 +110,10 @@ class Rule:
         Slots hold written text under `value`: `2026-03-03`, `15:30`, `42.50`, `4250`. For `yes_no` and `choices` the
         intent is the value too; for the intents it is the rule's name, without slots; for the others the rule's name.
         """
-        endings = self._endings(self._paths(words_of(words)))
-        return self._meaning(written(self.name, min(endings)[1], self.today)) if endings else None
+        if not (endings := self._endings(self._paths(words_of(words)))):
+            return None
+        value = written(self.name, min(endings)[1], self.today)
+        return None if self._is_too_early(value) else self._meaning(value)
 
     def read(self, text: str) -> Meaning | None:
         """Return the meaning of written text ("4250", "3:30 pm", "March 3rd"): that of its words, read aloud."""
@@ -130,19 +134,22 @@ class Rule:
         leaving: dict[int, list[tuple[float, Arc | None]]] = {s: [(p, None)] for s, p in self.acceptor.finals}
         for way in self.acceptor.arcs:
             leaving.setdefault(way.src, []).append((way.probability, way))
-        words: list[str] = []
-        state = self.acceptor.start
-        while arc := _draw(rng, leaving[state]):
-            words.append(arc.word)
-            state = arc.dst
-        meaning = self.parse(phrase := " ".join(words))
-        assert meaning is not None  # both halves come from one transducer (compile.py)
-        return phrase, meaning
+        while True:  # again only for a day that is too early: both halves come from one transducer (compile.py)
+            words: list[str] = []
+            state = self.acceptor.start
+            while arc := _draw(rng, leaving[state]):
+                words.append(arc.word)
+                state = arc.dst
+            if meaning := self.parse(phrase := " ".join(words)):
+                return phrase, meaning
 
     def say(self, value: str) -> str | None:
         """Return a phrase that this rule understands as `value`, or None when no phrase of it means that."""
         phrase = self.phrases.get(value) or verbalise(value, self.name)
         return phrase if self.parse(phrase) == self._meaning(value) else None
+
+    def _is_too_early(self, value: str) -> bool:
+        return self.from_days > ANY_DAY and date.fromisoformat(value) < self.today + timedelta(days=self.from_days)
 
     def _paths(self, words: Sequence[str]) -> dict[int, _Path]:
         """The states that these words can lead to. Viterbi: of several ways to a state the cheapest is kept."""

@@ -28,12 +28,19 @@ class Limit(NamedTuple):
     default: int
 
 
+ANY_DAY = -99_999
+"""`from_days` of a date that may be long past."""
+
 _LIMITS: Mapping[str, Mapping[str, Limit]] = {
     "yes_no": {},
     "digits": {"length": Limit(0, 24, 0), "min": Limit(1, 24, 1), "max": Limit(1, 24, 10)},
     "number": {"min": Limit(0, 999_999_999, 0), "max": Limit(0, 999_999_999, 999_999_999)},
     "ordinal": {"min": Limit(1, 999_999_999, 1), "max": Limit(1, 999_999_999, 999_999_999)},
-    "date": {"first_year": Limit(1900, 2099, 2000), "last_year": Limit(1900, 2099, 2099)},
+    "date": {
+        "first_year": Limit(1900, 2099, 2000),
+        "last_year": Limit(1900, 2099, 2099),
+        "from_days": Limit(ANY_DAY, 366, ANY_DAY),
+    },
     "time": {},
     "money": {"max": Limit(1, 999_999, 999_999)},
     "phone": {},
@@ -51,8 +58,9 @@ class RuleSpec:
     """A rule by name with its parameters, hashable by content. Raises `BadRule` with the reason.
 
     digits: `length`, or `min` and `max` (how many digits; 1 to 10). number, ordinal: `min`, `max`. date: `first_year`,
-    `last_year`. money: `max` (whole dollars). choices: `options`, a mapping of value to phrases; a phrase may have
-    `[optional]` words and `(one|of)` alternatives (`phrase.py`), and belongs to one value. The others have none.
+    `last_year`, and `from_days`: how many days from today on it is at least (0: no day in the past). money: `max`
+    (whole dollars). choices: `options`, a mapping of value to phrases; a phrase may have `[optional]` words and
+    `(one|of)` alternatives (`phrase.py`), and belongs to one value. The others have none.
     Small grammars are heard better: give the bounds that are known.
 
     >>> RuleSpec("digits", {"length": 4}).integer("length")

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grammars.rules import INTENTS, NAMES, Completeness, Rule
+from grammars.rules.compile import compile_rule
+from grammars.rules.spec import RuleSpec
 
 ROUND = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 EVERY = pytest.mark.parametrize("name", NAMES)
@@ -182,3 +185,31 @@ def test_rules_travel_to_a_process_that_has_no_pynini(rule_of: Callable[..., Rul
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "rules")], check=True, timeout=60)
     assert pickle.loads(pickle.dumps(rules)) == rules
+
+
+class TestDaysThatAreOver:
+    """`from_days`: who asks for a day to come cannot be given one that has been."""
+
+    @pytest.mark.parametrize(
+        ("from_days", "words", "is_understood"),
+        [
+            (0, "today", True),
+            (0, "march third", True),  # without a year it is the next one
+            (0, "march third twenty twenty six", True),
+            (0, "march first twenty twenty six", False),
+            (0, "the third of may twenty twenty", False),
+            (1, "today", False),
+            (1, "tomorrow", True),
+            (-99_999, "the third of may twenty twenty", True),
+        ],
+    )
+    def test_a_day_before_the_first_possible_one_is_not_understood(
+        self, from_days: int, words: str, is_understood: bool
+    ) -> None:
+        rule = compile_rule(RuleSpec("date", {"from_days": from_days}), date(2026, 3, 2))
+        assert (rule.parse(words) is not None) == is_understood
+
+    def test_no_callee_who_answers_by_the_rule_names_one(self) -> None:
+        rule = compile_rule(RuleSpec("date", {"from_days": 0}), date(2026, 3, 2))
+        dice = random.Random(1)
+        assert all(rule.sample(dice)[1].slots["value"] >= "2026-03-02" for _ in range(200))
