@@ -121,7 +121,7 @@ class Fetch:
     """Ask a business API within `timeout_s`; a body makes it a POST of JSON.
 
     `state` and `turn` are where the conversation asks: the same for one who goes on with it. `repeats`: it may be asked
-    twice although it is a POST.
+    twice although it is a POST. `example`: a reply as the script imagines it, for rehearsals.
     """
 
     method: str
@@ -131,6 +131,7 @@ class Fetch:
     state: str = ""
     turn: int = 0
     repeats: bool = False
+    example: Json = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from grammars.conversation_state import (
     Fetch,
     Filled,
     HangUp,
+    Json,
     Phase,
     Say,
     Tag,
@@ -169,8 +170,21 @@ class Walk:
         url = verb.url.text(slots, lambda value: quote(value, safe=""))
         body = None if verb.body is None else {name: each.text(slots) for name, each in verb.body.items()}
         here = self.state
-        return Fetch(verb.method, url, body, verb.timeout_s, here.state, here.n_turns, verb.repeats)
+        return Fetch(verb.method, url, body, verb.timeout_s, here.state, here.n_turns, verb.repeats, _reply(verb))
 
     def enqueue(self, verb: model.Enqueue) -> Enqueue:
         """Return the effect that asks for an agent."""
         return Enqueue(verb.skill, verb.reason, verb.urgency)
+
+
+def _reply(verb: model.Fetch) -> Json:
+    """Return the reply that the script gives for an example, or None."""
+    reply: dict[str, Json] = {}
+    for slot, value in verb.example.items():
+        *tables, last = verb.slots[slot].split(".")
+        at = reply
+        for name in tables:
+            inner = at.setdefault(name, {})
+            at = inner if isinstance(inner, dict) else {}
+        at[last] = value
+    return reply or None

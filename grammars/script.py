@@ -281,7 +281,7 @@ class _Reader(Reading):
         return {name: plain(each) for name, each in self.table(tree, "parameters").items()}
 
     def _fetch(self, tree: Tree, events: Mapping[str, Choice]) -> Fetch:
-        known = ("method", "url", "body", "timeout_s", "slots", "repeat")
+        known = ("method", "url", "body", "timeout_s", "slots", "repeat", "example")
         entries = self.fields(tree, "fetch", known, ("url", "slots"))
         url, body = entries.get("url"), entries.get("body")
         if url and not _URL.fullmatch(self.text(url, "url")):
@@ -300,7 +300,18 @@ class _Reader(Reading):
             fetched=events.get("fetched", ()),
             failed=events.get("failed", ()),
             repeats=self.flag(entries.get("repeat"), "repeat"),
+            example=self._example(entries.get("example"), paths),
         )
+
+    def _example(self, tree: Tree | None, paths: Mapping[str, str]) -> dict[str, str]:
+        example = {name: self.text(each, name) for name, each in self.named(tree, "example")}
+        if tree is not None and example.keys() != paths.keys():
+            self.refuse(tree.line, f"the example must give a value to {', '.join(paths)}, and to nothing else")
+            return {}
+        for name, value in example.items():
+            if tree and name in self._slots and not self._slots[name].kind.fits(value):
+                self.refuse(tree.line, f"the example {value!r} is no {self._slots[name].kind}")
+        return example
 
     def _enqueue(self, tree: Tree, events: Mapping[str, Choice]) -> Enqueue:
         entries = self.fields(tree, "enqueue", ("skill", "reason", "urgency"), ("reason",))

@@ -115,6 +115,7 @@ class Fetch(msgspec.Struct, frozen=True, tag=True):
     """Ask a business API over HTTP. `slots`: slot -> path of the field in the JSON reply, with dots.
 
     `repeats`: a POST may be sent again by one who goes on with the call, who cannot know whether it was done.
+    `example`: what the slots are in a rehearsal, where nobody is asked; empty: the fetch fails there.
     """
 
     line: int
@@ -126,6 +127,7 @@ class Fetch(msgspec.Struct, frozen=True, tag=True):
     fetched: Choice
     failed: Choice
     repeats: bool = False
+    example: Mapping[str, str] = {}
 
 
 class Enqueue(msgspec.Struct, frozen=True, tag=True):

@@ -299,9 +299,13 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """What scripts may ask. `allow`: hosts, addresses and networks that are not public (metadata services never)."""
+    """What scripts may ask. `allow`: hosts, addresses and networks that are not public (metadata services never).
+
+    `examples`: ask nobody, and answer with the examples that scripts give; for rehearsals.
+    """
 
     allow: tuple[str, ...] = ()
+    examples: bool = False
 
     def __post_init__(self) -> None:
         _check_hosts(self.allow)

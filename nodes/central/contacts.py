@@ -291,4 +291,4 @@ def is_zone(name: str) -> bool:
     return True
 
 
-__all__ = ["BadContactList", "Listing", "is_zone", "read_contacts"]
+__all__ = ["NOT_SLOTS", "BadContactList", "Listing", "is_zone", "read_contacts"]

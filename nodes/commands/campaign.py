@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import io
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -14,9 +14,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from nodes.commands import central
 from nodes.commands import report as reporting
 from nodes.commands.captions import Captions
+from nodes.commands.cast import cast
 from nodes.commands.client import configured, connected
 from nodes.commands.scripts import Checked, check_script
 from nodes.commands.terminal import ENDING, console, emit
+from nodes.config import Sip
 from protocols.wire.campaigns import LIST_PART, CampaignStatus, ListTaken
 from protocols.wire.ids import CampaignId
 
@@ -28,6 +30,8 @@ COLUMNS = (
 )
 """What is shown while a list is imported."""
 STEERING = {"start": "running", "pause": "paused", "stop": "stopped"}
+REHEARSAL = "[fetch]\nexamples = true\n"
+"""The node of a rehearsal has no trunk, and its scripts ask nobody."""
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +56,10 @@ def run(args: argparse.Namespace) -> int:
     files = _read(args)
     if args.what == "import":
         return ENDING.run(_import(args, files))
-    n_contacts = _count(args, files)
     if args.what == "check":
-        return _check(args, files, n_contacts)
-    return ENDING.run(_rehearse(args, files, Path(args.state).resolve()))
+        return _check(args, files, _count(args, files))
+    campaign, contacts = _cast(args, files)
+    return ENDING.run(_rehearse(args, files, campaign, contacts, Path(args.state).resolve()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,14 @@ def _count(args: argparse.Namespace, files: _Files) -> int:
     sip = configured(args).sip
     with files.contacts.open("rb") as contacts:
         return central.check(files.campaign, args.contacts, contacts, files.script.script, sip)
+
+
+def _cast(args: argparse.Namespace, files: _Files) -> tuple[central.Campaign, bytes]:
+    """Return the campaign as it is rehearsed: without a trunk, with callees of ours. Raises: BadList, OSError."""
+    campaign = replace(files.campaign, plan=replace(files.campaign.plan, trunk=""))
+    contacts = cast(args.contacts, files.contacts.read_bytes(), campaign.plan, files.script.script)
+    central.check(campaign, args.contacts, io.BytesIO(contacts), files.script.script, Sip())
+    return campaign, contacts
 
 
 def _check(args: argparse.Namespace, files: _Files, n_contacts: int) -> int:
@@ -133,17 +145,19 @@ async def _steer(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _rehearse(args: argparse.Namespace, files: _Files, state: Path) -> int:
-    """Play the campaign to callees: contacts are `sip:PERSONA-N@callees`."""
+async def _rehearse(
+    args: argparse.Namespace, files: _Files, campaign: central.Campaign, contacts: bytes, state: Path
+) -> int:
+    """Play the campaign to callees of ours: no address of the list is dialled, and what scripts fetch is made up."""
     from nodes.commands.demo import NEEDED  # half a second of imports that steering does not need
     from nodes.commands.judge import judge
     from nodes.commands.play import Part, play
     from nodes.commands.stage import stage
 
     to = console(stderr=args.json)
-    text, contacts = files.script.text, (await asyncio.to_thread(files.contacts.read_bytes)).decode("utf-8-sig")
-    async with stage(state, {files.script.path.stem: text}, args.seed, NEEDED) as here:
-        watch = await play(here, [Part(files.campaign, text, contacts)], Captions(to), {})
+    text = files.script.text
+    async with stage(state, {files.script.path.stem: text}, args.seed, NEEDED, settings=REHEARSAL) as here:
+        watch = await play(here, [Part(campaign, text, contacts.decode())], Captions(to), {})
         status = await central.status(here.client, files.campaign.id)
         report = await reporting.ask(here.client)
         verdict = judge(watch.events.values(), here.lived())

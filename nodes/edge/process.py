@@ -298,7 +298,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
         closing(await Bus.connect(me, name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
-        closing(Fetcher(config.fetch.allow)) as fetcher,
+        closing(Fetcher(config.fetch.allow, has_examples=config.fetch.examples)) as fetcher,
         Tasks() as tasks,
     ):
         await _run(parent, config, mesh, bus, fetcher, tasks)

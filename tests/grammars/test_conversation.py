@@ -260,7 +260,10 @@ def test_values_are_quoted_into_the_address_and_written_into_the_body() -> None:
     for given_ in (Begin(), PromptEnded(), PromptEnded()):
         talk.step(given_)
     address = "http://127.0.0.1:8090/accounts/a%2F..%2Fb%20c"
-    assert talk.step(YES)[-1] == Fetch("POST", address, {"who": "Ann (a/../b c)"}, 3.0, state="look_up", turn=1)
+    assert talk.step(YES)[-1] == Fetch(
+        "POST", address, {"who": "Ann (a/../b c)"}, 3.0, state="look_up", turn=1,
+        example={"account": {"balance": "42.50", "due": "2026-02-27"}},
+    )  # fmt: skip
 
 
 def test_who_goes_on_with_a_conversation_asks_the_same_of_the_same_turn() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -19,12 +20,12 @@ STAGED = {
 }
 
 
-def write_campaign(place: Place) -> None:
+def write_campaign(place: Place, host: str = "callees") -> None:
     """Write the files that `REHEARSAL` names, to call somebody who is busy."""
     (place.path / "c.toml").write_text(
         'id = "spring"\n[plan]\nzone = "Europe/London"\nclock = "2026-03-03T10:00:00+00:00"\n[plan.retries]\n'
     )
-    (place.path / "l.csv").write_text("number,consent\nsip:busy-1@callees,paper\n")
+    (place.path / "l.csv").write_text(f"number,consent\nsip:busy-1@{host},paper\n")
 
 
 def at_once(place: Place) -> bool:
@@ -59,8 +60,14 @@ def test_a_command_with_a_node_of_its_own_takes_it_along(
 
 
 def test_a_rehearsal_that_comes_to_its_end_leaves_nothing_and_one_line_of_json(place: Place) -> None:
-    write_campaign(place)
-    done = place.run(*REHEARSAL, "--json")
+    """And the address on the list, where somebody listens, is not dialled: who is busy is a callee of ours."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listed:
+        listed.bind(("127.0.0.1", 0))
+        listed.setblocking(False)
+        write_campaign(place, f"127.0.0.1:{listed.getsockname()[1]}")
+        done = place.run(*REHEARSAL, "--json")
+        with pytest.raises(BlockingIOError):
+            listed.recv(4096)
     (result,) = done.rows
     assert done.status == 0, done
     assert result["status"]["dispositions"] == {"busy": 1}  # type: ignore[index]

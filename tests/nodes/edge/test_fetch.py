@@ -10,6 +10,7 @@ import subprocess
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grammars.conversation_state import Fetch, Fetched, FetchFailed
+from nodes.commands.campaign import REHEARSAL
 from nodes.config import ConfigError, parse
 from nodes.edge import destinations
 from nodes.edge.destinations import Destinations
@@ -333,3 +335,12 @@ async def test_a_host_that_fails_is_left_alone_for_a_while_and_the_others_are_no
     assert answer == FetchFailed("breaker_open")
     api.answer = api.account
     assert await fetcher.fetch(CALL, get(api.url.replace("127.0.0.1", "localhost"))) == ACCOUNT
+
+
+async def test_in_a_rehearsal_nobody_is_asked_and_the_script_says_what_they_would_have_answered(api: Api) -> None:
+    rehearsing = Fetcher(LOOPBACK, has_examples=parse(REHEARSAL, "rehearsal", Path("/")).fetch.examples)
+    wanted = [get(api.url), replace(get(api.url), example={"a": "1"}), replace(post(api.url), example={"b": "2"})]
+    answers = [await rehearsing.fetch(CALL, one) for one in wanted]
+    assert answers == [FetchFailed("no_example"), Fetched({"a": "1"}), Fetched({"b": "2"})]
+    assert not api.asked
+    await rehearsing.close()
