@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from nodes.tables import ConfigError, Reader
+from nodes.tables import ConfigError, Reader, toml
 from protocols.wire.ids import NodeId
 
 ENVIRONMENT: Final = "RINGMASTER_CONFIG"
@@ -378,10 +377,7 @@ def parse(text: str, file: str, base: Path) -> Config:
     Traceback (most recent call last):
     nodes.tables.ConfigError: x.toml: sip.port: 99999 is not between 0 and 65535
     """
-    try:
-        config = Reader(file, base).table(Config, tomllib.loads(text), "")
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(file, "", f"is not TOML: {error}") from error
+    config = Reader(file, base).table(Config, toml(text, file), "")
     if (n_bytes := len(os.fsencode(config.paths.run))) > _RUN_PATH:
         raise ConfigError(file, "paths.state", f"is too long for the sockets below it by {n_bytes - _RUN_PATH} bytes")
     if config.recorder.database is None:

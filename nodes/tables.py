@@ -8,6 +8,7 @@ ends allowed; a dataclass refuses what its fields cannot say with a `ValueError`
 
 from __future__ import annotations
 
+import tomllib
 import types
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -15,9 +16,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from nodes.bounds import DEEPEST, is_too_deep
 from nodes.errors import NodeError
 
 T = TypeVar("T")
+
+MAX_TEXT: Final = 100_000
+"""Characters of a TOML document; a configuration with a dozen trunks has 3,000."""
 
 
 class ConfigError(NodeError):
@@ -26,6 +31,18 @@ class ConfigError(NodeError):
     def __init__(self, file: str, key: str, reason: str) -> None:
         super().__init__(f"{file}: {key}: {reason}" if key else f"{file}: {reason}")
         self.file, self.key, self.reason = file, key, reason
+
+
+def toml(text: str, file: str) -> dict[str, Any]:
+    """Return the document. Raises: `ConfigError` for what is not TOML, or is longer or deeper than settings can be."""
+    if len(text) > MAX_TEXT:
+        raise ConfigError(file, "", f"has more than {MAX_TEXT} characters")
+    if is_too_deep(text.encode(errors="replace")):
+        raise ConfigError(file, "", f"nests deeper than {DEEPEST} levels")
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(file, "", f"is not TOML: {error}") from error
 
 
 class Reader:
@@ -121,4 +138,4 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 
 
-__all__ = ["ConfigError", "Reader"]
+__all__ = ["MAX_TEXT", "ConfigError", "Reader", "toml"]

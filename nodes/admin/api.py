@@ -17,6 +17,7 @@ from nodes.admin.readiness import Readiness, readiness
 from nodes.admin.roles import Role
 from nodes.admin.routes import Route, answer
 from nodes.links.bus import Bus
+from nodes.reading import read_json
 from nodes.telemetry import metrics
 from protocols.wire.campaigns import Campaigns
 from protocols.wire.ids import AttemptId, CallId
@@ -159,7 +160,7 @@ class Api:
 
     async def place(self, request: web.Request) -> Placed:
         """Hand the order to the edge."""
-        wanted = msgspec.json.decode(await request.read(), type=NewCall)
+        wanted = read_json(await request.read(), NewCall)
         name = uuid.uuid4().hex
         order = PlaceCall(
             AttemptId(name), CallId(name), wanted.target, await self._node.packed(wanted.script), wanted.slots,

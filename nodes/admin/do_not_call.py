@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
 from nodes.admin.access import WHO
@@ -17,6 +16,7 @@ from nodes.admin.roles import Role
 from nodes.admin.routes import Route
 from nodes.links.errors import Refused
 from nodes.people import NotAPerson, person
+from nodes.reading import read_json
 from protocols.wire.campaigns import ContactId, contact_id
 from protocols.wire.do_not_call import (
     MOST,
@@ -83,7 +83,7 @@ class ListApi:
 
     async def check(self, request: web.Request) -> Found:
         """Look people up."""
-        asked = msgspec.json.decode(await request.read(), type=Asked)
+        asked = read_json(await request.read(), Asked)
         names = self._names(asked.numbers)
         page = await self._node.do_not_call(CheckDoNotCall(tuple(names)))
         listed = {one.contact_id for one in page.listings if one.is_on}
@@ -91,7 +91,7 @@ class ListApi:
         return Found(found, page.is_known)
 
     async def _change(self, request: web.Request, is_on: bool) -> DoNotCallChanged:
-        wanted = msgspec.json.decode(await request.read(), type=People)
+        wanted = read_json(await request.read(), People)
         by = request[WHO].name[:MOST_WORDS]
         said = tuple(Listing(name, is_on, by, wanted.why[:MOST_WORDS], wall="") for name in self._names(wanted.numbers))
         return await self._node.do_not_call(ChangeDoNotCall(said))

@@ -25,6 +25,7 @@ from nodes.admin.files import write_private
 from nodes.admin.roles import Who
 from nodes.admin.users import Users
 from nodes.errors import in_words
+from nodes.reading import read_json
 from nodes.telemetry import logs
 
 FILE: Final = "sessions.json"
@@ -113,7 +114,7 @@ class Sessions:
 
     def _read(self) -> dict[str, _Session]:
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=dict[str, _Kept])
+            kept = read_json(self._path.read_bytes(), dict[str, _Kept])
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.DecodeError, RecursionError) as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
 from nodes.admin.access import WHO, Access
@@ -16,6 +15,7 @@ from nodes.admin.places import origin_of
 from nodes.admin.roles import Role
 from nodes.admin.routes import Route, answer
 from nodes.links.errors import Refused
+from nodes.reading import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class SignIn:
 
     async def begin(self, request: web.Request) -> web.Response:
         """Sign in."""
-        given = msgspec.json.decode(await request.read(), type=Credentials)
+        given = read_json(await request.read(), Credentials)
         access, origin = self._access, origin_of(request.remote)
         secret = await access.sign_in(given.name, given.password, origin)
         who = access.sessions.who(secret)

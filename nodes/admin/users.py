@@ -22,6 +22,7 @@ from nodes.admin.files import open_private, write_private
 from nodes.admin.hashing import hashed
 from nodes.admin.roles import Role
 from nodes.errors import NodeError, in_words
+from nodes.reading import read_json
 from nodes.telemetry import logs
 
 FILE: Final = "users.json"
@@ -59,7 +60,7 @@ def new_user(role: Role, secret: str) -> User:
 def read(path: Path) -> dict[str, User]:
     """Return name -> user; nobody without a file. Raises: UsersError."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_File).users
+        return read_json(path.read_bytes(), _File).users
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from nodes.dial_plan import barred_by
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
 from nodes.links.roster import Peer
-from nodes.tables import Reader
+from nodes.tables import Reader, toml
 from protocols.wire.campaigns import (
     LIST_PART,
     BeginImport,
@@ -78,8 +77,8 @@ class Campaign:
 def read_campaign(path: Path) -> Campaign:
     """Read a campaign's TOML file: `id`, and a table `plan`. Raises: ConfigError with file and key, OSError."""
     try:
-        return Reader(str(path), path.parent).table(Campaign, tomllib.loads(path.read_text(encoding="utf-8")), "")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return Reader(str(path), path.parent).table(Campaign, toml(path.read_text(encoding="utf-8"), str(path)), "")
+    except UnicodeDecodeError as error:
         raise ConfigError(str(path), "", f"is not TOML: {error}") from error
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from nodes.links.roster import Peer, State
 from nodes.links.trees import Rows
+from nodes.reading import read_json
 from protocols.wire.inspection import TreeRow
 from supervisors import Dynamic
 
@@ -205,7 +206,7 @@ def _brief(said: str) -> str:
     'edge.active calls=2'
     """
     try:
-        fields = msgspec.json.decode(said, type=dict[str, object])
+        fields = read_json(said, dict[str, object])
         return " ".join([str(fields.pop("event")), *(f"{key}={fields[key]}" for key in fields if key not in KNOWN)])
     except (msgspec.DecodeError, KeyError, RecursionError):
         return said

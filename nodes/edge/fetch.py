@@ -20,12 +20,12 @@ from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
-import msgspec
 from yarl import URL
 
 from grammars.conversation_state import Fetch, Fetched, FetchFailed
 from nodes.bounds import is_too_deep
 from nodes.edge.destinations import AddressRefused, Destinations, JudgingResolver
+from nodes.reading import read_json
 from protocols.wire.ids import CallId
 from supervisors import Breaker
 
@@ -149,7 +149,7 @@ async def _read(reply: aiohttp.ClientResponse) -> Fetched | FetchFailed:
     if is_too_deep(bytes(data)):
         return FetchFailed("too_deep")
     try:
-        return Fetched(msgspec.json.decode(data))
+        return Fetched(read_json(data))
     except (ValueError, RecursionError):
         return FetchFailed("not_json")
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from nodes.reading import read_json
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.events import CallEvent, from_body, to_body
@@ -43,7 +44,7 @@ class Recent:
         """Keep what the active edge has noted. One that cannot be read is a newer edge's: that edge has posted it."""
         for body in told.bodies:
             try:
-                self.add(from_body(msgspec.json.decode(body)), now)
+                self.add(from_body(read_json(body)), now)
             except (ValueError, RemoteProtocolError) as error:
                 log.warning("event.unreadable", error=str(error))
 

@@ -21,6 +21,7 @@ from nats.js.kv import KeyValue
 
 from nodes.links.connection import Connection, away_for_errors, obey_cancellation
 from nodes.links.errors import BusAway
+from nodes.reading import read_json
 from protocols.wire.subjects import Bucket as Name
 from protocols.wire.subjects import part
 
@@ -160,7 +161,7 @@ def _key(text: str) -> str:
 
 def _body(raw: bytes | None) -> Body | None:
     try:
-        return msgspec.json.decode(raw or b"", type=dict[str, Any])
+        return read_json(raw or b"", dict[str, Any])
     except ValueError:
         return None
 

@@ -37,6 +37,7 @@ from nodes.links.objects import Objects
 from nodes.links.remedy import Remedy
 from nodes.links.spool import Record, Spool
 from nodes.links.tasks import Tasks
+from nodes.reading import read_json
 from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError
 from protocols.wire import subjects
@@ -267,7 +268,7 @@ class Bus:
     def _receiver(self, handler: Callable[[Body, str], object]) -> Callable[[Msg], Awaitable[None]]:
         async def receive(message: Msg) -> None:
             try:
-                body = msgspec.json.decode(message.data, type=Body)
+                body = read_json(message.data, Body)
             except ValueError:
                 self.counts["malformed"] += 1
                 return

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
 from nats.js.errors import NotFoundError
@@ -15,6 +14,7 @@ from nats.js.errors import NotFoundError
 from nodes.links.connection import Connection, away_for_errors
 from nodes.links.errors import BusAway, StreamBroken
 from nodes.links.pull import NoConsumer, Pull
+from nodes.reading import read_json
 from nodes.telemetry import logs
 from protocols.wire.subjects import Stream
 
@@ -152,7 +152,7 @@ async def _run(connection: Connection, stream: str, after: int, subject: str) ->
 
 def _received(message: Msg) -> Received:
     try:
-        body = msgspec.json.decode(message.data, type=dict[str, Any])
+        body = read_json(message.data, dict[str, Any])
     except ValueError:
         body = None
     event_id = (message.headers or {}).get(Header.MSG_ID, "")

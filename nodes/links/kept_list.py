@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from nodes.reading import read_json
 from protocols.wire.do_not_call import Listing
 
 FILE: Final = "do_not_call.jsonl"
@@ -93,7 +94,7 @@ class KeptList:
     def _parse(self, lines: Iterable[bytes]) -> Iterator[Listing]:
         for line in lines:
             try:
-                read = msgspec.json.decode(line, type=_Line)
+                read = read_json(line, _Line)
             except ValueError:
                 self.n_torn += bool(line)
                 continue

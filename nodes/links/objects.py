@@ -23,6 +23,7 @@ from nats.js.errors import NotFoundError
 from nodes.links.connection import Connection, away_for_errors
 from nodes.links.consumer import replay
 from nodes.links.errors import ObjectBroken
+from nodes.reading import read_json
 from protocols.wire import subjects
 
 CHUNK: Final = 128 * 1024
@@ -105,7 +106,7 @@ class Objects:
         if told is None:
             return None
         try:
-            info = msgspec.json.decode(told.data or b"", type=Info)
+            info = read_json(told.data or b"", Info)
         except msgspec.DecodeError as error:
             raise ObjectBroken(name, str(error)) from error
         return None if info.deleted else info
@@ -185,7 +186,7 @@ class Objects:
         found = []
         async for received in replay(self._connection, subjects.OBJECT_STREAM, subject=subjects.object_meta()):
             with suppress(msgspec.DecodeError):
-                found.append(msgspec.json.decode(received.data, type=Info))
+                found.append(read_json(received.data, Info))
         return [info for info in found if not info.deleted]
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from nodes.reading import read_json
 from protocols.errors import RemoteProtocolError
 from protocols.wire.ids import Identity
 from protocols.wire.inspection import Failure
@@ -86,7 +87,7 @@ class Roster:
     def read(cls, path: Path) -> Roster:
         """Read `<state>/run/roster.json`, as the command line does. Raises: `OSError`, `RemoteProtocolError`."""
         try:
-            return cls.of(msgspec.json.decode(path.read_bytes()))
+            return cls.of(read_json(path.read_bytes()))
         except msgspec.DecodeError as error:
             raise RemoteProtocolError("malformed_roster", str(error)) from error
 

@@ -15,6 +15,7 @@ from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import EndpointConfig, ServiceConfig
 
+from nodes.reading import read_json
 from nodes.telemetry import logs
 from protocols.wire import subjects
 from protocols.wire.ids import NodeId
@@ -41,7 +42,7 @@ async def attach(
 def _handler(verb: str, answer: Answer) -> Callable[[Request], Awaitable[None]]:
     async def handle(request: Request) -> None:
         try:
-            body = msgspec.json.decode(request.data or b"{}", type=Body)
+            body = read_json(request.data or b"{}", Body)
         except ValueError:
             return await request.respond_error("400", "the request is no JSON object")
         try:

@@ -24,6 +24,8 @@ from typing import Final
 
 import msgspec
 
+from nodes.reading import read_json
+
 MAX_RECORDS: Final = 100_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 
@@ -153,7 +155,7 @@ class Spool:
     def _parse(self, lines: Iterable[bytes]) -> Iterable[Record]:
         for line in lines:
             try:
-                read = msgspec.json.decode(line, type=_Line)
+                read = read_json(line, _Line)
             except ValueError:
                 self.n_torn += 1
             else:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from nodes.reading import read_json
 from nodes.recorder.store import Row, dead_letter
 from protocols.errors import RemoteProtocolError
 from protocols.wire import events, journal
@@ -31,7 +32,7 @@ RETURNED: Final = "returned"
 def row_of(stream: Stream, seq: int, data: bytes) -> Row | None:
     """Return the row for message `seq` of `stream`; None when it is read and not kept. Never raises."""
     try:
-        body = msgspec.json.decode(data)
+        body = read_json(data)
         if stream is Stream.EVENTS:
             return _event(events.from_body(body))
         return _entry(journal.from_body(body))

@@ -65,11 +65,11 @@ async def test_who_listens_survives_a_bad_message_and_a_handler_that_fails(bus: 
     await bus.subscribe("rm.state.calls.*", lambda body, subject: heard.put_nowait(body["n"]))
     raw = Client()
     await raw.connect(nats_server.url)
-    for data in (b"{", b"[1]", b"\xff", b'{"no": "n"}', b'{"n": 1}'):
+    for data in (b"{", b"[1]", b"\xff", b'{"n": ' + b"[" * 5000, b'{"no": "n"}', b'{"n": 1}'):
         await raw.publish("rm.state.calls.c1", data)
     async with asyncio.timeout(5):
         assert await heard.get() == 1
-    assert bus.counts["malformed"] == 3
+    assert bus.counts["malformed"] == 4
     await raw.close()
 
 
