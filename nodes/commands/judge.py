@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
-from protocols.wire.events import CallEvent, Kind
+from protocols.wire.events import CallEvent, Kind, is_wanted
 
 ANSWERS = (Kind.HEARD, Kind.NOMATCH)
-ENDED_BY_SOMEBODY = ("script", "remote_hangup", "ordered", "agent")
-"""Causes that are somebody's will; an answered call that ended otherwise is lost."""
 
 
 @dataclass(slots=True)
@@ -61,7 +59,7 @@ def _count(verdict: Verdict, call: Sequence[CallEvent]) -> None:
     verdict.handover_ms += [float(one.fields["ms"]) for one in call if one.kind is Kind.HANDOVER_DONE]  # type: ignore[arg-type]
     ended = next((event for event in call if event.kind is Kind.ENDED), None)
     verdict.dispositions[str(ended.fields["disposition"]) if ended else "open"] += 1
-    if kinds[Kind.ANSWERED] and (ended is None or ended.fields["cause"] not in ENDED_BY_SOMEBODY):
+    if kinds[Kind.ANSWERED] and (ended is None or not is_wanted(ended.fields)):
         verdict.lost += 1
     if ended and (recording := ended.fields.get("recording")):
         verdict.recordings.append(str(recording))

@@ -18,10 +18,10 @@ from typing import Final, TypeVar
 from nodes.config import Config
 from nodes.links.bus import Bus
 from nodes.links.consumer import Consumer, Received
-from nodes.links.errors import BusAway, Refused
+from nodes.links.errors import BusAway, LinkError, Refused
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
-from nodes.links.roster import Roster
+from nodes.links.roster import NOBODY, Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
@@ -30,8 +30,9 @@ from nodes.recorder.rows import row_of
 from nodes.recorder.store import Store, StoreBroken, StoreUnwritable
 from nodes.telemetry import logs
 from protocols.wire import reports as wire
-from protocols.wire.ids import Identity
+from protocols.wire.ids import CallId, Identity
 from protocols.wire.messages import GetStatus, Status
+from protocols.wire.reconcile import MAX_ASKED, FindCalls
 from protocols.wire.roles import Role
 from protocols.wire.subjects import Stream
 from supervisors.parent import Parent, Told
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 RETRY_S: Final = 1.0
 """Pause before NATS or the disk is tried again."""
+FIND_S: Final = 1.0
+"""So long may an edge take to say which calls it has."""
 
 log = logs.get(__name__)
 
@@ -49,13 +52,16 @@ class Recorder:
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self.counts: Counter[str] = Counter()
+        self.roster: Roster = NOBODY
         self._store, self._bus = store, bus
         self._renewing = asyncio.Lock()
+        self._mesh: Mesh | None = None
         self._writer = ThreadPoolExecutor(1, "recorder-writer")
         self._reader = ThreadPoolExecutor(1, "recorder-reader")
 
     def serve(self, mesh: Mesh) -> None:
         """Answer the mesh from now on."""
+        self._mesh = mesh
         mesh.serve(wire.GetReport, self.report)
         mesh.serve(wire.GetLedger, self.ledger)
         mesh.serve(wire.Export, self.export)
@@ -133,9 +139,26 @@ class Recorder:
     async def report(self, asked: wire.GetReport, sender: Identity) -> wire.Report:
         """Answer with the figures of a campaign and a time."""
         try:
-            return await self._read(lambda store: reports.report(store, asked))
+            calls = await self._read(lambda store: reports.open_calls(store, asked, self._bus.node_id))
+            gone = await self._gone(calls) if calls else set()
+            return await self._read(lambda store: reports.report(store, asked, gone))
         except reports.BadTime as error:
             raise Refused("bad_time") from error
+
+    async def _gone(self, calls: Sequence[CallId]) -> set[CallId]:
+        """Return which of these calls of our node none of its edges has; none, when one does not answer."""
+        edges = [peer.identity for peer in self.roster.active("edge")]
+        gone = set(calls) if edges else set()
+        try:
+            for edge in edges:
+                for at in range(0, len(calls), MAX_ASKED):
+                    asked = FindCalls(tuple(calls[at : at + MAX_ASKED]))
+                    assert self._mesh is not None, "without it nobody could have asked for a report"
+                    found = await self._mesh.ask(edge, asked, timeout_s=FIND_S)
+                    gone -= {*found.held, *found.over}
+        except LinkError:
+            return set()
+        return gone
 
     async def ledger(self, asked: wire.GetLedger, sender: Identity) -> wire.Ledger:
         """Answer with a page of a ledger."""
@@ -184,7 +207,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
-                mesh.roster(Roster.of(order.body["roster"]))
+                recorder.roster = Roster.of(order.body["roster"])
+                mesh.roster(recorder.roster)
 
 
 __all__ = ["Recorder", "run"]

@@ -5,7 +5,9 @@ An attempt is what its events tell, or, when it never came to an edge, its line 
 
 from __future__ import annotations
 
-ENDED_BY_SOMEBODY = """(ended_by IN ('them', 'callee', 'agent') OR cause IN ('script', 'agent', 'ordered'))"""
+from protocols.wire.events import WANTED_BY, WANTED_CAUSES
+
+ENDED_BY_SOMEBODY = f"(ended_by IN {WANTED_BY} OR cause IN {WANTED_CAUSES})"
 """What makes the end of an answered call an end that somebody wanted; without it the call is lost."""
 
 ATTEMPTS = f"""
@@ -13,7 +15,10 @@ CREATE VIEW attempts AS
 WITH calls AS (
     SELECT coalesce(nullif(attempt_id, ''), call_id) AS attempt_id,
            any_value(campaign_id) AS campaign_id,
+           any_value(call_id) AS call_id,
+           any_value(node_id) AS node_id,
            min(wall) AS began,
+           max(wall) AS told,
            bool_or(kind = 'call.answered') AS is_answered,
            bool_or(kind = 'recovered') AS is_recovered,
            any_value(fields->>'disposition') FILTER (kind = 'call.ended') AS disposition,
@@ -28,6 +33,9 @@ FROM (
     SELECT attempt_id,
            coalesce(calls.campaign_id, ledger.campaign_id) AS campaign_id,
            coalesce(calls.began, ledger.wall) AS began,
+           call_id,
+           node_id,
+           told,
            coalesce(is_answered, false) AS is_answered,
            coalesce(is_recovered, false) AS is_recovered,
            coalesce(calls.disposition, outcomes.disposition, 'open') AS disposition,
@@ -47,6 +55,27 @@ _RANGE = """
     AND ($until = '' OR {moment} < CAST(nullif($until, '') AS TIMESTAMPTZ))
 """
 
+OPEN = f"""
+SELECT call_id FROM attempts
+WHERE disposition = 'open' AND node_id = $node AND told < now() - INTERVAL 10 SECOND AND {_RANGE.format(moment="began")}
+"""
+"""Calls of a node that have no end, and of which nothing was told just now: its edges know whether they are still up.
+
+Ten seconds: what an edge's successor may take, and an event's way into the table.
+"""
+
+_SETTLED = """
+(
+    SELECT * REPLACE (
+        CASE WHEN NOT is_gone THEN disposition WHEN is_answered THEN 'lost' ELSE 'failed' END AS disposition,
+        is_lost OR (is_answered AND is_gone) AS is_lost
+    ) FROM (
+        SELECT *, coalesce(list_contains(CAST($gone AS VARCHAR[]), call_id), false) AS is_gone FROM attempts
+    )
+)
+"""
+"""The attempts, with the ends of those calls that are gone without one. `$gone`: their ids."""
+
 CALLS = f"""
 SELECT count(*) AS attempts,
        count(*) FILTER (is_answered) AS answered,
@@ -55,11 +84,11 @@ SELECT count(*) AS attempts,
        avg(duration_s) FILTER (is_answered) AS mean_call_duration_s,
        count(*) FILTER (is_lost) AS lost,
        count(*) FILTER (is_recovered) AS recovered
-FROM attempts WHERE {_DIALLED} AND {_RANGE.format(moment="began")}
+FROM {_SETTLED} WHERE {_DIALLED} AND {_RANGE.format(moment="began")}
 """
 
 DISPOSITIONS = f"""
-SELECT disposition, count(*) AS n FROM attempts
+SELECT disposition, count(*) AS n FROM {_SETTLED}
 WHERE {_DIALLED} AND {_RANGE.format(moment="began")} GROUP BY 1 ORDER BY 2 DESC, 1
 """
 
@@ -108,4 +137,4 @@ ORDER BY decisions.wall, attempt_id, contact_id LIMIT $limit OFFSET $offset
 VIEWS = (ATTEMPTS, LEDGER)
 """In the order in which they build on each other."""
 
-__all__ = ["CALLS", "DISPOSITIONS", "LEDGER_PAGE", "LEDGER_TOTAL", "TOTALS", "TURNS", "VIEWS"]
+__all__ = ["CALLS", "DISPOSITIONS", "OPEN", "LEDGER_PAGE", "LEDGER_TOTAL", "TOTALS", "TURNS", "VIEWS"]

@@ -139,7 +139,9 @@ class Store:
             by_shard[self._shard_of(row.shard_by)].append(row)
         return sum(self._write_shard(shard, batch) for shard, batch in by_shard.items())
 
-    def records(self, sql: str, parameters: Mapping[str, str | int] | None = None) -> list[dict[str, object]]:
+    def records(
+        self, sql: str, parameters: Mapping[str, str | int | list[str]] | None = None
+    ) -> list[dict[str, object]]:
         """Return what a query over tables and views yields, a dict a row; `$name` in it is a parameter.
 
         Raises StoreBroken.

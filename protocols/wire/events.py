@@ -97,6 +97,21 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
 }
 
 
+WANTED_BY: Final = ("them", "callee", "agent")
+WANTED_CAUSES: Final = ("script", "agent", "ordered")
+"""Who ends a call (`by`), and for what (`cause`), when somebody wanted its end. An answered call that ended otherwise,
+or that has no end and is nobody's any more, is lost."""
+
+
+def is_wanted(ended: Mapping[str, object]) -> bool:
+    """Say whether somebody wanted this end of a call: callee, agent, script, or who ordered it.
+
+    >>> is_wanted({"by": "us", "cause": "script"}), is_wanted({"by": "us", "cause": "node_lost"})
+    (True, False)
+    """
+    return ended.get("by") in WANTED_BY or ended.get("cause") in WANTED_CAUSES
+
+
 @dataclass(frozen=True, slots=True)
 class CallEvent:
     """One event. `seq` counts the events of one call from 1; `wall` is when it happened, with offset."""
@@ -187,4 +202,7 @@ def public_view(node: NodeId, campaign: CampaignId, stage: Stage, since: datetim
     return {"node": node, "campaign": campaign, "state": stage, "since": since.isoformat()}
 
 
-__all__ = ["CallEvent", "FIELDS", "Kind", "Stage", "Value", "from_body", "public_view", "to_body"]
+__all__ = [
+    "CallEvent", "FIELDS", "Kind", "Stage", "Value", "WANTED_BY", "WANTED_CAUSES", "from_body", "is_wanted",
+    "public_view", "to_body",
+]  # fmt: skip

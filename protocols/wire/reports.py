@@ -23,9 +23,9 @@ class Report:
     mean_call_duration_s: float | None
     """Of answered calls that are over, from answer to end."""
     dispositions: dict[str, int]
-    """How attempts ended; `open` for those that have not."""
+    """How attempts ended; `open` for those that have not, `lost` and `failed` for those of which nobody will say so."""
     lost: int
-    """Answered calls that ended although neither callee, agent nor script ended them."""
+    """Answered calls that ended although neither callee, agent nor script ended them, or that nobody has any more."""
     recovered: int
     """Calls that outlived the death of something that carried them."""
     turns_understood: int

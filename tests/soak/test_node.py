@@ -26,10 +26,11 @@ from nodes.commands import central
 from nodes.commands import report as reporting
 from nodes.commands.central import Campaign, Declined
 from nodes.commands.client import NotUp
-from nodes.commands.judge import ENDED_BY_SOMEBODY, percentile
+from nodes.commands.judge import percentile
 from nodes.commands.report import NoReport
 from nodes.commands.stage import Stage, stage
 from protocols.wire.campaigns import Plan
+from protocols.wire.events import is_wanted
 from protocols.wire.ids import CampaignId
 from tests.soak.upset import KINDS, NEEDED, Upset
 
@@ -55,7 +56,6 @@ KILL_ECHO_S: Final = 2.0
 """A gap that begins within this after a kill may be that kill's doing."""
 GAP_MS: Final = 300.0
 GAP_P99_MS: Final = 100.0
-SOMEBODY: Final = frozenset(ENDED_BY_SOMEBODY)
 
 
 def script() -> str:
@@ -211,7 +211,7 @@ def judge_events(found: Findings, database: Path, upset: Upset) -> None:
             found.lost_open += ended is None
             continue
         found.answered += 1
-        if ended and (ended[1] in SOMEBODY or ended[2] == "them"):
+        if ended and is_wanted({"cause": ended[1], "by": ended[2]}):
             continue
         found.lost += 1
         at_s = ended[0] - to_wall if ended else 0.0

@@ -26,10 +26,12 @@ from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, CampaignId, Identity, NodeId
 from protocols.wire.messages import GetStatus
+from protocols.wire.reconcile import CallsFound, FindCalls
 from protocols.wire.subjects import call_event, campaign_events
 from tests.conftest import NatsServer
 
 N_EVENTS = 3000
+LONG_AGO = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
 RECORDER = """
 import asyncio, sys
 from pathlib import Path
@@ -119,6 +121,28 @@ async def record(bus: Bus, n: int) -> None:
         assert bus.record(call_event(made.call_id, made.kind), made.event_id, events.to_body(made))
     async with asyncio.timeout(20):
         await bus.settled()
+
+
+async def test_who_has_a_call_without_an_end_is_asked_of_the_edges(
+    bus: Bus, nats_server: NatsServer, database: Path
+) -> None:
+    held, gone = (CallEvent(name, CallId(name), AttemptId(""), CampaignId(""), NodeId("n1"), LONG_AGO, 1,
+                            Kind.ANSWERED, {"after_ms": 1}) for name in ("held", "gone"))  # fmt: skip
+    for made in (held, gone):
+        bus.record(call_event(made.call_id, made.kind), made.event_id, events.to_body(made))
+    edge = await Mesh.start(Identity("n1.edge-0:1"), "tcp://127.0.0.1:*")
+    edge.serve(FindCalls, lambda asked, _: CallsFound(tuple(name for name in asked.calls if name == "held"), ()))
+    async with recording(nats_server.url, database) as recorder, asked(recorder) as (operator, name):
+        await figure(operator, name, "written", 2)
+        told = await operator.ask(name, wire.GetReport())
+        assert (told.lost, told.dispositions) == (0, {"open": 2}), "no edge is up: nothing is known"
+        peer = Peer("edge", "edge-0", edge.identity, edge.endpoint, 1, State.ACTIVE)
+        recorder.roster = Roster(2, (peer,))
+        assert recorder._mesh
+        recorder._mesh.roster(recorder.roster)
+        told = await operator.ask(name, wire.GetReport())
+        assert (told.lost, told.dispositions) == (1, {"open": 1, "lost": 1})
+    await edge.close()
 
 
 async def test_events_and_decisions_are_written_and_reported_over_the_mesh(

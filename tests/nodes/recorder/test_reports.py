@@ -1,14 +1,14 @@
 """What the figures of a report mean, on events written down by hand."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from nodes.recorder.export import NotExported, export
-from nodes.recorder.reports import BadTime, ledger, report
+from nodes.recorder.reports import BadTime, ledger, open_calls, report
 from nodes.recorder.rows import row_of
 from nodes.recorder.store import Row, Store
 from protocols.wire import events, journal
@@ -242,3 +242,36 @@ def test_an_export_never_leaves_its_directory_nor_overwrites(book: Book, name: s
     with pytest.raises(NotExported) as refused:
         export(book.store, name)
     assert refused.value.reason == reason
+
+
+def test_a_call_without_an_end_is_open_as_long_as_somebody_has_it_and_then_lost(book: Book) -> None:
+    talks = book.call("ada", answered())
+    rings = book.call("bob")
+    book.call("cyd", answered(), over("completed", "them", "remote_hangup", 10.0))
+    book.call("dan", answered(), over("abandoned", "us", "node_lost", 10.0))
+    book.dial("eve")
+    book.write()
+    asked = GetReport(SPRING)
+    assert sorted(open_calls(book.store, asked, NodeId("n1"))) == sorted([talks, rings])
+    assert open_calls(book.store, asked, NodeId("n2")) == []
+    up = report(book.store, asked)
+    assert (up.answered, up.lost) == (3, 1)
+    assert up.dispositions == {"open": 3, "completed": 1, "abandoned": 1}
+    gone = report(book.store, asked, [CallId(talks), CallId(rings)])
+    assert (gone.answered, gone.lost) == (3, 2)
+    assert gone.dispositions == {"open": 1, "lost": 1, "failed": 1, "completed": 1, "abandoned": 1}
+
+
+def test_an_attempt_that_central_has_given_up_is_lost_although_its_call_told_no_end(book: Book) -> None:
+    book.dial("ada")
+    book.call("ada", answered())
+    book.end("ada", "abandoned", "node_lost")
+    book.write()
+    assert open_calls(book.store, GetReport(SPRING), NodeId("n1")) == []
+    assert report(book.store, GetReport(SPRING)).lost == 1
+
+
+def test_a_call_of_which_something_was_told_just_now_is_not_asked_about(book: Book) -> None:
+    book.call("ada", answered(), at=datetime.now(UTC))
+    book.write()
+    assert open_calls(book.store, GetReport(SPRING), NodeId("n1")) == []
