@@ -29,6 +29,8 @@ WARM_S: Final = 30.0
 """So long may an engine take for a script: compiling its grammars and rendering its prompts."""
 AWAIT_ENGINE_S: Final = 15.0
 """So long does a call wait for an engine when all have just died: a start takes 4 s, more when the node is busy."""
+AWAIT_FIRST_S: Final = 60.0
+"""And so long does one that goes on in a node that has just been started: what the launcher gives a process."""
 BAD_SCRIPT: Final = "bad_script"
 """The refusal that is the script's fault, and so every engine's. After any other the next engine is asked."""
 
@@ -44,6 +46,7 @@ class Engines:
         self._mesh = mesh
         self._peers: list[Peer] = []
         self._changed = asyncio.Event()
+        self._await_s = AWAIT_FIRST_S
         self._warm: set[tuple[Identity, bytes]] = set()
         self._warming: set[tuple[Identity, bytes]] = set()
         self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
@@ -53,6 +56,8 @@ class Engines:
         self._peers = roster.active("speech")
         living = {peer.identity for peer in self._peers}
         self._warm = {(identity, script) for identity, script in self._warm if identity in living}
+        if self._peers:
+            self._await_s = AWAIT_ENGINE_S
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -67,11 +72,11 @@ class Engines:
         """
         if not self._peers:
             try:
-                async with asyncio.timeout(AWAIT_ENGINE_S):
+                async with asyncio.timeout(self._await_s):
                     while not self._peers:
                         await self._changed.wait()
             except TimeoutError as error:
-                raise NoEngine(f"no speech engine for {AWAIT_ENGINE_S:g} s") from error
+                raise NoEngine(f"no speech engine for {self._await_s:g} s") from error
         first = zlib.crc32(key.encode()) % len(self._peers)
         return [peer.identity for peer in (*self._peers[first:], *self._peers[:first])]
 

@@ -53,6 +53,8 @@ class Heirs:
         self._mesh, self._calls = mesh, calls
         self._heirs: dict[Identity, set[ScriptHash]] = {}
         """Who they are, and which scripts each has."""
+        self._unsettled: set[Identity] = set()
+        """Those that may still have a call to give back."""
         self._written: dict[CallId, Keeper] = {}
         self._noted: list[CallEvent] = []
         self.recent = Recent()
@@ -63,12 +65,23 @@ class Heirs:
         living = {peer.identity for peer in roster.spare("edge")}
         new = living - self._heirs.keys()
         self._heirs = {heir: self._heirs.get(heir, set()) for heir in living}
+        self._unsettled = (self._unsettled & living) | new
         for heir in new:
             if events := list(self.recent):
                 self._mesh.tell(heir, telling(events))
             for keeper in self._calls.values():
                 self._bequeath(heir, keeper.record)
-            self._mesh.tell(heir, KeepOnly(tuple(self._calls)))
+            if not self._mesh.tell(heir, KeepOnly(tuple(self._calls))):
+                self._unsettled.discard(heir)  # one that reads nothing has nothing to give back
+
+    def settled(self, heir: Identity) -> None:
+        """An heir has given back what it had."""
+        self._unsettled.discard(heir)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no heir may know of a call that we do not have."""
+        return not self._unsettled
 
     def wrote(self, keeper: Keeper) -> None:
         """A record has changed."""

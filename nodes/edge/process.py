@@ -49,7 +49,7 @@ from protocols.wire import messages as wire
 from protocols.wire.campaigns import ContactId
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
-from protocols.wire.heirs import KeepEvents, KeepOnly, KeepRecord, KeepScript
+from protocols.wire.heirs import KeepEvents, KeepOnly, KeepRecord, KeepScript, KeptOnly
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
 from protocols.wire.roles import Role
@@ -99,6 +99,7 @@ class Edge:
         mesh.serve(KeepScript, lambda given, _: self._legacy.learn(given))
         mesh.serve(KeepRecord, self._inherit)
         mesh.serve(KeepOnly, self._give_back)
+        mesh.serve(KeptOnly, lambda _, heir: self._heirs.settled(heir))
         mesh.serve(KeepEvents, lambda given, _: self._legacy.recent.learn(given, time.monotonic()))
         mesh.serve(FindCalls, self.find_calls)
         mesh.serve(FindChannels, self.find_channels)
@@ -143,7 +144,7 @@ class Edge:
             await self._go_on(self._keep(record))
 
     def _give_back(self, given: KeepOnly, sender: Identity) -> None:
-        for message in self._legacy.only(given):
+        for message in (*self._legacy.only(given), KeptOnly()):
             self._means.mesh.tell(sender, message)
 
     def noted(self, event: CallEvent) -> None:
@@ -193,18 +194,23 @@ class Edge:
         return wire.Done()
 
     def find_calls(self, asked: FindCalls, sender: Identity) -> CallsFound:
-        """Say which of these calls we have, and which have been here. Refuses: `not_active`."""
-        if not self._is_active:
-            raise Refused("not_active")
+        """Say which of these calls we have, and which have been here. Refuses: `not_active`, `unsettled`."""
+        self._know_all()
         held = tuple(call_id for call_id in asked.calls if call_id in self._keepers)
         return CallsFound(held, tuple(call_id for call_id in asked.calls if self._legacy.has_been(call_id)))
 
     def find_channels(self, asked: FindChannels, sender: Identity) -> ChannelsOwned:
-        """Say which of these channels our calls have. Refuses: `not_active`."""
-        if not self._is_active:
-            raise Refused("not_active")
+        """Say which of these channels our calls have. Refuses: `not_active`, `unsettled`."""
+        self._know_all()
         ours = {channel for keeper in self._keepers.values() for channel in channels_of(keeper.record)}
         return ChannelsOwned(tuple(channel_id for channel_id in asked.channels if channel_id in ours))
+
+    def _know_all(self) -> None:
+        """Refuse to say what we have not, while there may be calls that are ours and have not come to us yet."""
+        if not self._is_active:
+            raise Refused("not_active")
+        if not self._heirs.is_settled:
+            raise Refused("unsettled")
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         """Take no new calls, or take them again."""

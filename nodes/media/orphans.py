@@ -46,7 +46,9 @@ class Unowned:
             for channel_id in counts.keys() - owners.keys():
                 del counts[channel_id]
         for channel_id, owner in owners.items():
-            given = [answers.get(edge) for edge in asked_of(owner, active)]
+            answer = answers.get(owner)
+            is_asked_alone = answer is not None or owner in active
+            given = [answer] if is_asked_alone else [answers.get(edge) for edge in active]
             if any(owned is not None and channel_id in owned for owned in given):
                 del self._denied[channel_id]
                 del self._alone[channel_id]
@@ -60,8 +62,11 @@ class Unowned:
 
 
 def asked_of(owner: Identity, active: Sequence[Identity]) -> Sequence[Identity]:
-    """Return who is asked about a channel: its owner; all edges when that has died."""
-    return [owner] if owner in active else active
+    """Return who is asked about a channel: its owner; all edges, too, when that is in no roster.
+
+    It may be a guest that lives, and then its word counts; who has died fails to answer at once.
+    """
+    return [owner] if owner in active else [owner, *active]
 
 
 class Orphans:

@@ -39,9 +39,15 @@ class KeepOnly:
     """These are all calls that this edge has, and their records have been told: what else you kept is another's.
 
     An heir that has a record of another call gives it back to the sender: its predecessor has told that heir alone.
+    Then it says `KeptOnly`.
     """
 
     calls: tuple[CallId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOnly:
+    """An heir has given back what was not its owner's: as far as it knows, its owner has every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class KeepEvents:
     bodies: tuple[bytes, ...]
 
 
-HEIR_MESSAGES: tuple[type, ...] = (KeepScript, KeepRecord, KeepOnly, KeepEvents)
+HEIR_MESSAGES: tuple[type, ...] = (KeepScript, KeepRecord, KeepOnly, KeptOnly, KeepEvents)
 """The kinds of this page that an envelope may carry."""
 
-__all__ = ["HEIR_MESSAGES", "KeepEvents", "KeepOnly", "KeepRecord", "KeepScript"]
+__all__ = ["HEIR_MESSAGES", "KeepEvents", "KeepOnly", "KeepRecord", "KeepScript", "KeptOnly"]

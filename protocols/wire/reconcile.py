@@ -24,7 +24,10 @@ class CallsFound:
 
 @dataclass(frozen=True, slots=True)
 class FindCalls:
-    """Which of these calls has this edge? Refused: `not_active` by a spare, and until a successor has all its calls."""
+    """Which of these calls has this edge?
+
+    Refused: `not_active` by a spare, `unsettled` until a successor has been given what its fellow heirs alone knew of.
+    """
 
     Reply: ClassVar[type[CallsFound]] = CallsFound
     calls: tuple[CallId, ...]

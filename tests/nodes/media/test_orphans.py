@@ -41,6 +41,12 @@ def test_what_one_owns_and_what_an_edge_that_lives_does_not_answer_for_stays() -
     assert closed(99, EDGE, [EDGE], None) == set()
 
 
+def test_a_guest_that_answers_is_asked_and_nobody_else() -> None:
+    unowned = Unowned()
+    for _ in range(N_DENIED + 1):
+        assert unowned.look({A: DEAD}, [EDGE], {DEAD: {A}, EDGE: set()}) == set()
+
+
 def test_when_no_edge_comes_any_more_it_is_closed_in_the_end() -> None:
     assert closed(N_ALONE - 1, DEAD, [], None) == set()
     assert closed(N_ALONE, DEAD, [], None) == {A}

@@ -1,0 +1,396 @@
+"""Random deaths of edge, spares, launcher and central, in virtual time: every attempt ends, once, and is dialled once.
+
+The parts that decide are the real ones: what heirs and the disk keep and give back (`heirs`, `checkpoint`), what a
+successor makes of it (`succession`), what central takes for lost (`search`) and what its fold says. Around them stands
+a small world: queues in which messages wait and with which a death loses them, and telephones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from nodes.central.campaign import Campaigns
+from nodes.central.outcomes import ended, lost
+from nodes.central.search import N_LOOKS, N_OVER, Missing
+from nodes.edge import checkpoint
+from nodes.edge.checkpoint import LAYOUT, Alive, Opened
+from nodes.edge.heirs import Legacy, bequest
+from nodes.edge.record import CallRecord, Phase
+from nodes.edge.succession import Here, taken_up
+from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
+from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
+from protocols.wire.ids import AttemptId, CallId, CampaignId, ScriptHash
+from protocols.wire.journal import Answered, Attempted, Contact, Imported, Listed, Steered
+from protocols.wire.journal import Phase as CampaignPhase
+from protocols.wire.reconcile import CallsFound
+from tests.nodes.edge.records import leg, record
+
+AT = datetime(2026, 3, 3, 12, tzinfo=UTC)
+SPRING = CampaignId("spring")
+NAMES = [ContactId(name) for name in "abc"]
+PLAN = Plan(opens_min=0, closes_min=1440, retries={"failed": (0.0,) * 9, "busy": (0.0,) * 9, "abandoned": (0.0,) * 9})
+SPARES = 2
+EXPIRES = 2
+"""Looks after which an order that has not arrived never will: its ask waits for 5 s, and a look is every 2 s."""
+Told = KeepScript | KeepRecord | KeepOnly
+
+
+@dataclass(eq=False)
+class Spare:
+    """What it keeps, and what is on its way to it."""
+
+    legacy: Legacy = field(default_factory=Legacy)
+    coming: deque[Told] = field(default_factory=deque)
+
+    def take(self, n: int) -> list[KeepScript | KeepRecord]:
+        """Take the next `n` messages; return what it gives back to whoever sent them."""
+        strays: list[KeepScript | KeepRecord] = []
+        for _ in range(min(n, len(self.coming))):
+            match self.coming.popleft():
+                case KeepScript() as script:
+                    self.legacy.learn(script)
+                case KeepRecord() as kept:
+                    self.legacy.keep(kept)
+                case KeepOnly() as only:
+                    strays += self.legacy.only(only)
+        return strays
+
+
+@dataclass
+class Edge:
+    """An active edge: its calls, what it knows to be over, and what it has not yet told its spares."""
+
+    calls: dict[CallId, CallRecord] = field(default_factory=dict)
+    legacy: Legacy = field(default_factory=Legacy)
+    dirty: set[CallId] = field(default_factory=set)
+    """Changed since the last flush to the disk."""
+
+
+class Reconciliation(RuleBasedStateMachine):
+    """One node with its central, and the telephones of three people."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.now, self.launcher = 1000.0, 1
+        self.edge: Edge | None = Edge()
+        self.spares = [Spare() for _ in range(SPARES)]
+        self.waits_for: list[Spare] = []
+        self.next: Legacy | None = None
+        """Who is to become active, while nobody is."""
+        self.disk = b""
+        self.dials: Counter[CallId] = Counter()
+        self.up: set[CallId] = set()
+        """Calls that the callees' telephones believe in."""
+        self.orders: deque[tuple[Attempted, int]] = deque()
+        """And how many looks ago each was given."""
+        self.told: deque[tuple[CallId, str]] = deque()
+        """Events on their way to central: how calls ended."""
+        self.fold, self.missing = Campaigns(), Missing()
+        contacts = tuple(Contact(name, f"sip:{name}@b", ("UTC",), "form") for name in NAMES)
+        for entry in (Listed(SPRING, "i", contacts), Imported(SPRING, "i", PLAN, "flow: x", AT),
+                      Steered(SPRING, CampaignPhase.RUNNING, AT)):  # fmt: skip
+            self.fold.apply(entry)
+        self.ends: Counter[str] = Counter()
+        self._flush()
+
+    # ---- central ---------------------------------------------------------------------------------------------------
+
+    @rule(name=st.sampled_from(NAMES), arrives=st.booleans())
+    def dial(self, name: ContactId, arrives: bool) -> None:
+        """Central writes an attempt down and gives the order, which may arrive at once."""
+        progress = self.fold.campaigns[SPRING].contacts[name]
+        if progress.due is None or name in self.fold.in_flight:
+            return
+        n = progress.n_attempts + 1
+        attempt = Attempted(SPRING, name, attempt_id(SPRING, name, n), n, AT, "", "form", ())
+        assert self.fold.apply(attempt)
+        self.orders.append((attempt, 0))
+        if arrives and self.edge:
+            self.orders.rotate(1)
+            self._take_an_order()
+
+    def _central_dies_with_its_orders(self) -> None:
+        self.orders.clear()
+        self.missing = Missing()
+
+    @rule(n=st.integers(1, N_LOOKS))
+    def look(self, n: int) -> None:
+        """Ask so many times; what is lost is written down when no event waits to be read."""
+        for _ in range(n):
+            self._look()
+
+    def _look(self) -> None:
+        asked = [CallId(attempt.attempt_id) for attempt in self.fold.in_flight.values()]
+        self.orders = deque((order, age + 1) for order, age in self.orders if age < EXPIRES)
+        is_silent = self.edge is None or any(spare in self.waits_for for spare in self.spares)
+        answers: list[CallsFound | None] = [self._find(self.edge, asked) if self.edge and not is_silent else None]
+        self.missing.look(asked, answers)
+        if self.told:
+            return
+        gone = self.missing.lost()
+        for attempt in [one for one in self.fold.in_flight.values() if one.attempt_id in gone]:
+            self._end(lost(attempt, self.fold, AT, self.now))
+
+    def _find(self, edge: Edge, asked: list[CallId]) -> CallsFound:
+        held = tuple(call_id for call_id in asked if call_id in edge.calls)
+        return CallsFound(held, tuple(call_id for call_id in asked if edge.legacy.has_been(call_id)))
+
+    @precondition(lambda self: self.told)
+    @rule()
+    def read_an_event(self) -> None:
+        call_id, disposition = self.told.popleft()
+        attempt = next((one for one in self.fold.in_flight.values() if one.attempt_id == call_id), None)
+        if attempt is None:
+            return
+        if disposition == "answered":
+            self.fold.apply(Answered(SPRING, attempt.contact_id, attempt.attempt_id, AT))
+        else:
+            self._end(ended(attempt, disposition, "x", AT, self.now))
+
+    def _end(self, entry) -> None:  # type: ignore[no-untyped-def]
+        if self.fold.apply(entry):
+            self.ends[entry.attempt_id] += 1
+
+    # ---- the active edge -------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.edge and self.orders)
+    @rule()
+    def take_an_order(self) -> None:
+        self._take_an_order()
+
+    def _take_an_order(self) -> None:
+        assert self.edge
+        attempt, _ = self.orders.popleft()
+        assert self.fold.in_flight.get(attempt.contact_id) == attempt, "it has been given up, and is dialled"
+        call_id = CallId(attempt.attempt_id)
+        if call_id in self.edge.calls or self.edge.legacy.has_been(call_id):
+            return
+        person = attempt.contact_id
+        others = [one for one in self.edge.calls if contact_of(AttemptId(one)) == person]
+        assert not others, f"{person} is dialled again while {others} are up"
+        self.dials[call_id] += 1
+        self.up.add(call_id)
+        self._write(record(call_id, phase=Phase.RINGING, answered_s=0.0))
+
+    @precondition(lambda self: self.edge and self.edge.calls)
+    @rule(which=st.integers(0, 9), how=st.sampled_from(["answers", "hangs up", "talks"]))
+    def something_happens(self, which: int, how: str) -> None:
+        assert self.edge
+        call_id = sorted(self.edge.calls)[which % len(self.edge.calls)]
+        before = self.edge.calls[call_id]
+        if how == "hangs up":
+            self.up.discard(call_id)
+            self._over(before, "busy")
+        elif how == "answers" and not before.answered_s:
+            self._write(replace(before, phase=Phase.ANSWERED, answered_s=self.now))
+            self.told.append((call_id, "answered"))
+        else:
+            self._write(replace(before, n_events=before.n_events + 1))
+
+    @precondition(lambda self: self.edge)
+    @rule()
+    def flush(self) -> None:
+        """The thread has written to the disk."""
+        self._flush()
+
+    def _write(self, made: CallRecord) -> None:
+        """Write a record: at the end of the turn every spare that there is has been told; the disk not yet."""
+        assert self.edge
+        made = replace(made, revision=made.revision + 1)
+        call_id = made.order.call_id
+        self.edge.calls[call_id] = made
+        self.edge.dirty.add(call_id)
+        for spare in self.spares:
+            spare.coming.extend(bequest(made, lambda _: False))
+        if made.phase is Phase.DONE:
+            del self.edge.calls[call_id]
+            self.edge.legacy.ended(call_id)
+
+    def _tell_all(self, spare: Spare) -> None:
+        """Give it everything; what it gives back the active edge waits for before it answers questions."""
+        assert self.edge
+        self.waits_for.append(spare)
+        for made in self.edge.calls.values():
+            spare.coming.extend(bequest(made, lambda _: False))
+        spare.coming.append(KeepOnly(tuple(self.edge.calls)))
+
+    @rule(which=st.integers(0, SPARES - 1), n=st.integers(1, 9))
+    def a_spare_reads(self, which: int, n: int) -> None:
+        self._a_spare_reads(self.spares[which], n)
+
+    def _settle(self) -> None:
+        """One death at a time: there is a second between two, in which everybody has read what there is."""
+        for spare in self.spares:
+            self._a_spare_reads(spare, 999)
+
+    def _a_spare_reads(self, spare: Spare, n: int) -> None:
+        strays = spare.take(n)
+        if self.edge:
+            if not any(isinstance(message, KeepOnly) for message in spare.coming):
+                self.waits_for = [one for one in self.waits_for if one is not spare]
+            for stray in strays:
+                if isinstance(stray, KeepScript):
+                    self.edge.legacy.learn(stray)
+                elif stray.call_id not in self.edge.calls:
+                    self.edge.legacy.keep(stray)
+            self._go_on(self.edge.legacy.take())
+
+    def _over(self, before: CallRecord, disposition: str) -> None:
+        self._write(replace(before, phase=Phase.DONE))
+        self.told.append((before.order.call_id, disposition))
+
+    def _flush(self) -> None:
+        assert self.edge
+        self.edge.dirty.clear()
+        over = [KeepRecord(call_id, 0, ScriptHash(""), b"") for call_id in self.edge.legacy.last_over(99)]
+        calls = [message for made in self.edge.calls.values() for message in bequest(made, lambda _: False)]
+        opened = Opened(LAYOUT, str(self.launcher), "boot")
+        self.disk = b"".join(map(checkpoint.frame, [opened, *over, *calls, Alive(self.now)]))
+
+    # ---- deaths ----------------------------------------------------------------------------------------------------
+
+    @rule(who=st.sampled_from(["spare", "spare", "central", "edge", "edge", "edge", "all edges", "launcher"]),
+          which=st.integers(0, SPARES - 1), n_lost=st.lists(st.integers(0, 3), min_size=SPARES, max_size=SPARES),
+          seconds=st.sampled_from([0.0, 5.0, 60.0]), hung_up=st.sets(st.sampled_from(NAMES)))  # fmt: skip
+    def somebody_dies(self, who: str, which: int, n_lost: list[int], seconds: float, hung_up: set[ContactId]) -> None:
+        if self.waits_for:
+            self._settle()
+        if who == "central":
+            self._central_dies_with_its_orders()
+        elif who == "spare":
+            self._a_spare_dies(which)
+        elif self.edge is None:
+            pass
+        elif who == "edge":
+            self._the_edge_dies(which, n_lost)
+        elif who == "all edges":
+            self._every_edge_dies(seconds)
+        else:
+            self._the_launcher_dies(seconds, hung_up)
+
+    def _a_spare_dies(self, which: int) -> None:
+        """Another begins empty, and is given everything."""
+        self.spares[which] = Spare()
+        if self.edge:
+            self._tell_all(self.spares[which])
+
+    def _the_edge_dies(self, which: int, n_lost: list[int]) -> None:
+        """What it has sent last may not have left it."""
+        self._lose_untold(n_lost)
+        heir = self.spares[which]
+        heir.take(len(heir.coming))
+        self.spares[which] = Spare()
+        self.edge, self.next = None, heir.legacy
+
+    def _every_edge_dies(self, seconds: float) -> None:
+        self.now += seconds
+        self._forget_untold()
+        self.spares = [Spare() for _ in range(SPARES)]
+        self.edge, self.next = None, Legacy()
+
+    def _the_launcher_dies(self, seconds: float, hung_up: set[ContactId]) -> None:
+        """Whoever hangs up meanwhile is not heard; who is asked afterwards says so."""
+        self.now += seconds
+        self._forget_untold()
+        self.up -= {call_id for call_id in self.up if contact_of(AttemptId(call_id)) in hung_up}
+        self.launcher += 1
+        self.spares = [Spare() for _ in range(SPARES)]
+        self._central_dies_with_its_orders()
+        self.edge, self.next = None, Legacy()
+
+    def _lose_untold(self, n_lost: list[int]) -> None:
+        """The spares lose the last messages; a call of which then no heir knows at all is counted as untold."""
+        assert self.edge
+        for spare, n in zip(self.spares, n_lost, strict=True):
+            for _ in range(min(n, len(spare.coming))):
+                spare.coming.pop()
+        told = {one.call_id for spare in self.spares for one in spare.coming if isinstance(one, KeepRecord)}
+        told |= {call_id for spare in self.spares for call_id in spare.legacy._kept}
+        told |= {one.order.call_id for one in checkpoint.read(self.disk).legacy.take()}
+        self.up &= told
+
+    def _forget_untold(self) -> None:
+        """A call that began since the last flush has no heir left: its telephone is told by nobody. It is counted."""
+        assert self.edge
+        known = {one.order.call_id for one in checkpoint.read(self.disk).legacy.take()}
+        self.up -= {call_id for call_id in self.edge.dirty if call_id not in known}
+
+    @precondition(lambda self: self.next is not None)
+    @rule()
+    def a_successor_becomes_active(self) -> None:
+        legacy, self.next, self.waits_for = self.next, None, []
+        assert legacy is not None
+        found = checkpoint.read(self.disk)
+        legacy.inherit(found.legacy)
+        here = Here(str(self.launcher), "boot", 5060, self.now)
+        self.edge = Edge(legacy=legacy)
+        for spare in self.spares:  # it hears no more of the dead one than has reached it
+            spare.take(len(spare.coming))
+        self._go_on([taken_up(one, found, here) for one in legacy.take()])
+        for spare in self.spares:
+            self._tell_all(spare)
+        self._flush()
+
+    def _go_on(self, records: list[CallRecord]) -> None:
+        """`Call.resume`: a new epoch; what is to end ends; a far end that is gone says so."""
+        assert self.edge
+        for one in records:
+            self.edge.calls[one.order.call_id] = one
+            one = replace(one, epoch=one.epoch + 1, is_doubtful=False, leg=leg())
+            if one.ending:
+                self.up.discard(one.order.call_id)
+                self._over(one, one.ending.disposition.value)
+            elif one.order.call_id not in self.up:
+                self._over(one, "busy")
+            else:
+                self._write(one)
+
+    # ---- what must hold --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nobody_is_dialled_twice_and_no_attempt_ends_twice(self) -> None:
+        assert all(n == 1 for n in self.dials.values())
+        assert all(n == 1 for n in self.ends.values())
+
+    @invariant()
+    def every_telephone_that_is_up_has_an_owner(self) -> None:
+        if self.edge is not None:
+            kept = {call_id for spare in self.spares for call_id in spare.legacy._kept}
+            assert self.up <= self.edge.calls.keys() | kept, "not even a fellow heir knows of it"
+
+    @invariant()
+    def a_spare_that_has_read_everything_has_what_the_active_one_has(self) -> None:
+        for spare in self.spares if self.edge else ():
+            if not spare.coming:
+                kept = {call_id: (one.epoch, one.revision) for call_id, one in spare.legacy._kept.items()}
+                assert kept == {call_id: (one.epoch, one.revision) for call_id, one in self.edge.calls.items()}
+
+    def teardown(self) -> None:
+        """No more deaths: calls end by themselves, and then nothing is open."""
+        if not hasattr(self, "next"):
+            return
+        if self.next is not None:
+            self.a_successor_becomes_active()
+        self._settle()
+        assert self.edge is not None
+        assert self.up <= self.edge.calls.keys()
+        self.orders.clear()
+        for before in list(self.edge.calls.values()):
+            self.up.discard(before.order.call_id)
+            self._over(before, "busy")
+        while self.told:
+            self.read_an_event()
+        for _ in range(max(N_LOOKS, N_OVER)):
+            self._look()
+        assert not self.fold.in_flight
+        assert not self.up
+
+
+Reconciliation.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestReconciliation = Reconciliation.TestCase
