@@ -104,7 +104,7 @@ class Reconciliation(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), arrives=st.booleans())
     def dial(self, name: ContactId, arrives: bool) -> None:
         """Central writes an attempt down and gives the order, which may arrive at once."""
-        progress = self.fold.campaigns[SPRING].contacts[name]
+        progress = self.fold.campaigns[SPRING].progress(self.fold.campaigns[SPRING].roll.find(name) or 0)
         if progress.due is None or name in self.fold.in_flight:
             return
         n = progress.n_attempts + 1
@@ -167,7 +167,8 @@ class Reconciliation(RuleBasedStateMachine):
     def _take_an_order(self) -> None:
         assert self.edge
         attempt, _ = self.orders.popleft()
-        assert self.fold.in_flight.get(attempt.contact_id) == attempt, "it has been given up, and is dialled"
+        in_flight = {one.attempt_id for one in self.fold.in_flight.values()}
+        assert attempt.attempt_id in in_flight, "it has been given up, and is dialled"
         call_id = CallId(attempt.attempt_id)
         if call_id in self.edge.calls or self.edge.legacy.has_been(call_id):
             return
