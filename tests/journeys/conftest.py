@@ -11,9 +11,6 @@ import pytest
 import pytest_asyncio
 
 from nodes.commands.stage import stage
-from nodes.links.bus import Bus
-from nodes.links.login import login
-from protocols.wire.roles import Role
 from tests.journeys.crowd import Played, crowd
 from tests.journeys.following import Node
 from tests.journeys.peers.kamailio import Account
@@ -56,13 +53,12 @@ async def node(tmp_path_factory: pytest.TempPathFactory, account: Account) -> As
     """A whole node with rehearsal callees, followed."""
     state = tmp_path_factory.mktemp("journeys") / "state"
     needed = {"recorder": 1, "speech": 2, "media": 1, "edge": 1, "central": 1}
-    async with stage(state, {"talk": TALK}, 1, needed, account.settings) as play:
-        bus = await Bus.connect(login(play.config, Role.OPERATOR), name="journeys", node_id=play.config.node.id)
-        made = Node(play, bus, TALK)
+    async with stage(state, {"talk": TALK}, 1, needed, account.settings, restarts=1) as play:
+        made = Node(play, TALK)
         await made.listen()
         await made.whole()
         yield made
-        await bus.close()
+        await made.bus.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -7,19 +7,24 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nodes.commands.call import new_order
+from nodes.commands.client import NotUp
 from nodes.commands.stage import Stage
 from nodes.links.bus import Bus
-from nodes.links.roster import Peer
+from nodes.links.login import login
+from nodes.links.roster import Peer, Roster
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.messages import EndCall, GetStatus, PlaceCall
-from protocols.wire.subjects import ALL_EVENTS
+from protocols.wire.roles import Role
+from protocols.wire.subjects import ALL_EVENTS, Stream
 
 PATIENCE_S = 45.0
 """How long a journey waits for what must come; reached only when it will not."""
 LOOK_S = 0.05
+WHOLE = {"speech": 2, "media": 1, "edge": 1, "central": 1, "recorder": 1}
 
 
 @dataclass(slots=True)
@@ -70,15 +75,43 @@ class Followed:
 class Node:
     """The node that all journeys share."""
 
-    def __init__(self, stage: Stage, bus: Bus, script: str) -> None:
-        self.stage, self.bus, self._script = stage, bus, script
+    bus: Bus
+
+    def __init__(self, stage: Stage, script: str) -> None:
+        self.stage, self._script = stage, script
         self.playing: asyncio.Task[Any] | None = None
         """Calls in which no process is to die; `whole` waits for their end."""
         self._calls: dict[str, Followed] = {}
 
     async def listen(self) -> None:
-        """Follow the events of all calls from now on."""
+        """Follow the events of all calls, of this life of the node: its NATS has an address of its own in each."""
+        config = self.stage.config
+        self.bus = await Bus.connect(login(config, Role.OPERATOR), name="journeys", node_id=config.node.id)
         await self.bus.subscribe(ALL_EVENTS, lambda body, _: self._take(from_body(body)))
+
+    async def die_and_come_back(self) -> None:
+        """Kill the launcher, and every process with it; return when it is up again, and has told what it told since."""
+        roster = self.stage.client.roster()
+        assert roster.launcher
+        self.kill_pid(roster.launcher.pid)
+        await self.until(lambda: not any(map(_runs, (peer.pid for peer in roster.processes))))
+        self.is_dead()
+        await self.bus.close()
+        await self.until(lambda: self._is_up_since(roster))
+        await self.listen()
+        async for received in self.bus.replay(Stream.EVENTS):
+            self._take(from_body(received.body))
+
+    def is_dead(self) -> None:
+        """Do what a test wants done while nobody lives."""
+
+    def _is_up_since(self, before: Roster) -> bool:
+        try:
+            roster = self.stage.client.roster()
+        except NotUp:
+            return False
+        is_new = roster.launcher is not None and roster.launcher != before.launcher
+        return is_new and all(len(roster.active(role)) >= n for role, n in WHOLE.items())
 
     def _take(self, event: CallEvent) -> None:
         if call := self._calls.get(event.call_id):
@@ -131,10 +164,9 @@ class Node:
         if self.playing:
             await asyncio.wait([self.playing])
         roster = self.stage.client.roster
-        wanted = {"speech": 2, "media": 1, "edge": 1, "central": 1, "recorder": 1}
         await self.until(
             lambda: (
-                all(len(roster().active(role)) >= n for role, n in wanted.items())
+                all(len(roster().active(role)) >= n for role, n in WHOLE.items())
                 and all(roster().spare(role) for role in ("edge", "media"))
             )
         )
@@ -142,3 +174,10 @@ class Node:
     async def figures(self, role: str) -> dict[str, float]:
         """Return the counters of the active process of a role."""
         return (await self.stage.client.mesh.ask(self.active(role).identity, GetStatus())).figures
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False

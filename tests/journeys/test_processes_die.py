@@ -13,10 +13,17 @@ import signal
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from nodes.edge import checkpoint
+from protocols.sip import Side
 from protocols.wire.events import Kind
+from protocols.wire.ids import ScriptHash
+from protocols.wire.reports import GetReport
 from protocols.wire.subjects import Stream
 from tests.journeys.following import PATIENCE_S, Followed, Node
 from tests.journeys.peers.phone import Phone, phones
@@ -229,6 +236,51 @@ async def _paused(pids: list[int], seconds: float) -> None:
     await asyncio.sleep(seconds)
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
+
+
+async def test_the_launcher_is_killed_and_calls_go_on_when_it_is_started_again_or_end_and_are_told_as_lost(
+    node: Node, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the callees cannot be gone on with: what the disk says of their script is made unreadable meanwhile."""
+    await node.whole()
+    mesh = node.stage.client.mesh
+    lost_before = (await mesh.ask(node.active("recorder").identity, GetReport())).lost
+    async with phones(3) as (talking, ringing, forsaken):
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(is_asked(node, talking))
+            lost = await picks_up(node, forsaken)
+            rings = await node.call(ringing.uri)
+            await ringing.rings()
+            await rings.event(Kind.RINGING)
+        talks = asked.result()
+        monkeypatch.setattr(node, "is_dead", lambda: _forget_script(node, lost))
+        began_s = time.monotonic()
+        await node.die_and_come_back()
+        up_s = time.monotonic() - began_s
+        await asyncio.gather(*(call.event(Kind.RECOVERED) for call in (talks, rings)))
+        assert (await forsaken.has_ended()).by is Side.THEM, "the callee is hung up on"
+        ended = await lost.ended()
+        await ringing.answer()
+        while not talks.all(Kind.SLOT_FILLED):  # engines are cold: what is said before they listen is asked for again
+            await talking.say("four two seven one")
+            await talking.is_quiet()
+        await ringing.say("hello")
+        await rings.event(Kind.PROMPT_STARTED)
+        await over(node, talks, rings)
+    async with asyncio.timeout(PATIENCE_S):
+        while (report := await mesh.ask(node.active("recorder").identity, GetReport())).dispositions.get("open"):
+            await asyncio.sleep(0.1)
+    measured(up_again_s=round(up_s, 1))
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("abandoned", "node_lost")
+    assert report.lost == lost_before + 1
+
+
+def _forget_script(node: Node, call: Followed) -> None:
+    """Have the disk name a script for this call that it does not have."""
+    path = node.stage.config.paths.checkpoint
+    kept = checkpoint.read(path.read_bytes()).legacy._kept[call.order.call_id]
+    with path.open("ab") as file:
+        file.write(checkpoint.frame(replace(kept, revision=kept.revision + 1, script=ScriptHash("0" * 32))))
 
 
 def _pid_of_nats(node: Node) -> int:
