@@ -21,7 +21,7 @@ demo: $(ready)
 	@$(BIN)/ringmaster demo
 
 test: $(tested) style types layers
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(ready)
 	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn && $(BIN)/ringmaster bench core && $(BIN)/ringmaster bench crowd
