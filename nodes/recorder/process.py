@@ -27,7 +27,7 @@ from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
 from nodes.recorder.export import NotExported, export
 from nodes.recorder.rows import row_of
-from nodes.recorder.store import Store, StoreBroken, StoreUnwritable
+from nodes.recorder.store import Store, StoreBroken, StoreLocked, StoreUnwritable
 from nodes.telemetry import logs
 from protocols.wire import reports as wire
 from protocols.wire.ids import CallId, Identity
@@ -105,7 +105,7 @@ class Recorder:
             while self._store is broken:
                 try:
                     self._store = await self._in(self._writer, partial(renewed, broken.database, reason))
-                except (StoreUnwritable, OSError) as error:
+                except (StoreUnwritable, StoreLocked, OSError) as error:  # locked: a query on the old one ends first
                     log.error("database.not_renewed", error=str(error))
                     await asyncio.sleep(RETRY_S)
 
