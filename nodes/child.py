@@ -10,6 +10,7 @@ an edge that said goodbye would hang up on its callers.
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib
 import os
 import sys
@@ -30,6 +31,8 @@ from supervisors import eventloop
 from supervisors.parent import Parent
 
 log = logs.get(__name__)
+OPERATORS: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EADDRINUSE))
+"""What the system refuses because of how it is set up or how full it is: nobody needs to know in which line."""
 N_LINES: Final = 30
 LINE_CHARS: Final = 200
 """Of a traceback. The launcher keeps lines of 16 kB (`supervisors.leash`)."""
@@ -79,7 +82,8 @@ def fail(error: BaseException) -> Never:
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    place = {} if isinstance(error, NodeError) and not os.environ.get(DEBUG) else {"traceback": _lines(error)}
+    is_operators = isinstance(error, NodeError) or (isinstance(error, OSError) and error.errno in OPERATORS)
+    place = {} if is_operators and not os.environ.get(DEBUG) else {"traceback": _lines(error)}
     log.error(FAILED, error=in_words(error), **place)
     sys.stderr.flush()
     os._exit(2 if isinstance(error, NodeError | OSError) else 1)
