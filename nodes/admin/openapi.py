@@ -21,7 +21,7 @@ _ALWAYS: Final = {
     "500": "Our mistake.",
 }
 _IDENTIFIED: Final = {"401": "Nobody known: sign in, or send a bearer."}
-_WORKED: Final = {"409": "The node refuses; the reason says why.", "503": "A process that is needed is not there."}
+_WORKED: Final = {"409": "The node refuses; the reason says why.", "503": "Not now: Retry-After says when."}
 _READ: Final = {"408": "The body did not arrive in time."}
 
 

@@ -9,13 +9,17 @@ from aiohttp import web
 JSON: Final = "application/json"
 
 
+AGAIN_S: Final = 5
+"""After so long an order that was refused for now may be tried again: calls have ended, or a process is back."""
+
+
 def refusal(status: int, reason: str) -> web.Response:
-    """Return an error's answer.
+    """Return an error's answer; 401 says how to be known, 503 when to come again.
 
     >>> refusal(404, "no such call").text
     '{"error": "no such call"}'
     """
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(AGAIN_S)}}.get(status)
     return web.json_response({"error": reason}, status=status, headers=headers)
 
 

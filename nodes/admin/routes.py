@@ -2,7 +2,7 @@
 
 Orders and answers are frozen dataclasses, so that the document (`openapi.py`) is made from what is really sent. An
 error is `{"error": reason}`: 400 for a body that is wrong, 401, 403, 413, 415 and 429 from `guard.py`, 409 for a
-refusal, 503 for a process that is not there.
+refusal, 503 for one that holds for now only (the node is full, say) and for a process that is not there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from aiohttp import web
 from nodes.admin.refusals import refusal
 from nodes.admin.roles import Role
 from nodes.links.errors import LinkError, Refused
+from protocols.wire.load import NOT_NOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResp
         except (msgspec.DecodeError, RecursionError) as error:
             return refusal(400, str(error))
         except Refused as error:
-            return refusal(409, error.reason)
+            return refusal(503 if error.reason in NOT_NOW else 409, error.reason)
         except LinkError as error:
             return refusal(503, f"{type(error).__name__}: {error}")
         return given if isinstance(given, web.StreamResponse) else answer(given)

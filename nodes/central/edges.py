@@ -16,11 +16,9 @@ from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
 from protocols.wire.ids import Identity
-from protocols.wire.load import GivesUp
+from protocols.wire.load import NOT_NOW, GivesUp
 from protocols.wire.messages import GetStatus
 
-NOT_NOW: Final = frozenset(("draining", "node_full", "not_active"))
-"""Refusals that say nothing about the order."""
 LOOK_S: Final = 1.0
 
 
@@ -93,4 +91,4 @@ class Edges:
         self._room[edge] = figures.get("room", math.inf)
 
 
-__all__ = ["NOT_NOW", "Edges"]
+__all__ = ["Edges"]

@@ -22,7 +22,7 @@ from nodes import dial_plan
 from nodes.central.admission import Admission, base_of
 from nodes.central.campaign import Campaign
 from nodes.central.dialler import Dialler, Moment
-from nodes.central.edges import NOT_NOW, Edges
+from nodes.central.edges import Edges
 from nodes.central.keeper import Keeper
 from nodes.central.memory import Memory
 from nodes.central.outcomes import ended, entry_of, lost, returned
@@ -44,7 +44,7 @@ from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.ids import CallId, CampaignId, Identity
 from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase, Returned
-from protocols.wire.load import GivesUp
+from protocols.wire.load import NOT_NOW, GivesUp
 from protocols.wire.messages import PlaceCall
 from protocols.wire.subjects import Bucket, Stream, state
 

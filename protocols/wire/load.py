@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
+
+NOT_NOW: Final = frozenset(("draining", "node_full", "not_active", "do_not_call_unknown"))
+"""Reasons for which an edge refuses a call that say nothing about the call: the same order may be taken later."""
 
 
 class GivesUp(IntEnum):
@@ -50,4 +54,4 @@ class MediaLoad:
 LOAD_MESSAGES: tuple[type, ...] = (SpeechLoad, MediaLoad)
 """The kinds of this page that an envelope may carry."""
 
-__all__ = ["GivesUp", "LOAD_MESSAGES", "MediaLoad", "SpeechLoad"]
+__all__ = ["GivesUp", "LOAD_MESSAGES", "MediaLoad", "NOT_NOW", "SpeechLoad"]

@@ -151,9 +151,9 @@ async def test_an_order_that_is_wrong_is_refused_and_places_nothing(rig: Rig, bo
     assert rig.orders == []
 
 
-async def test_what_a_process_refuses_and_one_that_is_not_there_are_different(rig: Rig) -> None:
+async def test_what_is_refused_for_now_only_and_a_process_that_is_not_there_are_answered_with_a_time(rig: Rig) -> None:
     rig.is_draining = True
-    assert await rig.ask("POST", "/api/calls", ORDER) == (409, {"error": "draining"})
+    assert await rig.ask("POST", "/api/calls", ORDER) == (503, {"error": "draining"})
     status, said = await rig.ask("GET", "/api/campaigns")
     assert (status, said["error"]) == (503, f"{PeerGone.__name__}: central")
 
