@@ -90,7 +90,7 @@ class Exchange:
             iter(self._scripts.values())
         )
         # The seed and the dialled name decide, not the order in which calls happen to arrive.
-        seed = zlib.crc32(f"{self._seed} {invite.to.uri.text}".encode())
+        seed = zlib.crc32(f"{self._seed} {invite.to.uri.user}".encode())
         repertoire = self._repertoires[script.hash]
         return Callee(Local(host, port, user="callee"), script, repertoire, seed, self._send, tasks, self._write)
 
