@@ -25,6 +25,7 @@ BOTH = [
 ]
 
 HERE = Path(__file__).parent
+PASSED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,7 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Temporary files lie where paths are short: a Unix socket's has 107 bytes."""
     if config.option.basetemp is None and not hasattr(config, "workerinput"):
         config.option.basetemp = tempfile.mkdtemp(prefix="rm-")
-        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+        config.add_cleanup(lambda: config.stash.get(PASSED, False) and shutil.rmtree(config.option.basetemp))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What failed leaves its files: the logs of its nodes are among them."""
+    session.config.stash[PASSED] = exitstatus == 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
