@@ -250,6 +250,11 @@ class Call(Actor):
         except NoEngine as error:
             self._cannot_go_on(error)
 
+    def tell_media(self) -> None:
+        """A media process has missed something of ours: all of it is said once more."""
+        self._line.tell()
+        self._handing.tell_link()
+
     # ---- what the bot wishes ---------------------------------------------------------------------------------------
 
     def fetch(self, wanted: says.Fetch, is_again: bool) -> None:

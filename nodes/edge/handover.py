@@ -153,13 +153,18 @@ class Handing:
         handed = self._record.handover
         if self._machine is None or handed is None:
             return []
-        if is_new_media and handed.seat:
-            self._set_link(is_bridged=bool(self._line.channel and self._line.channel.bridge))
+        if is_new_media:
+            self.tell_link()
         if handed.desk and roster.by_identity(handed.desk) is None:
             return self.step(machine.SeatLost())
         if self._machine.stage is machine.Stage.QUEUED:
             self._join()
         return []
+
+    def tell_link(self) -> None:
+        """Say once more what we want of the agent's side, if there is one."""
+        if self._machine and self._record.handover and self._record.handover.seat:
+            self._set_link(is_bridged=bool(self._line.channel and self._line.channel.bridge))
 
     # ---- what is to be done ----------------------------------------------------------------------------------------
 

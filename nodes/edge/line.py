@@ -1,8 +1,8 @@
 """The call's side of media: the wanted state of its channel, kept in the record and told to whoever serves it now.
 
 The media process is known by its name, because its sockets are; which incarnation serves the name is the roster's word.
-Its spare is told the same, so that nobody has to be asked when it is needed: it plays on. A new incarnation is told
-again; there is no other recovery.
+Its spares are told the same, so that nobody has to be asked when one is needed: it plays on. A new incarnation is told
+again, and so is one that asks whose its channels are and has not all of ours (`seats.is_known`).
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ class Line:
             return
         record = self._keeper.record
         channel = replace(self.channel, owner=self._mesh.identity, epoch=record.epoch, **changes)
-        self._keeper.write(channel=channel)
+        if channel != self.channel:
+            self._keeper.write(channel=replace(channel, revision=channel.revision + 1))
         self.tell()
 
     def play(self, prompts: tuple[PromptHash, ...], now: float) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import get_args
 
 from grammars.errors import GrammarError
@@ -29,7 +29,7 @@ from nodes.edge.means import Means
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.refusals import Refusals
 from nodes.edge.registration import TrunkRegistration
-from nodes.edge.seats import channels_of
+from nodes.edge.seats import channels_of, is_known
 from nodes.edge.succession import Here, taken_up
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
@@ -42,7 +42,7 @@ from nodes.links.far import Far
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
-from nodes.links.roster import Roster
+from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
@@ -50,7 +50,7 @@ from protocols.wire.campaigns import ContactId
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
 from protocols.wire.heirs import KeepEvents, KeepOnly, KeepRecord, KeepScript, KeptOnly
-from protocols.wire.ids import CallId, Identity
+from protocols.wire.ids import CallId, ChannelId, Identity
 from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
 from protocols.wire.roles import Role
 from protocols.wire.subjects import Bucket, call_event
@@ -200,10 +200,21 @@ class Edge:
         return CallsFound(held, tuple(call_id for call_id in asked.calls if self._legacy.has_been(call_id)))
 
     def find_channels(self, asked: FindChannels, sender: Identity) -> ChannelsOwned:
-        """Say which of these channels our calls have. Refuses: `not_active`, `unsettled`."""
+        """Say which of these channels our calls have, and tell what the asker lacks. Refuses as `find_calls`."""
         self._know_all()
         ours = {channel for keeper in self._keepers.values() for channel in channels_of(keeper.record)}
+        if asker := self._means.roster.by_identity(sender):
+            self._tell_what_is_lacking(asker, asked.channels)
         return ChannelsOwned(tuple(channel_id for channel_id in asked.channels if channel_id in ours))
+
+    def _tell_what_is_lacking(self, media: Peer, has: Mapping[ChannelId, int]) -> None:
+        for call_id, keeper in self._keepers.items():
+            is_missed = keeper.record.media == media.name and not is_known(
+                keeper.record, has, media.state is State.SPARE
+            )
+            if is_missed and (call := self._means.calls.get(call_id)):
+                log.info("channel.told_again", call_id=call_id, media=media.identity)
+                call.tell(Call.tell_media)
 
     def _know_all(self) -> None:
         """Refuse to say what we have not, while there may be calls that are ours and have not come to us yet."""

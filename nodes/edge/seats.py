@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nodes.edge.browser import seat_of
 from nodes.edge.record import CallRecord
 from nodes.links.mesh import Mesh
@@ -18,6 +20,15 @@ def link_of(record: CallRecord) -> ChannelId:
 def channels_of(record: CallRecord) -> tuple[ChannelId, ...]:
     """Return the channels that a call has in its media process, or may have there in a moment."""
     return (ChannelId(record.order.call_id), link_of(record)) if record.handover else (ChannelId(record.order.call_id),)
+
+
+def is_known(record: CallRecord, has: Mapping[ChannelId, int], is_spare: bool) -> bool:
+    """Say whether a media process that has these channels, by name and revision, has the call's as they are wanted.
+
+    The agent's side follows from the record, and a spare is told of it when it takes over.
+    """
+    has_link = is_spare or not (record.handover and record.handover.seat) or link_of(record) in has
+    return record.channel is None or (has.get(record.channel.channel_id) == record.channel.revision and has_link)
 
 
 def side(record: CallRecord, owner: Identity, is_bridged: bool) -> Channel:
@@ -41,4 +52,4 @@ def give_back(record: CallRecord, mesh: Mesh, media: Identity) -> None:
         mesh.tell(browser[0], ReleaseSeat(call_id, browser[1]))
 
 
-__all__ = ["channels_of", "give_back", "link_of", "side"]
+__all__ = ["channels_of", "give_back", "is_known", "link_of", "side"]

@@ -1,9 +1,12 @@
-"""Channels that nobody owns: the edges are asked whose each is, and what is nobody's is closed.
+"""Media and edge made to agree: the edges are asked whose each channel is, and what is nobody's is closed.
 
 A channel belongs to a call of an edge. When that edge has died, its successor claims the channel by saying what it
 wants of it, or says that it is not its own; an edge that lives may have forgotten one, too: a word to close it was
 lost, or it was opened after its asker had given up. `N_DENIED` looks, `LOOK_S` apart, must find it so, for a call may
 be on its way. Closing publishes the recording; the callee is hung up on by the edge, which has the call's record.
+
+The question goes to every edge, also with no channel in it: from what is not in it an edge learns what this process
+has missed, and tells that again. So a message that was lost is a hole of one look, whatever lost it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from nodes.links.roster import NOBODY, Roster
 from nodes.media.plane import MediaPlane
 from nodes.telemetry import logs
 from protocols.wire.ids import ChannelId, Identity
-from protocols.wire.reconcile import MAX_ASKED, FindChannels
+from protocols.wire.reconcile import FindChannels
 
 log = logs.get(__name__)
 LOOK_S: Final = 2.0
@@ -84,29 +87,30 @@ class Orphans:
             await self.look()
 
     async def look(self) -> None:
-        """Ask once, and close what is nobody's."""
-        owners = self._plane.owners()
+        """Ask once, every edge that there is, and close what is nobody's."""
+        wanted = self._plane.wanted()
+        owners = {channel_id: channel.owner for channel_id, channel in wanted.items()}
         active = [peer.identity for peer in self.roster.active("edge")]
-        questions: dict[Identity, list[ChannelId]] = {}
-        for channel_id, owner in owners.items():
-            for edge in asked_of(owner, active):
-                questions.setdefault(edge, []).append(channel_id)
+        questions: dict[Identity, dict[ChannelId, int]] = {edge: {} for edge in active}
+        for channel_id, channel in wanted.items():
+            for edge in asked_of(channel.owner, active):
+                questions.setdefault(edge, {})[channel_id] = channel.revision
         found = await asyncio.gather(*(self._ask(edge, channels) for edge, channels in questions.items()))
-        now = self._plane.owners()  # whatever was claimed or closed meanwhile is not looked at
-        same = {channel_id: owner for channel_id, owner in owners.items() if now.get(channel_id) == owner}
+        now = self._plane.wanted()  # whatever was claimed or closed meanwhile is not looked at
+        same = {
+            channel_id: owner
+            for channel_id, owner in owners.items()
+            if channel_id in now and now[channel_id].owner == owner
+        }
         for channel_id in self._unowned.look(same, active, dict(zip(questions, found, strict=True))):
             log.warning("channel.orphaned", channel_id=channel_id, owner=owners[channel_id])
             self._plane.orphaned(channel_id)
 
-    async def _ask(self, edge: Identity, channels: Sequence[ChannelId]) -> Set[ChannelId] | None:
-        owned: set[ChannelId] = set()
+    async def _ask(self, edge: Identity, channels: dict[ChannelId, int]) -> Set[ChannelId] | None:
         try:
-            for at in range(0, len(channels), MAX_ASKED):
-                asked = FindChannels(tuple(channels[at : at + MAX_ASKED]))
-                owned.update((await self._mesh.ask(edge, asked, timeout_s=LOOK_S)).channels)
+            return set((await self._mesh.ask(edge, FindChannels(channels), timeout_s=LOOK_S)).channels)
         except LinkError:
             return None
-        return owned
 
 
 __all__ = ["LOOK_S", "N_ALONE", "N_DENIED", "Orphans", "Unowned"]

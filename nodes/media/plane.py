@@ -141,9 +141,9 @@ class MediaPlane:
             return wire.ChannelClosed(sent=0, received=0, lost=0, late=0, jitter_ms=0.0)
         return await channel.close()
 
-    def owners(self) -> dict[ChannelId, Identity]:
-        """Return whose each channel is."""
-        return {channel_id: channel.wanted.owner for channel_id, channel in self._channels.items()}
+    def wanted(self) -> dict[ChannelId, wire.Channel]:
+        """Return what each channel should be, as its owner last said."""
+        return {channel_id: channel.wanted for channel_id, channel in self._channels.items()}
 
     def orphaned(self, channel_id: ChannelId) -> None:
         """Close a channel that nobody owns; its recording is published."""
@@ -229,11 +229,17 @@ class MediaPlane:
         return channel
 
     def _line(self, wanted: wire.Channel) -> Line:
-        """Return a line on the socket of the wanted port, and read it from now on."""
+        """Return a line on the socket of the wanted port, and read it from now on.
+
+        Of two channels that want one port, the younger has it: the other has ended, and we were not told.
+        """
         if wanted.port not in self._sockets:
             raise Refused("port_not_ours")
-        if wanted.port not in self._free:
-            raise Refused("port_taken")
+        for other in list(self._channels.values()):
+            if isinstance(other.line, Line) and other.wanted.port == wanted.port:
+                if other.wanted.born_s >= wanted.born_s:
+                    raise Refused("port_taken")
+                self.orphaned(other.wanted.channel_id)
         sock = self._sockets[wanted.port]
         line = Line(sock, wanted, partial(self._tell_owner, wanted.channel_id), self._counts, self._clock)
         self._free.remove(wanted.port)

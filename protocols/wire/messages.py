@@ -114,6 +114,8 @@ class Channel:
     strict: bool = False
     source: Address | None = None
     """Where the far end does send from (`AudioArrived`): a successor needs no proof of it."""
+    revision: int = 0
+    """Rises with every change: who was told an older one has missed something."""
 
 
 @dataclass(frozen=True, slots=True)

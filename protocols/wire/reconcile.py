@@ -42,10 +42,15 @@ class ChannelsOwned:
 
 @dataclass(frozen=True, slots=True)
 class FindChannels:
-    """Which of these channels are this edge's? Refused: as `FindCalls`."""
+    """Which of these channels are this edge's? Refused: as `FindCalls`.
+
+    A media process asks with all that it has of this edge, and by that the edge learns what it lacks, too: a channel
+    that is not among them, or of a `revision` that is not the last, is told to it again.
+    """
 
     Reply: ClassVar[type[ChannelsOwned]] = ChannelsOwned
-    channels: tuple[ChannelId, ...]
+    channels: dict[ChannelId, int]
+    """By name, the revision of the wanted state that the asker was last told."""
 
 
 RECONCILE_MESSAGES: tuple[type, ...] = (CallsFound, FindCalls, ChannelsOwned, FindChannels)

@@ -20,9 +20,11 @@ from typing import Any
 import pytest
 
 from nodes.edge import checkpoint
+from nodes.media.orphans import LOOK_S
 from protocols.sip import Side
 from protocols.wire.events import Kind
-from protocols.wire.ids import ScriptHash
+from protocols.wire.ids import ChannelId, ScriptHash
+from protocols.wire.messages import CloseChannel
 from protocols.wire.reports import GetReport
 from protocols.wire.subjects import Stream
 from tests.journeys.following import PATIENCE_S, Followed, Node
@@ -122,6 +124,28 @@ async def test_media_dies_in_the_middle_of_a_prompt_and_the_prompt_plays_on(node
     assert voice_s > 1.0
     assert filled.fields["value"] == "4271", "the successor hears, too"
     assert len(call.all(Kind.PROMPT_STARTED)) == 3, "nothing was said twice"
+
+
+async def test_a_media_process_that_has_missed_a_channel_is_told_of_it_again_and_the_call_goes_on(
+    node: Node, measured: Measured
+) -> None:
+    """Whatever lost it: here somebody closes the channel of a call that lives. The prompt ends where it would have."""
+    await node.whole()
+    async with phones(1) as (phone,):
+        call = await picks_up(node, phone)
+        await call.event(Kind.PROMPT_STARTED, 2)
+        await phone.hears_voice(0.4)
+        phone.gap_ms()
+        media = node.active("media").identity
+        await node.stage.client.mesh.ask(media, CloseChannel(ChannelId(call.order.call_id)))
+        await call.event(Kind.PROMPT_ENDED, 2)
+        await phone.say("four two seven one")
+        filled = await call.event(Kind.SLOT_FILLED)
+        gap_ms = phone.gap_ms()
+        await over(node, call)
+    measured(gap_ms=gap_ms)
+    assert filled.fields["value"] == "4271"
+    assert 100 < gap_ms < 1000 * (LOOK_S + 1)
 
 
 async def test_media_dies_before_anybody_has_spoken_and_a_person_is_not_taken_for_a_machine(node: Node) -> None:

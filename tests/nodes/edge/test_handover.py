@@ -16,7 +16,7 @@ from nodes.edge.diary import Diary
 from nodes.edge.handover import PATIENCE_S, Handing
 from nodes.edge.line import Line
 from nodes.edge.record import CallRecord, Keeper, Phase, pack, unpack
-from nodes.edge.seats import give_back
+from nodes.edge.seats import give_back, is_known
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
@@ -322,6 +322,16 @@ async def test_a_new_media_process_is_told_both_sides(rig: Rig) -> None:
         rig.told.get_nowait()
     rig.handing.follow(rig.roster, True)
     assert (await rig.hears_of(LINK)).bridge == CALL
+
+
+async def test_who_has_the_callers_side_only_and_is_no_spare_lacks_the_agents(rig: Rig) -> None:
+    await rig.come_to(*GOOD)
+    record = rig.keeper.record
+    caller = {record.channel.channel_id: record.channel.revision}
+    assert is_known(record, {**caller, LINK: 0}, is_spare=False)
+    assert is_known(record, caller, is_spare=True)
+    assert not is_known(record, caller, is_spare=False)
+    assert not is_known(record, {LINK: 0}, is_spare=True)
 
 
 async def test_a_desk_that_dies_has_lost_its_seats(rig: Rig) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from nodes.edge.line import Line
 from nodes.edge.record import CallRecord, Keeper
+from nodes.edge.seats import is_known
 from nodes.links.mesh import Mesh
 from protocols.sip import Media
 from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity
@@ -35,6 +36,19 @@ async def test_the_source_that_media_has_found_is_part_of_the_wanted_state(line:
     line.arrived(AudioArrived(NAME, 5.5, NAT, SDP))
     assert line.channel is not None
     assert (line.channel.source, line.channel.agreed_s) == (NAT, 5.0)
+
+
+async def test_who_was_told_an_older_state_or_none_lacks_the_call_and_nothing_changed_is_nothing_new(
+    line: Line,
+) -> None:
+    line.agree(media(SDP), now=5.0)
+    assert line.channel is not None
+    known = {NAME: line.channel.revision}
+    line.want(sends=line.channel.sends)
+    assert is_known(line._keeper.record, known, is_spare=True)
+    line.play((), now=6.0)
+    assert not is_known(line._keeper.record, known, is_spare=True)
+    assert not is_known(line._keeper.record, {}, is_spare=True)
 
 
 async def test_the_same_address_said_again_leaves_the_source_and_another_one_forgets_it(line: Line) -> None:

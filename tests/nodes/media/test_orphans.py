@@ -100,7 +100,7 @@ async def test_a_successor_has_closed_what_it_does_not_go_on_with_and_the_record
     edge.serve(FindChannels, owns("b"))
     for _ in range(N_DENIED):
         await orphans.look()
-    assert list(rig.plane.owners()) == ["b"]
+    assert list(rig.plane.wanted()) == ["b"]
     rig.writer.close()
     assert (rig.root / "a.wav").exists()
 
@@ -118,7 +118,18 @@ async def test_what_is_claimed_while_it_is_asked_about_stays(rig, far, edge: Mes
     edge.serve(FindChannels, owns("c"))
     for _ in range(N_DENIED):
         await orphans.look()
-    assert rig.plane.owners() == {"c": EDGE}
+    assert rig.plane.wanted()["c"].owner == EDGE
+
+
+async def test_every_edge_is_told_what_we_have_of_it_also_when_that_is_nothing(
+    rig, far, edge: Mesh, orphans: Orphans
+) -> None:
+    has: list[dict[ChannelId, int]] = []
+    edge.serve(FindChannels, lambda asked, _: has.append(asked.channels) or ChannelsOwned(tuple(asked.channels)))
+    await orphans.look()
+    rig.plane.set(rig.channel(far, "a", owner=EDGE, revision=7))
+    await orphans.look()
+    assert has == [{}, {A: 7}]
 
 
 async def test_an_edge_that_is_not_active_yet_is_waited_for(rig, far, edge: Mesh, orphans: Orphans) -> None:
@@ -130,4 +141,4 @@ async def test_an_edge_that_is_not_active_yet_is_waited_for(rig, far, edge: Mesh
     edge.serve(FindChannels, refuse)
     for _ in range(N_DENIED + 1):
         await orphans.look()
-    assert rig.plane.owners() == {"c": DEAD}
+    assert rig.plane.wanted()["c"].owner == DEAD

@@ -41,6 +41,16 @@ async def test_a_port_belongs_to_one_channel(rig, far) -> None:
         rig.plane.set(rig.channel(far, "b"))
 
 
+async def test_of_two_channels_that_want_one_port_the_younger_has_it_whatever_order_they_are_told_in(rig, far) -> None:
+    """A spare hears of a call's end and of the next call on its port by different edges, when one of them has died."""
+    old, young = rig.channel(far, "old"), rig.channel(far, "young", born_s=rig.now + 1.0)
+    rig.plane.set(old)
+    rig.plane.set(young)
+    with pytest.raises(Refused, match="port_taken"):
+        rig.plane.set(old)
+    assert list(rig.plane.wanted()) == ["young"]
+
+
 async def test_what_a_port_received_for_an_earlier_channel_is_not_heard_by_the_next(rig, far) -> None:
     far.say(bytes(160))
     rig.plane.open(ChannelId("a"), EDGE)
