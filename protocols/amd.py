@@ -27,6 +27,8 @@ QUIET_S = 2.5
 AFTER_BEEP_S = 0.5
 """A beep is told while it still sounds."""
 MACHINE_S = 25.0
+LATE_S = 0.4
+"""Who is told so late that the greeting is long has stood still and heard none of it (as `supervisors.silence`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,9 @@ class Amd:
 
     def _decided(self, now: float) -> list[AmdEvent]:
         if self._began is not None and self._pause is None:
+            if now - self._began > GREETING_S + LATE_S:  # nobody listened meanwhile: they are listened to anew
+                self._began = now
+                return []
             return [MachineAnswered("greeting"), *self._machine(now + MACHINE_S)]
         self._stage, self._latest = _Stage.HUMAN, self._answered + BEEP_WATCH_S
         return [HumanAnswered(sure=self._began is not None)]

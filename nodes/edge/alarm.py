@@ -26,6 +26,7 @@ class Alarm:
     def __init__(self, actor: Actor, expired: Callable[[Any], object]) -> None:
         self._actor, self._expired = actor, expired
         self._timer: Timer | None = None
+        self._excused: tuple[float, float] | None = None  # the deadline that has passed without us; until when it waits
 
     def set(self, deadline: float | None) -> None:
         """Ring at this time (seconds, monotonic) and no other; None: not at all."""
@@ -33,7 +34,8 @@ class Alarm:
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
-            self._wait(max(0.0, deadline - time.monotonic()), deadline)
+            at = self._excused[1] if self._excused and self._excused[0] == deadline else deadline
+            self._wait(max(0.0, at - time.monotonic()), deadline)
 
     def _wait(self, seconds: float, deadline: float) -> None:
         self._timer = self._actor.after(seconds, _rings, self, deadline)
@@ -41,8 +43,13 @@ class Alarm:
     def ring(self, deadline: float) -> None:
         """The time has come. For `_rings`."""
         self._timer = None
-        if time.monotonic() - deadline > LATE_S or not self._actor.ref.tell(self._expired):  # full: in a moment
-            self._wait(GRACE_S, time.monotonic() + GRACE_S)
+        now = time.monotonic()
+        is_excused = self._excused is not None and self._excused[0] == deadline
+        if now - deadline > LATE_S and not is_excused:
+            self._excused = deadline, now + GRACE_S
+            self._wait(GRACE_S, deadline)
+        elif not self._actor.ref.tell(self._expired):  # full: in a moment
+            self._wait(GRACE_S, deadline)
 
 
 def _rings(_: Actor, alarm: Alarm, deadline: float) -> None:

@@ -231,22 +231,27 @@ async def test_every_edge_dies_at_once_and_a_new_one_goes_on_from_the_disk(node:
     assert max(gaps_ms) < GAP_MS
 
 
-async def test_a_pause_of_the_whole_node_is_nobodys_death(node: Node) -> None:
+async def test_a_pause_of_the_whole_node_is_nobodys_death_and_who_was_saying_hello_is_no_machine(node: Node) -> None:
     """As `docker pause` does it, or the move of a virtual machine: longer than anybody may be silent.
 
     Of the launcher alone: `tests/supervisors/test_process.py`.
     """
     await node.whole()
-    async with phones(1) as (phone,):
+    async with phones(2) as (phone, greeting):
         call = await is_asked(node, phone)
+        greets = await node.call(greeting.uri)
+        await greeting.rings()
+        await greeting.answer()
+        await greeting.say("hello", until_s=0.4)
         before = node.stage.client.roster()
         assert before.launcher is not None
         launcher, everybody = before.launcher.pid, [peer.pid for peer in before.processes]
         await _paused([launcher, *everybody, _pid_of_nats(node)], 4.0)
+        await greets.event(Kind.HUMAN_DETECTED)
         await phone.say("four two seven one")
         await call.event(Kind.SLOT_FILLED, value="4271")
         after = node.stage.client.roster()
-        await over(node, call)
+        await over(node, call, greets)
     assert {peer.identity: peer.state for peer in after.processes} == {
         peer.identity: peer.state for peer in before.processes
     }

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.amd import Amd, AmdEvent, AmdInput, HumanAnswered, MachineAnswered, MessageMayStart
+from protocols.amd import GREETING_S, Amd, AmdEvent, AmdInput, HumanAnswered, MachineAnswered, MessageMayStart
 from protocols.machine import Expired
 from protocols.wire.ids import ChannelId
 from protocols.wire.messages import BeepHeard, SpeechEnded, SpeechStarted
@@ -55,6 +55,15 @@ def test_more_than_two_and_a_half_seconds_without_a_pause_is_a_machine() -> None
 
 def test_a_machine_that_breathes_is_a_machine() -> None:
     assert decide(speech((0.5, 2.4), (3.2, 6.0)))[0] == (3.2, MachineAnswered("greeting"))
+
+
+def test_a_judge_that_stood_still_while_somebody_spoke_listens_anew_and_then_judges() -> None:
+    amd = Amd(0.0, wants_message=True)
+    amd.step(SpeechStarted(C, 1, 0.5), 0.5)
+    assert amd.step(Expired(), 5.0) == []
+    assert amd.deadline == 5.0 + GREETING_S
+    amd.step(SpeechEnded(C, 1, 5.1), 5.4)
+    assert [notice.event for notice in amd.step(Expired(), 6.2)] == [HumanAnswered(sure=True)]
 
 
 def test_nobody_is_hung_up_on_for_saying_nothing() -> None:

@@ -66,6 +66,19 @@ async def test_after_a_pause_an_answer_may_take_a_moment_to_be_read() -> None:
         assert await actor.until(2) == ["answer", "expired"]
 
 
+async def test_what_is_heard_meanwhile_makes_the_moment_no_longer() -> None:
+    async with waiting() as (ref, actor):
+        deadline = time.monotonic() + SOON_S
+        await ref.ask(Waits.wait, deadline)
+        time.sleep(LATE_S + 2 * SOON_S)  # noqa: ASYNC251 - the process stands still
+        began_s = time.monotonic()
+        while not actor.heard and time.monotonic() - began_s < 4 * GRACE_S:
+            await ref.ask(Waits.wait, deadline)  # as after each thing that a call hears
+            await asyncio.sleep(GRACE_S / 10)
+        assert actor.heard == ["expired"]
+        assert time.monotonic() - began_s >= GRACE_S / 2
+
+
 async def test_it_passes_on_time_and_once() -> None:
     async with waiting() as (ref, actor):
         began = time.monotonic()
