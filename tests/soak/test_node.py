@@ -1,6 +1,7 @@
 """Ten minutes of a node under random kills, with ten people always on the telephone: nobody is lost who need not be.
 
-    make soak SOAK=node              RINGMASTER_SOAK_S=120: a shorter one; RINGMASTER_SOAK_SEED=...: the same kills
+    make soak SOAK=node              RINGMASTER_SOAK_S=120: a shorter one; RINGMASTER_SOAK_SEED=...: the same kills;
+                                     RINGMASTER_SOAK_KINDS=edge: only those are killed, and nothing else is done
 
 Every 2 s one process dies by SIGKILL, of each kind in turn; every minute the whole node stands still for 4 s; twice its
 launcher is killed, and started again. What came of it is told by those outside: the callees say what they heard, the
