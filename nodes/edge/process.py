@@ -281,9 +281,9 @@ class Edge:
         self.disk.wrote(keeper)
         self._views.wrote(keeper)
         if keeper.record.phase is Phase.DONE:
-            self._keepers.pop(keeper.record.order.call_id, None)
+            if self._keepers.pop(keeper.record.order.call_id, None):  # it is written again after its end
+                self.load.n_over += 1
             self._legacy.ended(keeper.record.order.call_id)
-            self.load.n_over += 1
 
 
 def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
