@@ -19,7 +19,7 @@ import traceback
 from typing import Any, Final, Never
 
 from nodes import collector, priority, watch
-from nodes.config import load
+from nodes.config import PINNED, load
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.histories import FAILED
 from nodes.launcher import PROCESS
@@ -41,6 +41,7 @@ LINE_CHARS: Final = 200
 async def become(name: str, role: str) -> None:
     """Run the role's process until the launcher says stop: `nodes.<role>.process.run(parent, config, identity)`."""
     config = load()
+    os.environ.pop(PINNED, None)  # it has the trunks' passwords, and what this process starts reads strangers' bytes
     logs.configure(config.telemetry.level, config.node.id, name)
     identity = make_identity(config.node.id, name, f"{time.time_ns():x}")
     asyncio.get_running_loop().set_exception_handler(_told)

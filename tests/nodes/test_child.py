@@ -31,6 +31,22 @@ main()
 """
 
 
+CURIOUS = """
+import asyncio, sys
+from nodes.central import process
+
+async def run(*_):
+    ask = "import os; print(sorted(name for name in os.environ if 'top secret' in os.environ[name]))"
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", ask, stdout=asyncio.subprocess.PIPE)
+    told, _ = await child.communicate()
+    raise RuntimeError(told.decode().strip())
+
+process.run = run
+from nodes.child import main
+main()
+"""
+
+
 @pytest.mark.parametrize(
     ("role", "module", "what"),
     [
@@ -64,6 +80,12 @@ async def test_what_an_operator_can_mend_is_told_in_words(tmp_path: Path) -> Non
     assert "traceback" not in last
 
 
+async def test_what_a_process_starts_to_read_strangers_bytes_does_not_have_the_trunks_passwords(tmp_path: Path) -> None:
+    settings = "[sip]\ntrunks = [{ name = 't', host = 'carrier.example', user = 'u', password = 'top secret' }]\n"
+    exit, _ = await end_of("central", CURIOUS, "nats://127.0.0.1:1", tmp_path, settings)
+    assert json.loads(exit.stderr[-1])["error"] == "RuntimeError: []"
+
+
 async def end_of(role: str, code: str, url: str, directory: Path, settings: str = "") -> tuple[ProcessExit, History]:
     """Run a process of this role that `code` begins, until it ends."""
     file = directory / "ringmaster.toml"
@@ -78,7 +100,8 @@ async def end_of(role: str, code: str, url: str, directory: Path, settings: str 
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sip:
         sip.bind(("127.0.0.1", 0))
-        env = {"RINGMASTER_CONFIG": str(file), PROCESS: f"{role} {role}", "PYTHONPATH": os.getcwd()}
+        env = {**configuration.pinned({configuration.ENVIRONMENT: str(file)}), configuration.ENVIRONMENT: str(file)}
+        env |= {PROCESS: f"{role} {role}", "PYTHONPATH": os.getcwd()}
         program = Program((sys.executable, "-c", code), env=env, sockets={"sip": sip})
         child = OsProcess.child(role, program, on_change=changed, restart=Restart.TEMPORARY)
         with suppress(StartFailed):
