@@ -154,7 +154,7 @@ class Leader:
                 return await self._return(attempt, refused.reason)
             at = self._campaign(attempt).at(self._clock.wall())
             disposition = "invalid" if refused.reason.startswith(NEVER) else "failed"
-            await self._memory.write(ended(attempt, disposition, refused.reason, at, self._clock.now()))
+            await self._memory.write(ended(attempt, disposition, refused.reason, at, self._clock.now(), 0.0))
         except (PeerGone, AskTimeout) as error:  # it may have been dialled: its events will tell, or the search
             log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=str(error))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from nodes.central.campaign import Campaigns
 from nodes.central.spend import cost
 from protocols.wire.campaigns import contact_of
@@ -29,12 +31,13 @@ def entry_of(event: CallEvent, fold: Campaigns, now: float) -> Answered | Ended 
         case Kind.ANSWERED if contact not in fold.talking:
             return Answered(attempt.campaign_id, contact, attempt.attempt_id, at)
         case Kind.ENDED:
-            return ended(attempt, str(event.fields["disposition"]), str(event.fields["cause"]), at, now)
+            talked_s = msgspec.convert(event.fields["duration_s"], float)
+            return ended(attempt, str(event.fields["disposition"]), str(event.fields["cause"]), at, now, talked_s)
         case _:
             return None
 
 
-def ended(attempt: Attempted, disposition: str, cause: str, at: datetime, now: float, talked_s: float = 0.0) -> Ended:
+def ended(attempt: Attempted, disposition: str, cause: str, at: datetime, now: float, talked_s: float) -> Ended:
     """Return the entry that ends an attempt. `talked_s`: since the answer, which is what is paid for."""
     paid = cost(attempt.price, talked_s)
     name = attempt.attempt_id
@@ -49,7 +52,7 @@ def returned(attempt: Attempted, reason: str, at: datetime, now: float) -> Retur
 def lost(attempt: Attempted, fold: Campaigns, at: datetime, now: float) -> Ended:
     """Return the entry that ends an attempt which nobody has any more: a person who had answered was abandoned."""
     if attempt.contact_id not in fold.talking:
-        return ended(attempt, "failed", "node_lost", at, now)
+        return ended(attempt, "failed", "node_lost", at, now, 0.0)
     return ended(attempt, "abandoned", "node_lost", at, now, now - attempt.journal_s)
 
 

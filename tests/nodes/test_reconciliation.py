@@ -151,7 +151,7 @@ class Reconciliation(RuleBasedStateMachine):
         if disposition == "answered":
             self.fold.apply(Answered(SPRING, attempt.contact_id, attempt.attempt_id, AT))
         else:
-            self._end(ended(attempt, disposition, "x", AT, self.now))
+            self._end(ended(attempt, disposition, "x", AT, self.now, 0.0))
 
     def _end(self, entry) -> None:  # type: ignore[no-untyped-def]
         if self.fold.apply(entry):

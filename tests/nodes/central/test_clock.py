@@ -83,7 +83,7 @@ class Term:
 
     def end(self, name: ContactId) -> None:
         if attempt := self.fold.in_flight.get(name):
-            self._end(ended(attempt, "busy", "486", self.clock.wall(), self.clock.now()))
+            self._end(ended(attempt, "busy", "486", self.clock.wall(), self.clock.now(), 0.0))
 
     def answer(self, name: ContactId) -> None:
         if attempt := self.fold.in_flight.get(name):

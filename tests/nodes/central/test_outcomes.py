@@ -1,13 +1,16 @@
 """Events become outcomes of the attempts they belong to, and so does a loss."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
 from nodes.central.campaign import Campaigns, folded
 from nodes.central.outcomes import entry_of, lost
+from nodes.central.spend import of_day
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
-from protocols.wire.events import CallEvent, Kind, Value
+from protocols.wire.events import CallEvent, Kind, Value, from_body, to_body
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 from protocols.wire.journal import Answered, Attempted, Contact, Ended, Imported, Listed
 
@@ -38,6 +41,17 @@ def fold() -> Campaigns:
 
 def test_the_end_of_a_call_is_the_outcome_of_its_attempt_in_campaign_time(fold: Campaigns) -> None:
     assert entry_of(ended(), fold, 7.0) == Ended(SPRING, ADA, ATTEMPT, "busy", "486", NOON + timedelta(hours=1), 7.0, 0)
+
+
+def test_a_call_that_ended_has_cost_what_its_trunk_takes_for_the_time_since_the_answer(fold: Campaigns) -> None:
+    fold.in_flight[ADA] = replace(fold.in_flight[ADA], price=0.5, trunk="carrier")
+    talked = event(Kind.ENDED, disposition="completed", cause="script", duration_s=61.0, by="us")
+    told = from_body(msgspec.json.decode(msgspec.json.encode(to_body(talked))))
+    over = entry_of(told, fold, 7.0)
+    assert isinstance(over, Ended)
+    assert over.cost == 1.0
+    fold.apply(over)
+    assert of_day(fold.spent, "carrier", (), 7.0) == 1.0
 
 
 def test_an_answer_is_written_down_once(fold: Campaigns) -> None:
