@@ -109,9 +109,9 @@ class Leader:
                 received = await consumer.fetch(TICK_S)
                 for one in received:
                     await self._learn(one)
-                if not received:
-                    await self._give_up_lost()
                 await consumer.ack(received)
+                if not received or not received[-1].n_behind:
+                    await self._give_up_lost()  # all events that there are have been read
             except BusAway:
                 await asyncio.sleep(TICK_S)
 

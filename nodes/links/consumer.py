@@ -39,6 +39,11 @@ class Received:
     data: bytes
     message: Msg = field(repr=False)
 
+    @property
+    def n_behind(self) -> int:
+        """How many more there were for its reader when the server sent it."""
+        return self.message.metadata.num_pending
+
 
 class Consumer:
     """A durable consumer of one stream. Made again on each connection; what was not acknowledged comes again."""

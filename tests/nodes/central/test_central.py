@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -421,6 +422,27 @@ async def test_what_no_edge_has_ends_as_lost_and_who_was_talking_is_not_called_a
         assert again.target == bob.target
         status = await node.status(central, lambda status: status.done == 1)
         assert (status.dispositions, status.in_flight) == ({"failed": 1, "abandoned": 1}, 2)
+
+
+async def test_what_no_edge_has_is_given_up_also_while_the_events_of_others_never_pause(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOK_S", 0.05)
+
+    async def talk() -> None:
+        for n in count():
+            node.edge.say(replace(node.edge.orders[0], campaign_id=CampaignId("other")), Kind.RINGING, after_ms=n)
+            await asyncio.sleep(0.02)
+
+    async with node.central("central-0") as central, Tasks() as tasks:
+        await node.leads(central)
+        await node.imports(central)
+        await node.runs(central)
+        await node.edge.order(2)
+        tasks.spawn(talk())
+        node.edge.has_lost = {node.edge.orders[1].call_id}
+        status = await node.status(central, lambda status: status.dispositions == {"failed": 1})
+        assert status.in_flight == 2
 
 
 async def test_what_another_node_shows_as_its_own_is_not_lost(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
