@@ -65,7 +65,7 @@ class Bus:
         self.node_id = node_id
         self.counts: Counter[str] = Counter()
         self._connection = Connection(login, name)
-        self._remedy = Remedy(login.embedded)
+        self._remedy, self._is_embedded = Remedy(login.embedded), login.embedded is not None
         self._courier = Courier(Spool(spool, name), self._deliver, self._connection.up, self.counts)
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_OUTGOING)
         self._tasks = Tasks()
@@ -235,10 +235,12 @@ class Bus:
             raise ServerTooOld(f"{found.major}.{found.minor}", "{}.{}".format(*OLDEST))
 
     async def _look_after(self) -> None:
-        """See to it that what is written is taken again."""
+        """See to it that what is written is taken again, and that a server of ours does not stand still for ever."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if (stuck := self._connection.writes.stuck()) and self.connected and self._remedy.apply(stuck):
+            if self._is_embedded and not self._connection.is_live:
+                await self._connection.look_for_greeting()
+            if (stuck := self._connection.writes.stuck()) and self._remedy.apply(stuck):
                 self._connection.writes.forget()
 
     async def _deliver(self, record: Record) -> None:

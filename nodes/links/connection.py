@@ -1,8 +1,9 @@
 """A connection to NATS that never gives up: it comes up when the server does, and comes back when it does.
 
-What nats-py does: reconnect to a server that went away, and subscribe again. What is added: a start without a server,
-a new client where nats-py closes the old one for good (a refused login, a protocol error), and one word for all of its
-errors, `BusAway`. Settings: five seconds to notice a silent server twice, 0.2 s between tries, for ever.
+What nats-py does: reconnect to a server that went away, and subscribe again. What is added: a start without a server, a
+new client where nats-py closes the old one for good (a refused login, a protocol error), one word for all of its
+errors, `BusAway`, and a look at a server that takes connections and greets nobody. Settings: five seconds to notice a
+silent server twice, 0.2 s between tries, for ever.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -29,6 +31,12 @@ REOPEN_S: Final = 1.0
 REQUEST_S: Final = 5.0
 """Time-out of a JetStream request: longer than most elections of a leader (4 to 7 s) is not worth waiting."""
 CLOSE_S: Final = 2.0
+PING_S: Final = 5.0
+"""Between two questions whether a server is there; it is gone when two have no answer."""
+GREETING_S: Final = 2.0
+"""So long may a server take for its first word (nats-py's own limit)."""
+GREETING: Final = "greeting"
+"""What a server that greets nobody does not give, among the names of `writes`."""
 
 log = logs.get(__name__)
 
@@ -74,6 +82,32 @@ class Connection:
         return self._client
 
     @property
+    def is_live(self) -> bool:
+        """Whether nats-py has a server just now."""
+        return self._client is not None and self._client.is_connected
+
+    async def look_for_greeting(self) -> None:
+        """Note among `writes` whether a server takes a connection and says nothing: it is stopped, and will not end.
+
+        A server that refuses, or hangs up, is starting or ending. Beside nats-py, which may wait for ever for a server
+        that reads nothing to take what was written before it closes a connection.
+        """
+        where = urlsplit(self._login.url)
+        with suppress(BusAway), self.writes.of(GREETING) as took:
+            try:
+                async with asyncio.timeout(GREETING_S):
+                    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+                    try:
+                        await reader.read(1)
+                    finally:
+                        writer.close()
+            except TimeoutError as error:
+                raise BusAway("no greeting") from error
+            except OSError:
+                pass
+            took()
+
+    @property
     def jetstream(self) -> JetStreamContext:
         """The connected client's JetStream. Raises: `BusAway`."""
         return self.client.jetstream(timeout=REQUEST_S)
@@ -110,7 +144,7 @@ class Connection:
             inbox_prefix=self._login.inbox,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.2,  # type: ignore[arg-type]  # declared int; seconds as a float are passed to sleep
-            ping_interval=5,
+            ping_interval=PING_S,  # type: ignore[arg-type]  # as above
             max_outstanding_pings=2,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
@@ -164,4 +198,4 @@ async def _close(client: Client) -> None:
         log.warning("bus.close_failed", error=str(error))
 
 
-__all__ = ["Attach", "Connection", "away_for_errors", "obey_cancellation"]
+__all__ = ["GREETING", "Attach", "Connection", "away_for_errors", "obey_cancellation"]

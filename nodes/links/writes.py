@@ -2,7 +2,8 @@
 
 A nats-server whose disk was full goes on answering questions, and takes no message any more, also when there is room
 again (2.15.1: until it is started anew). So what counts is a write that is not acknowledged, again and again. A process
-that was stopped itself has tried once in that time, and once is no evidence.
+that was stopped itself has tried once in that time, and once is no evidence. A server that stands still (SIGSTOP, a
+disk that answers nobody) is judged by the same rule: its kernel takes connections, and it greets none (`connection`).
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from nodes.links import remedy, writes
+from nodes.links import connection, remedy, writes
 from nodes.links.bus import Bus
+from nodes.links.connection import GREETING, Connection
 from nodes.links.errors import BusAway
 from nodes.links.login import login
 from nodes.links.remedy import Remedy, pid_of
@@ -127,6 +128,50 @@ async def test_an_embedded_server_that_takes_nothing_is_ended_and_what_waited_is
     assert [one.event_id async for one in anybody.replay(Stream.EVENTS)] == [f"e{n}" for n in range(200)]
     await edge.close()
     await anybody.close()
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("was_connected", [True, False])
+async def test_an_embedded_server_that_stands_still_is_ended_and_the_next_is_not(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, was_connected: bool
+) -> None:
+    """Its kernel goes on taking connections, so that for the launcher it lives."""
+    monkeypatch.setattr(connection, "PING_S", 0.1)
+    monkeypatch.setattr(connection, "GREETING_S", 0.1)
+    monkeypatch.setattr("nodes.links.bus.CONNECT_S", 0.5)
+    settings = Path(nats_server.plan.argv[-1])
+    if not was_connected:
+        nats_server.freeze()
+    edge = await Bus.connect(login(nats_server.config, Role.EDGE), name="edge-0", node_id=N1)
+    if was_connected:
+        assert edge.connected
+        nats_server.freeze()
+    with capture_logs() as lines:
+        async with asyncio.timeout(10):
+            while pid_of(settings):
+                await asyncio.sleep(0.02)
+            nats_server.kill()  # it has ended: this takes note
+            await nats_server.start()
+            await edge.up()
+            for _ in range(100):  # longer than it took to find the first one
+                assert edge.connected
+                assert pid_of(settings)
+                await asyncio.sleep(0.01)
+    (ended,) = [line for line in lines if line["event"] == "nats.ended"]
+    assert ended["streams"] == [GREETING]
+    await edge.close()
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_server_that_is_starting_refuses_and_is_not_taken_for_one_that_stands_still(
+    nats_server: NatsServer,
+) -> None:
+    nats_server.kill()
+    away = Connection(login(nats_server.config, Role.EDGE), "edge-0")
+    for _ in range(2 * TRIES):
+        await away.look_for_greeting()
+        await asyncio.sleep(0.06)
+    assert away.writes.stuck() == {}
 
 
 def test_a_server_of_somebody_else_or_on_a_full_disk_is_left_alone_and_told(
