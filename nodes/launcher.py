@@ -23,12 +23,12 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from nodes import priority, watch
 from nodes.config import Config, load, pinned
 from nodes.errors import DEBUG, NodeError, in_words
+from nodes.files import write_private
 from nodes.greeting import greeting
 from nodes.histories import History, last_words
 from nodes.holdings import run_directory, udp_sockets
@@ -223,7 +223,7 @@ class Launcher:
         if revision != self._revision or self._is_stopping:
             return
         try:
-            _write(self._config.paths.run / "roster.json", roster)
+            write_private(self._config.paths.run / "roster.json", roster.encode(), lasts=False)
         except OSError as error:
             self._log("error", "roster.not_written", error=in_words(error))
             asyncio.get_running_loop().call_later(RETRY_S, self._publish, revision, roster)
@@ -252,14 +252,6 @@ def _inherited(name: str, role: str, sockets: Mapping[str, socket.socket], confi
     ports = [key for key in sockets if key.startswith("rtp-")]
     share = slice(int(name.rpartition("-")[2]), None, config.media.processes)
     return {key: sockets[key] for key in ports[share][: config.media.channels]}
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that its readers see whole or not at all."""
-    draft = path.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    draft.replace(path)
 
 
 def _end_in_order() -> None:

@@ -22,13 +22,13 @@ from typing import Final
 from aiohttp import web
 
 from nodes.admin.audit import Audit
-from nodes.admin.files import write_private
 from nodes.admin.hashing import Busy, Hasher
 from nodes.admin.places import origin_of
 from nodes.admin.roles import NODE, Role, Who
 from nodes.admin.sessions import Sessions
 from nodes.admin.throttle import Throttle
 from nodes.admin.users import Users
+from nodes.files import write_private
 
 TOKEN_FILE: Final = "token"
 ADDRESS_RATE, ADDRESS_BURST = 0.5, 20.0

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from nodes.admin.files import open_private
 from nodes.admin.roles import Who
 from nodes.errors import in_words
+from nodes.files import open_private
 from nodes.telemetry import logs
 from supervisors.bucket import Bucket
 

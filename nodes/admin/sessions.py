@@ -21,10 +21,10 @@ from typing import Final
 
 import msgspec
 
-from nodes.admin.files import write_private
 from nodes.admin.roles import Who
 from nodes.admin.users import Users
 from nodes.errors import in_words
+from nodes.files import write_private
 from nodes.reading import read_json
 from nodes.telemetry import logs
 

@@ -18,10 +18,10 @@ from typing import Final
 
 import msgspec
 
-from nodes.admin.files import open_private, write_private
 from nodes.admin.hashing import hashed
 from nodes.admin.roles import Role
 from nodes.errors import NodeError, in_words
+from nodes.files import open_private, write_private
 from nodes.reading import read_json
 from nodes.telemetry import logs
 

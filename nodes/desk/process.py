@@ -18,7 +18,6 @@ from nodes.admin.api import Api
 from nodes.admin.cluster import Cluster
 from nodes.admin.do_not_call import ListApi
 from nodes.admin.figures import Events
-from nodes.admin.files import write_private
 from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
 from nodes.admin.node import Node
@@ -34,6 +33,7 @@ from nodes.desk.control import Hello
 from nodes.desk.phone import PhoneSeat
 from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
+from nodes.files import write_private
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import contact_key
 from nodes.links.errors import LinkError

@@ -13,7 +13,6 @@ Standard library only, because the launcher imports it.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from nodes.config import Config, ConfigError
+from nodes.files import make_private, write_private
 from nodes.links.errors import ServerTooOld
 from protocols.wire.roles import Role, inbox, user_of, users
 
@@ -147,9 +147,8 @@ def _context(config: Config, url: str, role: Role, password: str) -> dict[str, s
 def _password(config: Config, role: Role) -> str:
     """Return a role's password, made now if there is none."""
     path = _password_file(config, role)
-    if not path.exists():
-        _write(path, secrets.token_hex(24))
-    return path.read_text(encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return make_private(path, secrets.token_hex(24).encode()).decode()
 
 
 def _password_file(config: Config, role: Role) -> Path:
@@ -161,13 +160,8 @@ def _address(config: Config) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file for its owner only, so that it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
+    write_private(path, text.encode())
 
 
 def find(configured: Path | None = None) -> Path:

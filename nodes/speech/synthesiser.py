@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from grammars.spoken import normalise, verbalise
+from nodes.files import write_private
 from nodes.speech.errors import EngineFailed
 from nodes.speech.telephone import RATE_HZ, telephone
 from nodes.speech.voice import Voice
 from protocols.wire.ids import PromptHash
 from protocols.wire.messages import Part, Prompt
 
-__all__ = ["Synthesiser", "prompt_hash", "publish", "spoken", "sweep"]
+__all__ = ["Synthesiser", "prompt_hash", "spoken", "sweep"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Synthesiser:
         if not audio:
             raise EngineFailed(f"{self.voice.name} says nothing for {len(words)} characters")
         try:
-            publish(path, audio)
+            write_private(path, audio)
         except OSError as error:
             raise EngineFailed(f"{path} cannot be written: {error}") from error
         self.n_rendered += 1
@@ -110,16 +111,6 @@ def touched(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def publish(path: Path, audio: bytes) -> None:
-    """Make `path` exist with all of `audio` or not at all, also after a power cut."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(audio)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def sweep(prompts: Path, wall_s: float) -> None:

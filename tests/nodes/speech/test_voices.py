@@ -16,7 +16,7 @@ from nodes.speech.errors import BrokenModel, EngineFailed
 from nodes.speech.flite import FliteVoice
 from nodes.speech.mimic import MimicVoice
 from nodes.speech.process import start_voice
-from nodes.speech.synthesiser import DRAFT_S, KEEP_S, Synthesiser, prompt_hash, publish, spoken, sweep
+from nodes.speech.synthesiser import DRAFT_S, KEEP_S, Synthesiser, prompt_hash, spoken, sweep
 from nodes.speech.telephone import at_8_khz, telephone
 from protocols.wire.messages import Part
 
@@ -107,12 +107,6 @@ def test_a_name_depends_on_voice_rate_and_words_and_on_nothing_else() -> None:
     assert prompt_hash("v", 1.0, "hello") == prompt_hash("v", 1, "hello")
     names = {prompt_hash(voice, rate, words) for voice in "ab" for rate in (1.0, 1.1) for words in ("x", "y")}
     assert len(names) == 8
-
-
-def test_a_prompt_appears_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    publish(tmp_path / "p.ulaw", b"\xff" * 8000)
-    assert [path.name for path in tmp_path.iterdir()] == ["p.ulaw"]
-    assert (tmp_path / "p.ulaw").read_bytes() == b"\xff" * 8000
 
 
 def test_what_nobody_asked_for_in_a_month_is_deleted(tmp_path: Path) -> None:
