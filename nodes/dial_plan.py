@@ -15,20 +15,17 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Final, TypeAlias
-from urllib.parse import unquote
 
 from nodes.config import Sip, Trunk
 from protocols.errors import RemoteProtocolError
+from protocols.sip.callee import SHORT, dialled
 from protocols.sip.syntax import Uri, uri
 
 REFUSED: Final = "not_allowed"
 """The first word of every objection."""
 Barred: TypeAlias = Callable[[str, str], str]
-_SHORT: Final = 7
-"""Digits: fewer without `+` are an extension or a service, and no number with its country left out."""
 _NEVER: Final = tuple(map(ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32")))
 """This host, link-local (metadata services), multicast and broadcast (RFC 6890): no telephone is there."""
-_separators = re.compile(r"[\s\-.()]")
 
 
 def objection(target: str, sip: Sip) -> str:
@@ -120,19 +117,6 @@ def number_in(target: str) -> str:
     return "" if wanted.headers else dialled(wanted.user)
 
 
-def dialled(user: str) -> str:
-    """Return the number that a URI's user part dials, as a carrier would understand it; a name stays a name.
-
-    >>> dialled("%2B1-900-555-0100;phone-context=x"), dialled("011881612345678"), dialled("ann")
-    ('+19005550100', '+881612345678', 'ann')
-    """
-    number = _separators.sub("", unquote(user).partition(";")[0])
-    for prefix in ("011", "00"):  # international, from North America and from most of the world
-        if number.startswith(prefix) and number.isdecimal() and len(number) > _SHORT:
-            return "+" + number.removeprefix(prefix)
-    return number
-
-
 def price_of(number: str, trunk: Trunk) -> float:
     """Return what a minute to a number costs: the price of the longest prefix that fits; 0.0 where none does."""
     fitting = [prefix for prefix in trunk.prices if _begins(number, (prefix,))]
@@ -160,7 +144,7 @@ def _refused(number: str, trunk: Trunk) -> str:
 
 def _begins(number: str, prefixes: tuple[str, ...]) -> bool:
     """Say whether a number begins so: `x` is any digit. Without `+` it is a whole number as it is dialled: 911."""
-    if not number.startswith("+") and number.isdecimal() and len(number) >= _SHORT:
+    if not number.startswith("+") and number.isdecimal() and len(number) >= SHORT:
         number = f"+{number}"
     return _pattern(prefixes).match(number) is not None
 

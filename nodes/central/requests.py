@@ -11,6 +11,7 @@ from nodes.central.memory import Memory
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
+from nodes.people import NotAPerson, person
 from nodes.telemetry import logs
 from protocols.wire import campaigns as wire
 from protocols.wire.campaigns import contact_id
@@ -65,7 +66,11 @@ class Requests:
 
     async def forget(self, request: wire.ForgetContact, sender: Identity) -> wire.ContactForgotten:
         """Forget somebody, in all campaigns."""
-        leader, name = self._leading(), contact_id(request.target, self._key)
+        leader = self._leading()
+        try:
+            name = contact_id(person(request.target), self._key)
+        except NotAPerson as error:
+            raise Refused(f"bad_target: {error}") from error
         found = [one for one in self._memory.campaigns.campaigns.values() if one.roll.find(name) is not None]
         if not found and name not in self._memory.campaigns.dialled:
             raise Refused("unknown_contact")

@@ -34,7 +34,7 @@ def with_uri(order: PlaceCall, sip: Sip) -> PlaceCall:
     'sip:+12025550100@carrier.example:5060;user=phone'
     """
     trunk, number = dial_plan.trunk_of(order.target, sip), dial_plan.number_in(order.target)
-    if order.target.startswith("+") and sip.trunks:
+    if order.target.startswith("+") and sip.trunks and "(0)" not in order.target:
         trunk, number = sip.trunks[0], dial_plan.dialled(order.target)
     if trunk is None or not _NUMBER.fullmatch(number):
         return order

@@ -244,7 +244,7 @@ class Edge:
         """Somebody must not be called any more: whoever still rings stops."""
         for keeper in self._keepers.values():
             order, is_early = keeper.record.order, keeper.record.phase in (Phase.PLACING, Phase.RINGING)
-            if is_early and self._means.refusals.contact(order) == contact:
+            if is_early and contact in self._means.refusals.contacts(order):
                 if call := self._means.calls.get(order.call_id):
                     call.tell(Call.hang_up, "rejected", "do_not_call")
 

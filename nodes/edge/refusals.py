@@ -13,7 +13,7 @@ from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import BusAway
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
-from protocols.wire.campaigns import ContactId, contact_id, contact_of
+from protocols.wire.campaigns import ContactId, contact_id, contact_of, is_contact_id
 from protocols.wire.do_not_call import Listing
 from protocols.wire.messages import PlaceCall
 
@@ -33,7 +33,7 @@ class Refusals:
 
     def refuses(self, order: PlaceCall) -> bool:
         """Say whether the callee of this order is on the list."""
-        return self.contact(order) in self._listed.contacts
+        return any(contact in self._listed.contacts for contact in self.contacts(order))
 
     @property
     def figures(self) -> dict[str, float]:
@@ -54,9 +54,10 @@ class Refusals:
 
     def add(self, order: PlaceCall) -> None:
         """Put the callee on the list: here at once, everywhere as soon as NATS has it, however long that takes."""
-        listing = self._listed.entry(self.contact(order), "callee", f"call {order.call_id}")
-        self._listed.hold(listing)
-        self._tasks.spawn(self._tell(listing))
+        for contact in self.contacts(order):
+            listing = self._listed.entry(contact, "callee", f"call {order.call_id}")
+            self._listed.hold(listing)
+            self._tasks.spawn(self._tell(listing))
 
     async def _tell(self, listing: Listing) -> None:
         try:
@@ -70,9 +71,13 @@ class Refusals:
                 log.warning("opt_out.waits", reason=str(error))
                 await asyncio.sleep(RETRY_S)
 
-    def contact(self, order: PlaceCall) -> ContactId:
-        """Return the name of an order's callee."""
-        return contact_of(order.attempt_id) or contact_id(order.target, self._key)
+    def contacts(self, order: PlaceCall) -> set[ContactId]:
+        """Return the names of an order's callee: of whom central means, and of who answers where it is dialled.
+
+        They differ where somebody orders a call under the name of another's attempt.
+        """
+        meant, reached = contact_of(order.attempt_id), contact_id(order.target, self._key)
+        return {meant, reached} if is_contact_id(meant) else {reached}
 
 
 __all__ = ["Refusals"]

@@ -14,27 +14,35 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import ClassVar, Final, NewType
 
+from protocols.sip.callee import callee
 from protocols.wire.ids import AttemptId, CampaignId
 
 ContactId = NewType("ContactId", str)
 """A person to call, the same in every campaign: 32 hexadecimal digits that say nothing without the key."""
-_NUMBER: Final = re.compile(r"sips?:(\+\d+)@[^;]+;(?:[^;]+;)*user=phone(?:;.*)?", re.IGNORECASE)
+_CONTACT_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def contact_id(target: str, key: bytes) -> ContactId:
     """Return the name of whoever answers at `target` (an E.164 number with `+`, or a SIP URI).
 
-    A SIP URI that is a number at some trunk (RFC 3261 s.19.1.6) is the same contact as the number.
+    However it is spelt (`protocols.sip.callee`): a number at some host is the same contact as the number.
     `key`: 16 to 64 secret bytes, the same on all nodes of a cluster. Source: BLAKE2b keyed mode, RFC 7693 s.2.9.
 
     >>> contact_id("+4930123456", bytes(32))
     'be03fbd7ea1ffcc1141b72da31591300'
-    >>> contact_id("sip:+4930123456@sip.example.net:5060;user=phone", bytes(32))
+    >>> contact_id("sip:+49-30-123456@sip.example.net", bytes(32))
     'be03fbd7ea1ffcc1141b72da31591300'
     """
-    if number := _NUMBER.fullmatch(target):
-        target = number[1]
-    return ContactId(blake2b(target.encode(), key=key, digest_size=16).hexdigest())
+    return ContactId(blake2b(callee(target).encode(), key=key, digest_size=16).hexdigest())
+
+
+def is_contact_id(text: str) -> bool:
+    """Return whether `contact_id` may have made this, or somebody something else.
+
+    >>> is_contact_id("be03fbd7ea1ffcc1141b72da31591300"), is_contact_id("be03fbd7 a1ffcc1141b72da31591300")
+    (True, False)
+    """
+    return _CONTACT_ID.fullmatch(text) is not None
 
 
 def attempt_id(campaign: CampaignId, contact: ContactId, n: int) -> AttemptId:
@@ -242,12 +250,12 @@ class ForgetContact:
     """Forget a person in all campaigns: they are never dialled again there, and what is known of them is removed.
 
     It is removed within seconds from the memory and the objects of central, and from the journal as soon as the
-    recorder has read it. Refused: `unknown_contact`.
+    recorder has read it. Refused: `unknown_contact`, `bad_target:` and why it names nobody.
     """
 
     Reply: ClassVar[type[ContactForgotten]] = ContactForgotten
     target: str
-    """As on a list: an E.164 number with `+`, or a SIP URI."""
+    """As people write it: a number with `+` and the country code, or a SIP URI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +279,7 @@ CAMPAIGN_MESSAGES: tuple[type, ...] = (
 """The kinds of this page that an envelope may carry."""
 
 __all__ = [
-    "ContactId", "contact_id", "attempt_id", "contact_of",
+    "ContactId", "contact_id", "is_contact_id", "attempt_id", "contact_of",
     "LEAST_RING_S", "RECORDING",
     "Plan", "Problem", "BeginImport", "ImportBegun", "ListPart", "ListTaken", "LIST_PART", "CommitImport",
     "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "ListCampaigns", "Campaigns",

@@ -144,7 +144,9 @@ async def test_who_is_forgotten_is_nowhere_any_more_and_is_not_dialled(node: Nod
         await node.imports(central, autumn := CampaignId("autumn"))
         with pytest.raises(Refused, match="unknown_contact"):
             await node.operator.ask(central, wire.ForgetContact("sip:stranger@127.0.0.1"))
-        told = await node.operator.ask(central, wire.ForgetContact("sip:bob@127.0.0.1"))
+        with pytest.raises(Refused, match="bad_target: is no number"):
+            await node.operator.ask(central, wire.ForgetContact("bob"))
+        told = await node.operator.ask(central, wire.ForgetContact(" sip:BOB@127.0.0.1:5060"))  # as people write
         assert told.campaigns == 2
         async with asyncio.timeout(15):
             while await bus.first(Stream.CAMPAIGN) == 1 or len(await bus.objects().names()) != 3:

@@ -45,6 +45,25 @@ async def test_without_nats_and_without_a_file_the_list_is_not_known_and_a_file_
     await nowhere.close()
 
 
+async def test_whoever_is_on_the_list_is_refused_by_the_name_of_their_number_and_by_that_of_the_attempt(
+    tmp_path: Path,
+) -> None:
+    """They are the same, if nobody orders a call under a name of their own; who opts out is refused under both."""
+    nowhere = await Bus.connect("nats://127.0.0.1:1", name="edge-0", node_id=NodeId("n1"))
+    number, other = contact_id("+12025550100", KEY), contact_id("somebody", KEY)
+    order = PlaceCall(AttemptId(f"spring-{other}-1"), CallId("c2"), "sip:12025550100@192.0.2.9", b"")
+    async with Tasks() as tasks:
+        for contact in (number, other):
+            ours = Refusals(DoNotCall(nowhere.kv(Bucket.DNC), KeptList(tmp_path / FILE)), KEY, tasks)
+            ours._listed.hold(ours._listed.entry(contact, "operator", ""))
+            assert ours.refuses(order)
+        ours = Refusals(DoNotCall(nowhere.kv(Bucket.DNC), KeptList(tmp_path / FILE)), KEY, tasks)
+        ours.add(order)
+        assert ours._listed.contacts.keys() == {number, other}
+        assert ours.contacts(PlaceCall(AttemptId("x-eve.removed-1"), CallId("c"), "+12025550100", b"")) == {number}
+    await nowhere.close()
+
+
 async def test_an_opt_out_is_on_disk_at_once_though_nats_is_away(tmp_path: Path) -> None:
     nowhere = await Bus.connect("nats://127.0.0.1:1", name="edge-0", node_id=NodeId("n1"))
     async with Tasks() as tasks:
