@@ -117,8 +117,9 @@ class Central:
             log.warning("do_not_call.not_told", after_s=LIST_S)
 
     async def _lay(self) -> None:
-        nats = self._config.nats
-        if made := await self._bus.ensure_layout(nats.replicas, int(room(self._config) * nats.events_share)):
+        nats, leads = self._config.nats, self._memory.leads
+        events_bytes = int(room(self._config) * nats.events_share)
+        if made := await self._bus.ensure_layout(nats.replicas, events_bytes, changes_limits=leads):
             log.warning("streams.made", names=made)
 
     async def look_after_streams(self) -> None:

@@ -209,14 +209,17 @@ class Bus:
 
         await self._connection.attach(attach)
 
-    async def ensure_layout(self, replicas: int = 1, events_bytes: int = 0) -> list[str]:
-        """Make the streams and buckets that are missing, and change their limits; returns which.
+    async def ensure_layout(
+        self, replicas: int = 1, events_bytes: int = 0, *, changes_limits: bool = True
+    ) -> list[str]:
+        """Make the streams and buckets that are missing, and change their limits (or leave them); returns which.
 
         Raises: `BusAway`, `LayoutMismatch`, `ServerTooOld`.
         """
         self._check_version()
         with away_for_errors():
-            return await layout.ensure(self._connection.jetstream, replicas, events_bytes)
+            jetstream = self._connection.jetstream
+            return await layout.ensure(jetstream, replicas, events_bytes, changes_limits=changes_limits)
 
     def figures(self) -> dict[str, float]:
         """How this end of the bus is, for a `Status`: `bus_stuck_s` since when a stream takes nothing."""

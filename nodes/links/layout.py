@@ -1,8 +1,9 @@
 """The streams and buckets that must exist, made where they are missing and compared where they are not.
 
 Only what nats-server 2.9 knows: it drops what it does not know without a word, so the configuration is read back and
-compared field by field. Limits follow the settings, also of a stream that is there; any other difference is an error
-with both values, and is never repaired from here.
+compared field by field. Limits follow the settings of whoever leads, also of a stream that is there (two nodes whose
+settings differ would change them by turns, and each smaller limit deletes); any other difference is an error with both
+values, and is never repaired from here.
 
 Only the events have a limit in bytes, a share of the room that all streams have (`nats.events_share`): beyond it the
 oldest go. So they can fill their share and never the disk, and what nobody is dialled without finds room.
@@ -80,10 +81,13 @@ _COMPARED: Final = (
 )  # fmt: skip
 
 
-async def ensure(jetstream: JetStreamContext, replicas: int, events_bytes: int = 0) -> list[str]:
+async def ensure(
+    jetstream: JetStreamContext, replicas: int, events_bytes: int = 0, *, changes_limits: bool = True
+) -> list[str]:
     """Make what is missing, change limits, and compare everything with what the server says it has.
 
-    `events_bytes`: 0 is without limit. Returns what was made or changed, by name. Raises: `LayoutMismatch`.
+    `events_bytes`: 0 is without limit. `changes_limits`: else those that are there are left as they are.
+    Returns what was made or changed, by name. Raises: `LayoutMismatch`.
     """
     touched: list[str] = []
     for wanted in WANTED:
@@ -95,7 +99,9 @@ async def ensure(jetstream: JetStreamContext, replicas: int, events_bytes: int =
             found = await jetstream.stream_info(wanted.name)
             touched.append(wanted.name)
         wrong = differences(config, found.config)
-        if wrong and wrong.keys() <= {*LIMITS}:
+        if not changes_limits:
+            wrong = {field: pair for field, pair in wrong.items() if field not in LIMITS}
+        elif wrong and wrong.keys() <= {*LIMITS}:
             await jetstream.update_stream(config)
             found = await jetstream.stream_info(wanted.name)
             wrong = differences(config, found.config)

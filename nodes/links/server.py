@@ -105,6 +105,8 @@ def pid_file(settings: Path) -> Path:
 
 def room(config: Config) -> int:
     """Return the bytes that streams may take in all, as `embedded` has found; of a server elsewhere, `store_mb`."""
+    if config.nats.url:  # what an embedded one had in an earlier life of this node says nothing
+        return config.nats.store_mb * MB
     try:
         return int(_room(config).read_text(encoding="utf-8"))
     except FileNotFoundError:

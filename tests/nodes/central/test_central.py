@@ -15,7 +15,7 @@ import pytest
 from grammars import load
 from grammars.script_pack import unpack
 from nodes import config as configuration
-from nodes.central import search
+from nodes.central import process, search
 from nodes.central.campaign import Campaigns
 from nodes.central.memory import Memory
 from nodes.central.process import Central
@@ -25,6 +25,7 @@ from nodes.links.errors import Refused, StreamBroken
 from nodes.links.kept_list import FILE
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.links.server import MB
 from nodes.links.tasks import Tasks
 from protocols.wire import campaigns as wire
 from protocols.wire import events
@@ -472,6 +473,44 @@ async def test_while_nats_is_away_nobody_is_dialled_and_then_it_goes_on(node: No
         second = await node.edge.order(1)
         assert second.attempt_id != first.attempt_id
         assert len(node.edge.orders) == 2
+
+
+async def test_the_limits_of_the_streams_are_those_of_whoever_leads(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes whose settings differ do not change them by turns: each smaller limit deletes."""
+    monkeypatch.setattr(process, "LOOK_S", 0.01)
+    jetstream = node.edge.bus._connection.jetstream
+
+    async def limit() -> int:
+        return (await jetstream.stream_info(Stream.EVENTS)).config.max_bytes or 0
+
+    text = f"[nats]\nurl = '{node.url}'\nstore_mb = 10\nevents_share = 0.5\n[paths]\nstate = 'n1'"
+    config = configuration.parse(text, "test", node.config.paths.state.parent)
+    bus = await Bus.connect(node.url, name="n2", node_id=NodeId("n2"))
+    mesh = await Mesh.start(Identity("n2.central-0:1"))
+    async with Tasks() as tasks:
+        async with node.central("central-0") as central:
+            await node.leads(central)
+            before = await limit()
+            other = Central(config, mesh.identity, bus, mesh)
+            tasks.spawn(other.do_not_call.follow())
+            tasks.spawn(other.look_after_streams())
+            await jetstream.delete_stream("KV_rm_config")
+            async with asyncio.timeout(10):
+                while "KV_rm_config" not in await streams(node):  # the last that is looked at
+                    await asyncio.sleep(0.01)
+            assert await limit() == before
+        tasks.spawn(other.run())
+        async with asyncio.timeout(10):
+            while await limit() != 5 * MB:
+                await asyncio.sleep(0.01)
+    await bus.close()
+    await mesh.close()
+
+
+async def streams(node: Node) -> list[str | None]:
+    return [one.config.name for one in await node.edge.bus._connection.jetstream.streams_info()]
 
 
 async def test_a_journal_with_a_hole_is_not_believed_and_nothing_of_it_is_known(node: Node) -> None:

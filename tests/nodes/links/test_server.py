@@ -32,6 +32,12 @@ def test_a_configured_address_goes_before_the_embedded_server(tmp_path: Path):
     assert server.url(there) == "nats://192.0.2.1:4222"
 
 
+def test_the_room_of_a_server_elsewhere_is_what_is_configured_whatever_an_embedded_one_once_had(tmp_path: Path):
+    server.embedded(parse(f"[nats]\nport = 0\nstore_mb = 7\n[paths]\nstate = '{tmp_path}'", "test", tmp_path))
+    there = f"[nats]\nurl = 'nats://192.0.2.1:4222'\nstore_mb = 9\n[paths]\nstate = '{tmp_path}'"
+    assert server.room(parse(there, "test", tmp_path)) == 9 * server.MB
+
+
 def test_a_server_that_is_not_there_is_a_configuration_error(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"nats\.server"):
         server.embedded(config(tmp_path, program="/nonexistent/nats-server"))
