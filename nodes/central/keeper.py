@@ -18,10 +18,10 @@ from nodes.central.campaign import Campaign
 from nodes.central.memory import SNAPSHOT, Memory
 from nodes.central.snapshot import Taken
 from nodes.links.bus import Bus
-from nodes.links.errors import BusAway, ObjectBroken
+from nodes.links.errors import BusAway, ObjectBroken, StreamBroken
 from nodes.telemetry import logs
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import RollRef
+from protocols.wire.journal import Phase, RollRef, Steered
 from protocols.wire.subjects import Stream
 
 EVERY: Final = 20_000
@@ -30,6 +30,8 @@ LOOK_S: Final = 1.0
 MEND_LOOKS: Final = 60
 """A minute: so often it is looked whether all objects are there."""
 ROLL: Final = "roll"
+JOURNAL_LOST: Final = "journal_lost"
+"""Why a campaign is held until it is paused."""
 
 log = logs.get(__name__)
 
@@ -56,18 +58,19 @@ class Keeper:
         """Keep, until cancelled."""
         for n_looks in count():
             try:
+                await self.settle()
                 if not self.swept.is_set():
                     await self._sweep()
                     self.swept.set()
                 if n_looks % MEND_LOOKS == 0:
                     await self._mend()
                 must_forget = await self._must_forget()
-                is_owed = must_forget and self._memory.kept < self._memory.forgotten
-                if is_owed or self._memory.last - self._memory.kept >= EVERY:
+                kept = self._memory.kept or 0
+                if (must_forget and kept < self._memory.forgotten) or self._memory.last - kept >= EVERY:
                     await self.keep()
                 if must_forget:
                     await self._forget()
-            except (BusAway, ObjectBroken) as error:
+            except (BusAway, ObjectBroken, StreamBroken) as error:
                 log.warning("snapshot.not_kept", error=str(error))
             self._wanted.clear()
             try:
@@ -75,6 +78,19 @@ class Keeper:
                     await self._wanted.wait()
             except TimeoutError:
                 pass
+
+    async def settle(self) -> None:
+        """After the journal was lost: keep what is known, and pause what was running, for an operator to say.
+
+        In this order: the snapshot says which are still to be paused.
+        Raises: `BusAway`, `ObjectBroken`, `StreamBroken`.
+        """
+        if self._memory.is_owed:
+            await self.keep()
+        for name in sorted(self._memory.unsure):
+            at = self._memory.campaigns.campaigns[name].at(self._memory.clock.wall())
+            await self._memory.write(Steered(name, Phase.PAUSED, at))
+            log.error("campaign.paused", campaign_id=name, reason=JOURNAL_LOST)
 
     async def keep(self) -> None:
         """Write a snapshot, and read it back. Raises: `BusAway`, `ObjectBroken`.
@@ -95,7 +111,7 @@ class Keeper:
         info = await writing.finish(revision)
         async for _ in self._objects.read(SNAPSHOT, info.digest):
             pass
-        self._memory.kept = mark.sequence
+        self._memory.has_kept(mark)
         log.info("snapshot.kept", sequence=mark.sequence, bytes=info.size)
 
     async def _store(self, campaign: Campaign) -> None:
@@ -113,7 +129,7 @@ class Keeper:
     async def _forget(self) -> None:
         """Remove from journal and objects what the newest snapshot does without."""
         kept = self._memory.kept
-        if kept < self._memory.forgotten or not self._memory.leads:
+        if kept is None or kept < self._memory.forgotten or not self._memory.leads:
             return  # somebody more has come since: once more
         stored = await self._bus.stored_of(Stream.CAMPAIGN, "recorder")
         up_to = kept if stored is None else min(kept, stored)
@@ -125,7 +141,7 @@ class Keeper:
     async def _must_forget(self) -> bool:
         """Say whether the journal still has what somebody is to be forgotten by."""
         forgotten = self._memory.forgotten
-        return forgotten > 0 and forgotten >= await self._bus.first(Stream.CAMPAIGN)
+        return forgotten > 0 and forgotten >= (await self._bus.extent(Stream.CAMPAIGN)).first
 
     async def _sweep(self) -> None:
         """Remove what a predecessor has begun to import and not finished."""
@@ -142,13 +158,18 @@ class Keeper:
         lost = [one for one in campaigns if one.stored and one.stored.name not in names]
         for campaign in lost:
             campaign.stored = None
-        if lost or (self._memory.kept and SNAPSHOT not in names):
+        if lost or (self._memory.kept is not None and SNAPSHOT not in names):
             log.error("objects.lost", n=len(lost))
             await self.keep()
 
     async def _remove_rolls(self) -> int:
-        """Remove the rolls that no campaign has; return how many. The journal must name none of them any more."""
+        """Remove the rolls that no campaign has; return how many. The journal must name none of them any more.
+
+        Who knows no campaign at all removes nothing: it knows too little, and there is no hurry.
+        """
         fold = self._memory.campaigns
+        if not fold.campaigns:
+            return 0
         used = {campaign.stored.name for campaign in fold.campaigns.values() if campaign.stored}
         gone = [name for name in await self._objects.names() if name.startswith(f"{ROLL}.")]
         gone = [name for name in gone if name not in used and name not in fold.rolls]

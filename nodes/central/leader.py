@@ -23,7 +23,7 @@ from nodes.central.admission import Admission, base_of
 from nodes.central.campaign import Campaign
 from nodes.central.dialler import Dialler, Moment
 from nodes.central.edges import Edges
-from nodes.central.keeper import Keeper
+from nodes.central.keeper import JOURNAL_LOST, Keeper
 from nodes.central.memory import Memory
 from nodes.central.outcomes import ended, entry_of, lost, returned
 from nodes.central.scheduler import complexity
@@ -99,7 +99,9 @@ class Leader:
     def _held(self) -> str:
         """Return why nobody is dialled, whoever it is: one word, or nothing."""
         # fail closed: whoever does not know the list might dial somebody on it
-        return "" if self._do_not_call.is_known else "do_not_call_unknown"
+        if not self._do_not_call.is_known:
+            return "do_not_call_unknown"
+        return JOURNAL_LOST if self._memory.unsure else ""
 
     async def listen(self) -> None:
         """Read the events of calls and write down what they mean, until the lease is lost."""

@@ -1,8 +1,12 @@
 """The journal and its fold, kept in step: what is written down is known, and what is known was written down.
 
 A memory begins with the newest snapshot, if there is one that can be read, and goes on with the journal behind it. What
-is read is read whole: when the next message of the stream is not the next number, nothing of it is believed, all that
-was known is forgotten, and everything is read again. A hole in the middle stays a hole, so nobody leads then.
+is read is read whole: when the next message of the stream is not the next number, or its last was not read, nothing of
+it is believed, all that was known is forgotten, and everything is read again. A hole stays one, so nobody leads then.
+
+A stream that somebody has deleted, or that has lost its end, is something else: what is known is more than it can tell.
+It is kept, and what the stream says is read on top. But the newest entries may be lost, and with them who was dialled,
+so the campaigns that were running are `unsure` until the journal has somebody's word on them; nobody is dialled before.
 
 One central writes at a time (it holds the lease), but a predecessor's last word may arrive late. So after each write
 the sequence tells whether something came in between; then everything is read up to there, in the stream's order, and
@@ -12,6 +16,8 @@ whether the entry was possible is what the fold says, here as in every later rep
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -27,11 +33,14 @@ from nodes.links.errors import BusAway, ObjectBroken, StreamBroken
 from nodes.links.lease import Lease
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
-from protocols.wire.journal import Entry, Forgotten, Imported, RollRef, from_body, to_body
+from protocols.wire.ids import CampaignId
+from protocols.wire.journal import Entry, Forgotten, Imported, Phase, RollRef, Steered, from_body, to_body
 from protocols.wire.subjects import EVERY_CAMPAIGN, Stream, campaign_events
 
 RETRY_S = 0.2
 """Pause before a write is tried again. The election of a stream's leader takes 4 to 7 s, and the lease outlives it."""
+SHORT_S: Final = 20.0
+"""So long must a stream seem to have lost its end: a server of a cluster that has just come up may not know it yet."""
 CLOCK = "clock"
 """The key of an entry's body under which its `Stamp` is."""
 SNAPSHOT: Final = "snapshot"
@@ -43,7 +52,11 @@ log = logs.get(__name__)
 
 
 class Memory:
-    """The fold in `campaigns`, as of message `last` of the stream. `forgotten`: the last that is a `Forgotten`."""
+    """The fold in `campaigns`, as of message `last` of the stream. `forgotten`: the last that is a `Forgotten`.
+
+    `kept`: of which message the newest snapshot is; None: there is none of this stream. `is_owed`: there must be one at
+    once, because the stream does not tell everything any more.
+    """
 
     def __init__(self, bus: Bus, lease: Lease, writer: str, clock: Clock | None = None) -> None:
         """`clock`: goes on from the last entry that is read. `writer`: new at each start (an `Identity`). It makes the
@@ -52,9 +65,12 @@ class Memory:
         """
         self.campaigns = Campaigns()
         self.last = self.forgotten = 0
-        self.kept = 0
-        """Of which message the newest snapshot is."""
+        self.kept: int | None = None
+        self.is_owed = False
+        self.unsure: set[CampaignId] = set()
         self.clock = clock or Clock()
+        self._created = ""
+        self._short_since: float | None = None
         self._has_begun = False
         self._bus, self._lease = bus, lease
         self._writer, self._n_written = writer, 0
@@ -67,6 +83,13 @@ class Memory:
         async with self._in_order:
             await self._read()
 
+    async def is_first(self) -> bool:
+        """Say whether nothing was ever written down. Raises: `BusAway`."""
+        try:
+            return (await self._bus.extent(Stream.CAMPAIGN)).last == 0 and not await self._bus.objects().info(SNAPSHOT)
+        except ObjectBroken:
+            return False
+
     async def write(self, entry: Entry) -> None:
         """Write an entry and learn it; whether it changed anything is to be seen in the fold.
 
@@ -74,12 +97,10 @@ class Memory:
         """
         async with self._in_order:
             sequence = await self._commit(entry)
-            if sequence <= self.last:
-                raise self._broken(0)
             if sequence == self.last + 1:
                 await self._apply(sequence, entry)
-            else:
-                await self._tried(self._read)
+            else:  # another's late word came in between, or this is another stream
+                await self._tried(lambda: self._read(sequence))
 
     @property
     def leads(self) -> bool:
@@ -88,7 +109,12 @@ class Memory:
 
     def mark(self) -> Mark:
         """Return of which message the fold is."""
-        return Mark(self.last, self.clock.stamp(), self.forgotten)
+        return Mark(self.last, self.clock.stamp(), self.forgotten, self._created, tuple(self.unsure))
+
+    def has_kept(self, mark: Mark) -> None:
+        """Take note that there is a snapshot of that message, unless the journal has been lost since."""
+        if mark.created == self._created and mark.sequence <= self.last:
+            self.kept, self.is_owed = mark.sequence, False
 
     async def _commit(self, entry: Entry) -> int:
         campaign = EVERY_CAMPAIGN if isinstance(entry, Forgotten) else entry.campaign_id
@@ -107,14 +133,38 @@ class Memory:
                     raise
                 await asyncio.sleep(RETRY_S)
 
-    async def _read(self) -> None:
-        if not self._has_begun:
+    async def _read(self, written: int = sys.maxsize) -> None:
+        """Read on to the end. `written`: the sequence of a message that is not known yet."""
+        # who knows no campaign may have begun when the stream was another already, and its snapshot not there yet
+        if not self._has_begun or not (self.leads or self.campaigns.campaigns):
             await self._begin()
             self._has_begun = True
+        extent = await self._bus.extent(Stream.CAMPAIGN)
+        self._created = self._created or extent.created
+        if extent.created != self._created:
+            self._lost(extent.created, 0)
+        elif written <= self.last:
+            self._lost(extent.created, written - 1)
+        elif extent.last < self.last:
+            self._short_since = self._short_since or time.monotonic()
+            if time.monotonic() - self._short_since < SHORT_S:
+                raise BusAway(f"the journal ends at {extent.last}, and {self.last} is known")
+            self._lost(extent.created, extent.last)
+        self._short_since = None
         try:
             await self._read_on()
+            if self.last < extent.last:
+                raise StreamBroken(Stream.CAMPAIGN, self.last, 0)
         except StreamBroken as broken:
             raise self._broken(broken.found) from None
+
+    def _lost(self, created: str, left: int) -> None:
+        """Go on with all that is known, whatever the stream tells of it; of its messages the first `left` are known."""
+        running = {name for name, campaign in self.campaigns.campaigns.items() if campaign.phase is Phase.RUNNING}
+        log.error("journal.lost", known=self.last, left=left, campaigns=sorted(running))
+        self.unsure |= running
+        self._created, self.last = created, left
+        self.kept, self.forgotten, self.is_owed = None, 0, True
 
     async def _read_on(self) -> None:
         async for received in self._bus.replay(Stream.CAMPAIGN, after=self.last):
@@ -146,6 +196,7 @@ class Memory:
             log.error("snapshot.refused", error=str(error))
             return
         self.campaigns, self.last, self.kept, self.forgotten = fold, mark.sequence, mark.sequence, mark.forgotten
+        self._created, self.unsure, self.is_owed = mark.created, {*mark.unsure}, False
         self.clock.heard(stamped(mark.clock))
         log.info("snapshot.read", sequence=mark.sequence, campaigns=len(fold.campaigns))
 
@@ -155,6 +206,8 @@ class Memory:
         self.last = sequence
         if isinstance(entry, Forgotten):
             self.forgotten = sequence
+        if isinstance(entry, Steered):
+            self.unsure.discard(entry.campaign_id)
         if self.campaigns.apply(entry):
             self.heard(entry)
 
@@ -169,9 +222,9 @@ class Memory:
 
     def _broken(self, found: int) -> StreamBroken:
         """Forget everything, and return what is wrong."""
-        after, self.last, self.campaigns = self.last, 0, Campaigns()
-        self.kept = self.forgotten = 0
-        self._has_begun = False
+        after, self.last, self.campaigns, self.unsure = self.last, 0, Campaigns(), set()
+        self.kept, self.forgotten, self.is_owed = None, 0, False
+        self._created, self._has_begun = "", False
         return StreamBroken(Stream.CAMPAIGN, after, found)
 
 

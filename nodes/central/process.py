@@ -32,7 +32,7 @@ from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import Role
-from protocols.wire.subjects import Bucket, Stream
+from protocols.wire.subjects import Bucket
 from supervisors.parent import Parent, Told
 
 LIST_S: Final = 10.0
@@ -102,7 +102,7 @@ class Central:
             try:
                 await self._lay()
                 if not self._fresh.done():
-                    self._fresh.set_result(await self._bus.last(Stream.CAMPAIGN) == 0)
+                    self._fresh.set_result(await self._memory.is_first())
                 return await self._wait_for_list()
             except BusAway as error:
                 log.warning("central.no_streams", error=str(error))

@@ -4,7 +4,7 @@ A new leader reads it and then the rest of the journal, so that what a failover 
 taken from shallow copies, in one turn of the loop, and packed batch by batch while the fold goes on changing: the
 values in them never change. Rolls are objects of their own, which a snapshot names.
 
-    {snapshot, sequence, clock, forgotten, ignored}     what it is, of which message, by which clock
+    {snapshot, ignored, sequence, clock, ...}           what it is, and the fields of `Mark`
     {campaign, ...}                                     one for each campaign, the oldest first
     ["touched", campaign, [[row, due, n, attempt, n_returned]...]]  those who were dialled
     ["done", campaign, [row...]]
@@ -48,11 +48,16 @@ class BadSnapshot(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Of which message of the journal a snapshot is. `forgotten`: the last `Forgotten` before it; 0: none."""
+    """Of which message of which journal a snapshot is. `forgotten`: the last `Forgotten` before it; 0: none.
+
+    `created`: when that stream was made. `unsure`: the campaigns that an operator must say something of (`Memory`).
+    """
 
     sequence: int
     clock: Stamp
     forgotten: int = 0
+    created: str = ""
+    unsure: tuple[CampaignId, ...] = ()
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -87,11 +92,7 @@ class Taken:
         yield _pack({"end": n})
 
     def _items(self) -> Iterator[object]:
-        clock = msgspec.to_builtins(self._mark.clock)
-        yield {
-            "snapshot": VERSION, "sequence": self._mark.sequence, "clock": clock, "forgotten": self._mark.forgotten,
-            "ignored": self._n_ignored,
-        }  # fmt: skip
+        yield {"snapshot": VERSION, "ignored": self._n_ignored, **msgspec.to_builtins(self._mark)}
         yield from self._heads
         for head, touched in zip(self._heads, self._touched, strict=True):
             for some in _batches(touched.items()):
@@ -145,7 +146,7 @@ class Reading:
     def _begin(self, told: Mapping[str, Any]) -> None:
         if told["snapshot"] != VERSION:
             raise ValueError(f"it is of version {told['snapshot']}")
-        self._mark = Mark(told["sequence"], msgspec.convert(told["clock"], Stamp), told["forgotten"])
+        self._mark = msgspec.convert(told, Mark)
         self._fold.n_ignored = told["ignored"]
 
     def _tell(self, told: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from inspect import isawaitable
 from pathlib import Path
 from typing import Final
@@ -56,6 +57,18 @@ CLOSE_S: Final = 1.0
 OLDEST: Final = (2, 9)
 
 log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A stream from its first message to its last, by sequence; `last`: also of one that has gone; 0: it never had one.
+
+    `created`: when the stream was made, which makes it known from another one of its name.
+    """
+
+    created: str
+    first: int
+    last: int
 
 
 class Bus:
@@ -159,10 +172,11 @@ class Bus:
         async for received in replay(self._connection, stream, after):
             yield received
 
-    async def last(self, stream: Stream) -> int:
-        """Return the sequence of the last message that a stream has had; 0 when it never had one. Raises: `BusAway`."""
+    async def extent(self, stream: Stream) -> Extent:
+        """Return from where to where a stream goes, and since when it is this one. Raises: `BusAway`."""
         with away_for_errors():
-            return (await self._connection.jetstream.stream_info(stream)).state.last_seq
+            info = await self._connection.jetstream.stream_info(stream)
+        return Extent(str(info.created), info.state.first_seq, info.state.last_seq)
 
     def consume(self, stream: Stream, durable: str) -> Consumer:
         """Return a durable consumer: `fetch`, store, `ack`."""
@@ -180,11 +194,6 @@ class Bus:
         """Remove the messages of a stream before a sequence. Raises: `BusAway`."""
         with away_for_errors():
             await self._connection.jetstream.purge_stream(stream, seq=before)
-
-    async def first(self, stream: Stream) -> int:
-        """Return the sequence of a stream's first message; without any, of the next one. Raises: `BusAway`."""
-        with away_for_errors():
-            return (await self._connection.jetstream.stream_info(stream)).state.first_seq
 
     async def stored_of(self, stream: Stream, durable: str) -> int | None:
         """Return up to which sequence a consumer has stored a stream; None when there is none. Raises: `BusAway`."""
@@ -295,4 +304,4 @@ def _json(body: Body) -> bytes:
     return data
 
 
-__all__ = ["Bus"]
+__all__ = ["Bus", "Extent"]

@@ -527,24 +527,6 @@ async def test_a_journal_with_a_hole_is_not_believed_and_nothing_of_it_is_known(
     assert (successor.last, successor.campaigns) == (0, Campaigns())
 
 
-async def test_a_journal_that_was_deleted_is_noticed_by_who_writes_and_by_who_reads(node: Node) -> None:
-    bus = node.edge.bus
-    await bus.ensure_layout()
-    writer, reader = (Memory(bus, bus.lease("central", name), name) for name in "ab")
-    for phase in (Phase.RUNNING, Phase.PAUSED):
-        await writer.write(Steered(SPRING, phase, datetime.now(UTC)))
-    await reader.catch_up()
-    await bus._connection.jetstream.delete_stream(Stream.CAMPAIGN)
-    await bus.ensure_layout()
-    with pytest.raises(StreamBroken):
-        await reader.catch_up()
-    with pytest.raises(StreamBroken):
-        await writer.write(Steered(SPRING, Phase.RUNNING, datetime.now(UTC)))
-    await writer.catch_up()
-    await reader.catch_up()
-    assert writer.last == reader.last == 1
-
-
 async def test_two_writers_end_with_the_same_knowledge_whoever_was_late(node: Node) -> None:
     bus = node.edge.bus
     await bus.ensure_layout()
