@@ -32,6 +32,7 @@ def readiness(processes: Sequence[Process], is_connected: bool) -> Readiness:
     """
     roles = (*NEEDED, "central", "recorder")
     parts = {role: _process(processes, role) for role in roles} | {
+        "central": _central(processes),
         "nats": OK if is_connected else "away",
         "streams": _streams(processes),
         "records": _records(processes),
@@ -48,9 +49,23 @@ def _process(processes: Sequence[Process], role: str) -> str:
     return OK if any(process.answers for process in active) else "does not answer"
 
 
+def _central(processes: Sequence[Process]) -> str:
+    """Say whether campaigns go on: one central in the cluster leads, here or elsewhere."""
+    if (how := _process(processes, "central")) != OK:
+        return how
+    told = [process.figures["led"] for process in processes if process.role == "central" and "led" in process.figures]
+    return OK if any(told) or not told else "nobody leads: campaigns wait"
+
+
 def _streams(processes: Sequence[Process]) -> str:
-    stuck_s = max((process.figures.get("bus_stuck_s", 0.0) for process in processes), default=0.0)
-    return f"nats-server takes nothing for {stuck_s:.0f} s" if stuck_s else OK
+    if stuck_s := _most(processes, "bus_stuck_s"):
+        return f"nats-server takes nothing for {stuck_s:.0f} s"
+    refused_s = _most(processes, "bus_refused_s")
+    return f"nats-server refuses what central writes for {refused_s:.0f} s: is its store full?" if refused_s else OK
+
+
+def _most(processes: Sequence[Process], word: str) -> float:
+    return max((process.figures.get(word, 0.0) for process in processes), default=0.0)
 
 
 def _records(processes: Sequence[Process]) -> str:

@@ -70,10 +70,11 @@ class Central:
             self._requests.leader.edges.roster = roster
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
-        """How this central is."""
-        fold = self._memory.campaigns
+        """How this central is. `leading`: it leads; `led`: somebody does, here or on another node."""
+        fold, leads = self._memory.campaigns, self._requests.leader is not None
         figures = {
-            "leading": float(self._requests.leader is not None),
+            "leading": float(leads),
+            "led": float(leads or self._lease.is_another_s),
             "campaigns": float(len(fold.campaigns)),
             "in_flight": float(len(fold.in_flight)),
             "do_not_call": float(len(self.do_not_call.contacts)),

@@ -231,11 +231,15 @@ class Bus:
             return await layout.ensure(jetstream, replicas, events_bytes, changes_limits=changes_limits)
 
     def figures(self) -> dict[str, float]:
-        """How this end of the bus is, for a `Status`: `bus_stuck_s` since when a stream takes nothing."""
-        stuck = self._connection.writes.stuck()
+        """How this end of the bus is, for a `Status`.
+
+        `bus_stuck_s`: since when a stream takes nothing; `bus_refused_s`: or what nobody is dialled without is refused.
+        """
+        writes = self._connection.writes
         return {
             "bus_up": float(self.connected),
-            "bus_stuck_s": max(stuck.values(), default=0.0),
+            "bus_stuck_s": max(writes.stuck().values(), default=0.0),
+            "bus_refused_s": writes.refused_s((Stream.CAMPAIGN, subjects.Bucket.LEASES)),
             "records_waiting": float(self._courier.n_waiting),
         }
 

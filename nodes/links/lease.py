@@ -41,7 +41,12 @@ class Lease:
         self._ttl_s, self._clock = ttl_s, clock
         self._token: int | None = None
         self._revision = 0
-        self._until = float("-inf")
+        self._until = self._others_until = float("-inf")
+
+    @property
+    def is_another_s(self) -> bool:
+        """Whether somebody else held it when we last asked, not longer ago than a lease lasts."""
+        return self._clock() < self._others_until
 
     @property
     def token(self) -> int | None:
@@ -86,8 +91,9 @@ class Lease:
 
     def _hold(self, revision: int | None, asked: float) -> None:
         if revision is None:
-            self._token, self._until = None, float("-inf")
+            self._token, self._until, self._others_until = None, float("-inf"), asked + self._ttl_s
             return
+        self._others_until = float("-inf")
         self._token = revision if self.token is None else self._token
         self._revision, self._until = revision, asked + self._ttl_s - MARGIN_S
 

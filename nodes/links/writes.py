@@ -1,5 +1,8 @@
 """Whether streams and buckets take what is written: since when each has not, though the server is there.
 
+Two ways not to: no answer, which a new server may mend, and a refusal at once, which it does not (the account's store
+is full, the stream is gone); that is for the operator.
+
 A nats-server whose disk was full goes on answering questions, and takes no message any more, also when there is room
 again (2.15.1: until it is started anew). So what counts is a write that is not acknowledged, again and again. A process
 that was stopped itself has tried once in that time, and once is no evidence. A server that stands still (SIGSTOP, a
@@ -9,10 +12,12 @@ disk that answers nobody) is judged by the same rule: its kernel takes connectio
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
+
+from nats.js.errors import APIError, NoStreamResponseError
 
 from nodes.links.errors import BusAway
 
@@ -38,6 +43,7 @@ class Writes:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failing: dict[str, _Failing] = {}
+        self._refused: dict[str, _Failing] = {}
 
     @contextmanager
     def of(self, name: str) -> Iterator[Callable[[], None]]:
@@ -48,12 +54,18 @@ class Writes:
 
         def took() -> None:
             self._failing.pop(name, None)
+            self._refused.pop(name, None)
 
         try:
             yield took
         except BusAway as error:
-            if isinstance(error.__cause__, TimeoutError):
-                self._timed_out(name)
+            match error.__cause__:
+                case TimeoutError():
+                    self._note(self._failing, name)
+                case APIError() | NoStreamResponseError():
+                    self._note(self._refused, name)
+                case _:
+                    pass
             raise
 
     def stuck(self) -> dict[str, float]:
@@ -65,15 +77,22 @@ class Writes:
             if one.n_tries >= TRIES and now - one.since >= STUCK_S and now - one.last <= LATELY_S
         }
 
+    def refused_s(self, names: Collection[str]) -> float:
+        """Return for how long a write to one of these has been refused, again and again; 0.0: none, or but once."""
+        now = self._clock()
+        lately = [one for name in names if (one := self._refused.get(name)) and now - one.last <= LATELY_S]
+        return max((one.last - one.since for one in lately), default=0.0)
+
     def forget(self) -> None:
         """Begin anew: the connection was away, which explains everything."""
         self._failing.clear()
+        self._refused.clear()
 
-    def _timed_out(self, name: str) -> None:
+    def _note(self, failing: dict[str, _Failing], name: str) -> None:
         now = self._clock()
-        one = self._failing.get(name)
+        one = failing.get(name)
         if one is None or now - one.last > LATELY_S:
-            self._failing[name] = _Failing(now, now)
+            failing[name] = _Failing(now, now)
         elif now - one.last >= APART_S:
             one.last, one.n_tries = now, one.n_tries + 1
 

@@ -176,17 +176,23 @@ def process(role: str, **figures: float) -> Process:
     ("processes", "connected", "part", "said"),
     [
         ([process("edge", bus_stuck_s=12.0)], True, "streams", "nats-server takes nothing for 12 s"),
+        (
+            [process("central", bus_refused_s=8.0)], True, "streams",
+            "nats-server refuses what central writes for 8 s: is its store full?",
+        ),
+        ([process("central", led=0.0)], True, "central", "nobody leads: campaigns wait"),
+        ([process("central", led=1.0)], True, "central", "ok"),
         ([process("edge", records_waiting=5000.0)], True, "records", "5000 events wait for their stream"),
         ([process("central", do_not_call_known=0.0)], True, "do_not_call", "not known: nobody is dialled"),
         ([], False, "nats", "away"),
     ],
-)
+)  # fmt: skip
 def test_readiness_tells_what_is_wrong_part_by_part(
     processes: list[Process], connected: bool, part: str, said: str
 ) -> None:
     told = readiness(processes, connected)
     assert told.parts[part] == said
-    assert (part in told.missing) == (part != "records"), "calls go on while events wait"
+    assert (part in told.missing) == (part not in ("records", "central")), "single calls go on without these"
 
 
 async def test_the_figures_are_prometheus_text_without_a_call_in_a_label(rig: Rig) -> None:

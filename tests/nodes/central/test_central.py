@@ -393,6 +393,10 @@ async def test_a_second_central_waits_and_goes_on_where_the_first_has_stopped(no
         async with node.central("central-0") as first:
             await node.leads(first)
             second = await stack.enter_async_context(node.central("central-1"))
+            async with asyncio.timeout(10):
+                while not (told := (await node.operator.ask(second, GetStatus())).figures)["led"]:
+                    await asyncio.sleep(0.05)
+            assert not told["leading"], "it is the other one"
             await node.imports(first)
             await node.runs(first)
             await node.edge.order(2)

@@ -112,6 +112,18 @@ def test_the_holder_stops_by_its_own_clock_before_the_server_lets_another_begin(
     assert done(theirs.keep()) == 2
 
 
+def test_who_waits_knows_that_somebody_holds_it_for_as_long_as_that_may_be_so():
+    store = Store()
+    mine, theirs = (Lease(store, "central", name, clock=lambda: store.now) for name in ("mine", "theirs"))
+    done(mine.keep())
+    assert done(theirs.keep()) is None
+    assert (mine.is_another_s, theirs.is_another_s) == (False, True)
+    store.now = TTL_S
+    assert not theirs.is_another_s, "nobody has said so since"
+    assert done(theirs.keep())
+    assert not theirs.is_another_s
+
+
 def test_a_dead_process_of_this_machine_holds_nothing_and_one_of_another_machine_until_its_time_is_up():
     boot, namespace, _, began = incarnation.own().split("/")
     for where, token in ((boot, 2), ("another", None)):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from nats.js.errors import ServerError
 from structlog.testing import capture_logs
 
 from nodes.links import connection, remedy, writes
@@ -88,6 +89,22 @@ def test_an_answer_that_is_no_is_an_answer_and_a_lost_connection_explains_everyt
     assert written.writes.stuck()
     written.writes.forget()
     assert written.writes.stuck() == {}
+
+
+def test_refusals_again_and_again_are_told_until_one_is_taken_and_end_no_server(written: Written) -> None:
+    full = ServerError(code=503, description="insufficient resources", err_code=10023)
+    for seconds in (0.0, 4.0, 8.0):
+        written.fails(full, "rm_leases")
+        assert written.writes.refused_s(["rm_leases"]) == seconds
+        assert written.writes.refused_s(["RM_CAMPAIGN"]) == 0.0
+        written.now += 4.0
+    assert written.writes.stuck() == {}
+    written.is_taken("rm_leases")
+    assert written.writes.refused_s(["rm_leases"]) == 0.0
+    written.fails(full, "rm_leases")
+    written.now += 60
+    written.fails(full, "rm_leases")
+    assert written.writes.refused_s(["rm_leases"]) == 0.0, "nobody has tried in between"
 
 
 @pytest.fixture
@@ -201,6 +218,32 @@ async def test_a_stream_that_was_deleted_is_made_again_and_limits_follow_the_set
     assert await bus.ensure_layout(events_bytes=500_000) == [Stream.EVENTS]
     await bus._connection.jetstream.delete_stream("KV_rm_dnc")
     assert await bus.ensure_layout(events_bytes=500_000) == ["KV_rm_dnc"]
+    await bus.close()
+
+
+async def test_a_store_that_is_full_refuses_lease_and_journal_and_the_figures_say_so(nats_server: NatsServer) -> None:
+    nats_server.kill()
+    nats_server.configure(lambda text: re.sub(r"max_file_store: \d+", "max_file_store: 1MB", text))
+    await nats_server.start()
+    bus = await Bus.connect(nats_server.url, name="central-0", node_id=N1)
+    await bus.ensure_layout()
+    lease = bus.lease("central", "n1.central-0:1")
+    with suppress(BusAway):
+        for n in range(400):
+            await bus.commit("rm.ev.a.turn.heard", f"e{n}", {"words": "x" * 4000})
+    assert bus.figures()["bus_refused_s"] == 0.0, "events are not what people are dialled by"
+    async with asyncio.timeout(10):
+        while not bus.figures()["bus_refused_s"]:
+            with suppress(BusAway):
+                await lease.keep()
+            await asyncio.sleep(0.2)
+    assert bus.figures()["bus_stuck_s"] == 0.0
+    await bus.purge(Stream.EVENTS, before=2**40)
+    async with asyncio.timeout(10):
+        while bus.figures()["bus_refused_s"]:
+            with suppress(BusAway):
+                await lease.keep()
+    assert lease.token
     await bus.close()
 
 
