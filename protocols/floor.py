@@ -113,25 +113,43 @@ FloorEvent: TypeAlias = StopPrompt | Understood | NotUnderstood | Silence | Pres
 
 
 @dataclass(frozen=True, slots=True)
-class _Utterance:
+class FloorUtterance:
     """Speech that counts for the turn."""
 
     number: int
-    since: float
+    since_s: float
     over_prompt: bool
     """It began while the bot spoke, and has neither stopped it nor outlasted it."""
-    ended: float | None = None
+    ended_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FloorState:
+    """Everything a floor is. Made of plain data, to be packed into a call's record."""
+
+    listen: Listen | None = None
+    is_playing: bool = False
+    is_speaking: bool = False
+    utterance: FloorUtterance | None = None
+    quiet_since_s: float = 0.0
+
+    def later(self, seconds: float) -> FloorState:
+        """Return the floor as if so much less time had passed: nobody was there to listen."""
+        said = self.utterance
+        if said is not None:
+            ended_s = None if said.ended_s is None else said.ended_s + seconds
+            said = replace(said, since_s=said.since_s + seconds, ended_s=ended_s)
+        return replace(self, utterance=said, quiet_since_s=self.quiet_since_s + seconds)
 
 
 class Floor:
-    """One call's floor. Steps on what happens and tells, through `Notify`, whose turn came to what."""
+    """One call's floor. Steps on what happens and tells, through `Notify`, whose turn came to what.
 
-    def __init__(self) -> None:
-        self._listen: Listen | None = None
-        self._playing = False
-        self._speaking = False
-        self._utterance: _Utterance | None = None
-        self._quiet_since = 0.0
+    `state` is replaced, never changed, by each step: a floor made of it anew goes on as this one would have.
+    """
+
+    def __init__(self, state: FloorState | None = None) -> None:
+        self.state = state or FloorState()
 
     @property
     def deadline(self) -> float | None:
@@ -139,17 +157,18 @@ class Floor:
 
         While a turn is open and nothing plays there always is one, so that no turn waits for ever.
         """
-        listen, utterance = self._listen, self._utterance
+        state = self.state
+        listen, utterance = state.listen, state.utterance
         if listen is None:
             return None
-        if utterance and utterance.ended is not None:
-            return utterance.ended + RESULT_S
-        if self._playing:
+        if utterance and utterance.ended_s is not None:
+            return utterance.ended_s + RESULT_S
+        if state.is_playing:
             barges = utterance and listen.bargein is Bargein.SPEECH
-            return utterance.since + BARGE_IN_S if utterance and barges else None
-        if self._speaking:
-            return max(utterance.since if utterance else 0.0, self._quiet_since) + listen.speech_s
-        return self._quiet_since + listen.noinput_s
+            return utterance.since_s + BARGE_IN_S if utterance and barges else None
+        if state.is_speaking:
+            return max(utterance.since_s if utterance else 0.0, state.quiet_since_s) + listen.speech_s
+        return state.quiet_since_s + listen.noinput_s
 
     def step(self, given: FloorInput, now: float) -> list[Notify[FloorEvent]]:
         """Take one input at `now` (monotonic seconds) and return what it means for the floor."""
@@ -158,10 +177,10 @@ class Floor:
     def _step(self, given: FloorInput, now: float) -> list[FloorEvent]:
         match given:
             case Listen() | StopListening():
-                self._listen = given if isinstance(given, Listen) else None
-                self._utterance, self._quiet_since = None, now
+                listen = given if isinstance(given, Listen) else None
+                self.state = replace(self.state, listen=listen, utterance=None, quiet_since_s=now)
             case PromptStarted():
-                self._playing = True
+                self.state = replace(self.state, is_playing=True)
             case PromptEnded():
                 self._prompt_ended(now)
             case SpeechStarted() | SpeechEnded():
@@ -180,66 +199,68 @@ class Floor:
 
     def _prompt_ended(self, now: float) -> None:
         """The floor is the callee's; who is still speaking speaks to the question."""
-        self._playing, self._quiet_since = False, now
-        if self._utterance and self._utterance.ended is None:
-            self._utterance = replace(self._utterance, over_prompt=False)
+        said = self.state.utterance
+        if said and said.ended_s is None:
+            said = replace(said, over_prompt=False)
+        self.state = replace(self.state, is_playing=False, utterance=said, quiet_since_s=now)
 
     def _speech(self, given: SpeechStarted | SpeechEnded, now: float) -> None:
-        self._speaking = isinstance(given, SpeechStarted)
-        if self._speaking:
-            if self._listen:
-                self._utterance = _Utterance(given.utterance, given.at_s, over_prompt=self._playing)
-        elif self._utterance and self._utterance.number == given.utterance:
-            self._utterance = replace(self._utterance, ended=now)
+        state, said = self.state, self.state.utterance
+        if isinstance(given, SpeechStarted):
+            if state.listen:
+                said = FloorUtterance(given.utterance, given.at_s, over_prompt=state.is_playing)
+            self.state = replace(state, is_speaking=True, utterance=said)
+        elif said and said.number == given.utterance:
+            self.state = replace(state, is_speaking=False, utterance=replace(said, ended_s=now))
         else:
-            self._quiet_since = now
+            self.state = replace(state, is_speaking=False, quiet_since_s=now)
 
     def _partial(self, partial: Partial) -> list[FloorEvent]:
-        listen = self._listen
+        listen = self.state.listen
         if listen is None or partial.turn != listen.turn or listen.bargein is not Bargein.GRAMMAR:
             return []
         return self._barge_in() if partial.in_grammar and partial.words else []
 
     def _heard(self, heard: Heard, now: float) -> list[FloorEvent]:
-        if self._listen is None or heard.turn != self._listen.turn:
+        listen, said = self.state.listen, self.state.utterance
+        if listen is None or heard.turn != listen.turn:
             return []
         if heard.meaning is not None:
             answer = Understood(heard.meaning, heard.words, heard.confidence, heard.speech_ended_s)
             return [*self._barge_in(), *self._ends(answer)]
-        if self._utterance is None or self._utterance.number != heard.utterance:
+        if said is None or said.number != heard.utterance:
             return []  # they have begun to speak again, or it was nothing that counts
         return self._comes_to_nothing(heard.words, now)
 
     def _comes_to_nothing(self, words: str, now: float) -> list[FloorEvent]:
         """End the turn, unless the bot was speaking and nobody meant to interrupt it."""
-        if self._utterance and self._utterance.over_prompt:
-            self._utterance, self._quiet_since = None, now
+        if (said := self.state.utterance) and said.over_prompt:
+            self.state = replace(self.state, utterance=None, quiet_since_s=now)
             return []
         return self._ends(NotUnderstood(words))
 
     def _pressed(self, pressed: DigitPressed) -> list[FloorEvent]:
         key = Pressed(pressed.digit)
-        return [*self._barge_in(), *self._ends(key)] if self._listen else [key]
+        return [*self._barge_in(), *self._ends(key)] if self.state.listen else [key]
 
     def _expired(self, now: float) -> list[FloorEvent]:
-        due, utterance = self.deadline, self._utterance
+        due, said = self.deadline, self.state.utterance
         if due is None or now < due:
             return []
-        if utterance and utterance.ended is not None:
+        if said and said.ended_s is not None:
             return self._comes_to_nothing("", now)
-        if self._playing:
+        if self.state.is_playing:
             return self._barge_in()
-        return self._ends(NotUnderstood() if self._speaking else Silence())
+        return self._ends(NotUnderstood() if self.state.is_speaking else Silence())
 
     def _barge_in(self) -> list[FloorEvent]:
         """Give the floor to the callee, if the bot has it."""
-        if not self._playing:
+        if not self.state.is_playing:
             return []
-        self._playing = False
-        if self._utterance:
-            self._utterance = replace(self._utterance, over_prompt=False)
+        said = self.state.utterance
+        self.state = replace(self.state, is_playing=False, utterance=replace(said, over_prompt=False) if said else None)
         return [StopPrompt()]
 
     def _ends(self, answer: FloorEvent) -> list[FloorEvent]:
-        self._listen = self._utterance = None
+        self.state = replace(self.state, listen=None, utterance=None)
         return [answer]

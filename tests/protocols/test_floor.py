@@ -1,5 +1,6 @@
 """Whose turn it is: silence, barge-in by policy, late and missing results, keys; and that every turn ends once."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from protocols.floor import (
     Floor,
     FloorEvent,
     FloorInput,
+    FloorState,
     Listen,
     NotUnderstood,
     Pressed,
@@ -198,6 +200,25 @@ def test_only_grammar_and_speech_hear_the_callee_while_the_bot_speaks(policy: Ba
     assert policy.listens_while_playing is (policy in (Bargein.GRAMMAR, Bargein.SPEECH))
 
 
+# ---- a floor is its state -------------------------------------------------------------------------------------------
+
+
+def test_a_silence_does_not_count_while_nobody_is_there_to_hear_it() -> None:
+    floor = Floor()
+    run(floor, (0.0, listen()))
+    late = Floor(floor.state.later(3.5))
+    assert run(late, (8.4, Expired())) == []
+    assert run(late, (8.5, Expired())) == [Silence()]
+
+
+def test_a_result_that_nobody_could_give_has_its_time_anew() -> None:
+    floor = Floor()
+    run(floor, (0.0, listen()), (1.0, started(1.0)), (1.5, ended(1.4)))
+    late = Floor(floor.state.later(10.0))
+    assert run(late, (13.4, Expired())) == []
+    assert run(late, (13.5, Expired())) == [NotUnderstood()]
+
+
 # ---- always -------------------------------------------------------------------------------------------------------
 
 UTTERANCES = st.integers(1, 3)
@@ -245,3 +266,36 @@ def test_left_alone_an_open_question_ends_within_a_minute(script: list[tuple[flo
         told += [notice.event for notice in floor.step(Expired(), now)]
     assert told in ([Silence()], [NotUnderstood()])
     assert now <= asked + 60
+
+
+Script = list[tuple[float, FloorInput]]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 8), INPUTS), max_size=30))
+def test_a_floor_made_anew_of_its_packed_state_before_every_step_goes_on_as_one_that_is_kept(script: Script) -> None:
+    kept, packed, now = Floor(), msgspec.msgpack.encode(FloorState()), 0.0
+    for pause, given_ in script:
+        now += pause
+        if isinstance(given_, Expired):
+            now = max(now, kept.deadline or 0.0)
+        anew = Floor(msgspec.msgpack.decode(packed, type=FloorState))
+        assert anew.deadline == kept.deadline
+        assert anew.step(given_, now) == kept.step(given_, now)
+        assert anew.state == kept.state
+        packed = msgspec.msgpack.encode(anew.state)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 8), INPUTS), max_size=20), st.floats(0, 60))
+def test_whatever_a_floor_waits_for_comes_as_much_later_as_nobody_listened(script: Script, seconds: float) -> None:
+    floor, now = Floor(), 0.0
+    for pause, given_ in script:
+        now += pause
+        floor.step(given_, now)
+    late = Floor(floor.state.later(seconds))
+    while (due := floor.deadline) is not None:
+        assert late.deadline == pytest.approx(due + seconds)
+        now = max(now, due)
+        assert late.step(Expired(), max(now + seconds, late.deadline or 0.0)) == floor.step(Expired(), now)
+    assert late.deadline is None
