@@ -12,8 +12,8 @@ Source of the times: the timing stage that answering machine detectors share (2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum, auto
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
@@ -54,39 +54,66 @@ AmdInput: TypeAlias = SpeechStarted | SpeechEnded | BeepHeard | Expired
 AmdEvent: TypeAlias = HumanAnswered | MachineAnswered | MessageMayStart
 
 
-class _Stage(Enum):
-    LISTENING = auto()
-    HUMAN = auto()
-    MACHINE = auto()
-    DONE = auto()
+class AmdStage(StrEnum):
+    """What is being decided."""
+
+    LISTENING = "listening"
+    """Person or machine."""
+    HUMAN = "human"
+    """A person; a beep says that it is a machine after all."""
+    MACHINE = "machine"
+    """When the message may start."""
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class AmdState:
+    """Everything a detector is. Made of plain data, to be packed into a call's record."""
+
+    answered_s: float
+    wants_message: bool
+    stage: AmdStage
+    began_s: float | None
+    """When the first speech began."""
+    pause_s: float | None
+    """Since when nobody speaks; None while somebody does."""
+    latest_s: float
+    """When the stage ends at the latest, where it is not `listening`."""
 
 
 class Amd:
-    """One answered call's detector. `answered_s`: monotonic seconds; `wants_message`: whether a beep is waited for."""
+    """One answered call's detector. `answered_s`: monotonic seconds; `wants_message`: whether a beep is waited for.
+
+    `state` is replaced, never changed, by each step: a detector made of it (`of`) goes on as this one would have.
+    """
 
     def __init__(self, answered_s: float, *, wants_message: bool) -> None:
-        self._wants_message = wants_message
-        self._stage = _Stage.LISTENING
-        self._answered = answered_s
-        self._began: float | None = None
-        self._pause: float | None = answered_s
-        self._latest = answered_s + BEEP_WATCH_S
+        latest_s = answered_s + BEEP_WATCH_S
+        self.state = AmdState(answered_s, wants_message, AmdStage.LISTENING, None, answered_s, latest_s)
+
+    @classmethod
+    def of(cls, state: AmdState) -> Amd:
+        """Return the detector that has come to this state."""
+        amd = cls.__new__(cls)
+        amd.state = state
+        return amd
 
     @property
     def deadline(self) -> float | None:
         """The next moment at which something is decided by time alone."""
-        match self._stage:
-            case _Stage.LISTENING if self._began is None:
-                return self._answered + NOBODY_S
-            case _Stage.LISTENING if self._pause is not None:
-                return self._pause + PAUSE_S
-            case _Stage.LISTENING:
-                return self._began + GREETING_S if self._began is not None else None
-            case _Stage.HUMAN:
-                return self._latest
-            case _Stage.MACHINE:
-                return self._latest if self._pause is None else min(self._latest, self._pause + QUIET_S)
-            case _Stage.DONE:
+        state = self.state
+        match state.stage:
+            case AmdStage.LISTENING if state.began_s is None:
+                return state.answered_s + NOBODY_S
+            case AmdStage.LISTENING if state.pause_s is not None:
+                return state.pause_s + PAUSE_S
+            case AmdStage.LISTENING:
+                return state.began_s + GREETING_S if state.began_s is not None else None
+            case AmdStage.HUMAN:
+                return state.latest_s
+            case AmdStage.MACHINE:
+                return state.latest_s if state.pause_s is None else min(state.latest_s, state.pause_s + QUIET_S)
+            case AmdStage.DONE:
                 return None
 
     def step(self, given: AmdInput, now: float) -> list[Notify[AmdEvent]]:
@@ -96,10 +123,11 @@ class Amd:
     def _step(self, given: AmdInput, now: float) -> list[AmdEvent]:
         match given:
             case SpeechStarted(at_s=at):
-                self._began, self._pause = (at if self._began is None else self._began), None
+                began_s = at if self.state.began_s is None else self.state.began_s
+                self.state = replace(self.state, began_s=began_s, pause_s=None)
                 return []
             case SpeechEnded(at_s=at):
-                self._pause = at
+                self.state = replace(self.state, pause_s=at)
                 return []
             case BeepHeard():
                 return self._beep(now)
@@ -108,38 +136,39 @@ class Amd:
         assert_never(given)
 
     def _beep(self, now: float) -> list[AmdEvent]:
-        match self._stage:
-            case _Stage.LISTENING | _Stage.HUMAN:
+        match self.state.stage:
+            case AmdStage.LISTENING | AmdStage.HUMAN:
                 return [MachineAnswered("beep"), *self._machine(now + AFTER_BEEP_S)]
-            case _Stage.MACHINE:
-                self._latest = min(self._latest, now + AFTER_BEEP_S)
+            case AmdStage.MACHINE:
+                self.state = replace(self.state, latest_s=min(self.state.latest_s, now + AFTER_BEEP_S))
         return []
 
-    def _machine(self, latest: float) -> list[AmdEvent]:
-        self._stage, self._latest, self._pause = _Stage.MACHINE, latest, None
-        return [] if self._wants_message else self._done()
+    def _machine(self, latest_s: float) -> list[AmdEvent]:
+        self.state = replace(self.state, stage=AmdStage.MACHINE, latest_s=latest_s, pause_s=None)
+        return [] if self.state.wants_message else self._done()
 
     def _done(self) -> list[AmdEvent]:
-        self._stage = _Stage.DONE
+        self.state = replace(self.state, stage=AmdStage.DONE)
         return [MessageMayStart()]
 
     def _expired(self, now: float) -> list[AmdEvent]:
         due = self.deadline
         if due is None or now < due:
             return []
-        match self._stage:
-            case _Stage.LISTENING:
+        match self.state.stage:
+            case AmdStage.LISTENING:
                 return self._decided(now)
-            case _Stage.HUMAN:
-                self._stage = _Stage.DONE
+            case AmdStage.HUMAN:
+                self.state = replace(self.state, stage=AmdStage.DONE)
                 return []
         return self._done()
 
     def _decided(self, now: float) -> list[AmdEvent]:
-        if self._began is not None and self._pause is None:
-            if now - self._began > GREETING_S + LATE_S:  # nobody listened meanwhile: they are listened to anew
-                self._began = now
+        state = self.state
+        if state.began_s is not None and state.pause_s is None:
+            if now - state.began_s > GREETING_S + LATE_S:  # nobody listened meanwhile: they are listened to anew
+                self.state = replace(state, began_s=now)
                 return []
             return [MachineAnswered("greeting"), *self._machine(now + MACHINE_S)]
-        self._stage, self._latest = _Stage.HUMAN, self._answered + BEEP_WATCH_S
-        return [HumanAnswered(sure=self._began is not None)]
+        self.state = replace(state, stage=AmdStage.HUMAN, latest_s=state.answered_s + BEEP_WATCH_S)
+        return [HumanAnswered(sure=state.began_s is not None)]

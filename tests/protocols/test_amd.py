@@ -2,10 +2,20 @@
 
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.amd import GREETING_S, Amd, AmdEvent, AmdInput, HumanAnswered, MachineAnswered, MessageMayStart
+from protocols.amd import (
+    GREETING_S,
+    Amd,
+    AmdEvent,
+    AmdInput,
+    AmdState,
+    HumanAnswered,
+    MachineAnswered,
+    MessageMayStart,
+)
 from protocols.machine import Expired
 from protocols.wire.ids import ChannelId
 from protocols.wire.messages import BeepHeard, SpeechEnded, SpeechStarted
@@ -125,3 +135,22 @@ def test_a_decision_comes_within_seconds_and_a_machine_is_told_once_and_last(
     )
     assert told[0][0] <= 12.0, "speech and pauses alternate for a while at most"
     assert all(earlier <= later for (earlier, _), (later, _) in pairwise(told))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 6), EVENTS | st.just(Expired)), max_size=25), st.booleans())
+def test_a_detector_made_anew_of_its_packed_state_before_every_step_goes_on_as_one_that_is_kept(
+    script: list[tuple[float, type]], wants_message: bool
+) -> None:
+    kept, now = Amd(0.0, wants_message=wants_message), 0.0
+    packed = msgspec.msgpack.encode(kept.state)
+    for pause, kind in script:
+        now += pause
+        if kind is Expired and pause > 1.0:  # at the deadline: later is a judge that stood still
+            now = max(now - pause, kept.deadline or 0.0)
+        given_: AmdInput = Expired() if kind is Expired else BeepHeard(C, now) if kind is BeepHeard else kind(C, 1, now)
+        anew = Amd.of(msgspec.msgpack.decode(packed, type=AmdState))
+        assert anew.deadline == kept.deadline
+        assert anew.step(given_, now) == kept.step(given_, now)
+        assert anew.state == kept.state
+        packed = msgspec.msgpack.encode(anew.state)
