@@ -18,11 +18,11 @@ callback. The transition prompt is the conversation's; this machine only tells w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum, StrEnum
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TypeAlias
 
-from protocols.machine import Expired, Notify
+from protocols.machine import Expired, Notify, earliest
 
 TRANSITION_S = 0.2
 CONNECTED_S = 0.5
@@ -31,25 +31,28 @@ BRIDGED_S = 0.5
 PATIENCE_S = 120.0
 
 
-class Stage(Enum):
-    """How far the handover has come; the value says who has the caller."""
+class Stage(StrEnum):
+    """How far the handover has come."""
 
-    IDLE = ("idle", "bot")
-    REACHING = ("reaching", "bot")
-    CONNECTING = ("connecting", "bot")
-    LEG_CONNECTED = ("leg_connected", "bot")
-    CONTEXT_KNOWN = ("context_known", "bot")
-    CONFIRMING = ("confirming", "bot")
-    BRIDGING = ("bridging", "bot")
-    QUEUED = ("queued", "queue")
-    BRIDGED = ("bridged", "agent")
-    RETURNED = ("returned", "bot")
-    OVER = ("over", "nobody")
+    IDLE = "idle"
+    REACHING = "reaching"
+    CONNECTING = "connecting"
+    LEG_CONNECTED = "leg_connected"
+    CONTEXT_KNOWN = "context_known"
+    CONFIRMING = "confirming"
+    BRIDGING = "bridging"
+    QUEUED = "queued"
+    BRIDGED = "bridged"
+    RETURNED = "returned"
+    OVER = "over"
 
     @property
     def owner(self) -> str:
         """Who has the caller: `bot`, `queue` or `agent`; `nobody` when the caller has left."""
-        return self.value[1]
+        return _OWNERS.get(self, "bot")
+
+
+_OWNERS: Mapping[Stage, str] = {Stage.QUEUED: "queue", Stage.BRIDGED: "agent", Stage.OVER: "nobody"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,7 @@ TABLE: Mapping[tuple[Stage, type], _Row] = {
 """Stage and input -> next stage and what is done. What has no row changes nothing; a seat that comes too late is given
 back."""
 
+_ENDS = (Stage.BRIDGED, Stage.RETURNED, Stage.OVER)
 _ABOUT_THE_SEAT = (Do.CONNECT, Do.ASK, Do.BRIDGE, Do.UNBRIDGE, Do.RELEASE)
 
 LATEST: Mapping[Stage, float] = {
@@ -218,29 +222,51 @@ LATEST: Mapping[Stage, float] = {
 """Stage -> seconds in it at most. The stages between share what `connecting` has left; the queue has its patience."""
 
 
+@dataclass(frozen=True, slots=True)
+class HandoverState:
+    """Everything a handover is. Made of plain data, to be packed into a call's record."""
+
+    stage: Stage = Stage.IDLE
+    seat: str = ""
+    transition_s: float | None = None
+    """When the transition prompt is late; None: it plays, or is no longer waited for."""
+    latest_s: float | None = None
+    """When the stage is late."""
+    patience_s: float | None = None
+    """When the queue is left for the bot; None: not begun. Whoever begins anew for a caller who has waited already
+    (after a takeover) makes a state with this alone, and `Start` leaves it as it is."""
+
+
 class Handover:
-    """One handover of one caller. Steps on inputs, tells orders; makes nothing and loses nobody."""
+    """One handover of one caller. Steps on inputs, tells orders; makes nothing and loses nobody.
+
+    `state` is replaced, never changed, by each step: a handover made of it (`of`) goes on as this one would have.
+    """
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self.stage = Stage.IDLE
-        self._seat = ""
-        self._patience_s = patience_s
-        self._transition: float | None = None
-        self._latest: float | None = None
-        self._patience = 0.0
+        self.state, self._patience_s = HandoverState(), patience_s
+
+    @classmethod
+    def of(cls, state: HandoverState, patience_s: float = PATIENCE_S) -> Handover:
+        """Return the handover that has come to this state. `patience_s`: for a `Start` that is still to come."""
+        handover = cls(patience_s)
+        handover.state = state
+        return handover
 
     @classmethod
     def bridged(cls, seat: str) -> Handover:
         """Return the handover of a caller who is with an agent already: what a successor goes on with."""
-        handover = cls()
-        handover.stage, handover._seat = Stage.BRIDGED, seat
-        return handover
+        return cls.of(HandoverState(Stage.BRIDGED, seat))
+
+    @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        return self.state.stage
 
     @property
     def deadline(self) -> float | None:
         """The next latest moment."""
-        due = [at for at in (self._transition, self._latest) if at is not None]
-        return min(due) if due else None
+        return earliest((self.state.transition_s, self.state.latest_s))
 
     def step(self, given: HandoverInput, now: float) -> list[Notify[HandoverEvent]]:
         """Take one input at `now` and return what is to be done about it."""
@@ -249,47 +275,56 @@ class Handover:
     def _step(self, given: HandoverInput, now: float) -> list[HandoverEvent]:
         late: list[HandoverEvent] = []
         if isinstance(given, Start) and self.stage is Stage.IDLE:
-            self._transition, self._patience = now + TRANSITION_S, now + self._patience_s
+            before = self.state.patience_s
+            patience_s = now + self._patience_s if before is None else before
+            self.state = replace(self.state, transition_s=now + TRANSITION_S, patience_s=patience_s)
         if isinstance(given, TransitionStarted):
-            self._transition = None
+            self.state = replace(self.state, transition_s=None)
         if isinstance(given, Expired):
-            late = self._late(now)
-            if self._latest is None or now < self._latest:
+            latest_s, late = self.state.latest_s, self._late(now)
+            if latest_s is None or now < latest_s:
                 return late
         if (row := TABLE.get((self.stage, type(given)))) is None:
-            return (
-                [Order(Do.RELEASE, given.seat)] if isinstance(given, SeatReserved) and given.seat != self._seat else []
-            )
+            seat = given.seat if isinstance(given, SeatReserved) else self.state.seat
+            return [] if seat == self.state.seat else [Order(Do.RELEASE, seat)]
         if isinstance(given, SeatReserved):
-            self._seat = given.seat
+            self.state = replace(self.state, seat=given.seat)
         return [*late, *self._go(row, now)]
 
     def _late(self, now: float) -> list[HandoverEvent]:
-        late: list[HandoverEvent] = []
-        if self._transition is not None and now >= self._transition:
-            self._transition = None
+        state, late = self.state, list[HandoverEvent]()
+        if state.transition_s is not None and now >= state.transition_s:
+            self.state = replace(state, transition_s=None)
             late.append(Late("transition"))
-        if self._latest is not None and now >= self._latest:
-            late.append(Late(self.stage.value[0]))
+        if state.latest_s is not None and now >= state.latest_s:
+            late.append(Late(state.stage.value))
         return late
 
     def _go(self, row: _Row, now: float) -> list[HandoverEvent]:
-        before, (self.stage, does) = self.stage, row
-        if self.stage is Stage.QUEUED:
-            self._latest = self._patience
-        elif self.stage not in (Stage.LEG_CONNECTED, Stage.CONTEXT_KNOWN):
-            within = LATEST.get(self.stage)
-            self._latest = None if within is None else now + within
-        if self.stage in (Stage.BRIDGED, Stage.RETURNED, Stage.OVER):
-            self._transition = None
-        events = [self._event(do, before) for do in does]
-        if Do.RELEASE in does:
-            self._seat = ""
-        return events
+        before, (stage, does) = self.state, row
+        self.state = replace(
+            before,
+            stage=stage,
+            seat="" if Do.RELEASE in does else before.seat,
+            transition_s=None if stage in _ENDS else before.transition_s,
+            latest_s=_latest(stage, before, now),
+        )
+        return [_event(do, before) for do in does]
 
-    def _event(self, do: Do, before: Stage) -> HandoverEvent:
-        if do is Do.DONE:
-            return HandoverDone()
-        if do is Do.FAIL:
-            return HandoverFailed("agent_lost" if before is Stage.BRIDGED else "no_agent")
-        return Order(do, self._seat if do in _ABOUT_THE_SEAT else "")
+
+def _latest(stage: Stage, before: HandoverState, now: float) -> float | None:
+    """Return when the stage that begins now is late."""
+    if stage is Stage.QUEUED:
+        return before.patience_s
+    if stage in (Stage.LEG_CONNECTED, Stage.CONTEXT_KNOWN):
+        return before.latest_s
+    within = LATEST.get(stage)
+    return None if within is None else now + within
+
+
+def _event(do: Do, before: HandoverState) -> HandoverEvent:
+    if do is Do.DONE:
+        return HandoverDone()
+    if do is Do.FAIL:
+        return HandoverFailed("agent_lost" if before.stage is Stage.BRIDGED else "no_agent")
+    return Order(do, before.seat if do in _ABOUT_THE_SEAT else "")

@@ -1,5 +1,6 @@
 """A caller on the way to an agent: the good way, every failure, and that somebody always has the caller."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from protocols.handover import (
     HandoverEvent,
     HandoverFailed,
     HandoverInput,
+    HandoverState,
     Late,
     LegConnected,
     NobodyHere,
@@ -134,6 +136,21 @@ def test_patience_counts_from_the_start_however_many_agents_decline() -> None:
     assert handover.deadline == 60.0
 
 
+def test_whoever_begins_anew_after_a_takeover_keeps_the_callers_patience() -> None:
+    before = at(Stage.CONFIRMING).state
+    handover = Handover.of(HandoverState(patience_s=before.patience_s), patience_s=60)
+    run(handover, Start(), SeatRefused(), now=50.0)
+    assert handover.deadline == 50.2, "the transition prompt has its time anew"
+    assert run(handover, TransitionStarted(), Expired(), now=59.9) == []
+    assert run(handover, Expired(), now=60.0)[-1] == HandoverFailed("no_agent")
+
+
+def test_whoever_begins_anew_when_patience_is_over_asks_for_a_seat_and_waits_in_no_queue() -> None:
+    handover = Handover.of(HandoverState(patience_s=60.0))
+    assert run(handover, Start(), SeatRefused(), now=70.0) == [Order(Do.RESERVE), Order(Do.JOIN_QUEUE)]
+    assert run(handover, Expired(), now=70.0)[-2:] == [Order(Do.LEAVE_QUEUE), HandoverFailed("no_agent")]
+
+
 def test_an_agent_who_is_lost_in_the_call_leaves_the_caller_to_the_bot() -> None:
     assert run(at(Stage.BRIDGED), SeatLost()) == [
         Order(Do.UNBRIDGE, "ann"),
@@ -210,3 +227,20 @@ def test_no_caller_is_ever_without_an_owner_or_waits_without_an_end(script: list
     assert now <= waited_from + 20 + 10 + 1.5
     outcomes = [type(event) for event in told if isinstance(event, HandoverDone | HandoverFailed)]
     assert outcomes in ([], [HandoverDone], [HandoverFailed], [HandoverDone, HandoverFailed])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 3), ANYTHING), max_size=40))
+def test_a_handover_made_anew_of_its_packed_state_before_every_step_goes_on_as_one_that_is_kept(
+    script: list[tuple[float, HandoverInput]],
+) -> None:
+    kept, packed, now = Handover(patience_s=20), msgspec.msgpack.encode(HandoverState()), 0.0
+    for pause, given_ in [(0.0, Start()), *script]:
+        now += pause
+        if given_ == Expired():
+            now = max(now, kept.deadline or 0.0)
+        anew = Handover.of(msgspec.msgpack.decode(packed, type=HandoverState), patience_s=20)
+        assert (anew.stage, anew.deadline) == (kept.stage, kept.deadline)
+        assert anew.step(given_, now) == kept.step(given_, now)
+        assert anew.state == kept.state
+        packed = msgspec.msgpack.encode(anew.state)

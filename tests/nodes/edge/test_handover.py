@@ -229,7 +229,7 @@ async def test_a_context_that_nobody_shows_gives_the_seat_back(rig: Rig) -> None
 
 async def test_an_agent_who_misses_the_offer_is_told_apart_from_one_whose_caller_left(rig: Rig) -> None:
     await rig.come_to()
-    rig.handing._machine._latest = time.monotonic()  # ten seconds later
+    rig.handing._machine.state = replace(rig.handing._machine.state, latest_s=time.monotonic())  # ten seconds later
     rig.handing.step(Expired())
     assert (await rig.hears(wire.ReleaseSeat)).is_missed
     await rig.hears(wire.JoinQueue)
