@@ -176,9 +176,9 @@ class Campaigns:
                 assert_never(entry)
 
     def _import(self, entry: Imported) -> bool:
-        roll = self.rolls.pop(entry.roll.name) if entry.roll else Roll.of(self.lists.pop(entry.import_id, []))
         if entry.campaign_id in self.campaigns:
             return False
+        roll = self.rolls.pop(entry.roll.name) if entry.roll else Roll.of(self.lists.pop(entry.import_id, []))
         self.lists.clear()  # central imports one list at a time: what else was begun has been abandoned
         self.campaigns[entry.campaign_id] = Campaign(
             campaign_id=entry.campaign_id,

@@ -249,6 +249,9 @@ class Importer:
             await self._memory.write(entry_of(request, current.import_id, current.packed, stored, wall))
         finally:
             self._memory.campaigns.rolls.pop(current.name, None)
+        campaign = self._memory.campaigns.campaigns.get(request.campaign_id)
+        if campaign is None or campaign.roll is not made:  # another list of this name was faster
+            raise Refused("campaign_exists")
         log.info("campaign.imported", campaign_id=request.campaign_id, contacts=len(made))
         return wire.CampaignImported(len(made))
 

@@ -20,7 +20,7 @@ from nodes.links.consumer import replay
 from nodes.links.errors import BusAway, Refused
 from protocols.wire import campaigns as wire
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Phase, Steered
+from protocols.wire.journal import Phase, RollRef, Steered
 from protocols.wire.subjects import OBJECT_STREAM, Stream, object_chunks
 from tests.nodes.central.test_central import ANYTIME, LIST, SCRIPT, SPRING, Node, node
 
@@ -217,6 +217,35 @@ async def test_an_import_whose_sender_has_gone_leaves_nothing(node: Node, monkey
             while await stored(node.edge.bus):
                 await asyncio.sleep(0.05)
         assert await node.imports(central) == wire.CampaignImported(3)
+
+
+async def test_of_two_imports_of_one_name_one_is_told_that_it_exists_and_its_list_is_needed_by_nobody(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_stored, store = asyncio.Barrier(2), Import.store
+
+    async def stores(current: Import) -> RollRef:
+        stored = await store(current)
+        await both_stored.wait()
+        return stored
+
+    monkeypatch.setattr(Import, "store", stores)
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        first = asyncio.create_task(node.imports(central))
+        await until(lambda: both_stored.n_waiting)
+        second = node.imports(central, data=LIST)
+        told = await asyncio.gather(first, second, return_exceptions=True)
+        assert wire.CampaignImported(3) in told
+        assert [one.reason for one in told if isinstance(one, Refused)] == ["campaign_exists"]
+    async with node.central("central-1") as successor:
+        await node.leads(successor)
+        async with asyncio.timeout(15):
+            while len(await node.edge.bus.objects().names()) != 1:
+                await asyncio.sleep(0.05)
+    reader = memory(node.edge.bus, "reader")
+    await reader.catch_up()
+    assert (len(reader.campaigns.campaigns[SPRING].roll), reader.campaigns.n_ignored) == (3, 1)
 
 
 async def test_what_a_killed_central_had_begun_is_swept_by_the_next(node: Node) -> None:
