@@ -155,10 +155,14 @@ class Import:
         """The name of the object that the roll will be."""
         return self._writing.name
 
-    async def close(self) -> None:
-        """Leave no process, and no object that was not finished."""
+    async def kill(self) -> None:
+        """Leave no process."""
         self._end()
         await self._child.wait()
+
+    async def close(self) -> None:
+        """Leave no process, and no object that was not finished."""
+        await self.kill()
         await self._is_read.wait()
         if not self._is_stored:
             with contextlib.suppress(BusAway):
@@ -230,11 +234,18 @@ class Importer:
         if problems := [*recording_problems(request.plan, unpack(packed))]:
             return wire.ImportBegun("", tuple(problems))
         import_id = secrets.token_hex(8)
-        self._current = current = await Import.begin(
-            import_id, request, packed, self._key, self._sip, self._objects()
-        )  # fmt: skip
-        tasks.spawn(current.pump())
-        tasks.spawn(self._watch(current))
+        current = await Import.begin(import_id, request, packed, self._key, self._sip, self._objects())
+        try:
+            tasks.spawn(current.pump())
+            tasks.spawn(self._watch(current))
+            await asyncio.sleep(0)  # until they have begun
+        except RuntimeError:
+            pass  # the term is over
+        finally:
+            if self._current is not current:  # it is over, or at its end: a task that was never begun ends nothing
+                await current.kill()
+        if self._current is not current:
+            raise Refused("not_leading")
         return wire.ImportBegun(import_id)
 
     async def _write(self, current: Import, made: Roll) -> wire.CampaignImported:
@@ -256,7 +267,8 @@ class Importer:
         return wire.CampaignImported(len(made))
 
     async def _watch(self, current: Import) -> None:
-        """Give an import up that nobody goes on with; with the term it ends in any case."""
+        """Have it be the current one; give it up when nobody goes on with it, and with the term in any case."""
+        self._current = current
         try:
             while self._current is current and current.idle_s < IDLE_S:  # noqa: ASYNC110  a deadline
                 await asyncio.sleep(LOOK_S)

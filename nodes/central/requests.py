@@ -51,7 +51,8 @@ class Requests:
                 await leader.keeper.swept.wait()
         except TimeoutError:
             raise Refused("not_leading") from None
-        assert self.term is not None  # or nobody would have tidied up
+        if self.leader is not leader or self.term is None:
+            raise Refused("not_leading")
         return await self._importer.begin(request, self.term)
 
     async def take_part(self, part: wire.ListPart, sender: Identity) -> wire.ListTaken:

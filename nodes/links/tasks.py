@@ -44,8 +44,12 @@ class Tasks:
         await self._group.__aenter__()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` as a task of the group."""
-        task = self._group.create_task(work)
+        """Run `work` as a task of the group. Raises: RuntimeError when the group has ended."""
+        try:
+            task = self._group.create_task(work)
+        except RuntimeError:
+            work.close()  # it will not be begun
+            raise
         self._running.add(task)
         task.add_done_callback(self._ended)
 

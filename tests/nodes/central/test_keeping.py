@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from grammars.script import load
 from grammars.script_pack import pack
 from nodes.central import keeper
-from nodes.central.importing import Import
+from nodes.central.importing import Import, Importer
 from nodes.central.keeper import Keeper
 from nodes.central.memory import SNAPSHOT, Memory
 from nodes.config import Sip
 from nodes.links.bus import Bus
 from nodes.links.consumer import replay
 from nodes.links.errors import BusAway, Refused
+from nodes.links.tasks import Tasks
 from protocols.wire import campaigns as wire
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Phase, RollRef, Steered
@@ -246,6 +248,36 @@ async def test_of_two_imports_of_one_name_one_is_told_that_it_exists_and_its_lis
     reader = memory(node.edge.bus, "reader")
     await reader.catch_up()
     assert (len(reader.campaigns.campaigns[SPRING].roll), reader.campaigns.n_ignored) == (3, 1)
+
+
+@pytest.mark.parametrize("term", ["over", "ending"])
+async def test_an_import_that_begins_at_the_end_of_a_term_is_refused_and_the_next_one_is_not(
+    term: str, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    importer, tasks = Importer(memory(bus, "x"), bus.objects, bytes(32), Sip()), Tasks()
+    request = wire.BeginImport(SPRING, "l.csv", SCRIPT, ANYTIME)
+    begun: list[Import] = []
+    ends: list[asyncio.Task[None]] = []
+    begin = Import.begin
+
+    async def begins(*given: Any) -> Import:
+        begun.append(await begin(*given))
+        ends.append(asyncio.create_task(tasks.close()))
+        if term == "over":
+            await ends[0]
+        return begun[0]
+
+    await tasks.open()
+    monkeypatch.setattr(Import, "begin", begins)
+    with pytest.raises(Refused, match="not_leading"):
+        await importer.begin(request, tasks)
+    await ends[0]
+    assert begun[0]._child.returncode is not None
+    monkeypatch.undo()
+    async with Tasks() as another:
+        assert (await importer.begin(request, another)).import_id
 
 
 async def test_what_a_killed_central_had_begun_is_swept_by_the_next(node: Node) -> None:
