@@ -13,7 +13,7 @@ from nodes.links.errors import Refused
 from nodes.links.kept_list import KeptList
 from nodes.links.mesh import Mesh
 from nodes.telemetry import logs
-from protocols.wire.campaigns import ContactId
+from protocols.wire.campaigns import ContactId, is_contact_id
 from protocols.wire.do_not_call import (
     MOST,
     MOST_WORDS,
@@ -54,6 +54,8 @@ class Listings:
             raise Refused("too_many")
         if any(max(len(one.by), len(one.why)) > MOST_WORDS for one in asked.listings):
             raise Refused("too_long")
+        if not all(is_contact_id(one.contact_id) for one in asked.listings):
+            raise Refused("bad_contact")
         entry = self._do_not_call.entry
         said = [one if one.wall else entry(one.contact_id, one.by, one.why, one.is_on) for one in asked.listings]
         try:

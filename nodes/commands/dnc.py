@@ -17,7 +17,7 @@ from nodes.links.do_not_call import contact_key
 from nodes.links.errors import LinkError, Refused
 from nodes.links.mesh import Request
 from nodes.people import NotAPerson, person
-from protocols.wire.campaigns import ContactId, contact_id
+from protocols.wire.campaigns import ContactId, contact_id, is_contact_id
 from protocols.wire.do_not_call import (
     MOST,
     MOST_WORDS,
@@ -177,7 +177,7 @@ def _read(file: str, why: str, key: bytes) -> Iterator[Listing]:
 
 def _of_export(rows: Iterable[Sequence[str]], file: str) -> Iterator[Listing]:
     for line, row in enumerate(rows, 2):
-        if len(row) != len(COLUMNS) or len(row[0]) != 32 or row[1] not in ("yes", "no"):
+        if len(row) != len(COLUMNS) or not is_contact_id(row[0]) or row[1] not in ("yes", "no"):
             raise BadNumbers(f"{file}:{line}: is no line of an export")
         yield Listing(ContactId(row[0]), row[1] == "yes", row[2][:MOST_WORDS], row[3][:MOST_WORDS], row[4])
 

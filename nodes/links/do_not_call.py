@@ -28,7 +28,7 @@ from nodes.links.bucket import Bucket
 from nodes.links.errors import BusAway
 from nodes.links.kept_list import KeptList
 from nodes.telemetry import logs
-from protocols.wire.campaigns import ContactId
+from protocols.wire.campaigns import ContactId, is_contact_id
 from protocols.wire.do_not_call import LONG_AGO, Listing, listing_of
 from protocols.wire.subjects import DNC_MADE
 
@@ -143,9 +143,12 @@ class DoNotCall:
     # ---- learning --------------------------------------------------------------------------------------------------
 
     def _learn(self, listings: Iterable[Listing]) -> list[Listing]:
-        """Let what holds hold; returns what was news."""
+        """Let what holds hold; returns what was news. What names nobody is left out: it could be no key."""
         news = []
         for one in listings:
+            if not is_contact_id(one.contact_id):
+                log.warning("do_not_call.names_nobody", by=one.by)
+                continue
             contact, at = one.contact_id, one.at
             on, off = self.contacts.get(contact), self._off.get(contact)
             if one.is_on and (on is None or at > on) and (off is None or at >= off):

@@ -4,9 +4,9 @@
     whole
 
 It is on disk before anybody counts on it, and read by every process: what one has learnt, all know within half a
-second, also while NATS is away. Writers take turns (flock). A line that was cut by a kill or a full disk is left
-where it is and read by nobody. A file that has become shorter, or is gone, is told to the caller, who writes again
-what it knows: the list never shrinks unnoticed.
+second, also while NATS is away. Writers take turns (flock). A line that was cut by a kill or a full disk, or names
+nobody, is left where it is and read by nobody. A file that has become shorter, or is gone, is told to the caller, who
+writes again what it knows: the list never shrinks unnoticed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from nodes.reading import read_json
+from protocols.wire.campaigns import is_contact_id
 from protocols.wire.do_not_call import Listing
 
 FILE: Final = "do_not_call.jsonl"
@@ -99,8 +100,12 @@ class KeptList:
                 self.n_torn += bool(line)
                 continue
             self.is_whole |= read.whole
-            if read.listing is not None:
+            if read.listing is None:
+                continue
+            if is_contact_id(read.listing.contact_id):
                 yield read.listing
+            else:
+                self.n_torn += 1
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -10,7 +10,7 @@ A contact is named by `campaigns.contact_id`: no number and no name travels or i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from protocols.wire.campaigns import ContactId
@@ -21,6 +21,7 @@ MOST: Final = 200
 MOST_WORDS: Final = 100
 """characters of `by` and of `why`: all together less than a message may have (`codec.MAX_BODY`)."""
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+LATEST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 _REMOVED: Final = ".removed"
 
 
@@ -36,12 +37,12 @@ class Listing:
 
     @property
     def at(self) -> datetime:
-        """When it was said; an entry that cannot tell was said long ago."""
+        """When it was said; an entry that cannot tell was said long ago, and after any later one there is another."""
         try:
             told = datetime.fromisoformat(self.wall)
         except ValueError:
             return LONG_AGO
-        return told if told.tzinfo else LONG_AGO
+        return min(told, LATEST) if told.tzinfo else LONG_AGO
 
     def holds_over(self, other: Listing) -> bool:
         """Say whether this one holds, of two about the same contact."""
@@ -77,7 +78,7 @@ class ChangeDoNotCall:
     """Put contacts on the list, or take them off. `is_whole`: with this the list is known, though it was not before.
 
     An entry without `wall` is said now: it holds over all that was said before, whatever clocks said it.
-    Refuses: `too_many`, `too_long`, `disk` when it could not be written down here.
+    Refuses: `too_many`, `too_long`, `bad_contact`, `disk` when it could not be written down here.
     """
 
     Reply: ClassVar[type[DoNotCallChanged]] = DoNotCallChanged

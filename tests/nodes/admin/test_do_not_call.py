@@ -10,12 +10,13 @@ import pytest
 
 from nodes.central.listings import Listings
 from nodes.links.do_not_call import DoNotCall
+from nodes.links.errors import Refused
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
-from protocols.wire.campaigns import contact_id
-from protocols.wire.do_not_call import Listing
+from protocols.wire.campaigns import ContactId, contact_id
+from protocols.wire.do_not_call import ChangeDoNotCall, Listing
 from protocols.wire.ids import Identity
 from protocols.wire.subjects import Bucket
 from tests.nodes.admin.conftest import Rig
@@ -78,6 +79,13 @@ async def test_a_wish_holds_also_over_what_a_clock_in_the_future_has_said(listed
     assert (await listed.ask("POST", PATH, {"numbers": [EVE]}))[1]["n_new"] == 1
     _, found = await listed.ask("POST", f"{PATH}/check", {"numbers": [EVE]})
     assert found["listed"] == {EVE: True}
+
+
+async def test_an_entry_that_names_nobody_is_refused_before_it_is_written_down(listed: Rig, tmp_path: Path) -> None:
+    for odd in ("", "x" * 32, "0" * 31 + " ", "0" * 33):
+        with pytest.raises(Refused, match="bad_contact"):
+            await listed.node.do_not_call(ChangeDoNotCall((Listing(ContactId(odd), True, "import", "", ""),)))
+    assert b"import" not in (tmp_path / FILE).read_bytes()
 
 
 async def test_without_a_central_nobody_says_that_it_is_done(rig: Rig) -> None:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nodes.links import bucket
@@ -26,7 +27,7 @@ from protocols.wire.roles import Role
 from protocols.wire.subjects import Bucket
 from tests.conftest import NatsServer
 
-ADA, BEN = ContactId("ada"), ContactId("ben")
+ADA, BEN = (ContactId(name.encode().hex().zfill(32)) for name in ("ada", "ben"))
 
 
 @pytest.fixture(autouse=True)
@@ -213,7 +214,34 @@ async def test_a_file_that_was_emptied_under_us_is_written_again(here: Node) -> 
         await until(lambda: here.file.read_bytes().count(b"\n") >= 2)
         await asyncio.sleep(0.2)
         here.file.write_bytes(b"")
-        await until(lambda: b"ada" in here.file.read_bytes() and b"whole" in here.file.read_bytes())
+        await until(lambda: ADA.encode() in here.file.read_bytes() and b"whole" in here.file.read_bytes())
+
+
+@pytest.mark.parametrize("odd", ["", "a b", "x" * 32, f"{ADA[:-1]} ", ADA.upper(), f"{BEN}.removed", "list.made", "ä"])
+async def test_what_names_nobody_ends_nobody_and_takes_nobody_off_wherever_it_comes_from(odd: str, here: Node) -> None:
+    """It ended central again and again, for it was in the file before it turned out to be no key."""
+    nobody = Listing(ContactId(odd), True, "import", "", "2999-01-01T00:00:00+00:00")
+    here.file.parent.mkdir()
+    with here.file.open("wb") as file:
+        file.write(msgspec.json.encode({"listing": nobody}) + b"\n")
+    async with here.up(Role.CENTRAL) as central, here.up(Role.EDGE) as edge, by_hand(here.server) as hand:
+        await asyncio.wait_for(central.decided.wait(), 10)
+        await central.take([nobody, central.entry(ADA, "operator", ""), central.entry(BEN, "operator", "")])
+        assert await central.is_everywhere(5)
+        if odd == "x" * 32:
+            await hand.kv(Bucket.DNC).put(odd, {})
+        await until(lambda: len(edge.contacts) == 2)
+        assert edge.contacts.keys() == central.contacts.keys() == {ADA, BEN}
+        assert {one.contact_id for one in KeptList(here.file).all()} == {ADA, BEN}
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.booleans())
+@example(datetime.max.replace(tzinfo=UTC), False)
+def test_after_whatever_clocks_have_said_a_wish_to_be_on_the_list_holds(wall: datetime, is_on: bool) -> None:
+    listed = DoNotCall(None, None)  # type: ignore[arg-type]  # neither is touched
+    listed.hold(Listing(ADA, is_on, "a clock", "", wall.isoformat()))
+    listed.hold(listed.entry(ADA, "callee", "stop"))
+    assert ADA in listed.contacts
 
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -249,6 +277,6 @@ def test_whoever_was_put_on_the_list_last_is_on_it(said: list[Listing]) -> None:
 
 
 def test_a_key_alone_says_that_somebody_must_not_be_called() -> None:
-    assert listing_of("ada", {}).is_on
-    assert listing_of("ada", {"wall": 7, "by": None}).contact_id == ADA
-    assert not listing_of("ada.removed", {}).is_on
+    assert listing_of(ADA, {}).is_on
+    assert listing_of(ADA, {"wall": 7, "by": None}).contact_id == ADA
+    assert not listing_of(f"{ADA}.removed", {}).is_on
