@@ -271,8 +271,25 @@ def test_left_alone_an_open_question_ends_within_a_minute(script: list[tuple[flo
 Script = list[tuple[float, FloorInput]]
 
 
+def turn(policy: Bargein) -> list[FloorInput]:
+    """A question and what may come of it, in the order in which it comes."""
+    return [
+        PromptStarted(), listen(policy), started(1.0), partial(True), PromptEnded(), ended(1.5), heard(None),
+        Expired(), heard(YES),
+    ]  # fmt: skip
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> Script:
+    """Questions, each with something of what may come of it, and anything else in between."""
+    some = st.sets(st.integers(0, 8), min_size=5).map(sorted)
+    turns = st.builds(lambda policy, kept: [turn(policy)[n] for n in kept], st.sampled_from(Bargein), some)
+    parts = draw(st.lists(turns | INPUTS.map(lambda one: [one]), min_size=3, max_size=8))
+    return [(draw(st.floats(0, 4)), each) for part in parts for each in part]
+
+
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 8), INPUTS), max_size=30))
+@given(scripts())
 def test_a_floor_made_anew_of_its_packed_state_before_every_step_goes_on_as_one_that_is_kept(script: Script) -> None:
     kept, packed, now = Floor(), msgspec.msgpack.encode(FloorState()), 0.0
     for pause, given_ in script:
@@ -287,7 +304,7 @@ def test_a_floor_made_anew_of_its_packed_state_before_every_step_goes_on_as_one_
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 8), INPUTS), max_size=20), st.floats(0, 60))
+@given(scripts(), st.floats(0, 60))
 def test_whatever_a_floor_waits_for_comes_as_much_later_as_nobody_listened(script: Script, seconds: float) -> None:
     floor, now = Floor(), 0.0
     for pause, given_ in script:

@@ -230,12 +230,12 @@ def test_no_caller_is_ever_without_an_owner_or_waits_without_an_end(script: list
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 3), ANYTHING), max_size=40))
+@given(st.integers(0, len(TO_THE_AGENT)), st.lists(st.tuples(st.floats(0, 3), ANYTHING), max_size=40))
 def test_a_handover_made_anew_of_its_packed_state_before_every_step_goes_on_as_one_that_is_kept(
-    script: list[tuple[float, HandoverInput]],
+    n: int, script: list[tuple[float, HandoverInput]]
 ) -> None:
     kept, packed, now = Handover(patience_s=20), msgspec.msgpack.encode(HandoverState()), 0.0
-    for pause, given_ in [(0.0, Start()), *script]:
+    for pause, given_ in [*((0.1, each) for each in TO_THE_AGENT[:n]), *script]:
         now += pause
         if given_ == Expired():
             now = max(now, kept.deadline or 0.0)
