@@ -1,8 +1,10 @@
 """Who asks: a person by their session's cookie, a machine by its bearer, and whoever can read the node's token.
 
 The node's token is random; it lies in `<state>/token` for as long as the state does, and where commands look for it:
-`<state>/run/token`, both readable by their owner only. A machine's bearer is `NAME.SECRET`. Whoever is wrong too often,
-from one address or for one name, has to wait; a machine's secret that was right once is known from then on.
+`<state>/run/token`, both readable by their owner only. A machine's bearer is `NAME.SECRET`. Whoever is wrong too often
+has to wait: from one address, for one name there, and, much later, for one name from anywhere. The last could keep the
+name's owner out, so it does not hold where the name was right before. A machine's secret that was right once is known
+from then on.
 
 A cookie comes with whatever any page has the browser ask for, so it counts only where the browser says that the page is
 ours: `Sec-Fetch-Site` where it sends that, and `Origin` for whatever changes something or opens a socket.
@@ -15,6 +17,7 @@ import hmac
 import re
 import secrets
 import time
+from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,7 +29,7 @@ from nodes.admin.hashing import Busy, Hasher
 from nodes.admin.places import origin_of
 from nodes.admin.roles import NODE, Role, Who
 from nodes.admin.sessions import Sessions
-from nodes.admin.throttle import Throttle
+from nodes.admin.throttle import MOST, Throttle
 from nodes.admin.users import Users
 from nodes.files import write_private
 
@@ -34,7 +37,10 @@ TOKEN_FILE: Final = "token"
 ADDRESS_RATE, ADDRESS_BURST = 0.5, 20.0
 """Wrong secrets a second and at once, from one address, which may be a whole office's."""
 NAME_RATE, NAME_BURST = 1 / 30, 10.0
-"""The same for one name: 3,000 a day, of which none is a word that a person of eight letters has chosen with care."""
+"""The same for one name from one address: 3,000 a day, of which none is a word that a person of eight letters has
+chosen with care."""
+ANYWHERE_RATE, ANYWHERE_BURST = 1 / 3, 1000.0
+"""The same for one name from all addresses: those of many who guess together."""
 
 WHO: Final = web.RequestKey("who", Who)
 """Who asks, on a request that has passed the guard; absent where anybody may."""
@@ -72,6 +78,9 @@ class Access:
         self._hasher = Hasher()
         self._addresses = Throttle(ADDRESS_RATE, ADDRESS_BURST)
         self._names = Throttle(NAME_RATE, NAME_BURST)
+        self._anywhere = Throttle(ANYWHERE_RATE, ANYWHERE_BURST)
+        self._right: OrderedDict[str, None] = OrderedDict()
+        """Names and where they were right, the latest last; `MOST` of them."""
         self._known: dict[str, tuple[str, bytes]] = {}
         """Machines whose secret was right: its generation and fingerprint."""
 
@@ -121,18 +130,31 @@ class Access:
 
     async def _shows(self, name: str, secret: str, known: str | None, origin: str) -> bool:
         """Say whether a secret is right; the wrong ones are counted. Raises: Denied."""
-        now = time.monotonic()
-        if (wait_s := max(self._addresses.wait_s(origin, now), self._names.wait_s(name[:64], now))) > 0:
+        name = name[:64]
+        here, now = f"{origin} {name}", time.monotonic()
+        waits = [self._addresses.wait_s(origin, now), self._names.wait_s(here, now)]
+        if here not in self._right:
+            waits.append(self._anywhere.wait_s(name, now))
+        if (wait_s := max(waits)) > 0:
             raise Denied(429, "too many wrong tries; wait", wait_s)
         try:
             is_right = await self._hasher.matches(known, secret)
         except Busy:
             raise Denied(429, "too many are signing in at once", 1.0) from None
-        if not is_right:
+        if is_right:
+            self._was_right(here)
+        else:
             now = time.monotonic()
             self._addresses.failed(origin, now)
-            self._names.failed(name[:64], now)
+            self._names.failed(here, now)
+            self._anywhere.failed(name, now)
         return is_right
+
+    def _was_right(self, here: str) -> None:
+        self._right[here] = None
+        self._right.move_to_end(here)
+        if len(self._right) > MOST:
+            self._right.popitem(last=False)
 
     def _session(self, request: web.Request) -> Who | None:
         if not (secret := request.cookies.get(self.cookie)):

@@ -1,4 +1,4 @@
-"""How often somebody may be wrong: a bucket for each address and for each name, of which only failures take."""
+"""How often somebody may be wrong: a bucket for each address, and for each name there, of which only failures take."""
 
 from __future__ import annotations
 

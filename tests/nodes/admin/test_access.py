@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from nodes.admin import hashing
-from nodes.admin.access import Access
+from nodes.admin.access import Access, Denied
 from nodes.admin.guard import guard
 from nodes.admin.hashing import Busy, Hasher, hashed
 from nodes.admin.listener import served
@@ -249,6 +249,27 @@ async def test_who_is_wrong_too_often_waits_and_is_told_for_how_long(
     for name in ("nobody", "no one"):
         assert (await site.sign_in(name, "wrong"))[0] == 401
     assert (await site.sign_in("admin"))[0] == 429
+
+
+async def test_nobody_keeps_a_person_out_by_being_wrong_for_them(site: Site) -> None:
+    async def tries(password: str, origin: str) -> int:
+        try:
+            await site.access.sign_in("lead", password, origin)
+        except Denied as denied:
+            return denied.status
+        return 200
+
+    at_work, at_home, stranger = "192.0.2.1", "192.0.2.2", "198.51.100.7"
+    assert await tries(PASSWORD, at_work) == 200
+    while await tries("wrong", stranger) == 401:
+        pass
+    assert await tries(PASSWORD, stranger) == 429
+    assert await tries(PASSWORD, at_home) == 200, "who is wrong elsewhere is somebody else"
+    site.access._anywhere = Throttle(rate=1e-6, burst=3)
+    for n in range(3):
+        assert await tries("wrong", f"198.51.100.{n}") == 401
+    assert await tries("wrong", "198.51.100.9") == 429, "many who guess together are one"
+    assert await tries(PASSWORD, at_home) == await tries(PASSWORD, at_work) == 200, "they were right here before"
 
 
 async def test_a_machines_bearer_is_throttled_too_but_one_that_was_right_is_known(site: Site) -> None:
