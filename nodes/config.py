@@ -120,7 +120,7 @@ REFUSED_NUMBERS: Final = (
     "911", "112", "999", "000",  # emergency lines: no automated voice may call them (47 CFR 64.1200(a)(1)(i))
 )  # fmt: skip
 """What a trunk refuses unless its own `refuse` says something else."""
-_PREFIX: Final = re.compile(r"\+[0-9x]{1,15}|[0-9]{2,15}")
+_PREFIX: Final = re.compile(r"\+[0-9x]{1,15}|[0-9x]{2,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Trunk:
     strict_rtp: bool = False
     """Hear callees from the address in their SDP only, which is right where nobody translates addresses on the way."""
     allow: tuple[str, ...] = ()
-    """How numbers begin that may be dialled (`+1202`; `x` is any digit); without `+` a whole one. Empty: any number."""
+    """How numbers begin that may be dialled (`+1202`; `x`: any digit); without `+` a whole one. Empty: any with `+`."""
     refuse: tuple[str, ...] = REFUSED_NUMBERS
     """How numbers begin that may not, whatever is allowed."""
     prices: dict[str, float] = field(default_factory=dict)

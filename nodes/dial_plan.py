@@ -5,13 +5,14 @@ of every order, whoever gives it. What it does not: say whether somebody may be 
 
 A number is the user part of a target, however it is written there (`%2B1-900`, `00`, `011`). It is judged by the plan
 of the trunk whose address the target names; at any other address by the plans of all trunks, because that address may
-be a carrier's under another name.
+be a carrier's under another name. At a trunk a number has its country: 9005550100 is one thing to a carrier in Texas,
+another to one in Turkey, and no plan could judge it. Such numbers may be named as they are dialled (`allow`: xxxxxxx).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Final, TypeAlias
@@ -26,6 +27,8 @@ REFUSED: Final = "not_allowed"
 Barred: TypeAlias = Callable[[str, str], str]
 _NEVER: Final = tuple(map(ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32")))
 """This host, link-local (metadata services), multicast and broadcast (RFC 6890): no telephone is there."""
+_keys = re.compile(r"[0-9*#][0-9*#+]*|\+[0-9]*[*#+][0-9*#+]*")
+"""What is dialled as it stands (RFC 3966 s.3, local-number-digits); not a number with its country."""
 
 
 def objection(target: str, sip: Sip) -> str:
@@ -36,13 +39,17 @@ def objection(target: str, sip: Sip) -> str:
     'not_allowed: trunk carrier refuses numbers that begin with +1900'
     >>> objection("sip:+12025550100@sip.example.net:5060;user=phone", sip)
     ''
+    >>> objection("sip:9005550100@sip.example.net", sip)[13:66]
+    'a number at trunk carrier begins with + and its count'
     """
     try:
         wanted = uri(target)
     except RemoteProtocolError:
         return ""  # not a SIP URI, but a browser's seat
-    number = dialled(wanted.user)
-    reason = next(filter(None, (_refused(number, trunk) for trunk in _plans(wanted, sip))), "")
+    number, ours = dialled(wanted.user), [trunk for trunk in sip.trunks if _is_at(wanted, trunk)]
+    plans = ours or sip.trunks or (Trunk("none", ""),)
+    reasons = (*(_refused(number, trunk) for trunk in plans), *(_without_country(number, trunk) for trunk in ours))
+    reason = next(filter(None, reasons), "")
     return f"{REFUSED}: {reason}" if reason else ""
 
 
@@ -123,11 +130,6 @@ def price_of(number: str, trunk: Trunk) -> float:
     return trunk.prices[max(fitting, key=len)] if fitting else 0.0
 
 
-def _plans(wanted: Uri, sip: Sip) -> Iterable[Trunk]:
-    ours = [trunk for trunk in sip.trunks if _is_at(wanted, trunk)]
-    return ours or sip.trunks or (Trunk("none", ""),)
-
-
 def _is_at(wanted: Uri, trunk: Trunk) -> bool:
     return (wanted.host.lower(), wanted.port or 5060) == (trunk.host.lower(), trunk.port)
 
@@ -142,11 +144,23 @@ def _refused(number: str, trunk: Trunk) -> str:
     return ""
 
 
+def _without_country(number: str, trunk: Trunk) -> str:
+    """Return why a number is not dialled whose country only the carrier knows; empty for a name, and for what is short.
+
+    What a telephone's keys can write counts: `*67` before a number changes how it is dialled, and not what it costs.
+    """
+    is_local = _keys.fullmatch(number) is not None and sum(map(str.isdecimal, number)) >= SHORT
+    if not is_local or _pattern(tuple(one for one in trunk.allow if not one.startswith("+"))).match(number):
+        return ""
+    return f"a number at trunk {trunk.name} begins with + and its country, unless `allow` names it as it is dialled"
+
+
 def _begins(number: str, prefixes: tuple[str, ...]) -> bool:
-    """Say whether a number begins so: `x` is any digit. Without `+` it is a whole number as it is dialled: 911."""
-    if not number.startswith("+") and number.isdecimal() and len(number) >= SHORT:
-        number = f"+{number}"
-    return _pattern(prefixes).match(number) is not None
+    """Say whether a number begins so: `x` is any digit. Without `+` it is a whole number as it is dialled, 911, and may
+    be one with its country.
+    """
+    readings = (number, f"+{number}") if number.isdecimal() and len(number) >= SHORT else (number,)
+    return any(_pattern(prefixes).match(one) for one in readings)
 
 
 @lru_cache(maxsize=1024)

@@ -28,7 +28,35 @@ def test_premium_satellite_and_emergency_numbers_are_refused_however_they_are_wr
     assert objection(f"sip:{user}@{host};user=phone", SIP).startswith("not_allowed: trunk carrier refuses ")
 
 
-@pytest.mark.parametrize("user", ["+12025550100", "12025550100", "+4930123456", "+447911123456", "ann", "1900", "9111"])
+@pytest.mark.parametrize(
+    "user",
+    [
+        "9005550100", "09001234567", "5550100", "12025550100", "900-555-0100", "9005550100;phone-context=+1",
+        "*679005550100", "%2367%239005550100", "+*679005550100", "+1*9005550100",
+    ],
+)  # fmt: skip
+def test_a_number_without_its_country_is_refused_at_a_trunk_for_only_the_carrier_knows_what_it_is(user: str) -> None:
+    """900 in North America and 0900 in Germany are premium numbers that begin with neither +1900 nor +49900."""
+    assert "begins with + and its country" in objection(f"sip:{user}@sip.example.net", SIP)
+    assert objection(f"sip:{user}@sip.example.net", Sip(trunks=(replace(CARRIER, allow=("+90", "+1", "+5")),)))
+
+
+def test_an_operator_may_name_numbers_as_they_are_dialled_and_what_is_refused_stays_so() -> None:
+    sip = Sip(trunks=(replace(CARRIER, allow=("+1", "202xxxxxxx", "1xxxxxxxxxx")),))
+    for user in ("2025550100", "12025550100", "+12025550100"):
+        assert objection(f"sip:{user}@sip.example.net", sip) == ""
+    for user in ("9005550100", "19005550100", "20255501000"):
+        assert objection(f"sip:{user}@sip.example.net", sip)
+
+
+@given(st.from_regex(r"[2-9][0-9]{6,14}", fullmatch=True), st.sampled_from(["{}", "0{}", "*67{}", "+*{}"]))
+def test_no_number_that_a_plan_cannot_judge_goes_to_a_trunk(digits: str, form: str) -> None:
+    assert objection(f"sip:{form.format(digits)}@sip.example.net", SIP)
+
+
+@pytest.mark.parametrize(
+    "user", ["+12025550100", "0012025550100", "+4930123456", "+447911123456", "ann", "1900", "9111"]
+)
 def test_other_numbers_and_extensions_are_not(user: str) -> None:
     assert objection(f"sip:{user}@sip.example.net", SIP) == ""
 
