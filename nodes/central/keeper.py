@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterable
+from contextlib import suppress
 from itertools import count
 from typing import Final
 
@@ -19,6 +21,7 @@ from nodes.central.memory import SNAPSHOT, Memory
 from nodes.central.snapshot import Taken
 from nodes.links.bus import Bus
 from nodes.links.errors import BusAway, ObjectBroken, StreamBroken
+from nodes.links.objects import Info, Writing
 from nodes.telemetry import logs
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Phase, RollRef, Steered
@@ -27,6 +30,8 @@ from protocols.wire.subjects import Stream
 EVERY: Final = 20_000
 """Entries after which a new snapshot is worth its writing: they are read in less than a second."""
 LOOK_S: Final = 1.0
+MAX_PAUSE_S: Final = 60.0
+"""After many failures: a store that is full has other things to do than to take snapshots that find no room."""
 MEND_LOOKS: Final = 60
 """A minute: so often it is looked whether all objects are there."""
 ROLL: Final = "roll"
@@ -41,11 +46,18 @@ def roll_name(campaign: CampaignId) -> str:
     return f"{ROLL}.{campaign}.{secrets.token_hex(8)}"
 
 
+def pause_s(n_failed: int) -> float:
+    """Return how long to wait after so many failures in a row."""
+    return min(LOOK_S * 2.0 ** min(n_failed, 10), MAX_PAUSE_S)
+
+
 class Keeper:
     """The work of one term."""
 
     def __init__(self, bus: Bus, memory: Memory) -> None:
         self._bus, self._objects, self._memory = bus, bus.objects(), memory
+        self._left: list[Writing] = []
+        """Objects that could not be written, and of which something is still there."""
         self._wanted = asyncio.Event()
         self.swept = asyncio.Event()
         """Set when nothing is left of what a predecessor had begun: from then on something may be imported."""
@@ -56,8 +68,10 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep, until cancelled."""
+        n_failed = 0
         for n_looks in count():
             try:
+                await self._tidy()
                 await self.settle()
                 if not self.swept.is_set():
                     await self._sweep()
@@ -70,11 +84,13 @@ class Keeper:
                     await self.keep()
                 if must_forget:
                     await self._forget()
+                n_failed = 0
             except (BusAway, ObjectBroken, StreamBroken) as error:
+                n_failed += 1
                 log.warning("snapshot.not_kept", error=str(error))
             self._wanted.clear()
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(pause_s(n_failed)):
                     await self._wanted.wait()
             except TimeoutError:
                 pass
@@ -102,13 +118,7 @@ class Keeper:
             await self._store(changed[0])
         mark = self._memory.mark()
         taken = Taken(self._memory.campaigns, mark)
-        writing = self._objects.begin(SNAPSHOT)
-        for item in taken.items():
-            await writing.write(item)
-            await asyncio.sleep(0)  # others are asked, and answer, meanwhile
-        if not self._memory.leads:
-            return await writing.abandon()
-        info = await writing.finish(revision)
+        info = await self._write(SNAPSHOT, taken.items(), revision)
         async for _ in self._objects.read(SNAPSHOT, info.digest):
             pass
         self._memory.has_kept(mark)
@@ -117,14 +127,31 @@ class Keeper:
     async def _store(self, campaign: Campaign) -> None:
         """Store a roll that is stored nowhere."""
         roll = campaign.roll
-        writing = self._objects.begin(roll_name(campaign.campaign_id))
-        for item in roll.items():
-            await writing.write(item)
-        info = await writing.finish()
+        info = await self._write(roll_name(campaign.campaign_id), roll.items())
         if campaign.roll is roll:  # else somebody else was forgotten meanwhile
             campaign.stored = RollRef(info.name, info.digest, len(roll))
         else:
             await self._objects.delete(info.name)
+
+    async def _write(self, name: str, items: Iterable[bytes], revision: int | None = None) -> Info:
+        """Write an object; whatever ends that earlier leaves nothing of it. Raises: `BusAway`."""
+        writing = self._objects.begin(name)
+        try:
+            for item in items:
+                await writing.write(item)
+                await asyncio.sleep(0)  # others are asked, and answer, meanwhile
+            if not self._memory.leads:
+                raise BusAway("the lease is lost")
+            return await writing.finish(revision)
+        except BaseException:
+            self._left.append(writing)
+            with suppress(BusAway):
+                await self._tidy()
+            raise
+
+    async def _tidy(self) -> None:
+        """Remove what is left of objects that could not be written. Raises: `BusAway`."""
+        self._left = [writing for writing in self._left if not await writing.abandon()]
 
     async def _forget(self) -> None:
         """Remove from journal and objects what the newest snapshot does without."""
@@ -178,4 +205,4 @@ class Keeper:
         return len(gone)
 
 
-__all__ = ["Keeper", "roll_name"]
+__all__ = ["Keeper", "pause_s", "roll_name"]

@@ -18,11 +18,11 @@ from typing import Final
 
 import msgspec
 from nats.js.api import Header, RawStreamMsg
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from nodes.links.connection import Connection, away_for_errors
 from nodes.links.consumer import replay
-from nodes.links.errors import ObjectBroken
+from nodes.links.errors import BusAway, ObjectBroken
 from nodes.reading import read_json
 from protocols.wire import subjects
 
@@ -52,6 +52,9 @@ class Writing:
         self._hash = hashlib.sha256()
         self._waiting = bytearray()
         self._size = self._n_chunks = 0
+        self._is_told = False
+        self._in_place_of: int | None = None
+        """The revision that its last message takes the place of, if it ever does: the server has not said no."""
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes. Raises: `BusAway`; then the object will not be."""
@@ -71,12 +74,27 @@ class Writing:
         digest = "SHA-256=" + base64.urlsafe_b64encode(self._hash.digest()).decode()
         mtime = datetime.now(UTC).isoformat()
         info = Info(self.name, self._nuid, self._size, self._n_chunks, digest, mtime=mtime)
-        await self._objects.tell(info, revision)
+        self._is_told, self._in_place_of = True, revision
+        try:
+            await self._objects.tell(info, revision)
+        except BusAway as error:
+            if isinstance(error.__cause__, APIError):
+                self._in_place_of = None
+            raise
         return info
 
-    async def abandon(self) -> None:
-        """Leave nothing. Raises: `BusAway`; then `sweep` finds it."""
+    async def abandon(self) -> bool:
+        """Leave nothing. Raises: `BusAway`; then `sweep` finds it.
+
+        False: its last message was not acknowledged and may come yet, so its chunks must stay until there is another
+        object of its name. When that message has come, the object is whole, and stays.
+        """
+        if self._is_told:
+            nuid, revision = await self._objects.told(self.name)
+            if nuid == self._nuid or revision == self._in_place_of:
+                return nuid == self._nuid
         await self._objects.purge(subjects.object_chunks(self._nuid))
+        return True
 
     async def _send(self, chunk: bytes) -> None:
         self._hash.update(chunk)
@@ -97,8 +115,16 @@ class Objects:
 
     async def revision(self, name: str) -> int:
         """Return the sequence of what is said last of an object; 0 when nothing is."""
+        return (await self.told(name))[1]
+
+    async def told(self, name: str) -> tuple[str, int]:
+        """Return which object (its nuid) is said last to have a name, and the sequence of that; 0 when nothing is."""
         told = await self._last(name)
-        return (told.seq or 0) if told else 0
+        if told is None:
+            return "", 0
+        with suppress(msgspec.DecodeError):
+            return read_json(told.data or b"", Info).nuid, told.seq or 0
+        return "", told.seq or 0
 
     async def info(self, name: str) -> Info | None:
         """Return what is said of an object; None when there is none. Raises: `ObjectBroken`."""

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grammars.script import load
 from grammars.script_pack import pack
@@ -19,8 +21,10 @@ from nodes.config import Sip
 from nodes.links.bus import Bus
 from nodes.links.consumer import replay
 from nodes.links.errors import BusAway, Refused
+from nodes.links.objects import CHUNK, Info, Objects
 from nodes.links.tasks import Tasks
 from protocols.wire import campaigns as wire
+from protocols.wire.campaigns import ContactId
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Phase, RollRef, Steered
 from protocols.wire.subjects import OBJECT_STREAM, Stream, object_chunks
@@ -111,6 +115,59 @@ async def test_a_snapshot_never_takes_the_place_of_a_successors(node: Node) -> N
     with pytest.raises(BusAway):
         await late.finish(revision)
     assert [chunk async for chunk in objects.read(SNAPSHOT)] == [b"new"]
+
+
+async def test_a_snapshot_that_finds_no_room_leaves_the_store_as_it_was(node: Node) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    writer = await written(bus, 1)
+    writer.campaigns.dialled = {ContactId(f"{n:032x}"): ((1.0, datetime.now(UTC)),) for n in range(20_000)}
+    raw = bus._connection.jetstream
+    found = (await raw.stream_info(OBJECT_STREAM)).config
+    await raw.update_stream(found.evolve(max_bytes=2 * CHUNK + 10_000))
+    with pytest.raises(BusAway, match="maximum bytes"):
+        await Keeper(bus, writer).keep()
+    assert await stored(bus) == []
+    await raw.update_stream(found)
+    await Keeper(bus, writer).keep()
+    assert writer.kept == 1
+
+
+async def test_a_snapshot_whose_last_word_was_not_acknowledged_is_left_until_that_word_can_not_come_any_more(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = node.edge.bus
+    await bus.ensure_layout()
+    writer = await written(bus, 1)
+    keeper, tell = Keeper(bus, writer), Objects.tell
+    said: list[tuple[Info, int | None]] = []
+
+    async def tells(self: Objects, info: Info, revision: int | None) -> None:
+        said.append((info, revision))
+        if len(said) == 2:
+            await tell(self, info, revision)
+        if len(said) < 3:
+            raise BusAway("no answer") from TimeoutError()
+        await tell(self, info, revision)
+
+    monkeypatch.setattr(Objects, "tell", tells)
+    for _ in range(2):  # the first last word is still on its way, the second has come and its answer has not
+        with pytest.raises(BusAway):
+            await keeper.keep()
+        chunks = [one.data async for one in replay(bus._connection, OBJECT_STREAM, subject=object_chunks(">"))]
+        assert len(chunks) == 1
+    assert [chunk async for chunk in bus.objects().read(SNAPSHOT)] == chunks
+    await keeper.keep()
+    assert len(await stored(bus)) == 2
+    assert [chunk async for chunk in bus.objects().read(SNAPSHOT)]
+    with pytest.raises(BusAway):
+        await tell(bus.objects(), *said[0])
+
+
+@given(st.integers(0, 10_000))
+def test_what_fails_is_tried_again_later_and_later_and_never_given_up(n_failed: int) -> None:
+    assert keeper.pause_s(0) == keeper.LOOK_S
+    assert keeper.pause_s(n_failed) <= keeper.pause_s(n_failed + 1) <= 60.0
 
 
 @pytest.mark.parametrize("spoil", ["another hash", "no snapshot", "chunks gone"])
