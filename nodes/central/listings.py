@@ -99,7 +99,7 @@ def _newest(file: Path) -> dict[ContactId, Listing]:
     """Return of each contact what holds. Raises: nothing; a file that cannot be read says nothing."""
     newest: dict[ContactId, Listing] = {}
     try:
-        told = KeptList(file).news() or []
+        told = KeptList(file, "").news() or []
     except OSError:
         return newest
     for one in told:

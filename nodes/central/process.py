@@ -19,7 +19,8 @@ from nodes.central.memory import Memory
 from nodes.central.requests import Requests
 from nodes.config import Config
 from nodes.links.bus import Bus
-from nodes.links.do_not_call import DoNotCall, contact_key
+from nodes.links.contact_key import contact_key, fingerprint
+from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import BusAway, LayoutMismatch, ObjectBroken, StreamBroken
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.lease import RENEW_S
@@ -50,9 +51,10 @@ class Central:
         self._lease = bus.lease("central", identity)
         self._fresh: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Whether there had never been a campaign when this process began."""
-        self.do_not_call = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE), self._is_fresh)
-        self._memory = Memory(bus, self._lease, identity, clock)
         key = contact_key(config.paths.state)
+        kept = KeptList(config.paths.state / FILE, fingerprint(key))
+        self.do_not_call = DoNotCall(bus.kv(Bucket.DNC), kept, self._is_fresh)
+        self._memory = Memory(bus, self._lease, identity, clock)
         self._requests = Requests(self._memory, Importer(self._memory, bus.objects, key, config.sip), key)
         self._roster: Roster = NOBODY
 

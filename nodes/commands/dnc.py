@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from nodes.commands.client import Client, configured, connected
 from nodes.commands.terminal import ENDING, emit
 from nodes.errors import NodeError
-from nodes.links.do_not_call import contact_key
+from nodes.links.contact_key import contact_key, fingerprint
 from nodes.links.errors import LinkError, Refused
 from nodes.links.mesh import Request
 from nodes.people import NotAPerson, person
@@ -31,9 +31,13 @@ from protocols.wire.do_not_call import (
 R = TypeVar("R")
 
 ASK_S: Final = 30.0
-COLUMNS: Final = ("contact_id", "listed", "by", "why", "wall")
-"""Of an exported list, which can be imported again; it has no numbers, for the list knows none."""
-UNKNOWN: Final = "the list is not known here, so nobody is dialled (ringmaster dnc import --whole FILE)"
+COLUMNS: Final = ("contact_id", "listed", "by", "why", "wall", "key")
+"""Of an exported list, which can be imported again where people are named with the same key (the last column has its
+fingerprint); it has no numbers, for the list knows none."""
+UNKNOWN: Final = (
+    "the list is not known here, so nobody is dialled: it was lost (ringmaster dnc import --whole FILE), "
+    "or was made with another contact.key than this node's"
+)
 ACTIONS: Final = {
     "add": "put people on the list",
     "remove": "take people off the list",
@@ -90,7 +94,7 @@ async def _run(args: argparse.Namespace) -> int:
                 said = list(_read(args.what, args.why or "imported", key))
                 return await _change(client, args, said, args.whole)
             case _:
-                return await _export(client, args)
+                return await _export(client, args, key)
 
 
 async def _change(client: Client, args: argparse.Namespace, said: Sequence[Listing], is_whole: bool = False) -> int:
@@ -122,7 +126,7 @@ async def _check(client: Client, args: argparse.Namespace, key: bytes) -> int:
     return 1 if any(one.is_on for one in found.values()) or not page.is_known else 0
 
 
-async def _export(client: Client, args: argparse.Namespace) -> int:
+async def _export(client: Client, args: argparse.Namespace, key: bytes) -> int:
     rows = csv.writer(sys.stdout)
     if not args.json:
         rows.writerow(COLUMNS)
@@ -130,7 +134,7 @@ async def _export(client: Client, args: argparse.Namespace) -> int:
     while not page.is_last:
         page = await _ask(client, ListDoNotCall(page.listings[-1].contact_id if page.listings else ""))
         for one in page.listings:
-            emit(_told(one)) if args.json else rows.writerow(_row(one).values())
+            emit(_told(one)) if args.json else rows.writerow((*_row(one).values(), fingerprint(key)))
     return 0
 
 
@@ -166,7 +170,7 @@ def _read(file: str, why: str, key: bytes) -> Iterator[Listing]:
     rows = list(csv.reader(text.splitlines()))
     heading = [cell.strip().lower() for cell in rows[0]] if rows else []
     if heading == list(COLUMNS):
-        yield from _of_export(rows[1:], file)
+        yield from _of_export(rows[1:], file, fingerprint(key))
         return
     column = heading.index("number") if "number" in heading else 0
     cells = [(line, row[column].strip()) for line, row in enumerate(rows, 1) if len(row) > column]
@@ -175,15 +179,19 @@ def _read(file: str, why: str, key: bytes) -> Iterator[Listing]:
         yield _said(name, True, why)
 
 
-def _of_export(rows: Iterable[Sequence[str]], file: str) -> Iterator[Listing]:
+def _of_export(rows: Iterable[Sequence[str]], file: str, made_with: str) -> Iterator[Listing]:
     for line, row in enumerate(rows, 2):
         if len(row) != len(COLUMNS) or not is_contact_id(row[0]) or row[1] not in ("yes", "no"):
             raise BadNumbers(f"{file}:{line}: is no line of an export")
+        if row[5] != made_with:
+            raise BadNumbers(f"{file}:{line}: names people with another contact.key than this node's")
         yield Listing(ContactId(row[0]), row[1] == "yes", row[2][:MOST_WORDS], row[3][:MOST_WORDS], row[4])
 
 
 def _row(one: Listing) -> dict[str, object]:
-    return dict(zip(COLUMNS, (one.contact_id, "yes" if one.is_on else "no", one.by, one.why, one.wall), strict=True))
+    return dict(
+        zip(COLUMNS[:-1], (one.contact_id, "yes" if one.is_on else "no", one.by, one.why, one.wall), strict=True)
+    )
 
 
 def _told(one: Listing) -> dict[str, object]:

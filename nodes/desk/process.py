@@ -35,7 +35,7 @@ from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
 from nodes.files import write_private
 from nodes.links.bus import Bus
-from nodes.links.do_not_call import contact_key
+from nodes.links.contact_key import contact_key
 from nodes.links.errors import LinkError
 from nodes.links.login import login
 from nodes.links.mesh import Mesh

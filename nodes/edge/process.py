@@ -36,7 +36,8 @@ from nodes.edge.views import Views
 from nodes.edge.will import Will
 from nodes.links import incarnation, trees
 from nodes.links.bus import Bus
-from nodes.links.do_not_call import DoNotCall, contact_key
+from nodes.links.contact_key import contact_key, fingerprint
+from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import Refused
 from nodes.links.far import Far
 from nodes.links.kept_list import FILE, KeptList
@@ -328,8 +329,9 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         bus.record(call_event(event.call_id, event.kind), event.event_id, to_body(event), event.call_id)
         edge.noted(event)
 
-    listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE))
-    refusals = Refusals(listed, contact_key(config.paths.state), tasks)
+    key = contact_key(config.paths.state)
+    listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key)))
+    refusals = Refusals(listed, key, tasks)
     means = Means(config, mesh, trunk, Engines(mesh), post, refusals, fetcher=fetcher)
     start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
     tree = Supervisor(

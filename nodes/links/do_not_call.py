@@ -9,19 +9,16 @@ by a file that has seen such a bucket. A bucket without the mark was made anew. 
 without a file it marks it only while the journal is empty, too: then there was never a list to lose. Else `is_known`
 stays False until an operator says what the list is (`ringmaster dnc import --whole`).
 
-A name is `contact_id`: a hash with a secret key, which all nodes of a cluster share as the file `contact.key` of their
-state directory. Without the key the bucket says nothing about anybody; with it, a number is looked up, not read out.
+A name is `contact_id`: a hash with a secret key (`contact_key`). Without the key the bucket says nothing about anybody;
+with it, a number is looked up, not read out. A list that was made with another key is not known, however whole it is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from nodes.links.bucket import Bucket
@@ -32,7 +29,7 @@ from protocols.wire.campaigns import ContactId, is_contact_id
 from protocols.wire.do_not_call import LONG_AGO, Listing, listing_of
 from protocols.wire.subjects import DNC_MADE
 
-KEY_BYTES = 32
+OTHER_KEY: Final = "bring contact.key of the node that made the list; if it is lost: ringmaster dnc import --whole FILE"
 LOOK_S: Final = 0.5
 """How soon what another process of this node has learnt is known here, also without NATS."""
 RETRY_S: Final = 1.0
@@ -46,37 +43,21 @@ TICK: Final = timedelta(microseconds=1)
 log = logs.get(__name__)
 
 
-def contact_key(state: Path) -> bytes:
-    """Return the key in `state/contact.key`, made now if there is none. Raises: `OSError`.
-
-    Of several processes that start at once, one makes it and the others read that one's.
-    """
-    path = state / "contact.key"
-    if not path.exists():
-        state.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(KEY_BYTES))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        draft.unlink()
-    return bytes.fromhex(path.read_text())
-
-
 class DoNotCall:
-    """The contacts of the list, each with when it was put there. `is_known` is False until the whole list was told."""
+    """The contacts of the list, each with when it was put there."""
 
     def __init__(self, bucket: Bucket, kept: KeptList, is_fresh: Callable[[], Awaitable[bool]] | None = None) -> None:
         """`is_fresh`: central's, who alone fills and marks the bucket: whether there was never a campaign."""
         self._bucket, self._kept, self._is_fresh = bucket, kept, is_fresh
         self.contacts: dict[ContactId, datetime] = {}
-        self.is_known = False
         self.decided = asyncio.Event()
         """The bucket has told all that it has, and what that means for `is_known` was decided."""
         self.forbidden: Callable[[ContactId], None] = lambda contact: None
         """Called with everybody who comes on the list from now on."""
+        self._is_whole = False
+        """Whether all that was ever said under our key has been told to us."""
+        self._made_with: str | None = None
+        """The fingerprint of the key in the bucket's mark; None: there is no mark."""
         self._off: dict[ContactId, datetime] = {}
         self._there: dict[str, datetime] = {}
         """The keys of the bucket: when each was written."""
@@ -84,6 +65,11 @@ class DoNotCall:
         """What the bucket shall have and has not yet."""
         self._changed, self._settled = asyncio.Event(), asyncio.Event()
         self._file = asyncio.Lock()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the whole list was told, and names people as we do. Without it nobody may be dialled."""
+        return self._is_whole and self._made_with in (None, self._kept.made_with)
 
     async def follow(self) -> None:
         """Keep the list, for ever."""
@@ -121,7 +107,10 @@ class DoNotCall:
         Raises: `OSError` when they could not be written down.
         """
         news = await self._learn_all(listings)
-        self.is_known |= is_whole
+        if is_whole:
+            self._is_whole = True
+            if not self.is_known:  # another key's list is given up: an operator has said what the list is
+                self._unmark()
         self._want(news)
         if news or is_whole:
             await self.write(news, is_whole)
@@ -181,7 +170,7 @@ class DoNotCall:
                     await self._write_again()
                 else:
                     self._want(await self._learn_all(news))
-                    self.is_known |= self._kept.is_whole
+                    self._is_whole |= self._kept.is_whole
             except OSError as error:
                 log.error("do_not_call.file", error=str(error))
             await asyncio.sleep(LOOK_S)
@@ -189,7 +178,7 @@ class DoNotCall:
     async def _write_again(self) -> None:
         """The file has lost what it had: write what we know."""
         log.error("do_not_call.file_has_shrunk", contacts=len(self.contacts))
-        await self.write([*self._all()], self.is_known)
+        await self.write([*self._all()], self._is_whole)
 
     def _all(self) -> Iterator[Listing]:
         for is_on, known in ((True, self.contacts), (False, self._off)):
@@ -206,8 +195,10 @@ class DoNotCall:
                     first = None
                 elif entry.value is None:
                     self._there.pop(entry.key, None)  # deleted, or the bucket is another one: nobody is off the list
+                    if entry.key == DNC_MADE:
+                        self._unmark()
                 elif entry.key == DNC_MADE:
-                    self._there[DNC_MADE] = LONG_AGO
+                    self._mark(str(entry.value.get("key", "")))
                     if first is None:
                         await self._told_all([])
                 else:
@@ -220,17 +211,17 @@ class DoNotCall:
 
     async def _told_all(self, told: list[Listing]) -> None:
         """The bucket has told all that it has."""
-        is_whole = DNC_MADE in self._there
+        is_whole = self._made_with == self._kept.made_with
         await self._keep(told, is_whole and not self._kept.is_whole)
-        if is_whole:
-            self.is_known = True
+        self._is_whole |= is_whole
         if self._is_fresh is None:
             return
-        if not self.is_known and await self._was_never():
-            self.is_known = True
+        if not self._is_whole and self._made_with is None and await self._was_never():
+            self._is_whole = True
             await self._keep([], is_whole=True)
         if not self.is_known:
-            log.error("do_not_call.not_known", do="ringmaster dnc import --whole FILE")
+            is_others = self._made_with is not None or self._kept.is_others
+            log.error("do_not_call.not_known", do=OTHER_KEY if is_others else "ringmaster dnc import --whole FILE")
         self.decided.set()
         self._want(await asyncio.to_thread(self._kept.all))
 
@@ -238,9 +229,17 @@ class DoNotCall:
         """Whether there was never a list to lose; not to know is no."""
         assert self._is_fresh is not None
         try:
-            return await self._is_fresh()
-        except BusAway:
+            is_others = await asyncio.to_thread(self._kept.was_others)
+            return not is_others and await self._is_fresh()
+        except (BusAway, OSError):
             return False
+
+    def _mark(self, made_with: str) -> None:
+        self._there[DNC_MADE], self._made_with = LONG_AGO, made_with
+
+    def _unmark(self) -> None:
+        self._there.pop(DNC_MADE, None)
+        self._made_with = None
 
     async def _keep(self, told: Sequence[Listing], is_whole: bool = False) -> None:
         """Take what the bucket says; where we know better, tell it."""
@@ -285,8 +284,9 @@ class DoNotCall:
                         if self._wanted.get(one.key) is one:
                             del self._wanted[one.key]
                 if self.is_known and DNC_MADE not in self._there:
-                    await self._bucket.put(DNC_MADE, {"wall": datetime.now(UTC).isoformat()})
-                    self._there[DNC_MADE] = LONG_AGO
+                    made_with = self._kept.made_with
+                    await self._bucket.put(DNC_MADE, {"wall": datetime.now(UTC).isoformat(), "key": made_with})
+                    self._mark(made_with)
                     log.warning("do_not_call.made", contacts=len(self.contacts))
                 self._settled.set()
             except BusAway:
@@ -294,4 +294,4 @@ class DoNotCall:
                 self._changed.set()
 
 
-__all__ = ["DoNotCall", "contact_key"]
+__all__ = ["DoNotCall"]

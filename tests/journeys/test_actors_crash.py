@@ -22,7 +22,8 @@ from nodes.edge.means import Means
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
-from nodes.links.do_not_call import DoNotCall, contact_key
+from nodes.links.contact_key import contact_key, fingerprint
+from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import Refused
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.mesh import Mesh
@@ -97,9 +98,10 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[p
         def post(event: CallEvent) -> None:
             calls[event.call_id].take(event)
 
+        key = contact_key(config.paths.state)
         refusals = Refusals(
-            DoNotCall(node.bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE)),
-            contact_key(config.paths.state),
+            DoNotCall(node.bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key))),
+            key,
             tasks,
         )
         means = Means(config, mesh, ClumsyTrunk(config, sock), Engines(mesh), post, refusals)

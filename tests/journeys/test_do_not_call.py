@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from nodes.links.do_not_call import contact_key
+from nodes.links.contact_key import contact_key
 from protocols.wire.campaigns import contact_id
 from protocols.wire.do_not_call import ChangeDoNotCall, CheckDoNotCall, Listing
 from tests.journeys.following import Node

@@ -39,7 +39,7 @@ async def listed(rig: Rig, tmp_path: Path) -> AsyncIterator[Rig]:
         one.roster(roster)
     rig.node.follow(replace(roster))
     async with Tasks() as tasks:
-        listed = DoNotCall(rig.bus.kv(Bucket.DNC), KeptList(tmp_path / FILE), is_fresh)
+        listed = DoNotCall(rig.bus.kv(Bucket.DNC), KeptList(tmp_path / FILE, ""), is_fresh)
         Listings(listed, tmp_path / FILE).serve(mesh)
         tasks.spawn(listed.follow())
         await listed.decided.wait()

@@ -137,6 +137,9 @@ def test_dnc_adds_checks_exports_removes_and_imports_and_names_nobody(node: Node
     (tmp_path / "export.csv").write_text(exported)
     (again,) = node.run("dnc", "import", str(tmp_path / "export.csv"), "--json").rows
     assert again["new"] == 0, "an older word does not hold over a later one"
+    (tmp_path / "others.csv").write_text(exported[:-3] + "?\r\n")
+    refused = node.run("dnc", "import", "--whole", str(tmp_path / "others.csv")).refused()
+    assert "others.csv:2: names people with another contact.key" in refused
     assert node.run("dnc", "check", ada, ben, "--json").rows[1]["listed"] is True
     (tmp_path / "wrong.csv").write_text("number\n555\n")
     assert "wrong.csv:2: is no number with +" in node.run("dnc", "import", str(tmp_path / "wrong.csv")).refused()

@@ -60,12 +60,12 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     bus = await Bus.connect("nats://127.0.0.1:1", name="edge-0", node_id=NodeId("n1"))
     mesh = await Mesh.start(EDGE, f"ipc://{tmp_path}/edge")
     ada = Listing(contact_id(LISTED.target, KEY), True, "callee", "stop", "2026-01-01T00:00:00+00:00")
-    KeptList(tmp_path / FILE).add([ada], is_whole=True)
+    KeptList(tmp_path / FILE, "").add([ada], is_whole=True)
     events: list[CallEvent] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         async with Tasks() as tasks:
-            refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC), KeptList(tmp_path / FILE)), KEY, tasks)
+            refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC), KeptList(tmp_path / FILE, "")), KEY, tasks)
             means = Means(config, mesh, Trunk(config, sock), Engines(mesh), events.append, refusals)
             start = process.one_call(means)
             tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from nodes.links import bucket
 from nodes.links.bus import Bus
-from nodes.links.do_not_call import DoNotCall, contact_key
+from nodes.links.contact_key import BadContactKey, contact_key, fingerprint
+from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import BusAway
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.login import login
@@ -49,7 +50,7 @@ class Node:
 
     def __init__(self, server: NatsServer, state: Path) -> None:
         self.server, self.file = server, state / FILE
-        self.is_fresh = True
+        self.is_fresh, self.made_with = True, "a key"
 
     @asynccontextmanager
     async def up(self, role: Role) -> AsyncIterator[DoNotCall]:
@@ -60,7 +61,9 @@ class Node:
                 raise BusAway("away")
             return self.is_fresh
 
-        listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(self.file), is_fresh if role is Role.CENTRAL else None)
+        listed = DoNotCall(
+            bus.kv(Bucket.DNC), KeptList(self.file, self.made_with), is_fresh if role is Role.CENTRAL else None
+        )
         try:
             async with Tasks() as tasks:
                 if role is Role.CENTRAL and bus.connected:
@@ -104,6 +107,62 @@ def test_the_key_is_made_once_and_is_for_its_owner_only(tmp_path: Path) -> None:
     assert len(key) == 32
     assert (tmp_path / "state" / "contact.key").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["contact.key"]
+
+
+@pytest.mark.parametrize("text", [b"", b"ab" * 31, b"ab" * 33, b"zz" * 32, b"\xff" * 64])
+def test_a_key_that_a_power_cut_left_short_is_none(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "contact.key").write_bytes(text)
+    with pytest.raises(BadContactKey, match=r"contact.key: is not 64 hexadecimal digits"):
+        contact_key(tmp_path)
+    assert (tmp_path / "contact.key").read_bytes() == text
+
+
+def test_a_fingerprint_tells_keys_apart_and_a_key_with_a_line_end_is_the_same(tmp_path: Path) -> None:
+    key = contact_key(tmp_path)
+    (tmp_path / "contact.key").write_text(key.hex().upper() + "\n")
+    assert contact_key(tmp_path) == key
+    assert fingerprint(key) == fingerprint(contact_key(tmp_path)) != fingerprint(contact_key(tmp_path / "another"))
+
+
+async def test_a_node_with_another_key_does_not_know_the_list_though_it_is_whole(here: Node, there: Node) -> None:
+    """It would look everybody up under names that nobody has."""
+    there.made_with = "another key"
+    async with here.up(Role.CENTRAL) as central, here.up(Role.EDGE) as ours:
+        await central.take([central.entry(ADA, "operator", "")])
+        await until(lambda: ours.is_known and ADA in ours.contacts)
+        async with there.up(Role.CENTRAL) as their_central, there.up(Role.EDGE) as theirs:
+            await until(lambda: ADA in theirs.contacts and their_central.decided.is_set())
+            assert not theirs.is_known
+            assert not their_central.is_known
+            assert (central.is_known, ours.is_known) == (True, True)
+            there.made_with = "a key"  # somebody has brought it
+            async with there.up(Role.EDGE) as theirs:
+                await until(lambda: theirs.is_known)
+    there.made_with = "another key"
+    async with there.up(Role.EDGE) as theirs:
+        here.server.kill()
+        await asyncio.sleep(0.3)
+        assert not theirs.is_known, "its file says that the list is whole, and with which key"
+
+
+async def test_where_the_key_and_nats_were_lost_the_list_was_not_never_there(here: Node) -> None:
+    """The journal is empty, too: it was in the same store."""
+    KeptList(here.file, "the key that was lost").add([Listing(ADA, True, "callee", "stop", "")], is_whole=True)
+    async with here.up(Role.CENTRAL) as central, here.up(Role.EDGE) as edge:
+        await until(central.decided.is_set)
+        assert not central.is_known
+        await central.take([central.entry(BEN, "operator", "")], is_whole=True)  # an operator says that this is all
+        await until(lambda: central.is_known and edge.is_known)
+
+
+async def test_whoever_says_what_the_list_is_under_a_new_key_stops_all_who_have_the_old_one(
+    here: Node, there: Node
+) -> None:
+    there.made_with = "another key"
+    async with here.up(Role.CENTRAL), here.up(Role.EDGE) as ours, there.up(Role.CENTRAL) as new:
+        await until(lambda: ours.is_known and new.decided.is_set())
+        await new.take([new.entry(ADA, "operator", "")], is_whole=True)
+        await until(lambda: new.is_known and not ours.is_known)
 
 
 async def test_who_opts_out_at_one_node_is_known_at_another_and_to_who_comes_later(here: Node, there: Node) -> None:
@@ -189,7 +248,7 @@ async def test_where_there_were_campaigns_and_no_list_is_left_nobody_knows_it(he
 
 
 def test_a_file_keeps_what_was_said_through_torn_lines_and_says_when_it_has_shrunk(tmp_path: Path) -> None:
-    kept, reader = KeptList(tmp_path / FILE), KeptList(tmp_path / FILE)
+    kept, reader = KeptList(tmp_path / FILE, "ours"), KeptList(tmp_path / FILE, "ours")
     one, two = (Listing(name, True, "x", "", "2026-01-01T00:00:00+00:00") for name in (ADA, BEN))
     kept.add([one])
     with (tmp_path / FILE).open("ab") as file:
@@ -232,7 +291,7 @@ async def test_what_names_nobody_ends_nobody_and_takes_nobody_off_wherever_it_co
             await hand.kv(Bucket.DNC).put(odd, {})
         await until(lambda: len(edge.contacts) == 2)
         assert edge.contacts.keys() == central.contacts.keys() == {ADA, BEN}
-        assert {one.contact_id for one in KeptList(here.file).all()} == {ADA, BEN}
+        assert {one.contact_id for one in KeptList(here.file, "").all()} == {ADA, BEN}
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.booleans())
