@@ -45,7 +45,8 @@ _VERBS = ("listen", "fetch", "enqueue", "hangup", "redirect")
 _LADDERS = ("nomatch", "noinput")
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!Ms\.)(?<!Dr\.)(?<!St\.)\s+")
-_URL = re.compile(r"https?://[^/{}\s]+(/\S*)?")
+_LABEL = r"[^/?#{}\s@:.\[\]]{1,63}"
+_URL = re.compile(rf"https?://([^/{{}}\s@]*@)?(\[[0-9A-Fa-f:.]+\]|{_LABEL}(\.{_LABEL})*\.?)(:[0-9]+)?([/?#]\S*)?")
 
 
 def load(text: str, pronounceable: Callable[[str], bool] | None = None) -> Script:

@@ -99,6 +99,8 @@ class Fetcher:
             return FetchFailed("timeout")
         except aiohttp.ClientConnectorError as error:
             return FetchFailed(str(refused) if (refused := _refused(error)) else type(error).__name__)
+        except UnicodeError:  # a host that no name can be, as a..b
+            return FetchFailed("bad_url")
         except zlib.error:
             return FetchFailed("bad_encoding")
         except (aiohttp.ClientError, OSError) as error:

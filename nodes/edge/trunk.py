@@ -137,7 +137,7 @@ class Trunk:
         try:
             async with asyncio.timeout(5.0):
                 found = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_DGRAM)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last: no name at all, as a..b
             raise Unreachable(f"{host}: {error or 'the name was not found in 5 s'}") from error
         address = found[0][4]
         if reason := dial_plan.hop_objection(host, str(address[0]), self._config.sip):

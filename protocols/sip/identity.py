@@ -109,6 +109,8 @@ def _uri(text: str, schemes: tuple[str, ...]) -> syntax.Uri:
         raise ValueError("is not a SIP URI, as sip:ann@192.0.2.1") from None
     if read.scheme not in schemes or not read.host:
         raise ValueError("is not a SIP URI with a host, as sip:ann@192.0.2.1")
+    if not read.host.startswith("[") and not all(0 < len(one) < 64 for one in read.host.removesuffix(".").split(".")):
+        raise ValueError("has a host that no name can be: 1 to 63 letters stand between two dots")
     if read.headers:
         raise ValueError("has header fields behind a question mark, which no call may set")
     if not text.isascii():

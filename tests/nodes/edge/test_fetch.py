@@ -285,6 +285,11 @@ async def test_a_turn_has_one_idempotency_key_in_all_lives_of_the_call(api: Api)
     assert first == second
 
 
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.example"])
+async def test_a_host_that_no_name_can_be_is_a_value_too(fetcher: Fetcher, host: str) -> None:
+    assert await fetcher.fetch(CALL, get(f"http://{host}/")) == FetchFailed("bad_url")
+
+
 async def test_other_turns_states_and_calls_have_other_keys(api: Api, fetcher: Fetcher) -> None:
     wanted = [(CALL, "look_up", 1), (CALL, "look_up", 2), (CALL, "book", 1), (CallId("other"), "look_up", 1)]
     for call, state, turn in wanted:

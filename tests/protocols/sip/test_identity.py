@@ -105,8 +105,12 @@ def test_whatever_target_is_accepted_can_be_dialled(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "ann", "+12025550100", "sip:ann@h?Route=%3Csip:evil%3E", "sip:a:pw@h", "sip:a@h\r\nX: 1", "tel:+1202"]
-)
+    "given",
+    [
+        "", "ann", "+12025550100", "sip:ann@h?Route=%3Csip:evil%3E", "sip:a:pw@h", "sip:a@h\r\nX: 1", "tel:+1202",
+        "sip:ann@a..b", "sip:ann@.b", f"sip:ann@{'x' * 64}.example",
+    ],
+)  # fmt: skip
 def test_a_target_that_cannot_be_dialled_is_refused_in_words(given: str) -> None:
     with pytest.raises(RemoteProtocolError, match=r"^bad_target: (has|is) "):
         target(given)
