@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+from grammars.script_pack import script_hash
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
 from nodes.links.mesh import Mesh
@@ -25,6 +26,8 @@ from protocols.wire.messages import Deafen, Hear, Part, Prompt, Render, WarmScri
 log = logs.get(__name__)
 MAX_RENDERED: Final = 4096
 """Sentences whose files are remembered; the least recently said is forgotten first."""
+MAX_WARM: Final = 1024
+"""Engines, each with a script that it has; the one that was asked for longest ago is told it once more."""
 WARM_S: Final = 30.0
 """So long may an engine take for a script: compiling its grammars and rendering its prompts."""
 AWAIT_ENGINE_S: Final = 15.0
@@ -47,7 +50,7 @@ class Engines:
         self._peers: list[Peer] = []
         self._changed = asyncio.Event()
         self._await_s = AWAIT_FIRST_S
-        self._warm: set[tuple[Identity, bytes]] = set()
+        self._warm: OrderedDict[tuple[Identity, ScriptHash], None] = OrderedDict()
         self._warming: set[tuple[Identity, bytes]] = set()
         self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
 
@@ -55,7 +58,7 @@ class Engines:
         """Take the launcher's word on which engines live."""
         self._peers = roster.active("speech")
         living = {peer.identity for peer in self._peers}
-        self._warm = {(identity, script) for identity, script in self._warm if identity in living}
+        self._warm = OrderedDict((pair, None) for pair in self._warm if pair[0] in living)
         if self._peers:
             self._await_s = AWAIT_ENGINE_S
         self._changed.set()
@@ -104,7 +107,9 @@ class Engines:
                 self._warming.discard(wanted)
 
     async def _has_warmed(self, engine: Identity, script: bytes) -> bool:
-        if (engine, script) in self._warm:
+        pair = engine, script_hash(script)
+        if pair in self._warm:
+            self._warm.move_to_end(pair)
             return True
         try:
             await self._mesh.ask(engine, WarmScript(script), timeout_s=WARM_S)
@@ -113,7 +118,9 @@ class Engines:
                 raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
             log.warning("engine.not_warm", engine=engine, reason=str(error))
             return False
-        self._warm.add((engine, script))
+        self._warm[pair] = None
+        if len(self._warm) > MAX_WARM:
+            self._warm.popitem(last=False)
         return True
 
     async def render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:

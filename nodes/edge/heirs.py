@@ -25,7 +25,7 @@ from nodes.links.roster import Roster
 from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.wire.events import CallEvent
-from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
+from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity, ScriptHash
 
 log = logs.get(__name__)
@@ -55,6 +55,10 @@ class Heirs:
         """Who they are, and which scripts each has."""
         self._unsettled: set[Identity] = set()
         """Those that may still have a call to give back."""
+        self._scripts: dict[CallId, ScriptHash] = {}
+        """Of each call that has been written and is not over."""
+        self.unused: Callable[[ScriptHash], None] = lambda script: None
+        """Told of a script when the last call that had it is over."""
         self._written: dict[CallId, Keeper] = {}
         self._noted: list[CallEvent] = []
         self.recent = Recent()
@@ -85,6 +89,9 @@ class Heirs:
 
     def wrote(self, keeper: Keeper) -> None:
         """A record has changed."""
+        order = keeper.record.order
+        if keeper.record.phase is not Phase.DONE and order.call_id not in self._scripts:
+            self._scripts[order.call_id] = script_hash(order.script)
         self._soon()
         self._written[keeper.record.order.call_id] = keeper
 
@@ -108,6 +115,19 @@ class Heirs:
         for keeper in written.values():
             for heir in self._heirs:
                 self._bequeath(heir, keeper.record)
+            if keeper.record.phase is Phase.DONE:
+                self._over(keeper.record.order.call_id)
+
+    def _over(self, call_id: CallId) -> None:
+        """Have everybody forget the script of a call that is over, unless another call has it, too."""
+        script = self._scripts.pop(call_id, None)
+        if script is None or script in self._scripts.values():
+            return
+        for heir, known in self._heirs.items():
+            if script in known:
+                known.discard(script)
+                self._mesh.tell(heir, ForgetScript(script))
+        self.unused(script)
 
     def _bequeath(self, heir: Identity, record: CallRecord) -> None:
         known = self._heirs[heir]
@@ -131,8 +151,13 @@ class Legacy:
         """Events that the active edge may not have brought to their stream."""
 
     def learn(self, given: KeepScript) -> None:
-        """Keep a script. There are as many as campaigns: they are kept for this process's life."""
+        """Keep a script, which the records that come next may name."""
         self._scripts[given.script] = given.packed
+
+    def forget(self, script: ScriptHash) -> None:
+        """Keep a script no longer, unless a record that is kept names it."""
+        if not any(kept.script == script for kept in self._kept.values()):
+            self._scripts.pop(script, None)
 
     def keep(self, given: KeepRecord) -> None:
         """Keep a record, unless a later one is kept already, or the call is known to be over."""
@@ -153,11 +178,17 @@ class Legacy:
     def inherit(self, other: Legacy) -> None:
         """Keep what another heir has, too."""
         self.recent.inherit(other.recent)
-        self._scripts |= other._scripts
         for call_id in other._over:
             self.ended(call_id)
         for kept in other._kept.values():
             self.keep(kept)
+        named = {kept.script for kept in self._kept.values()}
+        self._scripts |= {script: packed for script, packed in other._scripts.items() if script in named}
+
+    @property
+    def n_scripts(self) -> int:
+        """How many scripts are kept."""
+        return len(self._scripts)
 
     def ended(self, call_id: CallId) -> None:
         """Remember that this call has been."""

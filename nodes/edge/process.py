@@ -50,7 +50,7 @@ from protocols.wire import messages as wire
 from protocols.wire.campaigns import ContactId
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
 from protocols.wire.events import CallEvent, to_body
-from protocols.wire.heirs import KeepEvents, KeepOnly, KeepRecord, KeepScript, KeptOnly
+from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, KeptOnly
 from protocols.wire.ids import CallId, ChannelId, Identity
 from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
 from protocols.wire.roles import Role
@@ -84,6 +84,7 @@ class Edge:
         self._keepers: dict[CallId, Keeper] = {}
         self._heirs = Heirs(means.mesh, self._keepers)
         self._legacy = Legacy()
+        self._heirs.unused = self._legacy.forget
         self.disk = Disk(
             means.config.paths.checkpoint, launcher, self._keepers, self._legacy.last_over, self._heirs.recent
         )
@@ -98,6 +99,7 @@ class Edge:
         self._means.refusals.watch(self._forbidden)
         mesh.serve(wire.EndCall, self.end)
         mesh.serve(KeepScript, lambda given, _: self._legacy.learn(given))
+        mesh.serve(ForgetScript, lambda given, _: self._legacy.forget(given.script))
         mesh.serve(KeepRecord, self._inherit)
         mesh.serve(KeepOnly, self._give_back)
         mesh.serve(KeptOnly, lambda _, heir: self._heirs.settled(heir))

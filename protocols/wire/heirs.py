@@ -1,7 +1,8 @@
 """What an edge tells its heirs: the records of its calls, and the scripts that they are pinned to.
 
-A record is written many times in a call and a script never changes, so the script travels once, by itself. The spares
-are told over the mesh; the disk, which is an heir too, keeps the same messages in a file.
+A record is written many times in a call and a script never changes, so the script travels once, by itself, and is kept
+for as long as a call has it: there may be as many scripts as calls. The spares are told over the mesh; the disk, which
+is an heir too, keeps the same messages in a file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ class KeepScript:
 
     script: ScriptHash
     packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetScript:
+    """No call of this edge has this script any more: forget it, unless a record that you keep names it."""
+
+    script: ScriptHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class KeepEvents:
     bodies: tuple[bytes, ...]
 
 
-HEIR_MESSAGES: tuple[type, ...] = (KeepScript, KeepRecord, KeepOnly, KeptOnly, KeepEvents)
+HEIR_MESSAGES: tuple[type, ...] = (KeepScript, ForgetScript, KeepRecord, KeepOnly, KeptOnly, KeepEvents)
 """The kinds of this page that an envelope may carry."""
 
-__all__ = ["HEIR_MESSAGES", "KeepEvents", "KeepOnly", "KeepRecord", "KeepScript", "KeptOnly"]
+__all__ = ["HEIR_MESSAGES", "ForgetScript", "KeepEvents", "KeepOnly", "KeepRecord", "KeepScript", "KeptOnly"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.edge import ears
 from nodes.edge.ears import Engines, NoEngine
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
@@ -63,3 +64,13 @@ async def test_a_script_that_is_wrong_is_wrong_everywhere(two: Two) -> None:
     with pytest.raises(NoEngine, match="line 1"):
         await engines.warm("c1", b"flow: x")
     assert asked == [first]
+
+
+async def test_scripts_without_end_are_warmed_and_what_is_remembered_of_them_is_bounded(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ears, "MAX_WARM", 4)
+    engines, asked, _ = two
+    for script in (b"a", b"b", b"c", b"d", b"a", b"e", b"a", b"b"):
+        await engines.warm("c1", script)
+    assert len(asked) == 6, "a was asked for again and again, and b so long ago that it is told once more"

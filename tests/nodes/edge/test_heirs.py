@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.edge.heirs import Legacy, bequest
-from nodes.edge.record import CallRecord, Phase
-from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
-from protocols.wire.ids import CallId
+from nodes.edge.heirs import Heirs, Legacy, bequest
+from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, State
+from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
+from protocols.wire.ids import CallId, Identity
 from tests.nodes.edge.records import record
 
 Told = KeepScript | KeepRecord
@@ -90,3 +96,76 @@ def test_what_is_gone_on_with_does_not_depend_on_who_was_told_what_in_which_orde
         latest[one.order.call_id] = one
     assert {one.order.call_id: one for one in first.take()} == {k: v for k, v in latest.items() if k not in over}
     assert all(first.has_been(call_id) for call_id in over)
+
+
+class Spare:
+    """A spare in a process of its own, as far as the mesh knows."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh, self.legacy, self.n_told = mesh, Legacy(), 0
+        mesh.serve(KeepScript, lambda given, _: self.legacy.learn(given))
+        mesh.serve(ForgetScript, lambda given, _: self.legacy.forget(given.script))
+        mesh.serve(KeepRecord, self.keep)
+
+    def keep(self, given: KeepRecord, sender: Identity) -> None:
+        self.legacy.keep(given)
+        self.n_told += 1
+
+    async def told(self, n: int) -> None:
+        async with asyncio.timeout(5):
+            while self.n_told < n:
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Heirs, dict[CallId, Keeper], Spare]]:
+    """An active edge with one spare, its calls, and the spare."""
+    here, there = [await Mesh.start(Identity(f"n1.edge-0:{n}"), f"ipc://{tmp_path}/{n}") for n in (1, 2)]
+    states = ((here, State.ACTIVE), (there, State.SPARE))
+    roster = Roster(1, tuple(Peer("edge", "edge-0", one.identity, one.endpoint, 1, state) for one, state in states))
+    for mesh in (here, there):
+        mesh.roster(roster)
+    calls: dict[CallId, Keeper] = {}
+    heirs, spare = Heirs(here, calls), Spare(there)
+    heirs.follow(roster)
+    yield heirs, calls, spare
+    for mesh in (here, there):
+        await mesh.close()
+
+
+async def test_a_script_is_kept_for_as_long_as_a_call_has_it_however_many_there_were(
+    pair: tuple[Heirs, dict[CallId, Keeper], Spare],
+) -> None:
+    """Whoever orders calls by the API may give each a script of its own."""
+    heirs, calls, spare = pair
+    unused: list[str] = []
+    heirs.unused = unused.append
+
+    def begin(name: str, script: bytes) -> Keeper:
+        made = record(name)
+        keeper = calls[CallId(name)] = Keeper(replace(made, order=replace(made.order, script=script)), heirs.wrote)
+        keeper.write(n_events=1)
+        return keeper
+
+    def end(keeper: Keeper) -> None:
+        keeper.write(phase=Phase.DONE)
+        del calls[keeper.record.order.call_id]
+        keeper.write(n_events=9)  # the last event's number: it is written after its end
+
+    shared = begin("shared-0", b"shared")
+    for n in range(20):
+        both = begin(f"c{n}", b"script %d" % n), begin(f"shared-{n + 1}", b"shared")
+        await spare.told(3 * n + n % 2)  # sometimes before the first is told, sometimes after
+        end(both[0])
+        await asyncio.sleep(0)
+        end(both[1])
+    one = begin("one", b"script 7")  # forgotten by both sides alike: it is told again
+    async with asyncio.timeout(5):
+        while spare.legacy.n_scripts != 2 or len(unused) < 20:
+            await asyncio.sleep(0.001)
+    assert {one.order.script for one in spare.legacy.take()} == {b"shared", b"script 7"}
+    end(one)
+    end(shared)
+    async with asyncio.timeout(5):
+        while spare.legacy.n_scripts:
+            await asyncio.sleep(0.001)
