@@ -56,6 +56,7 @@ class Keeper:
 
     def __init__(self, bus: Bus, memory: Memory) -> None:
         self._bus, self._objects, self._memory = bus, bus.objects(), memory
+        self._fold = memory.campaigns
         self._left: list[Writing] = []
         """Objects that could not be written, and of which something is still there."""
         self._wanted = asyncio.Event()
@@ -192,13 +193,13 @@ class Keeper:
     async def _remove_rolls(self) -> int:
         """Remove the rolls that no campaign has; return how many. The journal must name none of them any more.
 
-        Who knows no campaign at all removes nothing: it knows too little, and there is no hurry.
+        Who knows no campaign at all, or has forgotten them, removes nothing: it knows too little.
         """
-        fold = self._memory.campaigns
-        if not fold.campaigns:
+        gone = [name for name in await self._objects.names() if name.startswith(f"{ROLL}.")]
+        fold = self._fold
+        if not fold.campaigns or fold is not self._memory.campaigns:
             return 0
         used = {campaign.stored.name for campaign in fold.campaigns.values() if campaign.stored}
-        gone = [name for name in await self._objects.names() if name.startswith(f"{ROLL}.")]
         gone = [name for name in gone if name not in used and name not in fold.rolls]
         for name in gone:
             await self._objects.delete(name)

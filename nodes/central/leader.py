@@ -66,23 +66,27 @@ class Leader:
     ) -> None:
         self._config, self._bus, self._mesh, self._lease = config, bus, mesh, lease
         self._memory, self._do_not_call, self._clock = memory, do_not_call, memory.clock
+        self._fold = memory.campaigns
         self._trunks = {trunk.name: trunk for trunk in config.sip.trunks}
         rates = {trunk.name: trunk.cps for trunk in config.sip.trunks}
         base = config.central.base or base_of(cores())
         self._admission = Admission(base, config.central.max_concurrent, rates, self._clock.now())
-        self.dialler = Dialler(
-            memory.campaigns, self._admission, rates, dial_plan.barred_by(config.sip), Fares(self._trunks)
-        )
+        self.dialler = Dialler(self._fold, self._admission, rates, dial_plan.barred_by(config.sip), Fares(self._trunks))
         self.edges = Edges(mesh)
         self.keeper = Keeper(bus, memory)
-        self.search = Search(mesh, self.edges, memory.campaigns)
+        self.search = Search(mesh, self.edges, self._fold)
         self._gives_up = GivesUp.NOTHING
         self._talk: dict[CampaignId, Counter[str]] = {}
         self._told: dict[CampaignId, CampaignStatus] = {}
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the term goes on: the lease is held, and the memory still has the fold that it began with."""
+        return self._lease.token is not None and self._memory.campaigns is self._fold
+
     async def dial(self, tasks: Tasks) -> None:
-        """Dial whoever may be dialled, until the lease is lost. Placing a call is a task of `tasks`."""
-        while self._lease.token is not None:
+        """Dial whoever may be dialled, until the term is over. Placing a call is a task of `tasks`."""
+        while self.is_on:
             self._degrade()
             moment = Moment(
                 self._clock.wall(), self._clock.now(), len(self.edges), self._do_not_call.contacts, self.edges.room
@@ -104,9 +108,9 @@ class Leader:
         return JOURNAL_LOST if self._memory.unsure else ""
 
     async def listen(self) -> None:
-        """Read the events of calls and write down what they mean, until the lease is lost."""
+        """Read the events of calls and write down what they mean, until the term is over."""
         consumer = self._bus.consume(Stream.EVENTS, "central")
-        while self._lease.token is not None:
+        while self.is_on:
             try:
                 received = await consumer.fetch(TICK_S)
                 for one in received:
@@ -121,7 +125,7 @@ class Leader:
         """Return a campaign as an operator sees it."""
         held = self._held() or self.dialler.held.get(campaign.campaign_id, "")
         held = held if campaign.phase is Phase.RUNNING else ""
-        fold = self._memory.campaigns
+        fold = self._fold
         talking = sum(fold.in_flight[name].campaign_id == campaign.campaign_id for name in fold.talking)
         return campaign.status(talking, held)
 
@@ -130,10 +134,10 @@ class Leader:
     def _place(self, attempt: Attempted, tasks: Tasks) -> None:
         """Have an attempt dialled, if it is ours: written by us, and we still are who may."""
         is_ours = (
-            self._memory.campaigns.in_flight.get(attempt.contact_id) == attempt
+            self._fold.in_flight.get(attempt.contact_id) == attempt
             and self._campaign(attempt).row_of(attempt) is not None
         )
-        if not is_ours or self._lease.token is None:
+        if not is_ours or not self.is_on:
             return
         edge = self.edges.next()
         tasks.spawn(until_lost(self._ask(edge, attempt) if edge else self._return(attempt, "no_edge")))
@@ -190,7 +194,7 @@ class Leader:
                 await self._do_not_call.take([said])
             except OSError as error:  # everybody else has it, and the disk's trouble is told elsewhere
                 log.error("do_not_call.file", error=str(error))
-        if entry := entry_of(event, self._memory.campaigns, self._clock.now()):
+        if entry := entry_of(event, self._fold, self._clock.now()):
             await self._memory.write(entry)
 
     async def _give_up_lost(self) -> None:
@@ -199,7 +203,7 @@ class Leader:
                 self.search.found(attempt)
                 continue
             at = self._campaign(attempt).at(self._clock.wall())
-            entry = lost(attempt, self._memory.campaigns, at, self._clock.now())
+            entry = lost(attempt, self._fold, at, self._clock.now())
             log.warning("attempt.lost", campaign_id=entry.campaign_id, disposition=entry.disposition)
             await self._memory.write(entry)
 
@@ -224,11 +228,11 @@ class Leader:
         self.dialler.complexity[event.campaign_id] = complexity(n_calls, n_turns, recognition_s)
 
     def _campaign(self, attempt: Attempted) -> Campaign:
-        return self._memory.campaigns.campaigns[attempt.campaign_id]
+        return self._fold.campaigns[attempt.campaign_id]
 
     def _tell(self) -> None:
         """Publish what has changed of the campaigns, for whoever keeps a view."""
-        for name, campaign in self._memory.campaigns.campaigns.items():
+        for name, campaign in self._fold.campaigns.items():
             status = self.status(campaign)
             if self._told.get(name) != status:
                 self._told[name] = status

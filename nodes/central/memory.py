@@ -51,6 +51,10 @@ T = TypeVar("T")
 log = logs.get(__name__)
 
 
+def nobody(entry: Entry) -> None:
+    """Hear an entry, and do nothing."""
+
+
 class Memory:
     """The fold in `campaigns`, as of message `last` of the stream. `forgotten`: the last that is a `Forgotten`.
 
@@ -75,8 +79,8 @@ class Memory:
         self._bus, self._lease = bus, lease
         self._writer, self._n_written = writer, 0
         self._in_order = asyncio.Lock()
-        self.heard: Callable[[Entry], None] = lambda entry: None
-        """Called with each entry that has changed the fold, whoever wrote it."""
+        self.heard: Callable[[Entry], None] = nobody
+        """Called with each entry that has changed the fold, whoever wrote it; whoever listens knows this fold."""
 
     async def catch_up(self) -> None:
         """Learn what others have written. Raises: `BusAway`, `StreamBroken`, `ObjectBroken`."""
@@ -225,11 +229,11 @@ class Memory:
             raise ObjectBroken(stored.name, str(error)) from error
 
     def _broken(self, found: int) -> StreamBroken:
-        """Forget everything, and return what is wrong."""
+        """Forget everything, also who listens, and return what is wrong."""
         after, self.last, self.campaigns, self.unsure = self.last, 0, Campaigns(), set()
         self.kept, self.forgotten, self.is_owed = None, 0, False
-        self._created, self._has_begun = "", False
+        self._created, self._has_begun, self.heard = "", False, nobody
         return StreamBroken(Stream.CAMPAIGN, after, found)
 
 
-__all__ = ["SNAPSHOT", "Memory"]
+__all__ = ["SNAPSHOT", "Memory", "nobody"]

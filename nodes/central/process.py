@@ -15,7 +15,7 @@ from nodes.central.clock import Clock
 from nodes.central.importing import Importer
 from nodes.central.leader import Leader, until_lost
 from nodes.central.listings import Listings
-from nodes.central.memory import Memory
+from nodes.central.memory import Memory, nobody
 from nodes.central.requests import Requests
 from nodes.config import Config
 from nodes.links.bus import Bus
@@ -163,14 +163,15 @@ class Central:
                 tasks.spawn(leader.edges.watch())
                 tasks.spawn(leader.search.watch())
                 tasks.spawn(leader.keeper.run())
-                await self._hold(is_over)
+                await self._hold(leader, is_over)
         finally:
             self._requests.leader = self._requests.term = None
+            self._memory.heard = nobody
             log.warning("central.leads_no_more")
 
-    async def _hold(self, is_over: asyncio.Event) -> None:
-        """Renew the lease until it is lost, or until one of the works of the term has ended."""
-        while self._lease.token is not None and not is_over.is_set():
+    async def _hold(self, leader: Leader, is_over: asyncio.Event) -> None:
+        """Renew the lease until it is lost, or the fold, or until one of the works of the term has ended."""
+        while leader.is_on and not is_over.is_set():
             try:
                 async with asyncio.timeout(RENEW_S):
                     await is_over.wait()

@@ -103,7 +103,7 @@ class Requests:
         return wire.Campaigns(tuple(map(leader.status, self._memory.campaigns.campaigns.values())))
 
     def _leading(self) -> Leader:
-        if self.leader is None:
+        if self.leader is None or not self.leader.is_on:
             raise Refused("not_leading")
         return self.leader
 

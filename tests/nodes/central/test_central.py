@@ -17,7 +17,7 @@ from grammars.script_pack import unpack
 from nodes import config as configuration
 from nodes.central import process, search
 from nodes.central.campaign import Campaigns
-from nodes.central.memory import Memory
+from nodes.central.memory import Memory, nobody
 from nodes.central.process import Central
 from nodes.config import Config
 from nodes.links.bus import Bus
@@ -107,6 +107,7 @@ class Node:
     def __init__(self, config: Config, url: str, edge: Edge, operator: Mesh) -> None:
         self.config, self.url, self.edge, self.operator = config, url, edge, operator
         self.peers = [peer("edge", edge.mesh)]
+        self.centrals: dict[Identity, Central] = {}
 
     @asynccontextmanager
     async def central(self, name: str) -> AsyncIterator[Identity]:
@@ -115,6 +116,7 @@ class Node:
         mesh = await Mesh.start(identity, self.config.paths.endpoint(identity))
         bus = await Bus.connect(self.url, name=identity, node_id=NodeId("n1"))
         central, tasks = Central(self.config, identity, bus, mesh), Tasks()
+        self.centrals[identity] = central
         central.serve()
         self.peers.append(peer("central", mesh))
         roster = Roster(1, tuple(self.peers))
@@ -529,6 +531,35 @@ async def test_a_journal_with_a_hole_is_not_believed_and_nothing_of_it_is_known(
     with pytest.raises(StreamBroken):
         await successor.catch_up()
     assert (successor.last, successor.campaigns) == (0, Campaigns())
+
+
+async def test_a_term_ends_when_its_fold_is_forgotten_and_the_next_one_goes_on_with_the_new(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central, plan=replace(ANYTIME, concurrency=1))
+        await node.runs(central)
+        first = await node.edge.order(0)
+        memory = node.centrals[central]._memory
+        memory._broken(memory.last)  # as when a request's write meets a hole
+        await memory.catch_up()
+        node.edge.end(first)
+        await node.edge.order(1)
+        await node.leads(central)
+        status = await node.status(central, lambda status: status.done == 1)
+        assert status.in_flight == 1
+
+
+async def test_who_has_led_hears_no_more_of_the_journal(node: Node) -> None:
+    async with node.central("central-0") as first:
+        await node.leads(first)
+        memory = node.centrals[first]._memory
+        assert memory.heard is not nobody
+        async with node.central("central-1") as second:
+            await node.edge.bus.kv(Bucket.LEASES).delete("central")
+            await node.leads(second)
+            async with asyncio.timeout(15):
+                while memory.heard is not nobody:
+                    await asyncio.sleep(0.05)
 
 
 async def test_two_writers_end_with_the_same_knowledge_whoever_was_late(node: Node) -> None:

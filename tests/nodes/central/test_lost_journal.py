@@ -12,6 +12,7 @@ from nodes.central.keeper import Keeper
 from nodes.central.memory import SNAPSHOT, Memory
 from nodes.links.bus import Bus
 from nodes.links.errors import BusAway, StreamBroken
+from nodes.links.objects import Objects
 from protocols.wire import campaigns as wire
 from protocols.wire.ids import CampaignId, Identity
 from protocols.wire.journal import Phase, Steered, from_body
@@ -193,3 +194,28 @@ async def test_who_knows_no_campaign_removes_no_list(node: Node) -> None:
     await keeper.swept.wait()
     running.cancel()
     assert await rolls(bus) == ["roll.spring.1"]
+
+
+async def test_a_list_that_is_imported_while_unused_ones_are_looked_for_is_kept(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, names = node.edge.bus, Objects.names
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        reader = await leading(bus, "reader")
+        await reader.catch_up()
+
+        async def slow(self: Objects) -> list[str]:
+            monkeypatch.undo()
+            await node.imports(central, CampaignId("autumn"))
+            found = await names(self)
+            await reader.catch_up()
+            return found
+
+        keeper = Keeper(bus, reader)
+        monkeypatch.setattr(Objects, "names", slow)
+        assert await keeper._remove_rolls() == 0
+        assert len(await rolls(bus)) == 2
+        reader._broken(reader.last)
+        assert await keeper._remove_rolls() == 0, "another fold may not know them all yet"
