@@ -19,6 +19,7 @@ from grammars.script_pack import unpack
 from nodes.edge import browser, placing
 from nodes.edge.alarm import Alarm
 from nodes.edge.bot import Bot
+from nodes.edge.browser import seat_of
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears, NoEngine
 from nodes.edge.handover import Handing, Outcome, input_of
@@ -97,7 +98,9 @@ class Call(Actor):
         try:
             self._bot = self._new_bot()
             self._diary.note(Kind.PLACING, script=self._bot.script.hash)
-            if self._means.refusals.refuses(order):
+            if not seat_of(order.target) and not await self._means.refusals.are_known():
+                return await self._over("failed", "do_not_call_unknown")
+            if self._is_refused():
                 return await self._over("rejected", "do_not_call")
             if problems := self._bot.script.problems(order.slots):
                 return await self._over("invalid", "; ".join(problems))
@@ -108,6 +111,8 @@ class Call(Actor):
             return await self._over("invalid", str(error))
         except (GrammarError, Unreachable, NoEngine, NoMedia) as error:
             return await self._over("failed", str(error))
+        if self._is_refused():  # half a minute may have passed, and what came meanwhile waits behind this
+            return await self._over("rejected", "do_not_call")
         listening = Listening(self._means.rtp_host(hop), port)
         self._dial(local, placing.dial(order, local, hop, listening, self._bot.script.hash))
         _ = self.task(self._prepare())
@@ -130,6 +135,8 @@ class Call(Actor):
             self._diary.note(Kind.RECOVERED, what="call", phase=self._record.phase.value)
             if not self._record.leg_phase and self._record.channel is None:
                 return await self.place()  # nobody has been dialled
+            if self._record.phase in (Phase.PLACING, Phase.RINGING) and self._is_refused():
+                self.hang_up("rejected", "do_not_call")  # they came on the list when nobody had this call
         if self._record.order.script:  # without, its end is all that it can still come to
             self._bot = self._new_bot()
         self._line.want()  # from this life: media tells it again what the last one may not have heard
@@ -344,6 +351,9 @@ class Call(Actor):
         self.stop(Normal())
 
     # ---- small things ----------------------------------------------------------------------------------------------
+
+    def _is_refused(self) -> bool:
+        return self._means.refusals.refuses(self._record.order)
 
     def _seat_input(self, given: HandoverInput, desk: Identity, seat: str) -> None:
         self.ref.tell(Call.seat, given, desk, seat)

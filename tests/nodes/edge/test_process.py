@@ -1,10 +1,14 @@
-"""An edge of real parts: each call is known as long as it lasts, and counted once when it is over."""
+"""An edge of real parts: each call is known as long as it lasts, is counted once when it is over, and rings nobody who
+must not be called, whenever that was said.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,18 +18,21 @@ import grammars
 from grammars import load
 from grammars.script_pack import pack
 from nodes.config import parse
-from nodes.edge import process
+from nodes.edge import placing, process
 from nodes.edge.ears import Engines
 from nodes.edge.means import Means
 from nodes.edge.process import Edge
+from nodes.edge.record import CallRecord, Phase
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
+from nodes.links import bus
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
+from protocols.sip import Dial, Disposition, HangUp, Listening, Local, Uac
 from protocols.wire.campaigns import contact_id
 from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind
@@ -46,38 +53,57 @@ class Rig:
 
     edge: Edge
     events: list[CallEvent]
+    means: Means
+    listed: DoNotCall
 
-    async def ended(self, n: int) -> None:
-        """Return when so many calls have told their end."""
+    async def ended(self, n: int) -> CallEvent:
+        """Return the last end when so many calls have told theirs."""
         async with asyncio.timeout(10):
-            while len([one for one in self.events if one.kind is Kind.ENDED]) < n:
+            while len(ends := [one for one in self.events if one.kind is Kind.ENDED]) < n:
                 await asyncio.sleep(0.01)
+        return ends[-1]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus, "CONNECT_S", 0.05)  # there is no NATS
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    config = parse('[paths]\nstate = "."', "test", tmp_path)
-    bus = await Bus.connect("nats://127.0.0.1:1", name="edge-0", node_id=NodeId("n1"))
-    mesh = await Mesh.start(EDGE, f"ipc://{tmp_path}/edge")
+    say_who_is_listed(tmp_path)
+    async with an_edge(tmp_path) as rig:
+        yield rig
+
+
+def say_who_is_listed(state: Path) -> None:
     ada = Listing(contact_id(LISTED.target, KEY), True, "callee", "stop", "2026-01-01T00:00:00+00:00")
-    KeptList(tmp_path / FILE, "").add([ada], is_whole=True)
+    KeptList(state / FILE, "").add([ada], is_whole=True)
+
+
+@asynccontextmanager
+async def an_edge(tmp_path: Path) -> AsyncIterator[Rig]:
+    config = parse('[paths]\nstate = "."', "test", tmp_path)
+    nowhere = await Bus.connect("nats://127.0.0.1:1", name="edge-0", node_id=NodeId("n1"))
+    mesh = await Mesh.start(EDGE, f"ipc://{tmp_path}/edge")
     events: list[CallEvent] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         async with Tasks() as tasks:
-            refusals = Refusals(DoNotCall(bus.kv(Bucket.DNC), KeptList(tmp_path / FILE, "")), KEY, tasks)
+            listed = DoNotCall(nowhere.kv(Bucket.DNC), KeptList(tmp_path / FILE, ""))
+            refusals = Refusals(listed, KEY, tasks)
             means = Means(config, mesh, Trunk(config, sock), Engines(mesh), events.append, refusals)
             start = process.one_call(means)
             tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
             async with running(tree) as system:
-                edge = Edge(means, system.dynamic("calls", start), Views(bus, NodeId("n1")), "nobody")
+                edge = Edge(means, system.dynamic("calls", start), Views(nowhere, NodeId("n1")), "nobody")
                 edge.serve()
                 await edge.activate()
-                yield Rig(edge, events)
+                yield Rig(edge, events, means, listed)
                 means.is_stopping = True
                 means.trunk.close()
     await mesh.close()
-    await bus.close()
+    await nowhere.close()
 
 
 async def test_a_call_that_is_over_is_counted_once_however_often_it_is_written_after(rig: Rig) -> None:
@@ -86,3 +112,57 @@ async def test_a_call_that_is_over_is_counted_once_however_often_it_is_written_a
         await rig.edge.place(replace(LISTED, attempt_id=AttemptId(f"a{n}"), call_id=CallId(f"c{n}")), DESK)
     await rig.ended(3)
     assert rig.edge.load.n_over == 3
+
+
+async def test_who_comes_on_the_list_while_everything_is_made_ready_is_not_rung(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names, engines and a channel take up to half a minute, and what is told to the call waits behind them."""
+
+    async def slowly(*_: object) -> None:
+        rig.listed.hold(rig.listed.entry(contact_id("+12025550100", KEY), "operator", ""))
+
+    async def a_port(*_: object) -> int:
+        return 40000
+
+    monkeypatch.setattr(rig.means.engines, "warm", slowly)
+    monkeypatch.setattr(placing, "open_line", a_port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as eve:
+        eve.bind(("127.0.0.1", 0))
+        eve.setblocking(False)
+        await rig.edge.place(replace(LISTED, target=f"sip:+12025550100@127.0.0.1:{eve.getsockname()[1]}"), DESK)
+        told = await rig.ended(1)
+        assert (told.fields["disposition"], told.fields["cause"]) == ("rejected", "do_not_call")
+        with pytest.raises(BlockingIOError):
+            eve.recv(1)
+
+
+@pytest.mark.parametrize(("is_told", "cause"), [(True, "do_not_call"), (False, "do_not_call_unknown")])
+async def test_a_call_that_is_gone_on_with_before_the_list_is_known_waits_for_it(
+    is_told: bool, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edge that starts again has its calls at once, and the list a moment later; or it does not have it at all."""
+    monkeypatch.setattr("nodes.edge.refusals.KNOWN_S", 10.0 if is_told else 0.2)
+    async with an_edge(tmp_path) as rig:
+        keeper = rig.edge._keep(CallRecord(LISTED, revision=3))
+        await rig.edge._go_on(keeper)
+        if is_told:
+            say_who_is_listed(tmp_path)
+        assert (await rig.ended(1)).fields["cause"] == cause
+
+
+async def test_who_came_on_the_list_when_nobody_had_the_call_is_rung_no_longer(rig: Rig) -> None:
+    await rig.means.refusals.are_known()
+    local = Local("127.0.0.1", rig.means.trunk.port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ada:
+        ada.bind(("127.0.0.1", 0))
+        order = replace(LISTED, target=f"sip:ada@127.0.0.1:{ada.getsockname()[1]}")
+        uac = Uac(local, os.urandom, None)
+        uac.step(Dial(order.target, "sip:us@127.0.0.1", Listening("127.0.0.1", 40000), ada.getsockname()), 0.0)
+        rig.listed.hold(rig.listed.entry(contact_id(order.target, KEY), "operator", ""))
+        keeper = rig.edge._keep(CallRecord(order, Phase.RINGING, revision=3, leg=uac.record))
+        await rig.edge._go_on(keeper)
+        async with asyncio.timeout(10):
+            while keeper.record.ending is None:
+                await asyncio.sleep(0.01)
+        assert keeper.record.ending == HangUp(Disposition.REJECTED, "do_not_call")

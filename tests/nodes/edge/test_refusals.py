@@ -8,6 +8,7 @@ import pytest
 
 from nodes.edge import refusals
 from nodes.edge.refusals import Refusals
+from nodes.links import bus
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.kept_list import FILE, KeptList
@@ -25,6 +26,7 @@ ORDER = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:ada@192.0.2.1", b"")
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "KNOWN_S", 0.2)
+    monkeypatch.setattr(bus, "CONNECT_S", 0.05)  # there is no NATS
 
 
 async def test_without_nats_and_without_a_file_the_list_is_not_known_and_a_file_is_enough(tmp_path: Path) -> None:
