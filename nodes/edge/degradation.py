@@ -1,19 +1,18 @@
-"""What an edge that is nearly full gives up first: recordings, then live transcripts, then new calls.
+"""What an edge that is nearly full gives up before it refuses calls: recordings.
 
-A level is entered at one share of the capacity and left at a lower one, so that calls coming and going at the edge of
-it do not switch recordings on and off.
+They are given up at one share of the capacity and taken up again at a lower one, so that calls coming and going at the
+edge of it do not switch them on and off.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from protocols.wire.load import GivesUp
 
-THRESHOLDS: dict[GivesUp, tuple[float, float]] = {
-    GivesUp.RECORDINGS: (0.80, 0.70),
-    GivesUp.TRANSCRIPTS: (0.90, 0.80),
-    GivesUp.NEW_CALLS: (1.00, 0.95),
-}
-"""What to the used share of the capacity at which it is entered, and below which it is left."""
+ENTERS: Final = 0.80
+LEAVES: Final = 0.70
+"""Used shares of the capacity."""
 
 
 def next_given_up(now: GivesUp, used: float) -> GivesUp:
@@ -22,8 +21,7 @@ def next_given_up(now: GivesUp, used: float) -> GivesUp:
     >>> [next_given_up(GivesUp.RECORDINGS, used).name for used in (0.85, 0.75, 0.69)]
     ['RECORDINGS', 'RECORDINGS', 'NOTHING']
     """
-    held = (each for each, (enter, leave) in THRESHOLDS.items() if used >= (leave if each <= now else enter))
-    return max(held, default=GivesUp.NOTHING)
+    return GivesUp.RECORDINGS if used >= (LEAVES if now else ENTERS) else GivesUp.NOTHING
 
 
-__all__ = ["GivesUp", "next_given_up"]
+__all__ = ["ENTERS", "LEAVES", "next_given_up"]

@@ -15,12 +15,10 @@ NOT_NOW: Final = frozenset(("draining", "node_full", "not_active", "do_not_call_
 
 
 class GivesUp(IntEnum):
-    """What an edge that is nearly full gives up; each includes those below it. Told as a figure of its status."""
+    """What an edge that is nearly full gives up, told as a figure of its status; one that is full takes no calls."""
 
     NOTHING = 0
     RECORDINGS = 1
-    TRANSCRIPTS = 2
-    NEW_CALLS = 3
 
 
 @dataclass(frozen=True, slots=True)
