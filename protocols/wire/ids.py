@@ -5,7 +5,7 @@ from typing import NewType
 CallId = NewType("CallId", str)
 """One answered-or-not telephone call: all its legs and its conversation."""
 AttemptId = NewType("AttemptId", str)
-"""One dial of one contact; edges deduplicate by it."""
+"""One dial of one contact: the id of its call, too, so that no edge dials it twice."""
 CampaignId = NewType("CampaignId", str)
 ChannelId = NewType("ChannelId", str)
 """One stream of call audio inside a media process: one RTP socket, or one audio link."""

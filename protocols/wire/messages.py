@@ -35,7 +35,7 @@ class CallAccepted:
 
 @dataclass(frozen=True, slots=True)
 class PlaceCall:
-    """Dial `target` and run the script. Deduplicated by `attempt_id`: the same attempt is never dialled twice."""
+    """Dial `target` and run the script. Known by `call_id`: whoever sends it again has not dialled twice."""
 
     Reply: ClassVar[type[CallAccepted]] = CallAccepted
     attempt_id: AttemptId

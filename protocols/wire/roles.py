@@ -1,4 +1,4 @@
-"""Who may say and hear what on NATS: one table, a row for each role, from which servers are configured.
+"""Who may say and hear what on NATS: one table, a row for each role, from which the embedded server is configured.
 
 A role is a kind of process, or of person at a command line. A user is a role on a node (`n1-edge`), and its replies
 come to an inbox of its own, `_INBOX.<node>.<role>`: nobody reads another's. What is not in a row is refused by the
