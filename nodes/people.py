@@ -7,8 +7,8 @@ from typing import Final
 
 from protocols.errors import RemoteProtocolError
 from protocols.sip import identity
+from protocols.sip.callee import BETWEEN
 
-_BETWEEN: Final = re.compile(r"[ ().\-/\u00a0]")
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 """E.164: up to 15 digits; no country has subscribers with fewer than 7 in all."""
 
@@ -31,7 +31,7 @@ def person(text: str) -> str:
             raise NotAPerson(str(error)) from error
     if "(0)" in text:
         raise NotAPerson("has a (0), which is dialled in its own country only: write it without")
-    number = _BETWEEN.sub("", text)
+    number = BETWEEN.sub("", text)
     if not _NUMBER.fullmatch(number):
         raise NotAPerson("is no number with + and the country code, and no SIP URI")
     return number

@@ -19,7 +19,8 @@ from protocols.sip.syntax import Uri, uri
 
 SHORT: Final = 7
 """Digits: fewer without `+` are an extension or a service, and no number with its country left out."""
-_separators = re.compile(r"[\s\-.()/]")
+BETWEEN: Final = re.compile(r"[\s\-.()/]")
+"""What people put between digits (RFC 3966 s.5.1.1), and blanks of every kind."""
 _digits = re.compile(r"\+?[0-9]+")
 
 
@@ -55,7 +56,7 @@ def dialled(user: str) -> str:
     >>> dialled("%2B1-900-555-0100;phone-context=x"), dialled("011881612345678"), dialled("ann")
     ('+19005550100', '+881612345678', 'ann')
     """
-    number = _separators.sub("", unquote(user).partition(";")[0])
+    number = BETWEEN.sub("", unquote(user).partition(";")[0])
     for prefix in ("011", "00"):  # international, from North America and from most of the world
         if number.startswith(prefix) and number.isdecimal() and len(number) > SHORT:
             return "+" + number.removeprefix(prefix)
@@ -68,4 +69,4 @@ def _place(wanted: Uri) -> str:
     return f"{host}:{port}" if port else host
 
 
-__all__ = ["SHORT", "callee", "dialled"]
+__all__ = ["BETWEEN", "SHORT", "callee", "dialled"]

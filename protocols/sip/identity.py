@@ -17,6 +17,7 @@ from typing import Final
 
 from protocols.errors import RemoteProtocolError
 from protocols.sip import syntax
+from protocols.sip.callee import BETWEEN
 from protocols.sip.message import Fields
 
 MOST: Final = 256
@@ -24,8 +25,6 @@ MOST: Final = 256
 ANONYMOUS: Final = "sip:anonymous@anonymous.invalid"
 """RFC 3323 s.4.1.1.3."""
 
-_separators = re.compile(r"[ \-.()]")
-"""What people put between digits (RFC 3966 s.5.1.1, and blanks)."""
 _number = re.compile(r"\+?[0-9]{3,15}")
 """E.164 numbers have 15 digits at most; without `+` it is what the carrier makes of it."""
 _named = re.compile(rf"(?:({syntax.QUOTED})|([^\"<>]*?))\s*<([^<>]*)>")
@@ -96,7 +95,7 @@ def _caller(who: str, name: str) -> CallerId:
         return CallerId()
     if who.lower().startswith("sip:"):
         return CallerId(name, uri=_uri(who, ("sip",)).text)
-    number = _separators.sub("", who.removeprefix("tel:"))
+    number = BETWEEN.sub("", who.removeprefix("tel:"))
     if not (who.isascii() and _number.fullmatch(number)):
         raise ValueError("is neither a number, nor `anonymous`, nor a SIP URI, nor a name and one of them in <>")
     return CallerId(name, user=number)
