@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
@@ -27,11 +27,6 @@ def counter(name: str, what: str, *labels: str) -> Counter:
     return Counter(name, what, labels, namespace="ringmaster", registry=REGISTRY)
 
 
-def gauge(name: str, what: str, *labels: str) -> Gauge:
-    """Return a value that goes up and down."""
-    return Gauge(name, what, labels, namespace="ringmaster", registry=REGISTRY)
-
-
 def histogram(name: str, what: str, *labels: str, buckets: Sequence[float] = LATENCY_S) -> Histogram:
     """Return a distribution, in seconds unless the name says otherwise."""
     return Histogram(name, what, labels, namespace="ringmaster", registry=REGISTRY, buckets=buckets)
@@ -42,4 +37,4 @@ async def render() -> bytes:
     return await asyncio.to_thread(generate_latest, REGISTRY)
 
 
-__all__ = ["CONTENT_TYPE", "REGISTRY", "counter", "gauge", "histogram", "render"]
+__all__ = ["CONTENT_TYPE", "REGISTRY", "counter", "histogram", "render"]
