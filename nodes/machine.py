@@ -1,4 +1,4 @@
-"""How busy this machine is: what `/proc/stat` says of all its cores, between two looks."""
+"""What this machine has and how busy it is: what `/proc/stat` says of all its cores, between two looks."""
 
 from __future__ import annotations
 

@@ -14,12 +14,11 @@ from typing import Final
 
 from supervisors.circle import Asks, break_circles
 from supervisors.errors import AskTimeout
+from supervisors.silence import AWAY_S
 
 USUAL_S: Final = 5.0
 """How long an ask waits unless `within` says otherwise; OTP's default."""
 TICK_S: Final = 0.05
-_LATE_S: Final = 0.5
-"""A tick that comes so much later than it should was kept from coming, and so was whoever should have answered."""
 
 
 class Deadlines:
@@ -54,7 +53,7 @@ class Deadlines:
     def _tick(self) -> None:
         """Give the asks of this tick their deadline, and expire those whose deadline has passed."""
         now = self._loop.time()
-        if (late_s := now - self._due) > _LATE_S:
+        if (late_s := now - self._due) > AWAY_S:
             self._batches = deque((deadline + late_s, asks) for deadline, asks in self._batches)
         if self.fresh:
             break_circles(self.fresh, (asks for _, asks in self._batches))

@@ -16,6 +16,9 @@ from __future__ import annotations
 
 from typing import Final
 
+AWAY_S: Final = 0.5
+"""A timer that comes so much later than it should was kept from coming: whoever judges by it was away. For those who
+look but once; a `Silence` looks more often, and judges its own looks."""
 N_LOOKS: Final = 4
 """Looks in one period: three beats of a process that beats thrice a period fit between two late ones."""
 LATE: Final = 0.5

@@ -13,18 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-
-def this_boot() -> str:
-    """Return the name of this machine's boot; empty where the system has none, which is like no other."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+from nodes.links import incarnation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +40,7 @@ class Clock:
     ) -> None:
         self.wall = wall
         self._monotonic = monotonic
-        self._boot = this_boot() if boot is None else boot
+        self._boot = incarnation.boot() if boot is None else boot
         self._ahead = -monotonic()
 
     def now(self) -> float:
@@ -74,4 +67,4 @@ def to_body(stamp: Stamp) -> dict[str, Any]:
     return body
 
 
-__all__ = ["Clock", "Stamp", "this_boot", "to_body"]
+__all__ = ["Clock", "Stamp", "to_body"]

@@ -11,7 +11,6 @@ That may cost a contact ten seconds, and never a second ring: whether an edge ha
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -37,6 +36,7 @@ from nodes.links.errors import AskTimeout, BusAway, ObjectBroken, PeerGone, Refu
 from nodes.links.lease import Lease
 from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
+from nodes.machine import cores
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import CampaignStatus, contact_of
@@ -263,11 +263,6 @@ def target_of(contact: Contact, trunk: Trunk | None) -> str:
     if trunk is None:
         return contact.target
     return dial_plan.uri_at(contact.target, trunk)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 __all__ = ["Leader", "target_of", "until_lost"]

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from supervisors import Actor, Timer
+from supervisors.silence import AWAY_S
 
-LATE_S: Final = 0.5
-"""An alarm that rings so much later than it should was kept from ringing (as in `supervisors.silence`)."""
 GRACE_S: Final = 0.5
 """For reading what waits: the socket's buffer holds some thousand datagrams, of which a turn of the loop takes 64."""
 
@@ -45,7 +44,7 @@ class Alarm:
         self._timer = None
         now = time.monotonic()
         is_excused = self._excused is not None and self._excused[0] == deadline
-        if now - deadline > LATE_S and not is_excused:
+        if now - deadline > AWAY_S and not is_excused:
             self._excused = deadline, now + GRACE_S
             self._wait(GRACE_S, deadline)
         elif not self._actor.ref.tell(self._expired):  # full: in a moment
@@ -56,4 +55,4 @@ def _rings(_: Actor, alarm: Alarm, deadline: float) -> None:
     alarm.ring(deadline)
 
 
-__all__ = ["GRACE_S", "LATE_S", "Alarm"]
+__all__ = ["GRACE_S", "Alarm"]

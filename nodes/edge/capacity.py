@@ -15,7 +15,7 @@ them only take the places of those that end, and that many are held beside.
 Late is what callers say and the engines have not heard yet, or the beat of media. Below `SURE` calls a core the limit
 falls only if it is we who keep the machine busy: when others do, fewer calls would help nobody.
 
-The other way round, what is nearly full gives things up (`degradation`), by the share of the capacity that is in use.
+The other way round, what is nearly full gives recordings up (`degradation`), by the used share of the capacity.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from typing import Final
 
 from nodes.edge.capacity import PROVEN_S, Capacity, Seen
 from nodes.edge.degradation import next_given_up
-from nodes.edge.machine import Machine
 from nodes.edge.record import CallRecord
 from nodes.links.load import TELL_S
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
+from nodes.machine import Machine
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.load import GivesUp, MediaLoad, SpeechLoad

@@ -24,7 +24,6 @@ from nodes.edge.heirs import Heirs, Legacy
 from nodes.edge.leg import Leg, SipLeg
 from nodes.edge.line import ChannelNews
 from nodes.edge.load import Load
-from nodes.edge.machine import Machine, cores
 from nodes.edge.means import Means
 from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.refusals import Refusals
@@ -45,6 +44,7 @@ from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks, closing, failing_at_once
+from nodes.machine import Machine, cores
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.campaigns import ContactId

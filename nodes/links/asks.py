@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import Final
 
 from nodes.links.errors import AskTimeout, LinkError, PeerGone, Refused
 from protocols.errors import RemoteProtocolError
 from protocols.wire.codec import decode
 from protocols.wire.envelope import Act, Envelope, Refusal
 from protocols.wire.ids import Identity
-
-LATE_S: Final = 0.5
-"""A timer that comes so much later than it should was kept from coming (as in `supervisors.silence`)."""
+from supervisors.silence import AWAY_S
 
 
 class Ask:
@@ -48,7 +45,7 @@ class Ask:
         self.timer = loop.call_at(self._due, self._expire)
 
     def _expire(self) -> None:
-        if not self._is_last and self.answer.get_loop().time() - self._due > LATE_S:
+        if not self._is_last and self.answer.get_loop().time() - self._due > AWAY_S:
             self._is_last = True
             self._wait()
         else:

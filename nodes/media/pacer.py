@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from supervisors.silence import AWAY_S
+
 SLOTS: Final = 4
 SLOT_S: Final = 0.005
-AWAY_S: Final = 0.5
 _GIVE_UP_SLOTS: Final = 4
 _WINDOW_SLOTS: Final = 200
 _FULL: Final = 0.65

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.edge.machine import Machine
+from nodes.machine import Machine
 
 
 def look(stat: Path, user: int, nice: int, idle: int, steal: int = 0) -> None:

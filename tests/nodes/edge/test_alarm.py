@@ -7,8 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from nodes.edge.alarm import GRACE_S, LATE_S, Alarm
+from nodes.edge.alarm import GRACE_S, Alarm
 from supervisors import Actor, Child, Ref, Supervisor, running
+from supervisors.silence import AWAY_S
 
 SOON_S = 0.05
 
@@ -61,7 +62,7 @@ async def test_an_answer_that_waits_when_the_alarm_rings_is_handled_before_it() 
 async def test_after_a_pause_an_answer_may_take_a_moment_to_be_read() -> None:
     async with waiting() as (ref, actor):
         await ref.ask(Waits.wait, time.monotonic() + SOON_S)
-        time.sleep(LATE_S + 2 * SOON_S)  # noqa: ASYNC251 - the process stands still
+        time.sleep(AWAY_S + 2 * SOON_S)  # noqa: ASYNC251 - the process stands still
         asyncio.get_running_loop().call_later(GRACE_S / 4, ref.tell, Waits.answered)
         assert await actor.until(2) == ["answer", "expired"]
 
@@ -70,7 +71,7 @@ async def test_what_is_heard_meanwhile_makes_the_moment_no_longer() -> None:
     async with waiting() as (ref, actor):
         deadline = time.monotonic() + SOON_S
         await ref.ask(Waits.wait, deadline)
-        time.sleep(LATE_S + 2 * SOON_S)  # noqa: ASYNC251 - the process stands still
+        time.sleep(AWAY_S + 2 * SOON_S)  # noqa: ASYNC251 - the process stands still
         began_s = time.monotonic()
         while not actor.heard and time.monotonic() - began_s < 4 * GRACE_S:
             await ref.ask(Waits.wait, deadline)  # as after each thing that a call hears
@@ -84,7 +85,7 @@ async def test_it_passes_on_time_and_once() -> None:
         began = time.monotonic()
         await ref.ask(Waits.wait, began + SOON_S)
         assert await actor.until(1) == ["expired"]
-        assert SOON_S <= time.monotonic() - began < LATE_S
+        assert SOON_S <= time.monotonic() - began < AWAY_S
         await asyncio.sleep(2 * SOON_S)
         assert actor.heard == ["expired"]
 

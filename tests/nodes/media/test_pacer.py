@@ -8,7 +8,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.media.pacer import AWAY_S, SLOT_S, Lateness, Pacer
+from nodes.media.pacer import SLOT_S, Lateness, Pacer
+from supervisors.silence import AWAY_S
 
 
 async def beats_of(
