@@ -30,7 +30,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message of a stream. `body` is None when it is no JSON object: `term` it, or it comes again for ever."""
+    """One message of a stream. `body` is None when it is no JSON object: acknowledge it like any other."""
 
     subject: str
     sequence: int
@@ -69,12 +69,6 @@ class Consumer:
         with away_for_errors():
             for one in received:
                 await one.message.ack()
-
-    async def term(self, received: Received) -> None:
-        """Say that this one is never to come again. Raises: `BusAway`."""
-        _ = self._connection.client
-        with away_for_errors():
-            await received.message.term()
 
     async def rewind(self) -> None:
         """Begin at the beginning of the stream again. Raises: `BusAway`."""

@@ -89,11 +89,6 @@ def state(kind: str, name: str) -> str:
     return f"rm.state.{part(kind)}.{part(name)}"
 
 
-def all_states(kind: str) -> str:
-    """Return the subject of all changes of one kind."""
-    return f"rm.state.{part(kind)}.*"
-
-
 def call_event(call: CallId, kind: str) -> str:
     """Return the subject of a call's event of one kind, in `Stream.EVENTS`.
 
@@ -162,5 +157,5 @@ __all__ = [
     "node_beat", "node_command", "agent_beat", "state", "call_event", "call_events", "events_of", "shard",
     "campaign_events", "CALL_HEADER", "object_chunks", "object_meta", "OBJECTS", "OBJECT_STREAM",
     "dnc_removal", "DNC_MADE",
-    "ALL_EVENTS", "ALL_CAMPAIGNS", "EVERY_CAMPAIGN", "ALL_NODE_BEATS", "ALL_AGENT_BEATS", "all_states",
+    "ALL_EVENTS", "ALL_CAMPAIGNS", "EVERY_CAMPAIGN", "ALL_NODE_BEATS", "ALL_AGENT_BEATS",
 ]  # fmt: skip

@@ -36,7 +36,7 @@ from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
 from protocols.wire.journal import Attempted, Contact, Imported, Listed, Phase, Steered, from_body
 from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
 from protocols.wire.reconcile import CallsFound, FindCalls
-from protocols.wire.subjects import Bucket, Stream, all_states, call_event
+from protocols.wire.subjects import Bucket, Stream, call_event
 from tests.conftest import NatsServer
 
 SCRIPT = Path("grammars/scripts/hello.yaml").read_text()
@@ -172,7 +172,7 @@ class Node:
     async def status(self, central: Identity, seen: Callable[[wire.CampaignStatus], bool]) -> wire.CampaignStatus:
         """Return the campaign's status once it is as wanted: asked, and asked again whenever a change is published."""
         changed = asyncio.Event()
-        await self.edge.bus.subscribe(all_states("campaigns"), lambda body, subject: changed.set())
+        await self.edge.bus.subscribe("rm.state.campaigns.*", lambda body, subject: changed.set())
         async with asyncio.timeout(15):
             while True:
                 changed.clear()
@@ -337,7 +337,7 @@ async def test_nobody_is_ordered_from_an_edge_that_has_no_room(node: Node) -> No
 async def test_what_all_edges_give_up_is_published(node: Node) -> None:
     node.edge.tells = {"gives_up": 1.0}
     told: asyncio.Queue[dict[str, object]] = asyncio.Queue()
-    await node.edge.bus.subscribe(all_states("load"), lambda body, subject: told.put_nowait(body))
+    await node.edge.bus.subscribe("rm.state.load.*", lambda body, subject: told.put_nowait(body))
     async with node.central("central-0") as central:
         await node.leads(central)
         async with asyncio.timeout(15):

@@ -12,7 +12,6 @@ from nodes.edge.views import Views
 from nodes.links.bus import Bus
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 from protocols.wire.messages import PlaceCall
-from protocols.wire.subjects import all_states
 from tests.conftest import NatsServer
 
 
@@ -25,7 +24,7 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
 
 async def test_each_phase_is_told_once_without_words_or_numbers(bus: Bus) -> None:
     told: asyncio.Queue[tuple[str, dict[str, object]]] = asyncio.Queue()
-    await bus.subscribe(all_states("calls"), lambda body, subject: told.put_nowait((subject, body)))
+    await bus.subscribe("rm.state.calls.*", lambda body, subject: told.put_nowait((subject, body)))
     views = Views(bus, NodeId("n1"))
     order = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:+4930123456@x", b"flow: secret", {"name": "Alex"})
     keeper = Keeper(CallRecord(order), views.wrote)

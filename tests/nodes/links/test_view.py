@@ -12,7 +12,7 @@ from nodes.links.bus import Bus
 from nodes.links.tasks import Tasks
 from nodes.links.view import View
 from protocols.wire.ids import NodeId
-from protocols.wire.subjects import Bucket, all_states
+from protocols.wire.subjects import Bucket
 from tests.conftest import NatsServer
 
 
@@ -59,7 +59,7 @@ async def test_the_bucket_comes_to_hold_the_newest_of_each_thing(bus: Bus, tasks
 
 async def test_every_change_is_told_at_once_and_in_order(bus: Bus) -> None:
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    await bus.subscribe(all_states("calls"), lambda body, _: told.put_nowait(body))
+    await bus.subscribe("rm.state.calls.*", lambda body, _: told.put_nowait(body))
     view = View(bus, Bucket.CALLS)
     view.show("a", {"state": "placing"})
     view.show("a", {"state": "ringing"})

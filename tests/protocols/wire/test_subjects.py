@@ -22,7 +22,6 @@ BUILT = {
     subjects.call_events(CallId("c1")): "rm.ev.a.>",
     subjects.events_of("handover.*"): "rm.ev.*.handover.*",
     subjects.campaign_events(CampaignId("spring")): "rm.campaign.spring",
-    subjects.all_states("calls"): "rm.state.calls.*",
 }
 
 
