@@ -64,6 +64,10 @@ class DoNotCall:
         self._wanted: dict[str, Listing] = {}
         """What the bucket shall have and has not yet."""
         self._changed, self._settled = asyncio.Event(), asyncio.Event()
+        self._unsaved: dict[str, Listing] = {}
+        """What the file does not have, for it could not be written; and"""
+        self._is_whole_unsaved = False
+        """whether it shall say then that it is whole."""
         self._file = asyncio.Lock()
 
     @property
@@ -93,9 +97,16 @@ class DoNotCall:
         self._learn([listing])
 
     async def write(self, listings: Sequence[Listing], is_whole: bool = False) -> None:
-        """Write entries into this machine's file, from where every process of the node has them. Raises: `OSError`."""
-        async with self._file:
-            await asyncio.to_thread(self._kept.add, listings, is_whole)
+        """Write entries into this machine's file, from where every process of the node has them.
+
+        Raises: `OSError`; then they are written as soon as the disk takes them.
+        """
+        for one in listings:
+            before = self._unsaved.get(one.key)
+            if before is None or one.holds_over(before):
+                self._unsaved[one.key] = one
+        self._is_whole_unsaved |= is_whole
+        await self._save()
 
     async def publish(self, listing: Listing) -> None:
         """Tell everybody. Raises: `BusAway`."""
@@ -161,9 +172,23 @@ class DoNotCall:
             await asyncio.sleep(0)
         return news
 
+    async def _save(self) -> None:
+        """Write down whatever is not yet. Raises: `OSError`."""
+        async with self._file:
+            some, is_whole = dict(self._unsaved), self._is_whole_unsaved
+            if not some and not is_whole:
+                return
+            await asyncio.to_thread(self._kept.add, some.values(), is_whole)
+            self._is_whole_unsaved &= not is_whole
+            for key, one in some.items():
+                if self._unsaved[key] is one:
+                    del self._unsaved[key]
+
     async def _follow_file(self) -> None:
+        said = ""
         while True:
             try:
+                await self._save()
                 async with self._file:
                     news = await asyncio.to_thread(self._kept.news)
                 if news is None:
@@ -171,8 +196,11 @@ class DoNotCall:
                 else:
                     self._want(await self._learn_all(news))
                     self._is_whole |= self._kept.is_whole
+                said = ""
             except OSError as error:
-                log.error("do_not_call.file", error=str(error))
+                if said != str(error):
+                    said = str(error)
+                    log.error("do_not_call.file", error=said, unsaved=len(self._unsaved))
             await asyncio.sleep(LOOK_S)
 
     async def _write_again(self) -> None:

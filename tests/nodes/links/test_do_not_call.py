@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nodes.links import bucket
+from nodes.links import bucket, bus
 from nodes.links.bus import Bus
 from nodes.links.contact_key import BadContactKey, contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
@@ -54,24 +56,24 @@ class Node:
 
     @asynccontextmanager
     async def up(self, role: Role) -> AsyncIterator[DoNotCall]:
-        bus = await Bus.connect(login(self.server.config, role), name=f"{role}-0", node_id=NodeId("n1"))
+        joined = await Bus.connect(login(self.server.config, role), name=f"{role}-0", node_id=NodeId("n1"))
 
         async def is_fresh() -> bool:
-            if not bus.connected:
+            if not joined.connected:
                 raise BusAway("away")
             return self.is_fresh
 
         listed = DoNotCall(
-            bus.kv(Bucket.DNC), KeptList(self.file, self.made_with), is_fresh if role is Role.CENTRAL else None
+            joined.kv(Bucket.DNC), KeptList(self.file, self.made_with), is_fresh if role is Role.CENTRAL else None
         )
         try:
             async with Tasks() as tasks:
-                if role is Role.CENTRAL and bus.connected:
-                    await bus.ensure_layout()
+                if role is Role.CENTRAL and joined.connected:
+                    await joined.ensure_layout()
                 tasks.spawn(listed.follow())
                 yield listed
         finally:
-            await bus.close()
+            await joined.close()
 
 
 @pytest.fixture
@@ -94,11 +96,11 @@ async def opts_out(listed: DoNotCall, contact: ContactId) -> None:
 
 @asynccontextmanager
 async def by_hand(server: NatsServer) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(server.url, name="somebody", node_id=NodeId("n1"))
+    joined = await Bus.connect(server.url, name="somebody", node_id=NodeId("n1"))
     try:
-        yield bus
+        yield joined
     finally:
-        await bus.close()
+        await joined.close()
 
 
 def test_the_key_is_made_once_and_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -205,11 +207,14 @@ async def test_only_a_word_that_says_so_takes_somebody_off_and_the_latest_word_h
         await until(lambda: ADA in central.contacts)
 
 
-async def test_without_nats_a_node_knows_its_list_and_every_process_learns_from_its_file(here: Node) -> None:
+async def test_without_nats_a_node_knows_its_list_and_every_process_learns_from_its_file(
+    here: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with here.up(Role.CENTRAL) as central:
         await central.take([central.entry(ADA, "operator", "")])
         await until(lambda: central.is_known)
     here.server.kill()
+    monkeypatch.setattr(bus, "CONNECT_S", 0.05)
     async with here.up(Role.EDGE) as edge, here.up(Role.CENTRAL) as central:
         await until(lambda: edge.is_known and ADA in edge.contacts)
         said = edge.entry(BEN, "callee", "stop")
@@ -301,6 +306,63 @@ def test_after_whatever_clocks_have_said_a_wish_to_be_on_the_list_holds(wall: da
     listed.hold(Listing(ADA, is_on, "a clock", "", wall.isoformat()))
     listed.hold(listed.entry(ADA, "callee", "stop"))
     assert ADA in listed.contacts
+
+
+class Filling(KeptList):
+    """A file on a disk that is full now and then."""
+
+    is_full = True
+
+    def add(self, listings: Iterable[Listing], is_whole: bool = False) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().add(listings, is_whole)
+
+
+@pytest.fixture
+def filling(here: Node, monkeypatch: pytest.MonkeyPatch) -> type[Filling]:
+    """What a process of this node that comes up from now on has for a file."""
+    monkeypatch.setattr(f"{__name__}.KeptList", Filling)
+    monkeypatch.setattr(Filling, "is_full", True)
+    return Filling
+
+
+async def test_who_opts_out_while_the_disk_is_full_is_in_the_file_when_it_is_not(
+    here: Node, filling: type[Filling], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when NATS is away, and the last word when there were two."""
+    here.server.kill()
+    monkeypatch.setattr(bus, "CONNECT_S", 0.05)
+    async with here.up(Role.EDGE) as edge:
+        for contact, is_on in ((ADA, False), (ADA, True), (BEN, True), (BEN, False)):
+            said = edge.entry(contact, "callee", "stop", is_on)
+            edge.hold(said)
+            with pytest.raises(OSError, match="space"):
+                await edge.write([said])
+        await asyncio.sleep(0.2)
+        filling.is_full = False
+        async with here.up(Role.CENTRAL) as central:
+            await until(lambda: (central.holds(ADA), central.holds(BEN)) == (True, False))
+
+
+async def test_a_file_that_was_lost_while_the_disk_is_full_is_written_again_when_it_is_not(
+    here: Node, filling: type[Filling]
+) -> None:
+    filling.is_full = False
+    async with here.up(Role.CENTRAL) as central:
+        await central.take([central.entry(ADA, "operator", "")])
+        await until(lambda: here.file.read_bytes().count(b"\n") >= 2)
+        await asyncio.sleep(0.2)
+        filling.is_full = True
+        here.file.unlink()
+        await until(lambda: central._unsaved)
+        with pytest.raises(OSError, match="space"):
+            await central.take([central.entry(BEN, "operator", "")])
+        filling.is_full = False
+        await until(lambda: here.file.exists() and here.file.read_bytes().count(b"whole"))
+        kept = KeptList(here.file, here.made_with)
+        assert {one.contact_id for one in kept.news() or []} == {ADA, BEN}
+        assert kept.is_whole
 
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
