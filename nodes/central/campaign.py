@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias, assert_never
@@ -35,7 +34,6 @@ from protocols.wire.journal import (
     Entry,
     Forgotten,
     Imported,
-    Listed,
     Phase,
     Refused,
     Returned,
@@ -79,7 +77,7 @@ class Campaign:
     phase: Phase
     roll: Roll
     stored: RollRef | None = field(default=None, compare=False)
-    """The object that the roll is; None: it has been changed, or came in parts."""
+    """The object that the roll is; None: it has been changed."""
     touched: dict[int, Progress] = field(default_factory=dict)
     """How far those are who were dialled or refused, by row; all others wait."""
     dispositions: Counter[str] = field(default_factory=Counter)
@@ -97,9 +95,7 @@ class Campaign:
 
     def row_of(self, entry: Attempted | Ended | Returned | Refused) -> int | None:
         """Return the row of an entry's contact; None when they are not in this campaign, or forgotten."""
-        if entry.row < 0:
-            return self.roll.find(entry.contact_id)
-        is_there = entry.row < len(self.roll) and self.roll.id_of(entry.row) == entry.contact_id
+        is_there = 0 <= entry.row < len(self.roll) and self.roll.id_of(entry.row) == entry.contact_id
         return entry.row if is_there else None
 
     def status(self, talking: int = 0, held: str = "") -> CampaignStatus:
@@ -129,8 +125,6 @@ class Campaigns:
     """Those of them who have answered."""
     dialled: dict[ContactId, tuple[Dial, ...]] = field(default_factory=dict)
     """Dials of a contact in all campaigns, in the order of the journal, without those `DAYS_S` before the last."""
-    lists: dict[str, list[Contact]] = field(default_factory=dict)
-    """Imports of earlier versions whose last word is still missing."""
     rolls: dict[str, Roll] = field(default_factory=dict, repr=False, compare=False)
     """Rolls by the name of their object, of campaigns that are about to be imported."""
     spent: Spent = field(default_factory=dict)
@@ -153,9 +147,6 @@ class Campaigns:
 
     def _applied(self, entry: Entry) -> bool:
         match entry:
-            case Listed():
-                self.lists.setdefault(entry.import_id, []).extend(entry.contacts)
-                return True
             case Imported():
                 return self._import(entry)
             case Steered():
@@ -178,8 +169,7 @@ class Campaigns:
     def _import(self, entry: Imported) -> bool:
         if entry.campaign_id in self.campaigns:
             return False
-        roll = self.rolls.pop(entry.roll.name) if entry.roll else Roll.of(self.lists.pop(entry.import_id, []))
-        self.lists.clear()  # central imports one list at a time: what else was begun has been abandoned
+        roll = self.rolls.pop(entry.roll.name)
         self.campaigns[entry.campaign_id] = Campaign(
             campaign_id=entry.campaign_id,
             plan=entry.plan,
@@ -207,7 +197,7 @@ class Campaigns:
             return False
         campaign.touched[row] = Progress(progress.due, entry.n, entry.attempt_id, progress.n_returned)
         campaign.n_in_flight += 1
-        self.in_flight[entry.contact_id] = entry if entry.row == row else replace(entry, row=row)
+        self.in_flight[entry.contact_id] = entry
         recent = (dial for dial in self.dialled.get(entry.contact_id, ()) if entry.journal_s - dial[0] <= DAYS_S)
         self.dialled[entry.contact_id] = (*recent, (entry.journal_s, entry.at))
         return True
@@ -299,12 +289,4 @@ def next_due(plan: Plan, disposition: str, n_attempts: int, now: float) -> float
     return now + waits[n_attempts - 1] if n_attempts <= len(waits) else None
 
 
-def folded(entries: Iterable[Entry]) -> Campaigns:
-    """Return what the entries add up to."""
-    campaigns = Campaigns()
-    for entry in entries:
-        campaigns.apply(entry)
-    return campaigns
-
-
-__all__ = ["DONE", "Campaign", "Campaigns", "Progress", "folded", "next_due"]
+__all__ = ["DONE", "Campaign", "Campaigns", "Progress", "next_due"]

@@ -52,7 +52,7 @@ def entry_of(request: BeginImport, import_id: str, packed: bytes, roll: RollRef,
     plan = request.plan
     at = datetime.fromisoformat(plan.clock) if plan.clock else wall
     shift_s = (at - wall).total_seconds()
-    return Imported(request.campaign_id, import_id, plan, request.script, at, shift_s, packed, roll)
+    return Imported(request.campaign_id, import_id, plan, request.script, at, roll, shift_s, packed)
 
 
 def script_problems(error: ScriptError) -> tuple[Problem, ...]:

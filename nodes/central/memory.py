@@ -205,7 +205,7 @@ class Memory:
         log.info("snapshot.read", sequence=mark.sequence, campaigns=len(fold.campaigns))
 
     async def _apply(self, sequence: int, entry: Entry) -> None:
-        if isinstance(entry, Imported) and entry.roll and self._needs(entry, entry.roll):
+        if isinstance(entry, Imported) and self._needs(entry):
             self.campaigns.rolls[entry.roll.name] = await self._roll(entry.roll)
         self.last = sequence
         if isinstance(entry, Forgotten):
@@ -215,9 +215,9 @@ class Memory:
         if self.campaigns.apply(entry):
             self.heard(entry)
 
-    def _needs(self, entry: Imported, roll: RollRef) -> bool:
-        """Say whether a roll must be read: of a name that is taken, nobody needs it, and it may have been removed."""
-        return entry.campaign_id not in self.campaigns.campaigns and roll.name not in self.campaigns.rolls
+    def _needs(self, entry: Imported) -> bool:
+        """Say whether the roll must be read: of a name that is taken, nobody needs it, and it may have been removed."""
+        return entry.campaign_id not in self.campaigns.campaigns and entry.roll.name not in self.campaigns.rolls
 
     async def _roll(self, stored: RollRef) -> Roll:
         reading = roll.Reading()

@@ -3,7 +3,7 @@
 A roll never changes; who is forgotten is left out of a new one. Contacts lie in batches; a batch is decoded when one of
 its contacts is looked at: in the order of dialling that is once. Their names lie apart, 32 bytes each, so that the
 one of a row is found without decoding, and the row of a name by looking through them (3 ms for a million; asked only by
-who forgets somebody, and by journals of older versions).
+who forgets somebody).
 
 As an object, a roll is a stream of MessagePack items: what it is and which columns it has, the batches, how many
 contacts they are. It is written and read batch by batch.

@@ -6,7 +6,7 @@ and for people. How long ago something was is told by `journal_s`, seconds of th
 (`nodes/central/clock.py`).
 
 An import is one entry: the contacts are an object of the bucket `rm_journal`, which is whole before the entry is
-written (`nodes/central/roll.py`). Journals of earlier versions tell a list in parts, `Listed`, before the `Imported`.
+written (`nodes/central/roll.py`).
 """
 
 from __future__ import annotations
@@ -57,15 +57,6 @@ class RollRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A part of a contact list that is being imported; written by earlier versions."""
-
-    campaign_id: CampaignId
-    import_id: str
-    contacts: tuple[Contact, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Imported:
     """The list is complete: from here on the campaign exists."""
 
@@ -75,11 +66,11 @@ class Imported:
     script: str
     """The script's text, for those who look."""
     at: datetime
+    roll: RollRef
     shift_s: float = 0.0
     """Campaign time less wall time: not 0 in a rehearsal."""
     packed: bytes = b""
     """The script as it was checked (`grammars.script_pack`), for those who dial; base64 in JSON."""
-    roll: RollRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +98,7 @@ class Attempted:
     """The rules of `may_call` that were asked and had no objection."""
     journal_s: float = 0.0
     row: int = -1
-    """Where in the campaign's list the contact is; -1: to be looked for."""
+    """Where in the campaign's list the contact is."""
     price: float = 0.0
     """What a minute costs, by the trunk's prices at that moment."""
 
@@ -170,10 +161,10 @@ class Forgotten:
     at: datetime
 
 
-Entry: TypeAlias = Listed | Imported | Steered | Attempted | Answered | Ended | Returned | Refused | Forgotten
+Entry: TypeAlias = Imported | Steered | Attempted | Answered | Ended | Returned | Refused | Forgotten
 
 ENTRIES: dict[str, type[Entry]] = {
-    "listed": Listed, "imported": Imported, "steered": Steered,
+    "imported": Imported, "steered": Steered,
     "attempt": Attempted, "answered": Answered, "outcome": Ended, "returned": Returned, "refused": Refused,
     "forgotten": Forgotten,
 }  # fmt: skip
@@ -207,7 +198,7 @@ def from_body(body: object) -> Entry:
 
 
 __all__ = [
-    "Answered", "Attempted", "Contact", "Ended", "Entry", "Forgotten", "Imported", "Listed", "Phase", "Refused",
+    "Answered", "Attempted", "Contact", "Ended", "Entry", "Forgotten", "Imported", "Phase", "Refused",
     "Returned", "RollRef", "Steered",
     "ENTRIES", "from_body", "to_body",
 ]  # fmt: skip

@@ -15,7 +15,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nodes.central.campaign import Campaigns
 from nodes.central.outcomes import ended, lost
 from nodes.central.search import N_LOOKS, N_OVER, Missing
 from nodes.edge import checkpoint
@@ -26,9 +25,10 @@ from nodes.edge.succession import Here, taken_up
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import AttemptId, CallId, CampaignId, ScriptHash
-from protocols.wire.journal import Answered, Attempted, Contact, Imported, Listed, Steered
+from protocols.wire.journal import Answered, Attempted, Contact, Steered
 from protocols.wire.journal import Phase as CampaignPhase
 from protocols.wire.reconcile import CallsFound
+from tests.nodes.central.journals import folded, imported
 from tests.nodes.edge.records import leg, record
 
 AT = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -91,11 +91,9 @@ class Reconciliation(RuleBasedStateMachine):
         """And how many looks ago each was given."""
         self.told: deque[tuple[CallId, str]] = deque()
         """Events on their way to central: how calls ended."""
-        self.fold, self.missing = Campaigns(), Missing()
         contacts = tuple(Contact(name, f"sip:{name}@b", ("UTC",), "form") for name in NAMES)
-        for entry in (Listed(SPRING, "i", contacts), Imported(SPRING, "i", PLAN, "flow: x", AT),
-                      Steered(SPRING, CampaignPhase.RUNNING, AT)):  # fmt: skip
-            self.fold.apply(entry)
+        entries = (imported(SPRING, contacts, AT, PLAN), Steered(SPRING, CampaignPhase.RUNNING, AT))
+        self.fold, self.missing = folded(entries), Missing()
         self.ends: Counter[str] = Counter()
         self._flush()
 
@@ -108,7 +106,7 @@ class Reconciliation(RuleBasedStateMachine):
         if progress.due is None or name in self.fold.in_flight:
             return
         n = progress.n_attempts + 1
-        attempt = Attempted(SPRING, name, attempt_id(SPRING, name, n), n, AT, "", "form", ())
+        attempt = Attempted(SPRING, name, attempt_id(SPRING, name, n), n, AT, "", "form", (), row=NAMES.index(name))
         assert self.fold.apply(attempt)
         self.orders.append((attempt, 0))
         if arrives and self.edge:

@@ -1,7 +1,7 @@
 """What central knows is a fold over its journal: the same entries, the same knowledge."""
 
 import copy
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from nodes.central.campaign import Campaigns, folded, next_due
+from nodes.central.campaign import Campaigns, next_due
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
 from protocols.wire.ids import CampaignId
@@ -21,7 +21,6 @@ from protocols.wire.journal import (
     Ended,
     Entry,
     Imported,
-    Listed,
     Phase,
     Refused,
     Returned,
@@ -29,6 +28,8 @@ from protocols.wire.journal import (
     from_body,
     to_body,
 )
+from tests.nodes.central import journals
+from tests.nodes.central.journals import folded
 
 AT = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
 CAMPAIGNS = [CampaignId("spring"), CampaignId("autumn")]
@@ -36,16 +37,14 @@ CONTACTS = [ContactId(name) for name in "abc"]
 DISPOSITIONS = ["busy", "no_answer", "human", "machine", "failed", "abandoned", "opted_out", "completed"]
 
 
-def listed(campaign: CampaignId, import_id: str, names: Sequence[ContactId]) -> Listed:
-    return Listed(campaign, import_id, tuple(Contact(name, f"sip:{name}@b", ("UTC",), "form") for name in names))
-
-
-def imported(campaign: CampaignId, import_id: str = "i") -> Imported:
-    return Imported(campaign, import_id, Plan(), "flow: x", AT)
+def imported(campaign: CampaignId, n_contacts: int = 3) -> Imported:
+    contacts = [Contact(name, f"sip:{name}@b", ("UTC",), "form") for name in CONTACTS[:n_contacts]]
+    return journals.imported(campaign, contacts, AT)
 
 
 def attempted(campaign: CampaignId, contact: ContactId, n: int, at: datetime = AT) -> Attempted:
-    return Attempted(campaign, contact, attempt_id(campaign, contact, n), n, at, "", "form", ("consent",))
+    name, row = attempt_id(campaign, contact, n), CONTACTS.index(contact)
+    return Attempted(campaign, contact, name, n, at, "", "form", ("consent",), row=row)
 
 
 def answered(campaign: CampaignId, contact: ContactId, n: int) -> Answered:
@@ -53,24 +52,23 @@ def answered(campaign: CampaignId, contact: ContactId, n: int) -> Answered:
 
 
 def ended(campaign: CampaignId, contact: ContactId, n: int, disposition: str, at: datetime = AT) -> Ended:
-    return Ended(campaign, contact, attempt_id(campaign, contact, n), disposition, "", at)
+    return Ended(campaign, contact, attempt_id(campaign, contact, n), disposition, "", at, row=CONTACTS.index(contact))
 
 
 def returned(campaign: CampaignId, contact: ContactId, n: int, at: datetime = AT) -> Returned:
-    return Returned(campaign, contact, attempt_id(campaign, contact, n), "node_full", at)
+    return Returned(campaign, contact, attempt_id(campaign, contact, n), "node_full", at, row=CONTACTS.index(contact))
 
 
 moments = st.integers(0, 10**6).map(lambda seconds: AT + timedelta(seconds=seconds))
 campaigns, contacts, counts = st.sampled_from(CAMPAIGNS), st.sampled_from(CONTACTS), st.integers(1, 4)
 entries = st.one_of(
-    st.builds(listed, campaigns, st.sampled_from("ij"), st.lists(contacts, unique=True)),
-    st.builds(imported, campaigns, st.sampled_from("ij")),
+    st.builds(imported, campaigns, st.integers(0, 3)),
     st.builds(Steered, campaigns, st.sampled_from(list(Phase)[1:]), moments),
     st.builds(attempted, campaigns, contacts, counts, moments),
     st.builds(answered, campaigns, contacts, counts),
     st.builds(ended, campaigns, contacts, counts, st.sampled_from(DISPOSITIONS), moments),
     st.builds(returned, campaigns, contacts, counts, moments),
-    st.builds(Refused, campaigns, contacts, st.sampled_from(["consent", "do_not_call"]), moments),
+    st.builds(Refused, campaigns, contacts, st.sampled_from(["consent", "do_not_call"]), moments, st.integers(-1, 3)),
 )
 
 
@@ -102,7 +100,7 @@ def test_the_counts_of_a_campaign_are_the_counts_of_its_contacts(told: list[Entr
 
 @given(st.lists(entries, max_size=60))
 def test_an_entry_that_comes_twice_changes_nothing(told: list[Entry]) -> None:
-    once, twice = folded(told), folded(entry for entry in told for _ in range(1 if isinstance(entry, Listed) else 2))
+    once, twice = folded(told), folded(entry for entry in told for _ in range(2))
     once.n_ignored = twice.n_ignored = 0
     assert once == twice
 
@@ -112,9 +110,7 @@ class Dialling(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fold = folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported(CAMPAIGNS[0], "i")])
-        self.fold.apply(listed(CAMPAIGNS[1], "j", CONTACTS))
-        self.fold.apply(imported(CAMPAIGNS[1], "j"))
+        self.fold = folded(map(imported, CAMPAIGNS))
         self.open: dict[ContactId, int] = dict.fromkeys(CONTACTS, 0)
 
     def tell(self, entry: Entry) -> bool:
@@ -157,7 +153,7 @@ test_no_contact_has_two_attempts_in_flight = Dialling.TestCase
 def test_attempts_that_no_edge_took_count_neither_as_dials_nor_as_tries(n_returned: int) -> None:
     """Only the names are used up."""
     ada, spring = CONTACTS[0], CAMPAIGNS[0]
-    fold = folded([listed(spring, "i", [ada]), imported(spring, "i")])
+    fold = folded([imported(spring, 1)])
     for n in range(1, n_returned + 1):
         assert fold.apply(attempted(spring, ada, n))
         assert fold.apply(returned(spring, ada, n))
@@ -173,26 +169,21 @@ def test_attempts_that_no_edge_took_count_neither_as_dials_nor_as_tries(n_return
 
 
 def test_somebody_who_talks_is_not_taken_back() -> None:
-    fold = folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported(CAMPAIGNS[0], "i")])
+    fold = folded([imported(CAMPAIGNS[0])])
     for entry in (attempted(CAMPAIGNS[0], CONTACTS[0], 1), answered(CAMPAIGNS[0], CONTACTS[0], 1)):
         fold.apply(entry)
     assert not fold.apply(returned(CAMPAIGNS[0], CONTACTS[0], 1))
 
 
-def test_a_list_whose_last_word_is_missing_was_never_imported() -> None:
-    fold = folded([listed(CAMPAIGNS[0], "i", CONTACTS)])
-    assert not fold.campaigns
-    fold = folded(
-        [listed(CAMPAIGNS[0], "i", CONTACTS), listed(CAMPAIGNS[0], "j", CONTACTS[:1]), imported(CAMPAIGNS[0], "j")]
-    )
-    assert [contact.contact_id for contact in fold.campaigns[CAMPAIGNS[0]].roll] == CONTACTS[:1]
-    assert not fold.lists
+@pytest.mark.parametrize("row", [-1, 1, 3])
+def test_an_entry_about_a_row_that_is_not_its_contacts_changes_nothing(row: int) -> None:
+    fold = folded([imported(CAMPAIGNS[0])])
+    assert not fold.apply(replace(attempted(CAMPAIGNS[0], CONTACTS[0], 1), row=row))
+    assert not fold.apply(Refused(CAMPAIGNS[0], CONTACTS[0], "consent", AT, row))
 
 
 def test_a_campaign_is_imported_once() -> None:
-    fold = folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported(CAMPAIGNS[0], "i")])
-    fold.apply(listed(CAMPAIGNS[0], "j", CONTACTS[:1]))
-    fold.apply(imported(CAMPAIGNS[0], "j"))
+    fold = folded([imported(CAMPAIGNS[0]), imported(CAMPAIGNS[0], 1)])
     assert len(fold.campaigns[CAMPAIGNS[0]].roll) == 3
     assert fold.n_ignored == 1
 
@@ -206,7 +197,7 @@ def test_a_stopped_campaign_stays_stopped() -> None:
 
 def test_a_busy_contact_is_due_again_by_the_retry_rules_and_an_answered_one_is_done() -> None:
     spring = CAMPAIGNS[0]
-    fold = folded([listed(spring, "i", CONTACTS), imported(spring)])
+    fold = folded([imported(spring)])
     for contact, disposition in zip(CONTACTS, ["busy", "human", "no_answer"], strict=True):
         fold.apply(attempted(spring, contact, 1))
         fold.apply(ended(spring, contact, 1, disposition))
@@ -231,7 +222,7 @@ def test_the_nth_wait_is_the_nth_of_the_row(disposition: str, n: int, wait_s: fl
 
 
 def test_a_dial_in_one_campaign_is_known_to_may_call_in_all() -> None:
-    fold: Campaigns = folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported(CAMPAIGNS[0])])
+    fold: Campaigns = folded([imported(CAMPAIGNS[0])])
     fold.apply(attempted(CAMPAIGNS[0], CONTACTS[0], 1))
     callee = fold.callee(fold.campaigns[CAMPAIGNS[0]].roll.contact(0), do_not_call=False, now=7.0)
     assert callee.in_flight

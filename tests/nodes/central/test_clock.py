@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.central.admission import Admission
-from nodes.central.campaign import folded
 from nodes.central.clock import Clock, Stamp, to_body
 from nodes.central.dialler import Dialler, Moment
 from nodes.central.outcomes import ended, lost
 from protocols.wire.campaigns import ContactId, Plan
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Answered, Attempted, Contact, Ended, Entry, Imported, Listed, Phase, Steered
+from protocols.wire.journal import Answered, Attempted, Contact, Ended, Entry, Phase, Steered
+from tests.nodes.central.journals import folded, imported
 
 NOON = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
 SPRING, NAMES = CampaignId("spring"), [ContactId(name) for name in "abc"]
@@ -51,8 +51,7 @@ class Term:
         self.ends: dict[ContactId, float] = {}
         contacts = tuple(Contact(name, f"sip:{name}@b", ("UTC",), "form") for name in NAMES)
         self.clock = machine.clock()
-        self.write(Listed(SPRING, "i", contacts))
-        self.write(Imported(SPRING, "i", PLAN, "flow: x", NOON))
+        self.write(imported(SPRING, contacts, NOON, PLAN))
         self.write(Steered(SPRING, Phase.RUNNING, NOON))
         self.take_over()
 

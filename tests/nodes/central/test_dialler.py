@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from nodes.central.admission import Admission, base_of
 from nodes.central.agenda import LOOK_AGAIN_S, Agenda
-from nodes.central.campaign import Campaigns, folded
+from nodes.central.campaign import Campaigns
 from nodes.central.dialler import Dialler, Moment
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Attempted, Contact, Ended, Entry, Imported, Listed, Phase, Refused, Steered
+from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase, Refused, Steered
+from tests.nodes.central.journals import folded, imported
 
 NOON = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
 ALWAYS = Plan(opens_min=0, closes_min=1440, concurrency=1000, spacing_s=0)
@@ -27,8 +28,7 @@ def running(name: str, contacts: list[Contact], plan: Plan = ALWAYS, shift_s: fl
     campaign = CampaignId(name)
     at = NOON + timedelta(seconds=shift_s)
     return [
-        Listed(campaign, name, tuple(contacts)),
-        Imported(campaign, name, plan, "flow: x", at, shift_s),
+        imported(campaign, contacts, at, plan, shift_s),
         Steered(campaign, Phase.RUNNING, at),
     ]
 
@@ -59,7 +59,14 @@ class Desk:
 
     def end(self, attempt: Attempted, disposition: str) -> None:
         ended = Ended(
-            attempt.campaign_id, attempt.contact_id, attempt.attempt_id, disposition, "", attempt.at, self.now
+            attempt.campaign_id,
+            attempt.contact_id,
+            attempt.attempt_id,
+            disposition,
+            "",
+            attempt.at,
+            self.now,
+            attempt.row,
         )
         self.fold.apply(ended)
         self.dialler.ended(ended, self.now)

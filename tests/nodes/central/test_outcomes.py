@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from nodes.central.campaign import Campaigns, folded
+from nodes.central.campaign import Campaigns
 from nodes.central.outcomes import entry_of, lost
 from nodes.central.spend import of_day
-from protocols.wire.campaigns import ContactId, Plan, attempt_id
+from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.events import CallEvent, Kind, Value, from_body, to_body
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
-from protocols.wire.journal import Answered, Attempted, Contact, Ended, Imported, Listed
+from protocols.wire.journal import Answered, Attempted, Contact, Ended
+from tests.nodes.central.journals import folded, imported
 
 NOON = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
 SPRING, ADA = CampaignId("spring"), ContactId("ada")
@@ -32,9 +33,8 @@ def fold() -> Campaigns:
     contact = Contact(ADA, "sip:a@b", ("UTC",), "form")
     return folded(
         [
-            Listed(SPRING, "i", (contact,)),
-            Imported(SPRING, "i", Plan(), "flow: x", NOON, shift_s=3600.0),
-            Attempted(SPRING, ADA, ATTEMPT, 1, NOON + timedelta(hours=1), "", "form", ()),
+            imported(SPRING, [contact], NOON, shift_s=3600.0),
+            Attempted(SPRING, ADA, ATTEMPT, 1, NOON + timedelta(hours=1), "", "form", (), row=0),
         ]
     )
 

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.central.campaign import Campaigns, Progress, folded
+from nodes.central.campaign import Campaigns, Progress
 from nodes.central.clock import Stamp
 from nodes.central.roll import Roll
 from nodes.central.snapshot import BadSnapshot, Mark, Reading, Taken
 from protocols.wire.campaigns import contact_id
 from protocols.wire.journal import Entry, Forgotten, Imported, RollRef
-from tests.nodes.central.test_campaign import AT, CAMPAIGNS, CONTACTS, contacts, entries, listed
+from tests.nodes.central.journals import ROLLS, folded
+from tests.nodes.central.test_campaign import AT, CAMPAIGNS, CONTACTS, contacts, entries
 from tests.nodes.central.test_campaign import imported as imported_into
 
 MARK = Mark(7, Stamp(12.5, "boot", 99.0), 3)
@@ -59,14 +60,14 @@ def test_a_snapshot_and_the_rest_are_the_whole_wherever_the_journal_is_cut(
 ) -> None:
     fold = folded(told[:cut])
     successor = read_back(copy.deepcopy(fold), size)
-    successor.lists = copy.deepcopy(fold.lists)
+    successor.rolls = dict(ROLLS)
     for entry in told[cut:]:
         successor.apply(entry)
     assert successor == folded(told)
 
 
 def test_a_snapshot_is_of_its_moment_whatever_is_applied_while_it_is_written() -> None:
-    fold = stored(folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported()]))
+    fold = stored(folded([imported()]))
     before = copy.deepcopy(fold)
     items = Taken(fold, MARK).items()
     written = [next(items)]
@@ -100,13 +101,13 @@ def imported() -> Imported:
     ],
 )
 def test_what_is_no_whole_snapshot_is_refused(spoilt) -> None:  # type: ignore[no-untyped-def]
-    items = list(Taken(stored(folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported()])), MARK).items())
+    items = list(Taken(stored(folded([imported()])), MARK).items())
     with pytest.raises(BadSnapshot):
         read(spoilt(items))
 
 
 def test_who_is_forgotten_is_in_no_snapshot_and_is_never_due() -> None:
-    fold = folded([listed(CAMPAIGNS[0], "i", CONTACTS), imported()])
+    fold = folded([imported()])
     assert fold.apply(Forgotten(CONTACTS[1], AT))
     campaign = fold.campaigns[CAMPAIGNS[0]]
     assert campaign.progress(1) == Progress(due=None)

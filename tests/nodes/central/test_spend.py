@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.central import spend
-from nodes.central.campaign import folded
 from nodes.central.dialler import Dialler
 from nodes.central.outcomes import ended, lost
 from nodes.central.spend import Fares, Spent, add, of_day
 from nodes.config import Trunk
 from protocols.wire.journal import Attempted, Ended, Refused, from_body, to_body
+from tests.nodes.central.journals import folded
 from tests.nodes.central.test_dialler import NOON, Desk, contact, running
 
 HOUR_S = 3600.0

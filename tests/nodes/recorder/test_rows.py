@@ -46,8 +46,7 @@ def test_an_event_of_a_call_without_a_campaign_is_sharded_by_its_call() -> None:
         (journal.Ended(SPRING, ADA, ATTEMPT, "busy", "486", AT), "outcomes"),
         (journal.Returned(SPRING, ADA, ATTEMPT, "node_full", AT), "outcomes"),
         (journal.Refused(SPRING, ADA, "consent", AT), "refusals"),
-        (journal.Listed(SPRING, "i", (journal.Contact(ADA, "+4930123456"),)), None),
-        (journal.Imported(SPRING, "i", Plan(), "flow: x", AT), None),
+        (journal.Imported(SPRING, "i", Plan(), "flow: x", AT, journal.RollRef("roll.spring.1", "SHA-256=x", 1)), None),
         (journal.Steered(SPRING, Phase.RUNNING, AT), None),
     ],
 )
