@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from typing import Final
+from urllib.parse import unquote
 
 from nodes import dial_plan
 from nodes.config import Sip
@@ -34,9 +35,9 @@ def with_uri(order: PlaceCall, sip: Sip) -> PlaceCall:
     'sip:+12025550100@carrier.example:5060;user=phone'
     """
     trunk, number = dial_plan.trunk_of(order.target, sip), dial_plan.number_in(order.target)
-    if order.target.startswith("+") and sip.trunks and "(0)" not in order.target:
+    if order.target.startswith("+") and sip.trunks:
         trunk, number = sip.trunks[0], dial_plan.dialled(order.target)
-    if trunk is None or not _NUMBER.fullmatch(number):
+    if trunk is None or not _NUMBER.fullmatch(number) or "(0)" in unquote(order.target):
         return order
     return replace(order, target=dial_plan.uri_at(number, trunk))
 

@@ -14,6 +14,7 @@ A caller id                                       becomes the From
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 from protocols.errors import RemoteProtocolError
 from protocols.sip import syntax
@@ -116,6 +117,8 @@ def _uri(text: str, schemes: tuple[str, ...]) -> syntax.Uri:
         raise ValueError("has a letter that a URI cannot have, other than escaped (%C3%BC)")
     if ":" in text[len(read.scheme) + 1 :].rpartition("@")[0]:
         raise ValueError("has a password")
+    if "(0)" in unquote(read.user):
+        raise ValueError("has a (0), which is dialled in its own country only: write it without")
     return read
 
 
