@@ -256,6 +256,8 @@ class Importer:
         self._memory.campaigns.rolls[current.name] = made  # whoever tidies up leaves it alone
         try:
             stored = await current.store()
+            if not self._memory.leads:  # a successor may have removed it as unused
+                raise Refused("not_leading")
             wall = self._memory.clock.wall()
             await self._memory.write(entry_of(request, current.import_id, current.packed, stored, wall))
         finally:

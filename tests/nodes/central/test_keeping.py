@@ -307,6 +307,25 @@ async def test_of_two_imports_of_one_name_one_is_told_that_it_exists_and_its_lis
     assert (len(reader.campaigns.campaigns[SPRING].roll), reader.campaigns.n_ignored) == (3, 1)
 
 
+async def test_a_list_that_was_stored_when_the_lease_had_run_out_is_not_written_down(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A successor may have removed it as unused: an entry that names it would keep everybody from leading."""
+    store = Import.store
+    async with node.central("central-0") as central:
+        await node.leads(central)
+
+        async def slow(current: Import) -> RollRef:
+            stored = await store(current)
+            node.centrals[central]._lease._until = float("-inf")
+            return stored
+
+        monkeypatch.setattr(Import, "store", slow)
+        with pytest.raises(Refused, match="not_leading"):
+            await node.imports(central)
+        assert [one async for one in node.edge.bus.replay(Stream.CAMPAIGN)] == []
+
+
 @pytest.mark.parametrize("term", ["over", "ending"])
 async def test_an_import_that_begins_at_the_end_of_a_term_is_refused_and_the_next_one_is_not(
     term: str, node: Node, monkeypatch: pytest.MonkeyPatch
