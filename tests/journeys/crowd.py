@@ -92,7 +92,7 @@ async def _through_a_carrier(node: Node, account: Account, directory: Path) -> P
         async with asyncio.timeout(90.0):  # it was not there yet when the edge asked first
             while not (await node.figures("edge"))["registrations"]:
                 await asyncio.sleep(0.2)
-        call = await node.call(account.uri("15550100"))
+        call = await node.call(account.uri("+12025550100"))
         await call.ended()
         await telephone.tells("CALL_CLOSED")
         return Played(call, {"recording": telephone.heard()})
