@@ -12,10 +12,11 @@ from typing import Protocol
 from grammars import conversation_state as says
 from grammars.conversation import Conversation
 from grammars.script_pack import unpack
+from nodes.call.record import CallPhase
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears
+from nodes.edge.keeper import Keeper
 from nodes.edge.line import Line
-from nodes.edge.record import Keeper, Phase
 from protocols import amd, floor
 from protocols.machine import Expired
 from protocols.wire.events import Kind
@@ -90,7 +91,7 @@ class Bot:
         """Return the machine detector as it was: it goes through its stages again, by the times in the record."""
         record, talk = self._keeper.record, self.conversation
         again = amd.Amd(record.answered_s, wants_message=self.script.leaves_message)
-        if record.phase is Phase.ANSWERED:
+        if record.phase is CallPhase.ANSWERED:
             return again
         if talk.phase is says.Phase.NEW:  # a machine, and the message may not start yet
             again.step(SpeechStarted(ChannelId(""), 0, record.answered_s), record.answered_s)
@@ -106,7 +107,7 @@ class Bot:
         now = self._clock()
         if isinstance(given, SpeechStarted | SpeechEnded):
             self._speaking = given if isinstance(given, SpeechStarted) else None
-        if isinstance(given, SpeechEnded) and self._keeper.record.phase is Phase.ANSWERED:
+        if isinstance(given, SpeechEnded) and self._keeper.record.phase is CallPhase.ANSWERED:
             self._keeper.write(greeted_s=given.at_s)
         if self._amd and isinstance(given, SpeechStarted | SpeechEnded | BeepHeard):
             await self._detected([effect.event for effect in self._amd.step(given, now)])
@@ -157,11 +158,11 @@ class Bot:
         for event in events:
             match event:
                 case amd.HumanAnswered(sure=sure):
-                    self._keeper.write(phase=Phase.CONVERSING)
+                    self._keeper.write(phase=CallPhase.CONVERSING)
                     self._diary.note(Kind.HUMAN_DETECTED, after_ms=self._diary.since_placed_ms(), is_sure=sure)
                     await self._converse(says.Begin())
                 case amd.MachineAnswered(how=how):
-                    self._keeper.write(phase=Phase.CONVERSING, greeted_s=0.0)
+                    self._keeper.write(phase=CallPhase.CONVERSING, greeted_s=0.0)
                     self._hush()
                     self._stop_listening()
                     self._diary.note(Kind.MACHINE_DETECTED, after_ms=self._diary.since_placed_ms(), evidence=how)

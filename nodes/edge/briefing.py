@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from grammars.conversation_state import ConversationState
-from nodes.edge.record import CallRecord
+from nodes.call.record import CallRecord
 from protocols.wire.context import (
     HandoverContext,
     HandoverReason,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg
-from nodes.edge.record import Keeper
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
 from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Media, Ringing, Side
@@ -46,7 +46,6 @@ class BrowserLeg(Leg):
     def init(self) -> None:
         """Begin: idle, or where the record says that the last life was."""
         ref = self.ref
-        self._keeper.leg = self.ref
         self._keeper.seats[self._seat] = lambda news: ref.tell(BrowserLeg.told, news)
         if self._keeper.record.browser in ("inviting", "confirmed"):
             _ = self.task(self._keep())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from grammars import conversation_state as says
 from grammars.errors import GrammarError
 from grammars.script_pack import unpack
+from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import browser, placing
 from nodes.edge.alarm import Alarm
 from nodes.edge.bot import Bot
@@ -23,9 +24,9 @@ from nodes.edge.browser import seat_of
 from nodes.edge.diary import Diary
 from nodes.edge.ears import Ears, NoEngine
 from nodes.edge.handover import Handing, Outcome, input_of
+from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg, Resumed
 from nodes.edge.line import ChannelNews, Line, NoMedia
-from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.trunk import NotAllowed, Unreachable
 from nodes.telemetry import logs
 from protocols.handover import HandoverInput
@@ -48,7 +49,7 @@ from protocols.wire.desk import SeatNews
 from protocols.wire.events import Kind
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import AudioArrived, AudioLost, PlayEnded
-from supervisors import Actor, Exit, Normal
+from supervisors import Actor, Exit, Normal, Ref
 
 if TYPE_CHECKING:
     from nodes.edge.means import Means
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 HUNG_UP = Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM)
 """What a leg that has ended and cannot say how has probably seen."""
-UP: Final = (Phase.ANSWERED, Phase.CONVERSING, Phase.HANDING_OVER, Phase.BRIDGED)
+UP: Final = (CallPhase.ANSWERED, CallPhase.CONVERSING, CallPhase.HANDING_OVER, CallPhase.BRIDGED)
 """The phases in which the callee is talked with, by whomever."""
 
 
@@ -88,6 +89,10 @@ class Call(Actor):
     @property
     def _record(self) -> CallRecord:
         return self._keeper.record
+
+    @property
+    def _leg(self) -> Ref[Leg]:
+        return self.sibling("leg", Leg)
 
     # ---- beginning -------------------------------------------------------------------------------------------------
 
@@ -129,13 +134,13 @@ class Call(Actor):
     async def resume(self) -> None:
         """Go on from the record: the one recovery path."""
         self._keeper.write(epoch=self._record.epoch + 1)
-        if self._record.phase is Phase.DONE:
+        if self._record.phase is CallPhase.DONE:
             return self.stop(Normal())
         if self._record.ending is None:
             self._diary.note(Kind.RECOVERED, what="call", phase=self._record.phase.value)
             if not self._record.leg_phase and self._record.channel is None:
                 return await self.place()  # nobody has been dialled
-            if self._record.phase in (Phase.PLACING, Phase.RINGING) and self._is_refused():
+            if self._record.phase in (CallPhase.PLACING, CallPhase.RINGING) and self._is_refused():
                 self.hang_up("rejected", "do_not_call")  # they came on the list when nobody had this call
         if self._record.order.script:  # without, its end is all that it can still come to
             self._bot = self._new_bot()
@@ -159,22 +164,21 @@ class Call(Actor):
                 await self._hung_up(leg.verdict if leg and leg.verdict else HUNG_UP)
             case _ if record.ending:
                 self._hang_up_leg(record.ending)
-            case "confirmed" if record.phase in (Phase.PLACING, Phase.RINGING):
+            case "confirmed" if record.phase in (CallPhase.PLACING, CallPhase.RINGING):
                 await self._answered(leg.media if leg and leg.media else browser.NOWHERE)
             case _ if leg and leg.media:
                 self._line.agree(leg.media, time.monotonic())
         if record.is_doubtful:
             self._keeper.write(is_doubtful=False)
-            if self._keeper.leg:
-                self._keeper.leg.tell(Leg.verify)
+            self._leg.tell(Leg.verify)
 
     # ---- what happens ----------------------------------------------------------------------------------------------
 
     async def happened(self, event: object) -> None:
         """The leg tells what the telephone does."""
         match event:
-            case Ringing() if self._record.phase is Phase.PLACING:
-                self._keeper.write(phase=Phase.RINGING)
+            case Ringing() if self._record.phase is CallPhase.PLACING:
+                self._keeper.write(phase=CallPhase.RINGING)
                 self._diary.note(Kind.RINGING, after_ms=self._diary.since_placed_ms())
             case EarlyMedia(media=media):
                 self._line.agree(media, time.monotonic())
@@ -194,7 +198,7 @@ class Call(Actor):
         self._set_alarm()
 
     async def _answered(self, media: Media) -> None:
-        self._keeper.write(phase=Phase.ANSWERED, answered_s=time.monotonic())
+        self._keeper.write(phase=CallPhase.ANSWERED, answered_s=time.monotonic())
         self._line.agree(media, time.monotonic())
         if self._record.order.is_recorded:
             self._line.want(recording=self._means.recording(self._record.order.call_id))
@@ -206,13 +210,13 @@ class Call(Actor):
         """Media or speech tells of our channel."""
         if isinstance(given, AudioLost | AudioArrived):
             return self._heard_or_not(given)
-        if self._bot is None or self._record.phase in (Phase.PLACING, Phase.RINGING, Phase.ENDING, Phase.DONE):
+        if self._bot is None or self._record.phase not in UP:
             return
         try:
             match given:
                 case PlayEnded():
                     await self._bot.played(given)
-                case _ if self._record.phase not in (Phase.HANDING_OVER, Phase.BRIDGED):
+                case _ if self._record.phase not in (CallPhase.HANDING_OVER, CallPhase.BRIDGED):
                     await self._bot.heard(given)
                 case _:
                     pass  # the bot does not listen to what is an agent's
@@ -236,7 +240,7 @@ class Call(Actor):
         if (gone_at_s := self._record.gone_at_s) is not None and gone_at_s <= time.monotonic():
             self.hang_up("failed", "no_audio")
         try:
-            if self._bot and self._record.phase not in (Phase.ENDING, Phase.DONE):
+            if self._bot and self._record.phase not in (CallPhase.ENDING, CallPhase.DONE):
                 await self._handed(self._handing.step(Expired()))
                 await self._bot.expired()
         except NoEngine as error:
@@ -250,7 +254,7 @@ class Call(Actor):
         _ = self.task(self._means.engines.warm_all(self._record.order.script))
         try:
             await self._handed(outcomes)
-            if self._bot and self._record.phase in (Phase.ANSWERED, Phase.CONVERSING):
+            if self._bot and self._record.phase in (CallPhase.ANSWERED, CallPhase.CONVERSING):
                 await self._bot.follow_engines()
                 if is_new_media:
                     await self._bot.follow_media()
@@ -311,11 +315,11 @@ class Call(Actor):
 
     def hang_up(self, disposition: str, cause: str) -> None:
         """End the call from our side."""
-        if self._record.phase in (Phase.ENDING, Phase.DONE):
+        if self._record.phase in (CallPhase.ENDING, CallPhase.DONE):
             return
         self._handing.left()
         ending = HangUp(Disposition(disposition), cause)
-        self._keeper.write(phase=Phase.ENDING, ending=ending)
+        self._keeper.write(phase=CallPhase.ENDING, ending=ending)
         self._hang_up_leg(ending)
 
     # ---- ending ----------------------------------------------------------------------------------------------------
@@ -333,13 +337,13 @@ class Call(Actor):
 
     async def _over(self, disposition: str, cause: str, code: int = 0, q850: int = 0, by: str = "nobody") -> None:
         """The last event, once; then nothing is left of the call but its recording."""
-        if self._record.phase is Phase.DONE:
+        if self._record.phase is CallPhase.DONE:
             return
         self._handing.left()
         self._ears.deafen()
         carried = await self._line.close()
         answered_s = self._record.answered_s
-        self._keeper.write(phase=Phase.DONE)
+        self._keeper.write(phase=CallPhase.DONE)
         self._diary.note(
             Kind.ENDED, disposition=disposition, cause=cause, code=code or None, q850=q850 or None, by=by,
             duration_s=round(time.monotonic() - answered_s, 3) if answered_s else 0.0,
@@ -367,17 +371,15 @@ class Call(Actor):
         return Bot(self._keeper, self._line, self._ears, self._diary, self, time.monotonic)
 
     def _dial(self, local: Local, order: Dial) -> None:
-        if self._keeper.leg:
-            self._keeper.is_dialling = True
-            self._keeper.leg.tell(Leg.dial, local, order)
+        self._keeper.is_dialling = True
+        self._leg.tell(Leg.dial, local, order)
 
     def _hang_up_leg(self, order: HangUp) -> None:
-        if self._keeper.leg:
-            self._keeper.leg.tell(Leg.hang_up, order)
+        self._leg.tell(Leg.hang_up, order)
 
     def _set_alarm(self) -> None:
         due = [self._bot.deadline if self._bot else None, self._handing.deadline, self._record.gone_at_s]
-        self._alarm.set(None if self._record.phase is Phase.DONE else earliest(due))
+        self._alarm.set(None if self._record.phase is CallPhase.DONE else earliest(due))
 
 
 __all__ = ["Call"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from nodes.edge.record import Keeper
+from nodes.edge.keeper import Keeper
 from nodes.telemetry import logs
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import NodeId

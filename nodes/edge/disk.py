@@ -17,11 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Checkpoint, Opened
 from nodes.edge.heirs import bequest
+from nodes.edge.keeper import Keeper
 from nodes.edge.recent import telling
-from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.errors import in_words
 from nodes.links import incarnation
 from nodes.telemetry import logs
@@ -40,7 +41,7 @@ SMALLEST: Final = 1024 * 1024
 """The file is written anew at `GROWS` times its first size, and not below this many bytes, which are read in 2 ms."""
 MAX_OVER: Final = 2_000
 """Ended calls whose ids are kept on disk: those whose last event may still be on its way, and many more."""
-URGENT: Final = frozenset((Phase.ANSWERED, Phase.ENDING, Phase.DONE))
+URGENT: Final = frozenset((CallPhase.ANSWERED, CallPhase.ENDING, CallPhase.DONE))
 
 
 class Disk:
@@ -62,7 +63,7 @@ class Disk:
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._written: dict[CallId, Keeper] = {}
         self._noted: list[CallEvent] = []
-        self._phases: dict[CallId, Phase] = {}
+        self._phases: dict[CallId, CallPhase] = {}
         self._scripts: set[ScriptHash] = set()
         self._due, self._urgent = asyncio.Event(), asyncio.Event()
         self._fd: int | None = None
@@ -98,11 +99,11 @@ class Disk:
         call_id = record.order.call_id
         self._written[call_id] = keeper
         self._due.set()
-        if record.phase is not self._phases.get(call_id, Phase.PLACING):
+        if record.phase is not self._phases.get(call_id, CallPhase.PLACING):
             if record.phase in URGENT:
                 self._urgent.set()
             self._phases[call_id] = record.phase
-            if record.phase is Phase.DONE:
+            if record.phase is CallPhase.DONE:
                 del self._phases[call_id]
 
     def noted(self, event: CallEvent) -> None:

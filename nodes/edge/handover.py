@@ -17,10 +17,11 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from grammars.conversation_state import Enqueue
 from grammars.conversation_state import Phase as Talk
+from nodes.call.record import CallPhase, CallRecord, Handed
 from nodes.edge.briefing import context
 from nodes.edge.diary import Diary
+from nodes.edge.keeper import Keeper
 from nodes.edge.line import Line
-from nodes.edge.record import CallRecord, Handed, Keeper, Phase
 from nodes.edge.seats import link_of, side
 from nodes.links.errors import LinkError, Refused
 from nodes.links.mesh import Mesh
@@ -114,7 +115,7 @@ class Handing:
         if self._record.handover is None:
             fields = {"skill": wanted.skill, "reason": wanted.reason, "urgency": wanted.urgency}
             self._diary.note(Kind.HANDOVER_STARTED, **fields)
-        self._keeper.write(phase=Phase.HANDING_OVER, handover=Handed(wanted))
+        self._keeper.write(phase=CallPhase.HANDING_OVER, handover=Handed(wanted))
         self.step(machine.Start())
         if self._line.channel and self._line.channel.playing:
             self.step(machine.TransitionStarted())
@@ -179,7 +180,7 @@ class Handing:
                 self._done()
                 return event
             case HandoverFailed(reason=reason):
-                self._keeper.write(phase=Phase.CONVERSING, handover=None)
+                self._keeper.write(phase=CallPhase.CONVERSING, handover=None)
                 self._diary.note(Kind.HANDOVER_FAILED, reason=reason, ms=_ms(self._began_s), then="bot")
                 return event
         return None
@@ -278,7 +279,7 @@ class Handing:
             self._tell(machine.NobodyHere(), NO_DESK, "")
 
     def _done(self) -> None:
-        self._keeper.write(phase=Phase.BRIDGED)
+        self._keeper.write(phase=CallPhase.BRIDGED)
         self._diary.note(
             Kind.HANDOVER_DONE,
             agent_id=self._handed.seat,

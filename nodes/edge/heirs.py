@@ -18,8 +18,9 @@ from itertools import islice
 from typing import Final
 
 from grammars.script_pack import script_hash
+from nodes.call.record import CallPhase, CallRecord, pack, unpack
+from nodes.edge.keeper import Keeper
 from nodes.edge.recent import Recent, telling
-from nodes.edge.record import CallRecord, Keeper, Phase, pack, unpack
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.telemetry import logs
@@ -36,7 +37,7 @@ MAX_OVER: Final = 100_000
 def bequest(record: CallRecord, knows: Callable[[ScriptHash], bool]) -> Iterable[KeepScript | KeepRecord]:
     """Yield what an heir must be told of a call: the record, and before it the script if it does not know that yet."""
     order = record.order
-    if record.phase is Phase.DONE:
+    if record.phase is CallPhase.DONE:
         yield KeepRecord(order.call_id, record.revision, ScriptHash(""), b"", record.epoch)
         return
     script = script_hash(order.script)
@@ -90,7 +91,7 @@ class Heirs:
     def wrote(self, keeper: Keeper) -> None:
         """A record has changed."""
         order = keeper.record.order
-        if keeper.record.phase is not Phase.DONE and order.call_id not in self._scripts:
+        if keeper.record.phase is not CallPhase.DONE and order.call_id not in self._scripts:
             self._scripts[order.call_id] = script_hash(order.script)
         self._soon()
         self._written[keeper.record.order.call_id] = keeper
@@ -115,7 +116,7 @@ class Heirs:
         for keeper in written.values():
             for heir in self._heirs:
                 self._bequeath(heir, keeper.record)
-            if keeper.record.phase is Phase.DONE:
+            if keeper.record.phase is CallPhase.DONE:
                 self._over(keeper.record.order.call_id)
 
     def _over(self, call_id: CallId) -> None:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from nodes.edge.record import Keeper
+from nodes.edge.keeper import Keeper
 from nodes.edge.trunk import Endpoint, Trunk
 from protocols.machine import Expired, Notify, Transmit
 from protocols.sip import (
@@ -70,7 +70,6 @@ class SipLeg(Leg, Endpoint):
 
     def init(self) -> None:
         """Begin: idle, or where the record says that the last life was."""
-        self._keeper.leg = self.ref
         if (record := self._keeper.record.leg) is not None:
             credentials = self._trunk.credentials(record.trunk)
             uac = self._live(Uac.resume(record, time.monotonic(), os.urandom, credentials))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from nodes.edge.record import Keeper
+from nodes.edge.keeper import Keeper
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh

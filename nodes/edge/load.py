@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final
 
+from nodes.call.record import CallRecord
 from nodes.edge.capacity import PROVEN_S, Capacity, Seen
 from nodes.edge.degradation import next_given_up
-from nodes.edge.record import CallRecord
 from nodes.links.load import TELL_S
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster

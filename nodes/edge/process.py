@@ -13,6 +13,7 @@ from typing import get_args
 from grammars.errors import GrammarError
 from grammars.script_pack import unpack
 from nodes import watch
+from nodes.call.record import CallPhase, CallRecord
 from nodes.config import Config
 from nodes.edge import orders
 from nodes.edge.browser import BrowserLeg, seat_of
@@ -21,11 +22,11 @@ from nodes.edge.disk import Disk
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
 from nodes.edge.heirs import Heirs, Legacy
+from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg, SipLeg
 from nodes.edge.line import ChannelNews
 from nodes.edge.load import Load
 from nodes.edge.means import Means
-from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.refusals import Refusals
 from nodes.edge.registration import TrunkRegistration
 from nodes.edge.seats import channels_of, is_known
@@ -246,7 +247,7 @@ class Edge:
     def _forbidden(self, contact: ContactId) -> None:
         """Somebody must not be called any more: whoever still rings stops."""
         for keeper in self._keepers.values():
-            order, is_early = keeper.record.order, keeper.record.phase in (Phase.PLACING, Phase.RINGING)
+            order, is_early = keeper.record.order, keeper.record.phase in (CallPhase.PLACING, CallPhase.RINGING)
             if is_early and contact in self._means.refusals.contacts(order):
                 if call := self._means.calls.get(order.call_id):
                     call.tell(Call.hang_up, "rejected", "do_not_call")
@@ -275,7 +276,7 @@ class Edge:
             await self._calls.start(keeper)
         except BaseException as error:
             self._keepers.pop(keeper.record.order.call_id, None)
-            is_over = keeper.record.phase is Phase.DONE  # so soon when the callee must not be called
+            is_over = keeper.record.phase is CallPhase.DONE  # so soon when the callee must not be called
             if not (isinstance(error, StartFailed) and is_over):
                 raise
 
@@ -283,7 +284,7 @@ class Edge:
         self._heirs.wrote(keeper)
         self.disk.wrote(keeper)
         self._views.wrote(keeper)
-        if keeper.record.phase is Phase.DONE:
+        if keeper.record.phase is CallPhase.DONE:
             if self._keepers.pop(keeper.record.order.call_id, None):  # it is written again after its end
                 self.load.n_over += 1
             self._legacy.ended(keeper.record.order.call_id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nodes.call.record import CallRecord
 from nodes.edge.browser import seat_of
-from nodes.edge.record import CallRecord
 from nodes.links.mesh import Mesh
 from protocols.wire.desk import ReleaseSeat
 from protocols.wire.ids import ChannelId, Identity

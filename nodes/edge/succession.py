@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.checkpoint import Checkpoint
-from nodes.edge.record import CallRecord, Phase
 from protocols.sip import Disposition, HangUp
 
 OUTAGE_S: Final = 20.0
@@ -49,7 +49,7 @@ def _ending(record: CallRecord) -> CallRecord:
         return record
     disposition = Disposition.ABANDONED if record.answered_s else Disposition.FAILED
     leg = record.leg and replace(record.leg, session_at_s=None, ring_until_s=None)
-    return replace(record, phase=Phase.ENDING, ending=HangUp(disposition, NODE_LOST), leg=leg)
+    return replace(record, phase=CallPhase.ENDING, ending=HangUp(disposition, NODE_LOST), leg=leg)
 
 
 def _rebased(record: CallRecord, alive_s: float, now: float) -> CallRecord:

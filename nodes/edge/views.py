@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from nodes.edge.record import Keeper, Phase
+from nodes.call.record import CallPhase
+from nodes.edge.keeper import Keeper
 from nodes.links.bus import Bus
 from nodes.links.view import View
 from protocols.wire.events import Stage, public_view
@@ -23,7 +24,7 @@ class Views:
         self._node_id = node_id
         self.figures = bus.figures
         self._view = View(bus, Bucket.CALLS)
-        self._phases: dict[CallId, Phase] = {}
+        self._phases: dict[CallId, CallPhase] = {}
 
     async def run(self) -> None:
         """Write the bucket, for ever, once this edge is active; what a predecessor left behind is removed."""
@@ -34,7 +35,7 @@ class Views:
         call_id, phase = keeper.record.order.call_id, keeper.record.phase
         if self._phases.get(call_id) is phase:
             return
-        if phase is Phase.DONE:
+        if phase is CallPhase.DONE:
             if self._phases.pop(call_id, None):
                 self._view.hide(call_id)
         else:

@@ -10,10 +10,11 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.diary import Diary
+from nodes.edge.keeper import Keeper
 from nodes.edge.leg import CANNOT_LIVE
 from nodes.edge.line import NOTHING_CARRIED, Line
-from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.seats import give_back
 from nodes.telemetry import logs
 from protocols.machine import Transmit
@@ -40,7 +41,7 @@ class Will(Actor):
     async def carry_out(self) -> None:
         """Hang up and say so; also of a call whose tree could not even be started."""
         record = self._keeper.record
-        if record.phase is Phase.DONE:
+        if record.phase is CallPhase.DONE:
             return
         ending = HangUp(Disposition.FAILED, "edge_stopped" if self._means.is_stopping else "crashed")
         if self._keeper.is_dialling and not record.leg_phase and not self._means.is_stopping:
@@ -56,7 +57,7 @@ class Will(Actor):
         line.follow(self._means.roster)
         give_back(self._keeper.record, self._means.mesh, line.media)
         carried = NOTHING_CARRIED if self._means.is_stopping else await line.close()  # media stops at the same moment
-        self._keeper.write(phase=Phase.DONE)
+        self._keeper.write(phase=CallPhase.DONE)
         spoken_s = time.monotonic() - record.answered_s if record.answered_s else 0.0
         Diary(self._keeper, self._means.node_id, self._means.post).note(
             Kind.ENDED,

@@ -15,12 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from nodes.call.record import CallPhase, CallRecord
 from nodes.central.outcomes import ended, lost
 from nodes.central.search import N_LOOKS, N_OVER, Missing
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened
 from nodes.edge.heirs import Legacy, bequest
-from nodes.edge.record import CallRecord, Phase
 from nodes.edge.succession import Here, taken_up
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
@@ -175,7 +175,7 @@ class Reconciliation(RuleBasedStateMachine):
         assert not others, f"{person} is dialled again while {others} are up"
         self.dials[call_id] += 1
         self.up.add(call_id)
-        self._write(record(call_id, phase=Phase.RINGING, answered_s=0.0))
+        self._write(record(call_id, phase=CallPhase.RINGING, answered_s=0.0))
 
     @precondition(lambda self: self.edge and self.edge.calls)
     @rule(which=st.integers(0, 9), how=st.sampled_from(["answers", "hangs up", "talks"]))
@@ -187,7 +187,7 @@ class Reconciliation(RuleBasedStateMachine):
             self.up.discard(call_id)
             self._over(before, "busy")
         elif how == "answers" and not before.answered_s:
-            self._write(replace(before, phase=Phase.ANSWERED, answered_s=self.now))
+            self._write(replace(before, phase=CallPhase.ANSWERED, answered_s=self.now))
             self.told.append((call_id, "answered"))
         else:
             self._write(replace(before, n_events=before.n_events + 1))
@@ -207,7 +207,7 @@ class Reconciliation(RuleBasedStateMachine):
         self.edge.dirty.add(call_id)
         for spare in self.spares:
             spare.coming.extend(bequest(made, lambda _: False))
-        if made.phase is Phase.DONE:
+        if made.phase is CallPhase.DONE:
             del self.edge.calls[call_id]
             self.edge.legacy.ended(call_id)
 
@@ -241,7 +241,7 @@ class Reconciliation(RuleBasedStateMachine):
             self._go_on(self.edge.legacy.take())
 
     def _over(self, before: CallRecord, disposition: str) -> None:
-        self._write(replace(before, phase=Phase.DONE))
+        self._write(replace(before, phase=CallPhase.DONE))
         self.told.append((before.order.call_id, disposition))
 
     def _flush(self) -> None:

@@ -17,23 +17,23 @@ import pytest
 from grammars import conversation_state as says
 from grammars.conversation import Conversation
 from grammars.script_pack import unpack as unpack_script
-from nodes.edge.record import CallRecord, Phase, pack, unpack
+from nodes.call.record import CallPhase, CallRecord, pack, unpack
 from protocols.floor import Listen
 
 RECORDS = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "records" / "0").iterdir())}
 IS = {
-    "placing": (Phase.PLACING, "inviting", []),
-    "ringing": (Phase.RINGING, "inviting", []),
-    "answered": (Phase.ANSWERED, "confirmed", []),
-    "machine": (Phase.CONVERSING, "confirmed", []),
-    "asked": (Phase.CONVERSING, "confirmed", [says.Say, Listen]),
-    "listening": (Phase.CONVERSING, "confirmed", [Listen]),
-    "browser": (Phase.CONVERSING, "confirmed", [Listen]),
-    "fetching": (Phase.CONVERSING, "confirmed", [says.Say, says.Fetch]),
-    "queued": (Phase.HANDING_OVER, "confirmed", [says.Enqueue]),
-    "offered": (Phase.HANDING_OVER, "confirmed", [says.Say, says.Enqueue]),
-    "bridged": (Phase.BRIDGED, "confirmed", []),
-    "ending": (Phase.ENDING, "confirmed", [says.HangUp]),
+    "placing": (CallPhase.PLACING, "inviting", []),
+    "ringing": (CallPhase.RINGING, "inviting", []),
+    "answered": (CallPhase.ANSWERED, "confirmed", []),
+    "machine": (CallPhase.CONVERSING, "confirmed", []),
+    "asked": (CallPhase.CONVERSING, "confirmed", [says.Say, Listen]),
+    "listening": (CallPhase.CONVERSING, "confirmed", [Listen]),
+    "browser": (CallPhase.CONVERSING, "confirmed", [Listen]),
+    "fetching": (CallPhase.CONVERSING, "confirmed", [says.Say, says.Fetch]),
+    "queued": (CallPhase.HANDING_OVER, "confirmed", [says.Enqueue]),
+    "offered": (CallPhase.HANDING_OVER, "confirmed", [says.Say, says.Enqueue]),
+    "bridged": (CallPhase.BRIDGED, "confirmed", []),
+    "ending": (CallPhase.ENDING, "confirmed", [says.HangUp]),
 }
 """Record -> the call's phase, its leg's, and what its conversation wants done by whoever goes on with it."""
 
@@ -51,7 +51,7 @@ def has(whole: Any, part: Any) -> bool:
 
 def test_there_is_a_record_of_every_phase_in_which_a_call_can_be_gone_on_with() -> None:
     assert RECORDS.keys() == IS.keys()
-    assert {unpack(body).phase for body in RECORDS.values()} == set(Phase) - {Phase.DONE}
+    assert {unpack(body).phase for body in RECORDS.values()} == set(CallPhase) - {CallPhase.DONE}
 
 
 @every_record

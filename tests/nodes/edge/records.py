@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from nodes.edge.record import CallRecord, Phase
+from nodes.call.record import CallPhase, CallRecord
 from protocols.sip import LegRecord, Local
 from protocols.sip import Phase as LegPhase
 from protocols.sip.dialog import Dialog
@@ -29,7 +29,7 @@ def leg(phase: LegPhase = LegPhase.CONFIRMED, port: int = 5060) -> LegRecord:
 def record(name: str = "c1", revision: int = 1, epoch: int = 0, **fields: Any) -> CallRecord:
     """A call as it may be; answered and talked with, unless `fields` say something else."""
     order = PlaceCall(AttemptId(name), CallId(name), "sip:ann@127.0.0.1", SCRIPT, {"name": "Ann"})
-    made = CallRecord(order, Phase.CONVERSING, revision, epoch, leg=leg(), placed_s=30.0, answered_s=40.0)
+    made = CallRecord(order, CallPhase.CONVERSING, revision, epoch, leg=leg(), placed_s=30.0, answered_s=40.0)
     return replace(made, **fields)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from nodes.call.record import CallRecord
 from nodes.edge.browser import BrowserLeg
+from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg
-from nodes.edge.record import CallRecord, Keeper
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State

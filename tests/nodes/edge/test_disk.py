@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import disk as module
 from nodes.edge.disk import Disk
 from nodes.edge.heirs import Legacy
-from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.edge.keeper import Keeper
 from nodes.links.tasks import Tasks
 from protocols.wire.ids import CallId
 from tests.nodes.edge.records import record
@@ -33,7 +34,7 @@ class Edge:
 
     def _wrote(self, keeper: Keeper) -> None:
         self.disk.wrote(keeper)
-        if keeper.record.phase is Phase.DONE:
+        if keeper.record.phase is CallPhase.DONE:
             del self.calls[keeper.record.order.call_id]
             self.legacy.ended(keeper.record.order.call_id)
 
@@ -81,7 +82,7 @@ async def test_the_newest_record_of_each_call_is_on_disk_and_none_of_a_call_that
         one.write(n_events=7)
         two.write(n_events=8)
         await until(lambda: {n: found.n_events for n, found in on_disk(path).items()} == {"c1": 7, "c2": 8})
-        two.write(phase=Phase.DONE)
+        two.write(phase=CallPhase.DONE)
         await until(lambda: list(on_disk(path)) == ["c1"])
     found = Edge(path).disk.read()
     assert found
@@ -94,11 +95,11 @@ async def test_a_hundred_writes_in_a_row_are_one_on_disk_and_an_answer_is_there_
 ) -> None:
     monkeypatch.setattr(module, "FLUSH_S", 60.0)
     edge = Edge(path)
-    call = edge.has(record(phase=Phase.RINGING, answered_s=0.0))
+    call = edge.has(record(phase=CallPhase.RINGING, answered_s=0.0))
     async with edge.writing():
         for n in range(100):
             call.write(n_events=n)
-        call.write(phase=Phase.ANSWERED)
+        call.write(phase=CallPhase.ANSWERED)
         await until(lambda: on_disk(path))
         size = look(path).st_size
     assert size < 3000
@@ -125,7 +126,7 @@ async def test_a_file_that_has_grown_is_written_anew_with_everything_in_it(
     monkeypatch.setattr(module, "FLUSH_S", 0.0)
     edge = Edge(path)
     call, other = edge.has(record("c1")), edge.has(record("c2"))
-    edge.has(record("c0")).write(phase=Phase.DONE)
+    edge.has(record("c0")).write(phase=CallPhase.DONE)
     other.write(n_events=1)
     async with edge.writing():
         await until(lambda: on_disk(path))

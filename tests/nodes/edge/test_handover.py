@@ -12,10 +12,11 @@ import pytest
 
 from grammars import conversation_state as says
 from grammars.script import load
+from nodes.call.record import CallPhase, CallRecord, pack, unpack
 from nodes.edge.diary import Diary
 from nodes.edge.handover import PATIENCE_S, Handing
+from nodes.edge.keeper import Keeper
 from nodes.edge.line import Line
-from nodes.edge.record import CallRecord, Keeper, Phase, pack, unpack
 from nodes.edge.seats import give_back, is_known
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
@@ -70,7 +71,8 @@ class Rig:
             says.ConversationState.new(SCRIPT, order.slots), phase=says.Phase.HANDING_OVER, state="desk", turns=turns
         )  # fmt: skip
         record = CallRecord(
-            order, Phase.CONVERSING, media="media-0", channel=channel, conversation=talk, answered_s=time.monotonic()
+            order, CallPhase.CONVERSING, media="media-0",
+            channel=channel, conversation=talk, answered_s=time.monotonic(),
         )  # fmt: skip
         return Keeper(record, lambda keeper: None)
 
@@ -153,7 +155,7 @@ GOOD = (machine.AgentConfirmed(), machine.BridgeMade())
 async def test_the_good_way_bridges_the_two_channels_and_says_how_long_it_took(rig: Rig) -> None:
     assert await rig.come_to(*GOOD) == [HandoverDone()]
     record = rig.keeper.record
-    assert (record.phase, record.handover.seat, record.handover.desk) == (Phase.BRIDGED, "ann", DESK)
+    assert (record.phase, record.handover.seat, record.handover.desk) == (CallPhase.BRIDGED, "ann", DESK)
     assert record.channel.bridge == LINK
     (done,) = rig.noted(Kind.HANDOVER_DONE)
     assert done["agent_id"] == "ann"
@@ -195,7 +197,7 @@ async def test_where_nobody_is_the_bot_has_the_caller_at_once(rig: Rig) -> None:
     rig.refusal = "nobody_here"
     rig.handing.start(WANTED)
     assert await rig.input() == [HandoverFailed("no_agent")]
-    assert (rig.keeper.record.phase, rig.keeper.record.handover) == (Phase.CONVERSING, None)
+    assert (rig.keeper.record.phase, rig.keeper.record.handover) == (CallPhase.CONVERSING, None)
     assert rig.noted(Kind.HANDOVER_FAILED)[0]["then"] == "bot"
 
 
@@ -248,7 +250,7 @@ async def test_an_agent_who_is_lost_leaves_the_caller_unbridged_with_the_bot(rig
 async def test_what_is_said_of_a_seat_that_is_not_ours_any_more_means_nothing(rig: Rig) -> None:
     await rig.come_to(*GOOD)
     assert rig.handing.step(machine.SeatLost(), DESK, "ben") == []
-    assert rig.keeper.record.phase is Phase.BRIDGED
+    assert rig.keeper.record.phase is CallPhase.BRIDGED
 
 
 async def test_a_seat_that_comes_too_late_is_given_back(rig: Rig) -> None:

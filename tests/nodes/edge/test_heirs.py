@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.heirs import Heirs, Legacy, bequest
-from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.edge.keeper import Keeper
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
@@ -37,7 +38,7 @@ def test_a_record_comes_back_whole_with_its_script() -> None:
 
 
 def test_a_call_that_is_over_is_forgotten_and_remembered_as_over() -> None:
-    legacy = tell(Legacy(), of(record(revision=4), record(revision=5, phase=Phase.DONE), record(revision=4)))
+    legacy = tell(Legacy(), of(record(revision=4), record(revision=5, phase=CallPhase.DONE), record(revision=4)))
     assert legacy.take() == []
     assert legacy.has_been(CallId("c1"))
     assert legacy.last_over(5) == ["c1"]
@@ -71,7 +72,7 @@ calls = st.sampled_from(["c1", "c2", "c3"])
 told = st.lists(
     st.builds(
         lambda name, epoch, revision, is_over: record(
-            name, revision, epoch, phase=Phase.DONE if is_over else Phase.CONVERSING
+            name, revision, epoch, phase=CallPhase.DONE if is_over else CallPhase.CONVERSING
         ),
         calls, st.integers(0, 3), st.integers(1, 5), st.booleans(),
     ),
@@ -90,7 +91,7 @@ def test_what_is_gone_on_with_does_not_depend_on_who_was_told_what_in_which_orde
     first, *others = data.draw(st.permutations(heirs))
     for other in others:
         first.inherit(other)
-    over = {one.order.call_id for one in records if one.phase is Phase.DONE}
+    over = {one.order.call_id for one in records if one.phase is CallPhase.DONE}
     latest = {}
     for one in sorted(records, key=lambda one: (one.epoch, one.revision)):
         latest[one.order.call_id] = one
@@ -150,7 +151,7 @@ async def test_a_script_is_kept_for_as_long_as_a_call_has_it_however_many_there_
         return keeper
 
     def end(keeper: Keeper) -> None:
-        keeper.write(phase=Phase.DONE)
+        keeper.write(phase=CallPhase.DONE)
         del calls[keeper.record.order.call_id]
         keeper.write(n_events=9)  # the last event's number: it is written after its end
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from nodes.call.record import CallRecord
+from nodes.edge.keeper import Keeper
 from nodes.edge.line import Line
-from nodes.edge.record import CallRecord, Keeper
 from nodes.edge.seats import is_known
 from nodes.links.mesh import Mesh
 from protocols.sip import Media

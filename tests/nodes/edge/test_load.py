@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nodes.call.record import CallRecord
 from nodes.edge.capacity import SURE
 from nodes.edge.load import Load
-from nodes.edge.record import CallRecord
 from nodes.links.load import LoadTeller
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State

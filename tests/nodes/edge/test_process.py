@@ -17,12 +17,12 @@ import pytest
 import grammars
 from grammars import load
 from grammars.script_pack import pack
+from nodes.call.record import CallPhase, CallRecord
 from nodes.config import parse
 from nodes.edge import placing, process
 from nodes.edge.ears import Engines
 from nodes.edge.means import Means
 from nodes.edge.process import Edge
-from nodes.edge.record import CallRecord, Phase
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
@@ -160,7 +160,7 @@ async def test_who_came_on_the_list_when_nobody_had_the_call_is_rung_no_longer(r
         uac = Uac(local, os.urandom, None)
         uac.step(Dial(order.target, "sip:us@127.0.0.1", Listening("127.0.0.1", 40000), ada.getsockname()), 0.0)
         rig.listed.hold(rig.listed.entry(contact_id(order.target, KEY), "operator", ""))
-        keeper = rig.edge._keep(CallRecord(order, Phase.RINGING, revision=3, leg=uac.record))
+        keeper = rig.edge._keep(CallRecord(order, CallPhase.RINGING, revision=3, leg=uac.record))
         await rig.edge._go_on(keeper)
         async with asyncio.timeout(10):
             while keeper.record.ending is None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from nodes.edge import record as records
+from nodes.call import record as records
+from nodes.call.record import GONE_AFTER_S, CallPhase, CallRecord
 from nodes.edge.alarm import Alarm
 from nodes.edge.call import Call
-from nodes.edge.record import GONE_AFTER_S, CallRecord, Keeper, Phase
+from nodes.edge.keeper import Keeper
 from protocols.sip import Media, MediaChanged
 from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity
 from protocols.wire.messages import AudioArrived, AudioLost, Channel, PlaceCall
@@ -22,7 +23,7 @@ from supervisors import Child, Ref, Supervisor, running
 
 ORDER = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:ann@192.0.2.1", "")
 CHANNEL = Channel(ChannelId("c1"), Identity("n1.edge-0:1"), 40000, 1, 2, 3, 1000.0)
-TALKS = CallRecord(ORDER, phase=Phase.CONVERSING, answered_s=1000.0, channel=CHANNEL)
+TALKS = CallRecord(ORDER, phase=CallPhase.CONVERSING, answered_s=1000.0, channel=CHANNEL)
 
 
 def test_who_is_silent_since_the_answer_is_waited_for_from_the_answer_on() -> None:
@@ -34,9 +35,9 @@ def test_who_is_silent_since_the_answer_is_waited_for_from_the_answer_on() -> No
     "changes",
     [
         {"silent_since_s": 0.0},
-        {"answered_s": 0.0, "phase": Phase.RINGING},
-        {"phase": Phase.ENDING},
-        {"phase": Phase.DONE},
+        {"answered_s": 0.0, "phase": CallPhase.RINGING},
+        {"phase": CallPhase.ENDING},
+        {"phase": CallPhase.DONE},
         {"channel": replace(CHANNEL, sends=False)},
     ],
     ids=["heard", "ringing", "ending", "over", "on hold"],
@@ -61,7 +62,7 @@ class HungUp(Call):
 
     def hang_up(self, disposition: str, cause: str) -> None:
         self.ended.append(cause)
-        self._keeper.write(phase=Phase.ENDING)
+        self._keeper.write(phase=CallPhase.ENDING)
 
     def told_so(self) -> list[str]:
         return self.ended

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.checkpoint import LAYOUT, Checkpoint, Opened
-from nodes.edge.record import CallRecord, Phase
 from nodes.edge.succession import OUTAGE_S, Here, taken_up
 from protocols.sip import Disposition, HangUp
 from protocols.sip import Phase as LegPhase
@@ -20,7 +20,7 @@ def found(alive_s: float = 999.0, launcher: str = "another", boot: str = "boot")
     return Checkpoint(Opened(LAYOUT, launcher, boot), alive_s)
 
 
-RINGS = record(phase=Phase.RINGING, answered_s=0.0, leg=leg(LegPhase.INVITING))
+RINGS = record(phase=CallPhase.RINGING, answered_s=0.0, leg=leg(LegPhase.INVITING))
 
 
 def test_from_memory_or_under_the_same_launcher_a_call_goes_on_as_it_was() -> None:
@@ -49,7 +49,7 @@ def test_else_it_is_ended_and_who_had_answered_was_abandoned(
     left: Checkpoint, here: Here, before: CallRecord, disposition: Disposition
 ) -> None:
     after = taken_up(before, left, here)
-    assert (after.phase, after.ending) == (Phase.ENDING, HangUp(disposition, "node_lost"))
+    assert (after.phase, after.ending) == (CallPhase.ENDING, HangUp(disposition, "node_lost"))
     assert after.leg
     assert before.leg
     assert (after.leg.session_at_s, after.leg.ring_until_s) == (None, None), "no timer of before ends it otherwise"
@@ -65,7 +65,7 @@ def test_a_call_without_a_script_can_only_be_ended() -> None:
 
 def test_a_call_that_ended_already_ends_as_it_was_to() -> None:
     ending = HangUp(Disposition.COMPLETED, "script")
-    before = record(phase=Phase.ENDING, ending=ending)
+    before = record(phase=CallPhase.ENDING, ending=ending)
     assert taken_up(before, found(0.0), HERE) == before
     assert taken_up(before, found(boot="another"), HERE).ending == ending
 

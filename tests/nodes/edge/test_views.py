@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nodes.edge.record import CallRecord, Keeper, Phase
+from nodes.call.record import CallPhase, CallRecord
+from nodes.edge.keeper import Keeper
 from nodes.edge.views import Views
 from nodes.links.bus import Bus
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
@@ -29,9 +30,9 @@ async def test_each_phase_is_told_once_without_words_or_numbers(bus: Bus) -> Non
     order = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:+4930123456@x", b"flow: secret", {"name": "Alex"})
     keeper = Keeper(CallRecord(order), views.wrote)
     keeper.write(placed_s=1.0)
-    keeper.write(phase=Phase.RINGING)
+    keeper.write(phase=CallPhase.RINGING)
     keeper.write(n_events=2)
-    keeper.write(phase=Phase.DONE)
+    keeper.write(phase=CallPhase.DONE)
     keeper.write(n_events=3)
     async with asyncio.timeout(5):
         news = [await told.get() for _ in range(3)]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from nodes.call.record import CallPhase, CallRecord
 from nodes.config import parse
 from nodes.edge.ears import Engines
+from nodes.edge.keeper import Keeper
 from nodes.edge.means import Means
-from nodes.edge.record import CallRecord, Keeper, Phase
 from nodes.edge.trunk import Trunk
 from nodes.edge.will import Will
 from nodes.links.mesh import Mesh
@@ -40,7 +41,7 @@ class Rig:
         try:
             await Will(keeper, self.means).carry_out()
         finally:
-            assert keeper.record.phase is Phase.DONE
+            assert keeper.record.phase is CallPhase.DONE
         return self.events[-1]
 
 
@@ -82,6 +83,6 @@ async def test_a_record_that_kills_the_will_costs_neither_the_port_nor_the_last_
 
 
 async def test_a_call_whose_leg_died_of_its_order_is_invalid_and_so_not_dialled_again(rig: Rig) -> None:
-    event = await rig.carry_out(with_channel(leg=None, phase=Phase.PLACING, answered_s=0.0), is_dialling=True)
+    event = await rig.carry_out(with_channel(leg=None, phase=CallPhase.PLACING, answered_s=0.0), is_dialling=True)
     assert (event.fields["disposition"], event.fields["cause"]) == ("invalid", "leg_crashed")
     assert rig.closed == ["c1"]

@@ -1,4 +1,4 @@
-"""Everything needed to go on with a call in another actor, process or node, and who keeps it.
+"""Everything needed to go on with a call in another actor, process or node.
 
 One record is written at each transition and turn, before anything of it is carried out: what a successor reads is
 never behind what the world has seen by more than one step, and sending a wanted state twice changes nothing.
@@ -6,10 +6,9 @@ never behind what the world has seen by more than one step, and sending a wanted
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import msgspec
 
@@ -17,19 +16,14 @@ from grammars.conversation_state import ConversationState, Enqueue
 from protocols.errors import RemoteProtocolError
 from protocols.floor import Listen
 from protocols.sip import HangUp, LegRecord
-from protocols.wire.desk import SeatNews
 from protocols.wire.ids import Identity
 from protocols.wire.messages import Channel, PlaceCall
-
-if TYPE_CHECKING:
-    from nodes.edge.leg import Leg
-    from supervisors import Ref
 
 GONE_AFTER_S: Final = 30.0
 """A callee of whom nothing is heard for so long has left without a BYE (RFC 3550 has no rule; carriers use 30 s)."""
 
 
-class Phase(StrEnum):
+class CallPhase(StrEnum):
     """Where a call is in its life (DESIGN 4)."""
 
     PLACING = "placing"
@@ -56,7 +50,7 @@ class CallRecord:
     """One call, whole. `revision` rises with every write; `epoch` with every resume, so that event ids never repeat."""
 
     order: PlaceCall
-    phase: Phase = Phase.PLACING
+    phase: CallPhase = CallPhase.PLACING
     revision: int = 0
     epoch: int = 0
     n_events: int = 0
@@ -93,7 +87,7 @@ class CallRecord:
         None while they are heard, have put us on hold, have not answered, or the call ends anyway.
         """
         is_held = self.channel is not None and not self.channel.sends
-        is_up = self.answered_s and self.phase not in (Phase.ENDING, Phase.DONE)
+        is_up = self.answered_s and self.phase not in (CallPhase.ENDING, CallPhase.DONE)
         if not (is_up and self.silent_since_s) or is_held:
             return None
         return max(self.silent_since_s, self.answered_s) + GONE_AFTER_S
@@ -117,27 +111,4 @@ def unpack(body: bytes) -> CallRecord:
         raise RemoteProtocolError("malformed_record", str(error)) from error
 
 
-class Keeper:
-    """The last record of one call. Its supervisor owns it, so that it outlives the actors that write it."""
-
-    def __init__(self, record: CallRecord, wrote: Callable[[Keeper], None]) -> None:
-        self.record = record
-        self._wrote = wrote
-        self.leg: Ref[Leg] | None = None
-        self.happened: Callable[[object], object] = lambda event: None
-        """Where the leg's events go: set by the call's actor in each of its lives."""
-        self.is_dialling = False
-        """The leg has been told to dial: one that knows of nothing has died of it, and nothing has been sent."""
-        self.seats: dict[str, Callable[[SeatNews], object]] = {}
-        """Who hears of a seat that is no agent's: a browser's leg, of its own. All others are the call's."""
-
-    def write(self, **changes: Any) -> CallRecord:
-        """Change fields of the record; the heirs get it. Nothing changed: nothing is sent."""
-        after = replace(self.record, **changes)
-        if after != self.record:
-            self.record = replace(after, revision=self.record.revision + 1)
-            self._wrote(self)
-        return self.record
-
-
-__all__ = ["CallRecord", "Handed", "Keeper", "Phase", "pack", "unpack"]
+__all__ = ["GONE_AFTER_S", "CallPhase", "CallRecord", "Handed", "pack", "unpack"]

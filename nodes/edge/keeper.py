@@ -1,0 +1,39 @@
+"""Who keeps a call's record: what its actors write, its heirs are given.
+
+What it does: holds the last record, and says so when it has changed; beside it, what the actors of this process must
+know of each other. What it does not: outlive the process; nothing of it but the record is ever sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from nodes.call.record import CallRecord
+from protocols.wire.desk import SeatNews
+
+
+class Keeper:
+    """The last record of one call. Its supervisor owns it, so that it outlives the actors that write it."""
+
+    def __init__(self, record: CallRecord, wrote: Callable[[Keeper], None]) -> None:
+        self.record = record
+        self._wrote = wrote
+        self.happened: Callable[[object], object] = lambda event: None
+        """Where the leg's events go: set by the call's actor in each of its lives."""
+        self.is_dialling = False
+        """The leg has been told to dial: one that knows of nothing has died of it, and nothing has been sent."""
+        self.seats: dict[str, Callable[[SeatNews], object]] = {}
+        """Who hears of a seat that is no agent's: a browser's leg, of its own. All others are the call's."""
+
+    def write(self, **changes: Any) -> CallRecord:
+        """Change fields of the record; the heirs get it. Nothing changed: nothing is sent."""
+        after = replace(self.record, **changes)
+        if after != self.record:
+            self.record = replace(after, revision=self.record.revision + 1)
+            self._wrote(self)
+        return self.record
+
+
+__all__ = ["Keeper"]
