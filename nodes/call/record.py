@@ -13,12 +13,15 @@ from typing import Final
 import msgspec
 
 from grammars.conversation_state import ConversationState, Enqueue
+from protocols.amd import AmdState
 from protocols.errors import RemoteProtocolError
-from protocols.floor import Listen
+from protocols.floor import FloorState, Listen
+from protocols.handover import HandoverState
 from protocols.sip import HangUp, LegRecord
 from protocols.wire.ids import Identity
 from protocols.wire.messages import Channel, PlaceCall
 
+VERSION: Final = 1
 GONE_AFTER_S: Final = 30.0
 """A callee of whom nothing is heard for so long has left without a BYE (RFC 3550 has no rule; carriers use 30 s)."""
 
@@ -36,6 +39,44 @@ class CallPhase(StrEnum):
     DONE = "done"
 
 
+UP: Final = (CallPhase.ANSWERED, CallPhase.CONVERSING, CallPhase.HANDING_OVER, CallPhase.BRIDGED)
+"""The phases in which the callee is talked with, by whomever."""
+
+
+class Ask(StrEnum):
+    """What is answered later, once. At most one of a kind is open: asked again, the former is withdrawn."""
+
+    READY = "ready"
+    SPEAK = "speak"
+    HEAR = "hear"
+    FETCH = "fetch"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that is open. At `until_s` nobody will answer it any more: whoever was asked gives up sooner."""
+
+    what: Ask
+    number: int
+    since_s: float
+    until_s: float
+    is_again: bool = False
+    """An earlier life may have asked it, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """How the call has ended; what is left is to give the port back and to say so."""
+
+    disposition: str
+    cause: str
+    at_s: float
+    code: int = 0
+    q850: int = 0
+    by: str = "nobody"
+
+
 @dataclass(frozen=True, slots=True)
 class Handed:
     """A handover that is wanted, and the seat it has come to; the seat is empty until one is reserved."""
@@ -43,6 +84,19 @@ class Handed:
     wanted: Enqueue
     desk: Identity = Identity("")
     seat: str = ""
+    state: HandoverState = HandoverState()
+    number: int = 0
+    """Which try it is: what is said of another one is stale."""
+    began_s: float = 0.0
+    asked_s: float = 0.0
+    """When the agent was asked."""
+    decided_s: float = 0.0
+    """When they had said yes."""
+    is_missed: bool = False
+    """The agent did not answer."""
+    released: str = ""
+    """A seat that `desk` may still keep for the call: an earlier life's, not found again yet, or the last one's of a
+    handover that is over, which the desk may not have been told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +132,24 @@ class CallRecord:
     silent_since_s: float = 0.0
     """Since when nothing has been heard of the callee; 0.0 while they are heard."""
 
+    version: int = 0
+    """Of this page; 0: written before there was one."""
+    owner: Identity = Identity("")
+    """Who has it: whom media, speech and desks are to tell."""
+    amd: AmdState | None = None
+    """None before the answer, and once it has nothing more to say."""
+    floor: FloorState = FloorState()
+    utterance: int = 0
+    """The number of the callee's last one that has begun; told again, it is known."""
+    answer_ended_s: float = 0.0
+    """When their last answer ended, until our next word."""
+    asked: tuple[Asked, ...] = ()
+    n_asked: int = 0
+    """Numbers of questions and of handovers so far: none is given twice."""
+    ending_s: float = 0.0
+    """Since when it is ending."""
+    over: Over | None = None
+
     # Times are on this machine's monotonic clock; 0.0: not yet.
 
     @property
@@ -111,4 +183,16 @@ def unpack(body: bytes) -> CallRecord:
         raise RemoteProtocolError("malformed_record", str(error)) from error
 
 
-__all__ = ["GONE_AFTER_S", "CallPhase", "CallRecord", "Handed", "pack", "unpack"]
+__all__ = [
+    "GONE_AFTER_S",
+    "UP",
+    "VERSION",
+    "Ask",
+    "Asked",
+    "CallPhase",
+    "CallRecord",
+    "Handed",
+    "Over",
+    "pack",
+    "unpack",
+]

@@ -1,0 +1,242 @@
+"""What a call wants done, as data. First what is done and forgotten, then what is answered (`inputs`), by number.
+
+Whatever is done twice changes nothing: plays, questions, seats and events are numbered, and all else is a wanted state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from grammars.conversation_state import Fetch
+from protocols.floor import Listen
+from protocols.sip import Dial, HangUp, Local
+from protocols.wire.desk import JoinQueue, LeaveQueue, OfferCall, ReleaseSeat
+from protocols.wire.events import Kind, Value
+from protocols.wire.ids import ChannelId, Identity
+from protocols.wire.messages import Channel, Part
+
+Sentences: TypeAlias = tuple[tuple[Part, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write down that this has happened, as the call's event of this number. Done before all else of its step."""
+
+    number: int
+    epoch: int
+    kind: Kind
+    fields: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class PutOnList:
+    """The callee must not be called again, by anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Tell media what this channel is to be; `to_spares`: those that may have to play on, too."""
+
+    channel: Channel
+    to_spares: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    """Close the agent's side."""
+
+    channel_id: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class StopHearing:
+    """What the callee says answers nothing now. Empty: nobody hears them yet, and whoever was asked to need not."""
+
+    engine: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class TellDesk:
+    """Tell the desk of a seat."""
+
+    desk: Identity
+    message: OfferCall | ReleaseSeat
+
+
+@dataclass(frozen=True, slots=True)
+class TellDesks:
+    """Tell every desk that there is. Joining where there is none is answered: there is nobody to wait for."""
+
+    message: JoinQueue | LeaveQueue
+
+
+@dataclass(frozen=True, slots=True)
+class DialLeg:
+    """Call the callee, from this address."""
+
+    local: Local
+    order: Dial
+
+
+@dataclass(frozen=True, slots=True)
+class HangUpLeg:
+    """End the telephone's side; a leg that has never dialled ends."""
+
+    order: HangUp
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyLeg:
+    """Ask the far end whether it is still there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Have every engine know the script, and these sentences on disk, when there is time. Nobody waits for it."""
+
+    sentences: Sentences = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LateHandover:
+    """A handover is late in this stage: for the log."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The call is over; nothing is left to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetReady:
+    """Find the way to the callee, an engine that knows the script, and a line: `Ready` or `NotReady`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Say where the recording is to be: `RecordTo`, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Have these sentences on disk: `Spoken` or `NoEngineLeft`."""
+
+    number: int
+    sentences: Sentences
+
+
+@dataclass(frozen=True, slots=True)
+class HearCallee:
+    """Have an engine hear the callee, this one if it lives: `Hears` or `NoEngineLeft`."""
+
+    number: int
+    listen: Listen
+    before: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class AskBusiness:
+    """Ask a business API: `BusinessAnswered`. `is_again`: it may have been asked already."""
+
+    number: int
+    wanted: Fetch
+    is_again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLine:
+    """Give the port back, and have the recording published: `LineClosed`."""
+
+    number: int
+    channel_id: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Find a seat: `SeatTold` with `SeatReserved`, `SeatRefused` or `NobodyHere`."""
+
+    number: int
+    skill: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open the agent's side: `SeatTold` with `LegConnected` or `SeatLost`."""
+
+    number: int
+    desk: Identity
+    seat: str
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Show the agent what the call is about: `SeatTold` with `ContextAcknowledged` or `SeatLost`."""
+
+    number: int
+    desk: Identity
+    seat: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Tell the desk that the seat's call is ours: `SeatTold` with `SeatLost`, or nothing."""
+
+    number: int
+    desk: Identity
+    seat: str
+
+
+Question: TypeAlias = GetReady | Speak | HearCallee | AskBusiness | CloseLine | Reserve | Connect | Show | Keep
+"""What is answered later."""
+Effect: TypeAlias = (
+    Note
+    | PutOnList
+    | Want
+    | Unlink
+    | StopHearing
+    | TellDesk
+    | TellDesks
+    | DialLeg
+    | HangUpLeg
+    | VerifyLeg
+    | Prepare
+    | LateHandover
+    | Stop
+    | StartRecording
+    | Question
+)
+
+__all__ = [
+    "AskBusiness",
+    "CloseLine",
+    "Connect",
+    "DialLeg",
+    "Effect",
+    "GetReady",
+    "HangUpLeg",
+    "HearCallee",
+    "Keep",
+    "LateHandover",
+    "Note",
+    "Prepare",
+    "PutOnList",
+    "Question",
+    "Reserve",
+    "Sentences",
+    "Show",
+    "Speak",
+    "StartRecording",
+    "Stop",
+    "StopHearing",
+    "TellDesk",
+    "TellDesks",
+    "Unlink",
+    "VerifyLeg",
+    "Want",
+]

@@ -1,0 +1,141 @@
+"""What is always true: of one step, of a call's record, and of a call and the other ends together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from grammars.conversation_state import Phase as Talk
+from nodes.call import effects as wants
+from nodes.call.effects import Effect
+from nodes.call.inputs import Input
+from nodes.call.line import link_of
+from nodes.call.record import UP, Ask, CallPhase, CallRecord
+from protocols.amd import AmdStage
+from protocols.handover import Stage
+from protocols.machine import Expired
+from protocols.wire.events import FIELDS, Kind
+from protocols.wire.ids import ChannelId
+
+if TYPE_CHECKING:
+    from tests.nodes.call.world import World
+
+
+def is_step(before: CallRecord, after: CallRecord, effects: Sequence[Effect], given: Input, now: float) -> None:
+    """Hold one step to what is always true of steps."""
+    notes = [one for one in effects if isinstance(one, wants.Note)]
+    assert list(effects[: len(notes)]) == notes, "events come before everything else"
+    assert [note.number for note in notes] == list(range(before.n_events + 1, after.n_events + 1)), "without a hole"
+    assert all(note.epoch == after.epoch for note in notes)
+    for note in notes:
+        needed, allowed = FIELDS[note.kind]
+        known = needed | allowed
+        assert needed.keys() <= note.fields.keys() <= known.keys(), note
+        assert all(isinstance(value, known[name]) for name, value in note.fields.items()), note
+        assert all(value >= 0 for name, value in note.fields.items() if name.endswith("ms")), (
+            f"time runs forwards: {note}"
+        )
+    ended = [note for note in notes if note.kind is Kind.ENDED]
+    assert len(ended) == (after.phase is CallPhase.DONE and before.phase is not CallPhase.DONE), "it ends once"
+    assert not ended or notes[-1] is ended[0], "the end is the last event"
+    if before.phase is CallPhase.DONE:
+        assert after == before
+        assert all(isinstance(one, wants.Stop) for one in effects), "nothing is done for a call that is over"
+    others = [one for one in effects if not isinstance(one, wants.Note)]
+    assert not any(isinstance(one, wants.PutOnList) for one in others[1:]), "whoever opts out is put on the list first"
+    assert after.n_asked >= before.n_asked
+    if isinstance(given, Expired):
+        assert all(one.until_s > now for one in after.asked), "what nobody answers is given up"
+
+
+def is_record(record: CallRecord) -> None:
+    """Hold a record to what is always true of records."""
+    asked = {one.what for one in record.asked}
+    assert len(asked) == len(record.asked), "one question of a kind"
+    assert bool(record.over) == (Ask.CLOSE in asked or record.phase is CallPhase.DONE)
+    assert not record.over or record.phase in (CallPhase.ENDING, CallPhase.DONE)
+    assert record.phase is not CallPhase.DONE or not asked
+    if record.phase is CallPhase.ENDING:
+        assert record.ending or record.over
+        assert asked <= {Ask.CLOSE}, "who is ending asks for nothing else"
+    if record.phase not in UP or record.conversation is None:
+        return
+    talk, channel, floor = record.conversation, record.channel, record.floor
+    assert channel
+    is_beep_awaited = record.amd is not None and record.amd.stage is AmdStage.MACHINE
+    if talk.playing:
+        is_cut = record.phase in (CallPhase.HANDING_OVER, CallPhase.BRIDGED)
+        assert Ask.SPEAK in asked or channel.playing or is_beep_awaited or is_cut, "who speaks is heard"
+    if record.listen:
+        assert talk.phase is Talk.LISTENING
+    if Ask.HEAR in asked:
+        assert record.listen
+        assert floor.listen in (None, record.listen)
+    if Ask.SPEAK in asked:
+        assert record.listen is None
+        assert floor.listen is None, "nobody answers a question that has not been asked yet"
+    is_fetching = talk.phase is Talk.FETCHING and not talk.event and Ask.SPEAK not in asked
+    assert (Ask.FETCH in asked) == is_fetching
+    is_bridged = record.handover is not None and record.handover.state.stage is Stage.BRIDGED
+    assert is_bridged == (record.phase is CallPhase.BRIDGED) == (talk.phase is Talk.WITH_AGENT)
+    assert (record.phase is CallPhase.HANDING_OVER) == (record.handover is not None and not is_bridged)
+    assert not (is_bridged and channel.playing), "an agent is not talked over"
+    assert channel.bridge == "" or channel.bridge == link_of(record)
+
+
+def is_world(world: World) -> None:
+    """Hold the call and the other ends together to what is always true of them."""
+    record, line, phone = world.record, world.line, world.phone
+    ids = [(note.epoch, note.number) for note in world.notes]
+    assert len(set(ids)) == len(ids), "an event's id is never given twice"
+    if not world.lag:
+        assert [note.number for note in world.notes] == list(range(1, record.n_events + 1)), "events are without a hole"
+    assert phone.n_dials <= 1, "nobody is dialled twice"
+    if record.conversation and record.conversation.disposition == "opted_out":
+        assert world.is_listed, "who has opted out is on the list"
+    if world.is_over:
+        return _is_over(world)
+    assert record.phase is not CallPhase.DONE
+    _is_awaited(world)
+    channel_id = ChannelId(record.order.call_id)
+    is_told = record.channel and (record.channel.port or record.answered_s) and not record.over
+    if is_told and not line.is_behind:
+        assert line.channels.get(channel_id) == record.channel, "media knows what is wanted"
+    has_seat = bool(record.handover and record.handover.seat)
+    if not world.lag and world.now > world.orphans_until_s and (link := line.channels.get(link_of(record))):
+        assert has_seat, "an agent's side is open only while a seat is ours"
+        assert not link.bridge or (record.channel and record.channel.bridge)
+
+
+def _is_over(world: World) -> None:
+    record, line, desk = world.record, world.line, world.desk
+    ends = [note for note in world.notes if note.kind is Kind.ENDED]
+    assert record.phase is CallPhase.DONE
+    assert ends
+    assert world.notes[-1] is ends[-1]
+    assert world.lag or len(ends) == 1, "it has ended once"
+    if world.now > world.orphans_until_s:
+        assert not line.channels, "no channel is left"
+    if not world.lag:
+        assert not any(engine.wish for engine in line.engines.values()), "nobody listens to a call that is over"
+        assert not desk.mine(), "no agent is kept"
+    assert desk.waiting != world.owner, "it does not wait for an agent"
+
+
+def _is_awaited(world: World) -> None:
+    """Something is awaited: an answer, a time, the telephone, the end of a prompt, or an agent."""
+    record = world.record
+    match record.phase:
+        case CallPhase.PLACING | CallPhase.RINGING:
+            is_so = bool(record.asked) or record.leg_phase in ("inviting", "cancelling")
+        case CallPhase.ENDING:
+            is_so = world.deadline is not None
+        case CallPhase.BRIDGED:
+            is_so = True
+        case _:
+            plays = record.channel is not None and record.channel.playing is not None
+            is_so = bool(record.asked) or plays or world.deadline is not None
+    assert is_so, "something is awaited"
+
+
+__all__ = ["is_record", "is_step", "is_world"]

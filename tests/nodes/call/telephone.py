@@ -1,0 +1,212 @@
+"""A callee's telephone and our leg to it, in virtual time: the leg writes its record before it tells, as the real ones.
+
+Messages to a telephone are repeated until they are answered, so a leg in another life hears what its last one missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from nodes.call.inputs import Input, LegResumed
+from nodes.call.record import CallRecord
+from protocols.sip import (
+    Answered,
+    Dial,
+    Disposition,
+    EarlyMedia,
+    Ended,
+    HangUp,
+    LegRecord,
+    Local,
+    Media,
+    MediaChanged,
+    Phase,
+    Ringing,
+    Side,
+)  # fmt: skip
+from protocols.sip.dialog import Dialog
+from protocols.sip.sdp import LocalMedia
+from tests.nodes.call.audio import Clock
+
+HERE: Final = Local("192.0.2.1", 5060)
+HOP: Final = ("192.0.2.2", 5060)
+DIALOG: Final = Dialog("x@y", "<sip:us@192.0.2.1>", "<sip:ann@192.0.2.2>", "t", "u")
+THEIRS: Final = Media("192.0.2.9", 4000, payload_type=0, dtmf_type=101, sends=True, hears=True)
+ANSWERED_ELSEWHERE_S: Final = 0.1
+
+
+class Phone(StrEnum):
+    """What the callee's telephone is doing, whatever we know of it."""
+
+    IDLE = "idle"
+    RINGING = "ringing"
+    UP = "up"
+    GONE = "gone"
+
+
+@dataclass
+class Telephone:
+    """`record` and `write`: the call's record, of which the leg is a part. `tell`: to the call, of this process."""
+
+    clock: Clock
+    record: Callable[[], CallRecord]
+    write: Callable[..., None]
+    tell: Callable[[Input], None]
+    voice: Callable[[bool], None]
+    """The callee can be heard, or not any more."""
+    is_browser: bool = False
+    phone: Phone = Phone.IDLE
+    refusal: Ended | None = None
+    life: int = 0
+    n_dials: int = 0
+    n_byes: int = 0
+    is_stopped: bool = False
+    """A leg that never dialled has ended."""
+
+    @property
+    def phase(self) -> str:
+        """What the leg is doing, as its record says."""
+        return self.record().leg_phase
+
+    # ---- what the call wants -----------------------------------------------------------------------------------------
+
+    def dial(self, order: Dial) -> None:
+        """Call them."""
+        assert not self.phase, "a leg dials once"
+        self.n_dials += 1
+        self.phone = Phone.RINGING
+        self._be(Phase.INVITING)
+        self._rings(order.ring_s)
+        if self.is_browser:
+            self.tell(Ringing())
+
+    def hang_up(self, order: HangUp) -> None:
+        """End it, whatever it is doing."""
+        match self.phase:
+            case "":
+                self.is_stopped = True
+            case "inviting":
+                self._cancel(Ended(order.disposition, order.cause, Side.US))
+            case "confirmed":
+                self.n_byes += 1
+                self._hang_up(Ended(order.disposition, order.cause, Side.US))
+            case _:
+                pass
+
+    def verify(self) -> None:
+        """Ask the far end whether it is still there."""
+        if self.phase == "confirmed" and self.phone is Phone.GONE:
+            self._ends(Ended(Disposition.COMPLETED, "remote_hangup_during_outage", Side.THEM))
+
+    # ---- what the callee does ----------------------------------------------------------------------------------------
+
+    def ring(self) -> None:
+        """Say that it rings."""
+        if self.phase == "inviting" and self.phone is Phone.RINGING:
+            self.tell(Ringing())
+
+    def early_media(self) -> None:
+        """Play something before the answer."""
+        if self.phase == "inviting" and self.phone is Phone.RINGING and not self.is_browser:
+            self._be(Phase.INVITING, THEIRS)
+            self.tell(EarlyMedia(THEIRS))
+
+    def answer(self) -> None:
+        """Pick up."""
+        if self.phone is Phone.RINGING:
+            self.phone = Phone.UP
+            self._answered()
+
+    def refuse(self, ended: Ended) -> None:
+        """Do not pick up, and say why."""
+        if self.phone is Phone.RINGING:
+            self.phone, self.refusal = Phone.GONE, ended
+            if self.phase == "inviting":
+                self._ends(ended)
+
+    def hangs_up(self) -> None:
+        """Put the receiver down."""
+        if self.phone is Phone.UP:
+            self.phone = Phone.GONE
+            self.voice(False)
+            if self.phase == "confirmed":
+                self._ends(Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM))
+
+    def reinvites(self, media: Media) -> None:
+        """Want the audio elsewhere, or hold us."""
+        if self.phase == "confirmed" and self.phone is Phone.UP and not self.is_browser:
+            self._be(Phase.CONFIRMED, media)
+            self.tell(MediaChanged(media))
+
+    # ---- lives -------------------------------------------------------------------------------------------------------
+
+    def lives_again(self) -> None:
+        """The leg goes on from its record; what the callee says is said again."""
+        self.life += 1
+        if self.phase in ("", "finished"):
+            return
+        self.tell(LegResumed())
+        match self.phase:
+            case "inviting":
+                self._rings(self.record().order.ring_s)
+                if self.phone is Phone.UP:
+                    self._later(0.5, self._answered)
+                elif self.refusal:
+                    self._later(0.5, lambda: self._ends(self.refusal))
+            case "cancelling":
+                self._later(ANSWERED_ELSEWHERE_S, self._cancelled)
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _be(self, phase: Phase, media: Media | None = None, verdict: Ended | None = None) -> None:
+        if self.is_browser:
+            return self.write(browser=phase.value)
+        leg = self.record().leg or LegRecord(
+            "uac", phase, HERE, HOP, "", DIALOG, LocalMedia(1, 1, HERE.host, 40000), ring_until_s=0.0
+        )
+        self.write(leg=replace(leg, phase=phase, media=media or leg.media, verdict=verdict or leg.verdict))
+
+    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+        life = self.life
+        self.clock.after(seconds, lambda: do() if life == self.life else None)
+
+    def _rings(self, seconds: float) -> None:
+        self._later(seconds, lambda: self._cancel(Ended(Disposition.NO_ANSWER, "ring_limit", Side.NOBODY)))
+
+    def _answered(self) -> None:
+        if self.phase == "inviting":
+            self._be(Phase.CONFIRMED, THEIRS)
+            self.tell(Answered(Media("", 0, 0, -1, True, True) if self.is_browser else THEIRS))
+            self.voice(True)
+        elif self.phase == "cancelling":
+            self._be(Phase.CONFIRMED, THEIRS)
+            self._hang_up(Ended(Disposition.ABANDONED, "answered_too_late", Side.US, 200))
+
+    def _cancel(self, verdict: Ended) -> None:
+        if self.phase != "inviting":
+            return
+        if self.is_browser:
+            return self._hang_up(verdict)
+        self._be(Phase.CANCELLING, verdict=verdict)
+        self._later(ANSWERED_ELSEWHERE_S, self._cancelled)
+
+    def _cancelled(self) -> None:
+        leg = self.record().leg
+        if leg and leg.phase is Phase.CANCELLING and leg.verdict:
+            self._hang_up(replace(leg.verdict, code=487))
+
+    def _hang_up(self, ended: Ended) -> None:
+        self.phone = Phone.GONE
+        self.voice(False)
+        self._ends(ended)
+
+    def _ends(self, ended: Ended | None) -> None:
+        if ended and self.phase not in ("ended", "finished"):
+            self._be(Phase.ENDED)
+            self.tell(ended)
+
+
+__all__ = ["HERE", "HOP", "THEIRS", "Phone", "Telephone"]

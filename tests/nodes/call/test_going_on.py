@@ -1,0 +1,155 @@
+"""Whoever goes on with a call goes on as if nothing had been: the same call twice, and a death in the second.
+
+A schedule of what callee, agents and answers do is run through in two worlds. In the second one the actor or its
+process dies after a step: before it has carried out what that step wants, or afterwards. What the callee and the
+reports see is the same: prompts in order, answers, tags, the list, handovers, the end, and how often we dialled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodes.call.effects import AskBusiness, HearCallee, LateHandover, Question, Speak
+from nodes.call.inputs import HangUpOrdered
+from nodes.call.record import CallPhase
+from protocols.handover import Stage
+from protocols.sip import Disposition
+from protocols.wire.events import Kind
+from protocols.wire.ids import ChannelId
+from protocols.wire.messages import DigitPressed
+from tests.nodes.call.audio import Said
+from tests.nodes.call.world import CALL, PACKED, World
+
+N_EXAMPLES = 400
+KIND_S = 900.0
+ACTS = (
+    *(f"say:{what}" for what in ("", "=yes", "=no", "=2026-03-03", "=7", "=keep", "=move", "human", "stop", "repeat")),
+    *(f"key:{digit}" for digit in "129"),
+    "hangs_up", "beep", "quiet", "loud", "accept", "accept", "decline", "finish", "sits", "leaves", "order",
+)  # fmt: skip
+"""What may happen after the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When what happens, in tenths of a second, and how long answers take."""
+
+    script: str
+    number: str
+    is_recorded: bool
+    n_agents: int
+    answers_s: float
+    acts: tuple[tuple[int, str], ...]
+    waits: tuple[float, ...]
+    """Of words, engines and business APIs."""
+
+    def seconds(self, question: Question) -> float:
+        """Return how long this question waits for its answer."""
+        kinds = (Speak, HearCallee, AskBusiness)
+        place = next((n for n, kind in enumerate(kinds) if isinstance(question, kind)), None)
+        return 0.003 if place is None else self.waits[place]
+
+
+SCHEDULES = st.builds(
+    Schedule,
+    st.sampled_from(sorted(PACKED)),
+    st.sampled_from(["sip:ann@192.0.2.2", "sip:ann@192.0.2.2", "browser:n1.desk-9:1/phone-7"]),
+    st.booleans(),
+    st.integers(0, 2),
+    st.sampled_from([0.2, 2.0, 8.0]),
+    st.lists(st.tuples(st.integers(1, 60), st.sampled_from(ACTS)), max_size=14).map(tuple),
+    st.tuples(st.sampled_from([0.0, 0.004, 0.4]), st.sampled_from([0.0, 0.002, 0.3]), st.sampled_from([0.0, 0.1, 1.5])),
+)
+
+
+def act(world: World, what: str) -> None:
+    """Have this happen."""
+    name, _, rest = what.partition(":")
+    match name:
+        case "say":
+            world.line.speak(Said(*rest.split("=")))
+        case "key" if world.line.is_heard:
+            world.give(DigitPressed(ChannelId(CALL), rest, world.now))
+        case "hangs_up":
+            world.phone.hangs_up()
+        case "beep":
+            world.line.beep()
+        case "quiet" | "loud" if world.phone.phone == "up":
+            world.line.is_up(name == "loud")
+        case "order":
+            world.give(HangUpOrdered(Disposition.COMPLETED, "ordered"))
+        case "accept" | "decline" | "finish" | "sits" | "leaves":
+            getattr(world.desk, name)("ann")
+
+
+def seen(world: World) -> dict[str, Any]:
+    """Return what the callee and the reports have seen."""
+    notes = [note for note in world.notes if note.kind is not Kind.RECOVERED]
+    ended = notes[-1].fields
+    return {
+        "events": [note.kind for note in notes],
+        "said": [note.fields["spoken"] for note in notes if note.kind is Kind.PROMPT_STARTED],
+        "slots": [note.fields for note in notes if note.kind is Kind.SLOT_FILLED],
+        "tags": [note.fields["tag"] for note in notes if note.kind is Kind.TAGGED],
+        "handovers": [note.fields.get("reason", "") for note in notes if note.kind.value.startswith("handover")],
+        "is_listed": world.is_listed,
+        "ended": (ended["disposition"], ended["cause"], ended["by"]),
+        "calls": (world.phone.n_dials, world.phone.n_byes, world.fetched),
+    }
+
+
+def run(schedule: Schedule, dies_at: int, after: int, how: str) -> World:
+    """Let it all happen; after the step of this number somebody dies, `after` so many of its effects."""
+    world = World(schedule.script, target=schedule.number, is_recorded=schedule.is_recorded, waits=schedule.seconds)
+
+    def fate() -> tuple[int, Callable[[], None]] | None:
+        then = {"actor": world.actor_dies, "edge": world.edge_dies}.get(how)
+        return (after, then) if then and world.n_steps == dies_at else None
+
+    world.doom = fate
+    world.begin(2, *("ann", "bob")[: schedule.n_agents])
+    world.pass_(schedule.answers_s)
+    world.phone.answer()
+    for tenths, what in schedule.acts:
+        world.pass_(tenths / 10)
+        act(world, what)
+        world.check()
+    world.be_kind()
+    until_s = world.now + KIND_S
+    while not world.is_over and (next_s := world.clock.next_s) is not None and next_s <= until_s:
+        world.clock.tick()
+    assert world.is_over
+    world.pass_(1.0)
+    return world
+
+
+@settings(max_examples=N_EXAMPLES, deadline=None, report_multiple_bugs=False)
+@given(SCHEDULES, st.floats(0, 1), st.sampled_from([0, 1, 9]), st.sampled_from(["actor", "edge"]))
+def test_whoever_goes_on_goes_on_as_if_nothing_had_been(schedule: Schedule, at: float, after: int, how: str) -> None:
+    first = run(schedule, 0, 0, "nobody")
+    dies_at = 1 + round(at * (first.n_steps - 1))
+    second = run(schedule, dies_at, after, how)
+    saw, sees = seen(first), seen(second)
+    if second.noted(Kind.ENDED)[0].fields["cause"] == "lost_while_placing":
+        assert second.phone.phone in ("idle", "gone"), "written, and perhaps dialled: nobody rings for nothing"
+    elif was_offered(second) and (was_late(first) or was_late(second)):
+        n = next(n for n, note in enumerate(second.notes) if note.kind is Kind.RECOVERED)
+        assert sees["events"][:n] == saw["events"][:n], "an agent who is asked again has all the time again"
+        assert sees["calls"] == saw["calls"]
+    else:
+        assert sees == saw
+
+
+def was_offered(world: World) -> bool:
+    """Say whether somebody went on with a callee who was on the way to an agent."""
+    return any(note.fields.get("phase") == CallPhase.HANDING_OVER.value for note in world.noted(Kind.RECOVERED))
+
+
+def was_late(world: World) -> bool:
+    """Say whether an agent let the time pass in which they might have taken the call."""
+    return any(one == LateHandover(Stage.CONFIRMING.value) for one in world.done)
