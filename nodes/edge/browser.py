@@ -6,32 +6,15 @@ It tells its call the same events as a SIP leg, so that the call does not know t
 
 from __future__ import annotations
 
-from typing import Final
-
+from nodes.call.placing import NOWHERE, seat_of
 from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
-from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Media, Ringing, Side
+from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Ringing, Side
 from protocols.wire import desk as wire
 from protocols.wire.ids import ChannelId, Identity
 from supervisors import Timer
-
-SCHEME: Final = "browser:"
-NOWHERE: Final = Media("", 0, payload_type=0, dtmf_type=-1, sends=True, hears=True)
-"""There is no address to agree on: the channel has a link."""
-
-
-def seat_of(target: str) -> tuple[Identity, str] | None:
-    """Return the desk and the seat that a target names; None for what is dialled.
-
-    >>> seat_of("browser:n1.desk-0:5f/phone-7"), seat_of("sip:ann@192.0.2.1")
-    (('n1.desk-0:5f', 'phone-7'), None)
-    """
-    if not target.startswith(SCHEME):
-        return None
-    desk, _, seat = target.removeprefix(SCHEME).partition("/")
-    return Identity(desk), seat
 
 
 class BrowserLeg(Leg):
@@ -115,4 +98,4 @@ class BrowserLeg(Leg):
             self._ringing = None
 
 
-__all__ = ["NOWHERE", "BrowserLeg", "seat_of"]
+__all__ = ["BrowserLeg"]

@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Final
 
 from grammars.script_pack import script_hash
+from nodes.call.effects import HearCallee, Prepare, Sentences, Speak
+from nodes.call.inputs import Hears, NoEngineLeft, Spoken
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster
 from nodes.telemetry import logs
-from protocols.floor import Listen
-from protocols.wire.ids import ChannelId, Identity, ScriptHash
+from protocols.wire.ids import CallId, ChannelId, Identity, ScriptHash
 from protocols.wire.messages import Deafen, Hear, Part, Prompt, Render, WarmScript
 
 log = logs.get(__name__)
@@ -30,6 +30,7 @@ MAX_WARM: Final = 1024
 """Engines, each with a script that it has; the one that was asked for longest ago is told it once more."""
 WARM_S: Final = 30.0
 """So long may an engine take for a script: compiling its grammars and rendering its prompts."""
+HEAR_S: Final = 1.0
 AWAIT_ENGINE_S: Final = 15.0
 """So long does a call wait for an engine when all have just died: a start takes 4 s, more when the node is busy."""
 AWAIT_FIRST_S: Final = 60.0
@@ -54,6 +55,11 @@ class Engines:
         self._warming: set[tuple[Identity, bytes]] = set()
         self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
 
+    @property
+    def owner(self) -> Identity:
+        """Who is told what they hear."""
+        return self._mesh.identity
+
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on which engines live."""
         self._peers = roster.active("speech")
@@ -63,6 +69,11 @@ class Engines:
             self._await_s = AWAIT_ENGINE_S
         self._changed.set()
         self._changed = asyncio.Event()
+
+    @property
+    def living(self) -> frozenset[Identity]:
+        """The incarnations that are up."""
+        return frozenset(peer.identity for peer in self._peers)
 
     def lives(self, engine: Identity) -> bool:
         """Say whether this incarnation is up."""
@@ -123,6 +134,14 @@ class Engines:
             self._warm.popitem(last=False)
         return True
 
+    def known(self, sentences: Sentences) -> tuple[Prompt, ...] | None:
+        """Return the files of what is to be said, if all are on disk."""
+        if not all(sentence in self._rendered for sentence in sentences):
+            return None
+        for sentence in sentences:
+            self._rendered.move_to_end(sentence)
+        return tuple(self._rendered[sentence] for sentence in sentences)
+
     async def render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:
         """Return the file of one sentence, rendered now if it has not been. Raises: NoEngine."""
         if known := self._rendered.get(sentence):
@@ -140,58 +159,64 @@ class Engines:
             return prompt
         raise NoEngine("no speech engine could speak")
 
+    async def listen(self, hear: Hear, packed: bytes, before: Identity) -> Identity:
+        """Have an engine hear a callee from the next utterance on; return which: as `before`, while that one lives.
 
-class Ears:
-    """One call's hearing. Not an actor: a plain object of the call."""
-
-    def __init__(self, engines: Engines, mesh: Mesh, channel_id: ChannelId) -> None:
-        self._engines, self._mesh, self._channel_id = engines, mesh, channel_id
-        self.engine = Identity("")
-
-    async def speak(self, sentences: Sequence[tuple[Part, ...]]) -> list[Prompt]:
-        """Return the files of what is to be said, in order. Raises: NoEngine."""
-        return [await self._engines.render(self._channel_id, sentence) for sentence in sentences]
-
-    async def listen(self, script: ScriptHash, packed: bytes, listen: Listen, before: Identity) -> Identity:
-        """Have an engine hear the callee from the next utterance on; return which: as `before`, while that one lives.
-
-        Raises: NoEngine.
+        Raises: NoEngine. Whoever stops waiting for the answer does not want it: a new engine is told so.
         """
-        hear = Hear(self._channel_id, self._mesh.identity, script, listen.rules, listen.turn)
-        engines = await self._engines.ordered(self._channel_id)
+        engines = await self.ordered(hear.channel_id)
         for engine in sorted(engines, key=lambda engine: engine != before):
             try:
-                await self._mesh.ask(engine, hear, timeout_s=1.0)
-            except Refused:  # it does not know the script: it is a new one
-                if not await self._retold(engine, packed, hear):
-                    continue
-            except LinkError as error:
-                log.warning("engine.deaf", engine=engine, reason=str(error))
-                continue
-            if self.engine not in ("", engine):
-                self._mesh.tell(self.engine, Deafen(self._channel_id))
-            self.engine = engine
-            return engine
+                if await self._hears(engine, hear, packed):
+                    return engine
+            except asyncio.CancelledError:
+                if engine != before:  # that one is told by who stops
+                    self._mesh.tell(engine, Deafen(hear.channel_id))
+                raise
         raise NoEngine("no speech engine could listen")
 
-    def lives(self, engine: Identity) -> bool:
-        """Say whether this engine is up."""
-        return self._engines.lives(engine)
-
-    def deafen(self) -> None:
-        """Stop listening."""
-        if self.engine:
-            self._mesh.tell(self.engine, Deafen(self._channel_id))
-            self.engine = Identity("")
-
-    async def _retold(self, engine: Identity, packed: bytes, hear: Hear) -> bool:
+    async def _hears(self, engine: Identity, hear: Hear, packed: bytes) -> bool:
         try:
-            await self._mesh.ask(engine, WarmScript(packed), timeout_s=WARM_S)
-            await self._mesh.ask(engine, hear, timeout_s=1.0)
+            try:
+                await self._mesh.ask(engine, hear, timeout_s=HEAR_S)
+            except Refused:  # it does not know the script: it is a new one
+                await self._mesh.ask(engine, WarmScript(packed), timeout_s=WARM_S)
+                await self._mesh.ask(engine, hear, timeout_s=HEAR_S)
         except LinkError as error:
             log.warning("engine.deaf", engine=engine, reason=str(error))
             return False
         return True
 
 
-__all__ = ["Ears", "Engines", "NoEngine"]
+async def speak(engines: Engines, call_id: CallId, effect: Speak) -> Spoken | NoEngineLeft:
+    """Have the sentences on disk, in order."""
+    try:
+        return Spoken(effect.number, tuple([await engines.render(call_id, one) for one in effect.sentences]))
+    except NoEngine as error:
+        log.error("call.no_engine", call_id=call_id, reason=str(error))
+        return NoEngineLeft(effect.number)
+
+
+async def hear(
+    engines: Engines, call_id: CallId, packed: bytes, script: ScriptHash, effect: HearCallee
+) -> Hears | NoEngineLeft:
+    """Have an engine hear the callee with this script, packed in case that it is new to it."""
+    wanted = Hear(ChannelId(call_id), engines.owner, script, effect.listen.rules, effect.listen.turn)
+    try:
+        return Hears(effect.number, await engines.listen(wanted, packed, effect.before))
+    except NoEngine as error:
+        log.error("call.no_engine", call_id=call_id, reason=str(error))
+        return NoEngineLeft(effect.number)
+
+
+async def prepare(engines: Engines, call_id: CallId, packed: bytes, effect: Prepare) -> None:
+    """Have every engine know the script, and the sentences on disk; what is missing, when it is needed."""
+    await engines.warm_all(packed)
+    try:
+        for sentence in effect.sentences:
+            await engines.render(call_id, sentence)
+    except NoEngine as error:
+        log.warning("call.not_prepared", call_id=call_id, reason=str(error))
+
+
+__all__ = ["Engines", "NoEngine", "hear", "prepare", "speak"]

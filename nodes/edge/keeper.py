@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from nodes.call.inputs import Telephone
 from nodes.call.record import CallRecord
 from protocols.wire.desk import SeatNews
 
@@ -20,7 +21,7 @@ class Keeper:
     def __init__(self, record: CallRecord, wrote: Callable[[Keeper], None]) -> None:
         self.record = record
         self._wrote = wrote
-        self.happened: Callable[[object], object] = lambda event: None
+        self.happened: Callable[[Telephone], object] = lambda event: None
         """Where the leg's events go: set by the call's actor in each of its lives."""
         self.is_dialling = False
         """The leg has been told to dial: one that knows of nothing has died of it, and nothing has been sent."""
@@ -28,12 +29,15 @@ class Keeper:
         """Who hears of a seat that is no agent's: a browser's leg, of its own. All others are the call's."""
 
     def write(self, **changes: Any) -> CallRecord:
-        """Change fields of the record; the heirs get it. Nothing changed: nothing is sent."""
-        after = replace(self.record, **changes)
-        if after != self.record:
-            self.record = replace(after, revision=self.record.revision + 1)
-            self._wrote(self)
+        """Change fields of the record."""
+        self.put(replace(self.record, **changes))
         return self.record
+
+    def put(self, record: CallRecord) -> None:
+        """Take what a step has made of the record; the heirs get it. Nothing changed: nothing is sent."""
+        if record != self.record:
+            self.record = replace(record, revision=self.record.revision + 1)
+            self._wrote(self)
 
 
 __all__ = ["Keeper"]

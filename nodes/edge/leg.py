@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from nodes.call.inputs import LegResumed
 from nodes.edge.keeper import Keeper
 from nodes.edge.trunk import Endpoint, Trunk
 from protocols.machine import Expired, Notify, Transmit
@@ -35,11 +36,6 @@ from supervisors import Actor, Exit
 
 if TYPE_CHECKING:
     from protocols.machine import Address
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The leg has begun another life: what the last one had to tell may have been lost; the record has it."""
 
 
 CANNOT_LIVE: Final = Ended(Disposition.INVALID, "leg_crashed", Side.US)
@@ -74,7 +70,7 @@ class SipLeg(Leg, Endpoint):
             credentials = self._trunk.credentials(record.trunk)
             uac = self._live(Uac.resume(record, time.monotonic(), os.urandom, credentials))
             self.wake(uac.deadline)
-            self._keeper.happened(Resumed())
+            self._keeper.happened(LegResumed())
         elif self._keeper.is_dialling:  # the last life died of the order, before it had sent anything
             self._keeper.happened(CANNOT_LIVE)
 
@@ -137,4 +133,4 @@ class SipLeg(Leg, Endpoint):
         self.wake(self._uac.deadline)
 
 
-__all__ = ["CANNOT_LIVE", "Leg", "Resumed", "SipLeg"]
+__all__ = ["CANNOT_LIVE", "Leg", "SipLeg"]

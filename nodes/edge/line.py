@@ -1,47 +1,34 @@
-"""The call's side of media: the wanted state of its channel, kept in the record and told to whoever serves it now.
+"""The call's side of media: what its channels are to be is told to whoever serves them now, as the roster says.
 
 The media process is known by its name, because its sockets are; which incarnation serves the name is the roster's word.
-Its spares are told the same, so that nobody has to be asked when one is needed: it plays on. A new incarnation is told
-again, and so is one that asks whose its channels are and has not all of ours (`seats.is_known`).
+Its spares are told the same, so that nobody has to be asked when one is needed: it plays on. What is wanted is
+`nodes.call.line`'s; here it is only carried out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, TypeAlias
+import os
+import time
+from typing import TYPE_CHECKING
 
-from nodes.edge.keeper import Keeper
+from nodes.call.inputs import RosterChanged
+from nodes.call.placing import seat_of
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
-from nodes.links.mesh import Mesh
-from nodes.links.roster import NOBODY, Peer, Roster
-from protocols.sip import Media
-from protocols.wire.ids import ChannelId, Identity, PromptHash
+from nodes.links.roster import Roster
+from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import (
-    AudioArrived,
-    AudioLost,
-    BeepHeard,
     Channel,
     ChannelClosed,
-    ChannelOpened,
     CloseChannel,
-    DigitPressed,
-    Heard,
     OpenChannel,
-    Partial,
-    PlayEnded,
-    Playing,
-    SendDigits,
+    PlaceCall,
     SetChannel,
-    SpeechEnded,
-    SpeechStarted,
 )  # fmt: skip
 
-ChannelNews: TypeAlias = (
-    SpeechStarted | SpeechEnded | Partial | Heard | DigitPressed | BeepHeard | PlayEnded | AudioArrived | AudioLost
-)
-"""What media and speech tell the owner of a channel."""
+if TYPE_CHECKING:
+    from nodes.edge.means import Means
+
 OPEN_S = 2.0
 CLOSE_S = 3.0
 """Closing publishes the recording."""
@@ -52,132 +39,86 @@ class NoMedia(NodeError):
     """No media process has a free port: the node is full, or none is up."""
 
 
-class Line:
-    """One call's channel in a media process. Not an actor: a plain object of the call."""
+def serving(roster: Roster, name: str) -> Identity:
+    """Return the media process that bears a name now; empty while none does."""
+    return next((peer.identity for peer in roster.active("media") if peer.name == name), Identity(""))
 
-    def __init__(self, keeper: Keeper, mesh: Mesh) -> None:
-        self._keeper, self._mesh = keeper, mesh
-        self._roster = NOBODY
 
-    @property
-    def channel(self) -> Channel | None:
-        """The wanted state, as last written."""
-        return self._keeper.record.channel
+def spares(roster: Roster, name: str) -> list[Identity]:
+    """Return those that take a media process's place when it dies, and its sockets."""
+    return [peer.identity for peer in roster.spare("media") if peer.name == name]
 
-    async def open(self, channel_id: ChannelId, numbers: tuple[int, int, int], now: float, strict: bool = False) -> int:
-        """Reserve a port with the first media process that has one; return it. Raises: NoMedia.
 
-        `numbers`: 32-bit SSRC, 16-bit first sequence number, 32-bit first timestamp; random (RFC 3550 s.5.1, 8.1).
-        `strict`: the far end is only where it says that it is.
-        """
-        ssrc, seq0, ts0 = numbers
-        for peer in self._roster.active("media"):
-            try:
-                order = OpenChannel(channel_id, self._mesh.identity)
-                opened: ChannelOpened = await self._mesh.ask(peer.identity, order, timeout_s=OPEN_S)
-            except LinkError:
-                continue
-            channel = Channel(channel_id, self._mesh.identity, opened.port, ssrc, seq0, ts0, born_s=now, strict=strict)
-            self._keeper.write(media=peer.name, channel=channel)
-            self.tell()
-            return opened.port
-        raise NoMedia("no media process has a free port")
+def changed(before: Roster, after: Roster, name: str) -> RosterChanged:
+    """Return what a new roster means for a call whose sockets the media process of this name has."""
+    is_new = serving(after, name) not in ("", serving(before, name))
+    return RosterChanged(
+        engines=frozenset(peer.identity for peer in after.active("speech")),
+        desks=frozenset(peer.identity for peer in after.processes if peer.role == "desk"),
+        is_media_new=is_new,
+        is_media_other=is_new or spares(after, name) != spares(before, name),
+    )
 
-    def open_link(self, channel_id: ChannelId, desk: Identity, now: float) -> int:
-        """Have a channel whose far end is a seat of `desk`; it needs no port and returns 0. Raises: NoMedia."""
-        if not (peers := self._roster.active("media")):
+
+async def open_channel(means: Means, order: PlaceCall) -> tuple[str, Channel]:
+    """Return the name of a media process, and the call's new channel there. Raises: NoMedia.
+
+    Its port is the first that a media process has free. A browser's needs none: its far end is a seat of a desk.
+    """
+    channel_id, us, peers = ChannelId(order.call_id), means.mesh.identity, means.roster.active("media")
+    if seat := seat_of(order.target):
+        if not peers:
             raise NoMedia("no media process is up")
-        channel = Channel(channel_id, self._mesh.identity, 0, 0, 0, 0, born_s=now, link=desk)
-        self._keeper.write(media=peers[0].name, channel=channel)
-        return channel.port
-
-    @property
-    def media(self) -> Identity:
-        """The process that has our channel now; empty while there is none."""
-        return next(iter(self._ours(self._roster.active("media"))), Identity(""))
-
-    def follow(self, roster: Roster) -> bool:
-        """Take the launcher's word: True when our media process has a new incarnation. Newcomers are told all."""
-        before, spares = self.media, self._spares()
-        self._roster = roster
-        is_new = self.media not in ("", before)
-        if is_new or self._spares() != spares:
-            self.tell()
-        return is_new
-
-    def tell(self) -> None:
-        """Say once more what we want; to the spare, too, so that it goes on without a word when it is needed."""
-        if channel := self.channel:
-            for media in (*([self.media] if self.media else []), *self._spares()):
-                self._mesh.tell(media, SetChannel(channel))
-
-    def agree(self, media: Media, now: float) -> None:
-        """The far end has said where it listens, and what (RFC 3264)."""
-        is_moved = self.channel and (media.host, media.port) != (self.channel.remote_host, self.channel.remote_port)
-        self.want(
-            agreed_s=now,
-            source=None if is_moved or self.channel is None else self.channel.source,
-            remote_host=media.host,
-            remote_port=media.port,
-            payload_type=media.payload_type,
-            dtmf_type=media.dtmf_type,
-            sends=media.sends,
-        )
-
-    def arrived(self, told: AudioArrived) -> None:
-        """Keep where the far end sends from; what was found for another SDP than the last is stale."""
-        if (channel := self.channel) and told.remote == (channel.remote_host, channel.remote_port):
-            self.want(source=told.source)
-
-    def want(self, **changes: Any) -> None:
-        """Change the wanted state and tell it."""
-        if self.channel is None:
-            return
-        record = self._keeper.record
-        channel = replace(self.channel, owner=self._mesh.identity, epoch=record.epoch, **changes)
-        if channel != self.channel:
-            self._keeper.write(channel=replace(channel, revision=channel.revision + 1))
-        self.tell()
-
-    def play(self, prompts: tuple[PromptHash, ...], now: float) -> int:
-        """Play these from now on, instead of whatever plays; return the number that `PlayEnded` will carry.
-
-        The number is the channel's age in milliseconds, so that no life of the call gives one twice.
-        """
-        play_id = round((now - self.channel.born_s) * 1000) if self.channel else 0
-        self.want(playing=Playing(play_id, prompts, now))
-        return play_id
-
-    def hush(self) -> None:
-        """Stop playing, at the next tick."""
-        self.want(playing=None)
-
-    def heard_by(self, engine: Identity) -> None:
-        """Let this engine have the callee's speech; the utterance in progress is replayed to it."""
-        self.want(engine=engine)
-
-    async def press(self, digits: str) -> None:
-        """Send telephone events (RFC 4733). Raises: LinkError."""
-        if (channel := self.channel) and self.media:
-            await self._mesh.ask(self.media, SendDigits(channel.channel_id, digits))
-
-    async def close(self) -> ChannelClosed:
-        """Give the port back; return what was carried, as far as anybody still knows."""
-        if (channel := self.channel) is None or not self.media:
-            return NOTHING_CARRIED
-        order = CloseChannel(channel.channel_id)
-        for spare in self._spares():
-            self._mesh.tell(spare, order)
+        return peers[0].name, Channel(channel_id, us, 0, 0, 0, 0, born_s=time.monotonic(), link=seat[0])
+    for peer in peers:
         try:
-            return await self._mesh.ask(self.media, order, timeout_s=CLOSE_S)
+            opened = await means.mesh.ask(peer.identity, OpenChannel(channel_id, us), timeout_s=OPEN_S)
         except LinkError:
-            return NOTHING_CARRIED
+            continue
+        strict = means.trunk.is_strict(order.target)
+        return peer.name, Channel(
+            channel_id, us, opened.port, *_rtp_numbers(), born_s=time.monotonic(), strict=strict
+        )  # fmt: skip
+    raise NoMedia("no media process has a free port")
 
-    def _ours(self, peers: Iterable[Peer]) -> list[Identity]:
-        return [peer.identity for peer in peers if peer.name == self._keeper.record.media]
 
-    def _spares(self) -> list[Identity]:
-        return self._ours(self._roster.spare("media"))
+def set_channel(means: Means, name: str, channel: Channel, *, to_spares: bool) -> None:
+    """Tell what a channel is to be; to the spares, too, so that one goes on without a word when it is needed."""
+    means.mesh.tell(serving(means.roster, name), SetChannel(channel))
+    for spare in spares(means.roster, name) if to_spares else ():
+        means.mesh.tell(spare, SetChannel(channel))
 
 
-__all__ = ["ChannelNews", "Line", "NoMedia", "NOTHING_CARRIED"]
+def unlink(means: Means, name: str, channel_id: ChannelId) -> None:
+    """Close a channel that carries nothing to keep: an agent's side. Spares have none."""
+    means.mesh.tell(serving(means.roster, name), CloseChannel(channel_id))
+
+
+async def close_channel(means: Means, name: str, channel_id: ChannelId) -> ChannelClosed:
+    """Give the port back; return what was carried, as far as anybody still knows."""
+    order = CloseChannel(channel_id)
+    for spare in spares(means.roster, name):
+        means.mesh.tell(spare, order)
+    try:
+        return await means.mesh.ask(serving(means.roster, name), order, timeout_s=CLOSE_S)
+    except LinkError:
+        return NOTHING_CARRIED
+
+
+def _rtp_numbers() -> tuple[int, int, int]:
+    """SSRC, first sequence number, first timestamp: random, so that streams cannot be guessed (RFC 3550 s.5.1)."""
+    entropy = os.urandom(10)
+    return int.from_bytes(entropy[:4]), int.from_bytes(entropy[4:6]), int.from_bytes(entropy[6:])
+
+
+__all__ = [
+    "NOTHING_CARRIED",
+    "NoMedia",
+    "changed",
+    "close_channel",
+    "open_channel",
+    "serving",
+    "set_channel",
+    "spares",
+    "unlink",
+]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from nodes.call.inputs import Input
 from nodes.config import Config
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
@@ -16,10 +16,15 @@ from nodes.links.roster import NOBODY, Roster
 from protocols.wire.events import CallEvent
 from protocols.wire.ids import CallId, NodeId
 from protocols.wire.load import GivesUp
+from supervisors import Actor, Ref
 
-if TYPE_CHECKING:
-    from nodes.edge.call import Call
-    from supervisors import Ref
+
+class AnyCall(Actor):
+    """What the rest of an edge tells a call."""
+
+    def take(self, given: Input) -> None:
+        """Something has happened that is this call's."""
+        raise NotImplementedError
 
 
 @dataclass(slots=True)
@@ -38,7 +43,7 @@ class Means:
     fetcher: Fetcher = field(default_factory=Fetcher)
     gives_up: Callable[[], GivesUp] = lambda: GivesUp.NOTHING
     """What this edge gives up just now, because it is nearly full."""
-    calls: dict[CallId, Ref[Call]] = field(default_factory=dict)
+    calls: dict[CallId, Ref[AnyCall]] = field(default_factory=dict)
     """The actors whose channels media and speech talk about; a channel has its call's id."""
 
     @property
@@ -46,11 +51,11 @@ class Means:
         """This node."""
         return self.config.node.id
 
-    def attach(self, call_id: CallId, call: Ref[Call]) -> None:
+    def attach(self, call_id: CallId, call: Ref[AnyCall]) -> None:
         """What media and speech tell of this call is for this actor."""
         self.calls[call_id] = call
 
-    def detach(self, call_id: CallId, call: Ref[Call]) -> None:
+    def detach(self, call_id: CallId, call: Ref[AnyCall]) -> None:
         """The actor has ended."""
         if self.calls.get(call_id) is call:
             del self.calls[call_id]
@@ -66,4 +71,4 @@ class Means:
         return str(self.config.paths.recordings / call_id)
 
 
-__all__ = ["Means"]
+__all__ = ["AnyCall", "Means"]

@@ -12,8 +12,8 @@ from typing import Final
 from urllib.parse import unquote
 
 from nodes import dial_plan
+from nodes.call.placing import seat_of
 from nodes.config import Sip
-from nodes.edge.browser import seat_of
 from protocols.errors import RemoteProtocolError
 from protocols.sip import identity
 from protocols.wire.messages import PlaceCall

@@ -1,16 +1,17 @@
-"""The way to a callee: where their telephone is reached first, with which port of ours, and what the leg is to dial."""
+"""Making a call ready: where its callee is reached first, which engine and port it has, or why nobody is dialled."""
 
 from __future__ import annotations
 
-import os
-import time
 from typing import TYPE_CHECKING, Final
 
-from nodes.edge.browser import seat_of
-from nodes.edge.line import Line
+from nodes.call.effects import GetReady
+from nodes.call.inputs import NotReady, Ready
+from nodes.call.placing import seat_of
+from nodes.edge.ears import NoEngine
+from nodes.edge.line import NoMedia, open_channel, unlink
+from nodes.edge.trunk import NotAllowed, Unreachable
 from protocols.machine import Address
-from protocols.sip import Dial, Listening, Local, identity
-from protocols.wire.ids import ChannelId, ScriptHash
+from protocols.sip import Disposition, Listening, Local
 from protocols.wire.messages import PlaceCall
 
 if TYPE_CHECKING:
@@ -31,29 +32,29 @@ async def way_to(means: Means, target: str) -> tuple[Address, Local]:
     return hop, means.trunk.local(hop)
 
 
-async def open_line(means: Means, line: Line, order: PlaceCall) -> int:
-    """Open the call's channel; return its port, 0 for a browser's. Raises: NoMedia."""
-    channel_id = ChannelId(order.call_id)
-    if seat := seat_of(order.target):
-        return line.open_link(channel_id, seat[0], time.monotonic())
-    return await line.open(channel_id, _rtp_numbers(), time.monotonic(), means.trunk.is_strict(order.target))
+async def get_ready(means: Means, order: PlaceCall, effect: GetReady) -> Ready | NotReady:
+    """Find the way to the callee, an engine that knows the script, and a line.
 
-
-def dial(order: PlaceCall, local: Local, hop: Address, listening: Listening, script: ScriptHash) -> Dial:
-    """Return what the leg is to dial; the far end may know the call and the script by our headers.
-
-    Raises: RemoteProtocolError for a caller id that is none (`orders` has refused it before).
+    The do-not-call list comes first, as soon as it is known, and last: all between may take half a minute.
     """
-    caller = identity.caller_id(order.caller_id)
-    headers = (("x-ringmaster-call", order.call_id), ("x-ringmaster-script", script), *caller.headers)
-    uri = caller.uri_at(local.host, local.user)
-    return Dial(order.target, uri, listening, hop, order.ring_s, caller_name=caller.name, headers=headers)
+    listed = NotReady(effect.number, Disposition.REJECTED, "do_not_call")
+    if not seat_of(order.target) and not await means.refusals.are_known():
+        return NotReady(effect.number, Disposition.FAILED, "do_not_call_unknown")
+    if means.refusals.refuses(order):
+        return listed
+    try:
+        hop, local = await way_to(means, order.target)
+        host = means.rtp_host(hop)
+        await means.engines.warm(order.call_id, order.script)
+        media, channel = await open_channel(means, order)
+    except NotAllowed as error:
+        return NotReady(effect.number, Disposition.INVALID, str(error))
+    except (Unreachable, NoEngine, NoMedia) as error:
+        return NotReady(effect.number, Disposition.FAILED, str(error))
+    if means.refusals.refuses(order):
+        unlink(means, media, channel.channel_id)
+        return listed
+    return Ready(effect.number, media, channel, local, hop, Listening(host, channel.port))
 
 
-def _rtp_numbers() -> tuple[int, int, int]:
-    """SSRC, first sequence number, first timestamp: random, so that streams cannot be guessed (RFC 3550 s.5.1)."""
-    entropy = os.urandom(10)
-    return int.from_bytes(entropy[:4]), int.from_bytes(entropy[4:6]), int.from_bytes(entropy[6:])
-
-
-__all__ = ["NOWHERE", "dial", "open_line", "way_to"]
+__all__ = ["get_ready", "way_to"]

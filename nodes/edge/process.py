@@ -13,23 +13,25 @@ from typing import get_args
 from grammars.errors import GrammarError
 from grammars.script_pack import unpack
 from nodes import watch
+from nodes.call import handing
+from nodes.call.inputs import ChannelNews, HangUpOrdered, Input, MediaLacks, RosterChanged, SeatTold
+from nodes.call.line import channels_of, is_known
+from nodes.call.placing import seat_of
 from nodes.call.record import CallPhase, CallRecord
 from nodes.config import Config
-from nodes.edge import orders
-from nodes.edge.browser import BrowserLeg, seat_of
-from nodes.edge.call import Call
+from nodes.edge import line, orders
+from nodes.edge.browser import BrowserLeg
+from nodes.edge.call import CallActor
 from nodes.edge.disk import Disk
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
 from nodes.edge.heirs import Heirs, Legacy
 from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg, SipLeg
-from nodes.edge.line import ChannelNews
 from nodes.edge.load import Load
-from nodes.edge.means import Means
+from nodes.edge.means import AnyCall, Means
 from nodes.edge.refusals import Refusals
 from nodes.edge.registration import TrunkRegistration
-from nodes.edge.seats import channels_of, is_known
 from nodes.edge.succession import Here, taken_up
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
@@ -47,6 +49,7 @@ from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.machine import Machine, cores
 from nodes.telemetry import logs
+from protocols.sip import Disposition
 from protocols.wire import messages as wire
 from protocols.wire.campaigns import ContactId
 from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
@@ -158,13 +161,16 @@ class Edge:
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who lives."""
-        self._means.roster = roster
+        before, self._means.roster = self._means.roster, roster
         self._means.mesh.roster(roster)
         self._means.engines.follow(roster)
         self._heirs.follow(roster)
         self.load.roster = roster
-        for call in list(self._means.calls.values()):
-            call.tell(Call.roster_changed)
+        news: dict[str, RosterChanged] = {}
+        for call_id, keeper in self._keepers.items():
+            if (media := keeper.record.media) not in news:
+                news[media] = line.changed(before, roster, media)
+            self._tell(call_id, news[media])
 
     async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
         """Take an order, once. Refuses: `not_active draining do_not_call_unknown node_full bad_script:`, `orders`."""
@@ -192,9 +198,12 @@ class Edge:
         return wire.CallAccepted(order.call_id)
 
     def end(self, order: wire.EndCall, sender: Identity) -> wire.Done:
-        """Hang up a call; one that is over stays over."""
-        if call := self._means.calls.get(order.call_id):
-            call.tell(Call.hang_up, order.disposition, "ordered")
+        """Hang up a call; one that is over stays over. Refuses: `bad_disposition`."""
+        try:
+            disposition = Disposition(order.disposition)
+        except ValueError as error:
+            raise Refused("bad_disposition") from error
+        self._tell(order.call_id, HangUpOrdered(disposition, "ordered"))
         return wire.Done()
 
     def find_calls(self, asked: FindCalls, sender: Identity) -> CallsFound:
@@ -213,12 +222,10 @@ class Edge:
 
     def _tell_what_is_lacking(self, media: Peer, has: Mapping[ChannelId, int]) -> None:
         for call_id, keeper in self._keepers.items():
-            is_missed = keeper.record.media == media.name and not is_known(
-                keeper.record, has, media.state is State.SPARE
-            )
-            if is_missed and (call := self._means.calls.get(call_id)):
+            is_ours = keeper.record.media == media.name
+            if is_ours and not is_known(keeper.record, has, media.state is State.SPARE):
                 log.info("channel.told_again", call_id=call_id, media=media.identity)
-                call.tell(Call.tell_media)
+                self._tell(call_id, MediaLacks())
 
     def _know_all(self) -> None:
         """Refuse to say what we have not, while there may be calls that are ours and have not come to us yet."""
@@ -249,20 +256,21 @@ class Edge:
         for keeper in self._keepers.values():
             order, is_early = keeper.record.order, keeper.record.phase in (CallPhase.PLACING, CallPhase.RINGING)
             if is_early and contact in self._means.refusals.contacts(order):
-                if call := self._means.calls.get(order.call_id):
-                    call.tell(Call.hang_up, "rejected", "do_not_call")
+                self._tell(order.call_id, HangUpOrdered(Disposition.REJECTED, "do_not_call"))
 
     def _told(self, given: ChannelNews, sender: Identity) -> None:
-        if call := self._means.calls.get(CallId(given.channel_id)):
-            call.tell(Call.told, given)
+        self._tell(CallId(given.channel_id), given)
 
     def _seat_told(self, news: SeatNews, desk: Identity) -> None:
         """A desk's word on a seat: for the leg whose seat it is, else for the call that is being handed over."""
-        keeper, call = self._keepers.get(news.call_id), self._means.calls.get(news.call_id)
-        if keeper and (leg := keeper.seats.get(news.seat)):
+        if (keeper := self._keepers.get(news.call_id)) and (leg := keeper.seats.get(news.seat)):
             leg(news)
-        elif call:
-            call.tell(Call.seat_told, news, desk)
+        else:
+            self._tell(news.call_id, SeatTold(handing.input_of(news), desk, news.seat))
+
+    def _tell(self, call_id: CallId, given: Input) -> None:
+        if call := self._means.calls.get(call_id):
+            call.tell(AnyCall.take, given)
 
     def _records(self) -> list[CallRecord]:
         return [keeper.record for keeper in self._keepers.values()]
@@ -303,7 +311,7 @@ def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
             [
                 Child(lambda: Will(keeper, means), id="will"),
                 Child(leg, id="leg", restart=Restart.TRANSIENT, significant=True),
-                Child(lambda: Call(keeper, means), id="call", restart=Restart.TRANSIENT, significant=True),
+                Child(lambda: CallActor(keeper, means), id="call", restart=Restart.TRANSIENT, significant=True),
             ],
             auto_shutdown=AutoShutdown.ALL_SIGNIFICANT,
             intensity=3,

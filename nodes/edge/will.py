@@ -10,16 +10,19 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from nodes.call.record import CallPhase, CallRecord
-from nodes.edge.diary import Diary
+from nodes.call.effects import Note
+from nodes.call.line import link_of
+from nodes.call.placing import seat_of
+from nodes.call.record import CallPhase, CallRecord, Over
+from nodes.edge.diary import write
 from nodes.edge.keeper import Keeper
 from nodes.edge.leg import CANNOT_LIVE
-from nodes.edge.line import NOTHING_CARRIED, Line
-from nodes.edge.seats import give_back
+from nodes.edge.line import NOTHING_CARRIED, close_channel, unlink
 from nodes.telemetry import logs
 from protocols.machine import Transmit
 from protocols.sip import Disposition, HangUp, Uac
-from protocols.wire.events import Kind
+from protocols.wire.desk import ReleaseSeat
+from protocols.wire.events import Kind, Value
 from supervisors import Actor, Exit
 
 if TYPE_CHECKING:
@@ -39,44 +42,61 @@ class Will(Actor):
         await self.carry_out()
 
     async def carry_out(self) -> None:
-        """Hang up and say so; also of a call whose tree could not even be started."""
+        """Hang up and say so, also of a call whose tree could not even be started; one that was over ends as it was."""
         record = self._keeper.record
         if record.phase is CallPhase.DONE:
             return
-        ending = HangUp(Disposition.FAILED, "edge_stopped" if self._means.is_stopping else "crashed")
-        if self._keeper.is_dialling and not record.leg_phase and not self._means.is_stopping:
-            ending = HangUp(CANNOT_LIVE.disposition, CANNOT_LIVE.cause)
-        log.error("call.given_up", call_id=record.order.call_id, cause=ending.cause)
+        how = record.over or self._given_up(record)
+        log.error("call.given_up", call_id=record.order.call_id, cause=how.cause)
         try:
-            self._hang_up(ending)
+            self._hang_up(record)
         finally:  # what its actors have died of may be in the record: that must not cost the port and the last event
-            await self._close(record, ending)
+            await self._close(record, how)
 
-    async def _close(self, record: CallRecord, ending: HangUp) -> None:
-        line = Line(self._keeper, self._means.mesh)
-        line.follow(self._means.roster)
-        give_back(self._keeper.record, self._means.mesh, line.media)
-        carried = NOTHING_CARRIED if self._means.is_stopping else await line.close()  # media stops at the same moment
-        self._keeper.write(phase=CallPhase.DONE)
-        spoken_s = time.monotonic() - record.answered_s if record.answered_s else 0.0
-        Diary(self._keeper, self._means.node_id, self._means.post).note(
-            Kind.ENDED,
-            disposition=ending.disposition.value,
-            cause=ending.cause,
-            by="us",
-            duration_s=round(spoken_s, 3),
-            recording=carried.recording or None,
-        )
+    def _given_up(self, record: CallRecord) -> Over:
+        disposition, cause = Disposition.FAILED, "edge_stopped" if self._means.is_stopping else "crashed"
+        if self._keeper.is_dialling and not record.leg_phase and not self._means.is_stopping:
+            disposition, cause = CANNOT_LIVE.disposition, CANNOT_LIVE.cause
+        return Over(disposition.value, cause, time.monotonic(), by="us")
 
-    def _hang_up(self, ending: HangUp) -> None:
+    async def _close(self, record: CallRecord, how: Over) -> None:
+        means, carried = self._means, NOTHING_CARRIED
+        give_back(means, record)
+        if record.channel is not None and not means.is_stopping:  # media stops at the same moment
+            carried = await close_channel(means, record.media, record.channel.channel_id)
+        fields: dict[str, Value | None] = {
+            "disposition": how.disposition,
+            "cause": how.cause,
+            "code": how.code or None,
+            "q850": how.q850 or None,
+            "by": how.by,
+            "duration_s": round(how.at_s - record.answered_s, 3) if record.answered_s else 0.0,
+            "recording": carried.recording or None,
+        }
+        said = {name: value for name, value in fields.items() if value is not None}
+        note = Note(record.n_events + 1, record.epoch, Kind.ENDED, said)
+        self._keeper.write(phase=CallPhase.DONE, n_events=note.number)
+        write(record.order, means.node_id, note, means.post)
+
+    def _hang_up(self, record: CallRecord) -> None:
         """Say goodbye once; nobody is left to say it again."""
-        if (leg := self._keeper.record.leg) is None:
+        if (leg := record.leg) is None:
             return
         credentials = self._means.trunk.credentials(leg.trunk)
         uac = Uac.resume(leg, time.monotonic(), os.urandom, credentials)
-        for effect in uac.step(ending, time.monotonic()):
+        for effect in uac.step(HangUp(Disposition.FAILED, "given_up"), time.monotonic()):
             if isinstance(effect, Transmit) and effect.to is not None:
                 self._means.trunk.send(effect.data, effect.to)
 
 
-__all__ = ["Will"]
+def give_back(means: Means, record: CallRecord) -> None:
+    """Give back every seat that a call has, its callee's own at a browser too: nobody goes on with the call."""
+    call_id, handed = record.order.call_id, record.handover
+    if handed and handed.seat:
+        means.mesh.tell(handed.desk, ReleaseSeat(call_id, handed.seat))
+        unlink(means, record.media, link_of(record))
+    if browser := seat_of(record.order.target):
+        means.mesh.tell(browser[0], ReleaseSeat(call_id, browser[1]))
+
+
+__all__ = ["Will", "give_back"]

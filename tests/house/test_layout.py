@@ -74,3 +74,34 @@ def test_every_file_that_a_page_names_exists(path: str) -> None:
     page = (ROOT / path).read_text()
     for name in re.findall(r"`((?:supervisors|protocols|grammars|nodes|ops|tests|\.ci)/[\w./-]+\.\w+)`", page):
         assert (ROOT / name).exists(), name
+
+
+CLOCKS_AND_DICE = {"datetime", "monotonic", "perf_counter", "time", "sleep", "urandom", "uuid4", "randrange", "random"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nodes/call").glob("*.py")), ids=named)
+def test_a_call_asks_no_clock_and_throws_no_dice(path: Path) -> None:
+    """Whoever goes on from its record must come to the same: what the contract on imports cannot see is a word here."""
+    tree = ast.parse(path.read_text())
+    said = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    said |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not said & CLOCKS_AND_DICE
+
+
+def imports(path: Path) -> set[Path]:
+    """Return the modules of ours that a module imports anywhere in it, also those that only its annotations need."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found |= {ROOT / (name.replace(".", "/") + ".py") for name in names}
+    return found & set(MODULES)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """A circle is one module in several files. Those of `TYPE_CHECKING` count: who knows whom is the same question."""
+    graph = {path: imports(path) for path in MODULES if path.is_relative_to(ROOT / "nodes")}
+    while leaves := {path for path, needs in graph.items() if not needs & graph.keys()}:
+        graph = {path: needs for path, needs in graph.items() if path not in leaves}
+    assert sorted(named(path) for path in graph) == [], "in a circle, or above one"

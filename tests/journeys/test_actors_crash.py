@@ -9,13 +9,13 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 
+from nodes.call.inputs import Input
 from nodes.commands.call import new_order
 from nodes.edge import process
-from nodes.edge.call import Call
+from nodes.edge.call import CallActor
 from nodes.edge.disk import Disk
 from nodes.edge.ears import Engines
 from nodes.edge.means import Means
@@ -75,14 +75,14 @@ class ClumsyTrunk(Trunk):
         return super().credentials(trunk)
 
 
-class ClumsyCall(Call):
+class ClumsyCall(CallActor):
     """Fails before it has taken in what it is told."""
 
     plan = Plan()
 
-    async def told(self, given: Any) -> None:
+    def take(self, given: Input) -> None:
         self.plan.meets(type(given))
-        await super().told(given)
+        super().take(given)
 
 
 @asynccontextmanager
@@ -126,7 +126,7 @@ async def test_leg_and_call_crash_at_the_worst_moments_and_the_call_goes_on(
     node: Node, monkeypatch: pytest.MonkeyPatch, measured: Callable[..., None]
 ) -> None:
     plan = Plan({"ACK": 1, PlayEnded: 1, Heard: 1})
-    monkeypatch.setattr(process, "Call", ClumsyCall)
+    monkeypatch.setattr(process, "CallActor", ClumsyCall)
     monkeypatch.setattr(ClumsyCall, "plan", plan)
     monkeypatch.setattr(ClumsyTrunk, "plan", plan)
     calls: dict[str, Followed] = {}
@@ -154,7 +154,7 @@ async def test_leg_and_call_crash_at_the_worst_moments_and_the_call_goes_on(
 
 
 async def test_a_call_that_crashes_for_ever_is_hung_up_and_says_so(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "Call", ClumsyCall)
+    monkeypatch.setattr(process, "CallActor", ClumsyCall)
     monkeypatch.setattr(ClumsyCall, "plan", Plan({PlayEnded: 1000}))
     calls: dict[str, Followed] = {}
     async with clumsy_edge(node, calls) as edge, phones(1) as (phone,):

@@ -1,69 +1,62 @@
-"""A call's side of its channel: what it keeps of the far end, so that the next media process need not find it out."""
+"""What is wanted of a call's channels is told to whoever has the sockets now, and to who would play on."""
+
+from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nodes.call.record import CallRecord
-from nodes.edge.keeper import Keeper
-from nodes.edge.line import Line
-from nodes.edge.seats import is_known
-from nodes.links.mesh import Mesh
-from protocols.sip import Media
-from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity
-from protocols.wire.messages import AudioArrived, Channel, PlaceCall
+from nodes.call.inputs import RosterChanged
+from nodes.edge import line
+from nodes.links.roster import NOBODY, State
+from protocols.wire.ids import ChannelId, Identity
+from protocols.wire.messages import Channel, CloseChannel, SetChannel
+from tests.nodes.edge.surroundings import CLOSED, EDGE, Surroundings, surroundings
 
-SDP, MOVED, NAT = ("192.0.2.1", 4000), ("192.0.2.1", 4002), ("198.51.100.7", 61000)
-NAME = ChannelId("c")
-
-
-def media(address: tuple[str, int]) -> Media:
-    return Media(*address, payload_type=0, dtmf_type=101, sends=True, hears=True)
+MEDIA, NAME = Identity("n1.media-0:1"), ChannelId("c")
+WANTED = Channel(NAME, EDGE, 40000, ssrc=1, seq0=0, ts0=0, born_s=0.0)
 
 
 @pytest.fixture
-async def line(tmp_path: Path) -> AsyncIterator[Line]:
-    mesh = await Mesh.start(Identity("n1.edge-0:1"), f"ipc://{tmp_path}/edge")
-    record = CallRecord(PlaceCall(AttemptId("c"), CallId("c"), "sip:x@192.0.2.1", ""))
-    keeper = Keeper(record, lambda keeper: None)
-    keeper.write(channel=Channel(NAME, mesh.identity, 40000, ssrc=1, seq0=0, ts0=0, born_s=0.0))
-    yield Line(keeper, mesh)
-    await mesh.close()
+async def around(tmp_path: Path) -> AsyncIterator[Surroundings]:
+    async with surroundings(tmp_path, "media-0", "media-1", "media-0s", "speech-0", "desk-0") as made:
+        yield made
 
 
-async def test_the_source_that_media_has_found_is_part_of_the_wanted_state(line: Line) -> None:
-    line.agree(media(SDP), now=5.0)
-    line.arrived(AudioArrived(NAME, 5.5, NAT, SDP))
-    assert line.channel is not None
-    assert (line.channel.source, line.channel.agreed_s) == (NAT, 5.0)
+async def test_what_is_wanted_is_told_to_who_has_the_sockets_and_to_its_spares(around: Surroundings) -> None:
+    line.set_channel(around.means, "media-0", WANTED, to_spares=True)
+    told = {await around.hears(SetChannel) for _ in range(2)}
+    assert told == {("media-0", SetChannel(WANTED)), ("media-0s", SetChannel(WANTED))}
+    line.set_channel(around.means, "media-0", WANTED, to_spares=False)
+    line.unlink(around.means, "media-0", NAME)
+    assert await around.hears(CloseChannel) == ("media-0", CloseChannel(NAME))
+    assert around.told.empty(), "the spare is told of the agent's side when it takes over"
 
 
-async def test_who_was_told_an_older_state_or_none_lacks_the_call_and_nothing_changed_is_nothing_new(
-    line: Line,
-) -> None:
-    line.agree(media(SDP), now=5.0)
-    assert line.channel is not None
-    known = {NAME: line.channel.revision}
-    line.want(sends=line.channel.sends)
-    assert is_known(line._keeper.record, known, is_spare=True)
-    line.play((), now=6.0)
-    assert not is_known(line._keeper.record, known, is_spare=True)
-    assert not is_known(line._keeper.record, {}, is_spare=True)
+async def test_a_port_is_given_back_and_what_was_carried_is_said_as_far_as_anybody_knows(around: Surroundings) -> None:
+    assert await line.close_channel(around.means, "media-0", NAME) == CLOSED
+    assert {(await around.hears(CloseChannel))[0] for _ in range(2)} == {"media-0", "media-0s"}
+    around.follow("media-0", spares=("media-0s",))
+    assert await line.close_channel(around.means, "media-0", NAME) == line.NOTHING_CARRIED
 
 
-async def test_the_same_address_said_again_leaves_the_source_and_another_one_forgets_it(line: Line) -> None:
-    line.agree(media(SDP), now=5.0)
-    line.arrived(AudioArrived(NAME, 5.5, NAT, SDP))
-    line.agree(media(SDP), now=9.0)
-    assert line.channel is not None
-    assert line.channel.source == NAT
-    line.agree(media(MOVED), now=9.5)
-    assert line.channel.source is None
+async def test_a_call_is_told_whether_its_media_process_is_another_or_has_another_spare(around: Surroundings) -> None:
+    before, speech, desk = around.means.roster, EDGE.replace("edge", "speech"), EDGE.replace("edge", "desk")
+    assert line.changed(before, before, "media-0") == RosterChanged(frozenset({speech}), frozenset({desk}))
+    after = around.follow("media-0", "speech-0", "desk-0")
+    assert line.changed(before, after, "media-0") == RosterChanged(frozenset(), frozenset(), True, True)
+    assert line.changed(before, after, "media-1") == RosterChanged(frozenset(), frozenset())
 
 
-async def test_a_source_that_was_found_for_an_earlier_address_is_not_believed_for_the_new_one(line: Line) -> None:
-    line.agree(media(MOVED), now=5.0)
-    line.arrived(AudioArrived(NAME, 5.5, NAT, SDP))
-    assert line.channel is not None
-    assert line.channel.source is None
+def test_one_that_has_died_and_has_no_successor_yet_is_no_other(around: Surroundings) -> None:
+    before = around.means.roster
+    spares = [peer for peer in before.processes if peer.state is State.SPARE]
+    orphaned = replace(before, processes=tuple(peer for peer in before.processes if peer.identity != MEDIA))
+    without = replace(before, processes=tuple(peer for peer in before.processes if peer not in spares))
+    assert not line.changed(before, orphaned, "media-0").is_media_other
+    assert line.changed(orphaned, before, "media-0").is_media_new
+    gone = line.changed(before, without, "media-0")
+    assert (gone.is_media_new, gone.is_media_other) == (False, True)
+    assert line.serving(NOBODY, "media-0") == ""

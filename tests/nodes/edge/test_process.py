@@ -36,8 +36,8 @@ from protocols.sip import Dial, Disposition, HangUp, Listening, Local, Uac
 from protocols.wire.campaigns import contact_id
 from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind
-from protocols.wire.ids import AttemptId, CallId, Identity, NodeId
-from protocols.wire.messages import PlaceCall
+from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity, NodeId
+from protocols.wire.messages import Channel, PlaceCall
 from protocols.wire.subjects import Bucket
 from supervisors import Dynamic, Restart, Supervisor, running
 
@@ -122,11 +122,11 @@ async def test_who_comes_on_the_list_while_everything_is_made_ready_is_not_rung(
     async def slowly(*_: object) -> None:
         rig.listed.hold(rig.listed.entry(contact_id("+12025550100", KEY), "operator", ""))
 
-    async def a_port(*_: object) -> int:
-        return 40000
+    async def a_line(*_: object) -> tuple[str, Channel]:
+        return "media-0", Channel(ChannelId("c"), EDGE, 40000, 1, 2, 3, born_s=0.0)
 
     monkeypatch.setattr(rig.means.engines, "warm", slowly)
-    monkeypatch.setattr(placing, "open_line", a_port)
+    monkeypatch.setattr(placing, "open_channel", a_line)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as eve:
         eve.bind(("127.0.0.1", 0))
         eve.setblocking(False)

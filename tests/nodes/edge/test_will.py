@@ -9,20 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from nodes.call.record import CallPhase, CallRecord
+from grammars.conversation_state import Enqueue
+from nodes.call.record import CallPhase, CallRecord, Handed, Over
 from nodes.config import parse
 from nodes.edge.ears import Engines
 from nodes.edge.keeper import Keeper
 from nodes.edge.means import Means
 from nodes.edge.trunk import Trunk
-from nodes.edge.will import Will
+from nodes.edge.will import Will, give_back
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.errors import RemoteProtocolError
+from protocols.sip import Phase
+from protocols.wire.desk import ReleaseSeat
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import Channel, ChannelClosed, CloseChannel
 from tests.nodes.edge.records import leg, record
+from tests.nodes.edge.surroundings import surroundings
 
 EDGE, MEDIA = Identity("n1.edge-0:1"), Identity("n1.media-0:1")
 
@@ -86,3 +90,27 @@ async def test_a_call_whose_leg_died_of_its_order_is_invalid_and_so_not_dialled_
     event = await rig.carry_out(with_channel(leg=None, phase=CallPhase.PLACING, answered_s=0.0), is_dialling=True)
     assert (event.fields["disposition"], event.fields["cause"]) == ("invalid", "leg_crashed")
     assert rig.closed == ["c1"]
+
+
+async def test_a_call_that_was_over_has_ended_as_it_had_whatever_became_of_it_after(rig: Rig) -> None:
+    """One disposition: what a campaign does next must not depend on who says the last event."""
+    over = Over("busy", "busy", at_s=52.5, code=486, q850=17, by="them")
+    event = await rig.carry_out(
+        with_channel(leg=leg(Phase.ENDED), phase=CallPhase.ENDING, over=over, n_events=6, epoch=2)
+    )
+    assert (event.event_id, event.seq) == ("c1:2:7", 7)
+    told = {name: event.fields[name] for name in ("disposition", "cause", "code", "q850", "by", "duration_s")}
+    expected = {"disposition": "busy", "cause": "busy", "code": 486, "q850": 17, "by": "them", "duration_s": 12.5}
+    assert told == expected
+    assert rig.closed == ["c1"]
+
+
+async def test_a_call_that_nobody_can_go_on_with_gives_its_seats_back(tmp_path: Path) -> None:
+    desk = Identity("n1.desk-0:1")
+    async with surroundings(tmp_path, "desk-0", "media-0") as around:
+        call = with_channel(handover=Handed(Enqueue("service", "asked", "high"), desk, "ann"))
+        give_back(around.means, replace(call, order=replace(call.order, target=f"browser:{desk}/phone-7")))
+        released = {(await around.hears(ReleaseSeat))[1].seat for _ in range(2)}
+        assert released == {"ann", "phone-7"}
+        give_back(around.means, call)
+        assert await around.hears(CloseChannel) == ("media-0", CloseChannel(ChannelId("c1-agent")))

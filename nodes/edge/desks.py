@@ -1,0 +1,111 @@
+"""What a call wants of its desks: seats are asked for, shown what the call is about, kept and given back.
+
+What it does: carries out one effect of a call (`nodes.call.effects`) and returns what came of it, with the desk, the
+seat and the number of the try, so that the call knows what is stale. Whoever cannot be reached has lost the seat.
+What it does not: know how far a handover is; that is `nodes.call.handing`. The agent's side in the media process is
+opened here as well, because the seat is worth nothing without it.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
+
+from nodes.call.briefing import context
+from nodes.call.effects import Connect, Keep, Reserve, Show, TellDesk, TellDesks
+from nodes.call.inputs import SeatTold
+from nodes.call.record import CallRecord
+from nodes.edge.line import serving
+from nodes.links.errors import LinkError, Refused
+from nodes.telemetry import logs
+from protocols import handover as machine
+from protocols.handover import HandoverInput
+from protocols.wire.desk import JoinQueue, KeepSeat, OfferCall, ReserveSeat, ShowContext
+from protocols.wire.ids import CallId, Identity
+from protocols.wire.messages import SetChannel
+
+if TYPE_CHECKING:
+    from nodes.edge.means import Means
+
+log = logs.get(__name__)
+KEPT_S: Final = 5.0
+"""A desk that is slow to say that a seat is ours has not lost it: caller and agent talk meanwhile."""
+ForASeat: TypeAlias = Reserve | Connect | Show | Keep
+"""The questions about a seat."""
+
+
+def tell(means: Means, effect: TellDesk) -> SeatTold | None:
+    """Tell a desk; an offer that does not reach it has lost the seat."""
+    message = effect.message
+    if means.mesh.tell(effect.desk, message) or not isinstance(message, OfferCall):
+        return None
+    return SeatTold(machine.SeatLost(), effect.desk, message.seat)
+
+
+def tell_all(means: Means, effect: TellDesks) -> SeatTold | None:
+    """Tell every desk; where there is none there is nobody to wait for."""
+    desks = [peer.identity for peer in means.roster.active("desk")]
+    for desk in desks:
+        means.mesh.tell(desk, effect.message)
+    return SeatTold(machine.NobodyHere()) if isinstance(effect.message, JoinQueue) and not desks else None
+
+
+async def asked(means: Means, record: CallRecord, effect: ForASeat) -> SeatTold | None:
+    """Ask, and return what came of it; None: a seat that is kept has nothing to tell."""
+    call_id = record.order.call_id
+    match effect:
+        case Reserve():
+            return await _reserved(means, call_id, effect)
+        case Connect():
+            link, media = SetChannel(effect.channel), serving(means.roster, record.media)
+            return await _told(means, call_id, effect, media, link, machine.LegConnected())
+        case Show():
+            show = ShowContext(call_id, effect.seat, context(record, _answered_wall(record)))
+            return await _told(means, call_id, effect, effect.desk, show, machine.ContextAcknowledged())
+        case Keep():
+            return await _told(means, call_id, effect, effect.desk, KeepSeat(call_id, effect.seat), None, KEPT_S)
+        case _:
+            assert_never(effect)
+
+
+def _answered_wall(record: CallRecord) -> str:
+    """Return when the callee has answered, by the clock on the wall."""
+    return (datetime.now(UTC) - timedelta(seconds=time.monotonic() - record.answered_s)).isoformat()
+
+
+async def _reserved(means: Means, call_id: CallId, effect: Reserve) -> SeatTold:
+    """Ask the desks one after the other."""
+    answer: HandoverInput = machine.NobodyHere()
+    for peer in means.roster.active("desk"):
+        ask = ReserveSeat(call_id, effect.skill)
+        try:
+            reserved = await means.mesh.ask(peer.identity, ask, timeout_s=machine.CONNECTED_S)
+        except Refused as refused:
+            if refused.reason != "nobody_here":
+                answer = machine.SeatRefused()
+        except LinkError:
+            answer = machine.SeatRefused()
+        else:
+            return SeatTold(machine.SeatReserved(reserved.seat), peer.identity, reserved.seat, effect.number)
+    return SeatTold(answer, number=effect.number)
+
+
+async def _told(
+    means: Means,
+    call_id: CallId,
+    effect: Connect | Show | Keep,
+    who: Identity,
+    what: Any,
+    then: HandoverInput | None,
+    within_s: float = machine.CONNECTED_S,
+) -> SeatTold | None:
+    try:
+        await means.mesh.ask(who, what, timeout_s=within_s)
+    except LinkError as error:
+        log.warning("handover.seat_lost", call_id=call_id, asked=type(what).__name__, reason=str(error))
+        then = machine.SeatLost()
+    return SeatTold(then, effect.desk, effect.seat, effect.number) if then else None
+
+
+__all__ = ["ForASeat", "asked", "tell", "tell_all"]

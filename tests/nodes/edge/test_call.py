@@ -1,0 +1,216 @@
+"""The actor of a call: what a step wants is done, what was asked comes back, and who dies is gone on for.
+
+What a call decides is in `tests/nodes/call`; here it is real, and so are buses and roster. Its telephone is a leg that
+writes down what it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+import grammars
+from grammars.script import load
+from grammars.script_pack import pack
+from nodes.call.inputs import HangUpOrdered
+from nodes.call.record import Ask, CallPhase, CallRecord
+from nodes.edge.call import CallActor
+from nodes.edge.keeper import Keeper
+from nodes.edge.leg import Leg
+from nodes.edge.means import AnyCall
+from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Media, Ringing, Side
+from protocols.wire.events import CallEvent, Kind
+from protocols.wire.ids import AttemptId, CallId, ChannelId
+from protocols.wire.messages import (
+    AudioArrived,
+    CloseChannel,
+    Deafen,
+    DigitPressed,
+    Hear,
+    OpenChannel,
+    PlaceCall,
+    PlayEnded,
+    SpeechEnded,
+    SpeechStarted,
+)
+from supervisors import Child, Ref, Restart, Supervisor, running
+from tests.nodes.edge.surroundings import CLOSED, Surroundings, surroundings
+
+HELLO = pack(load((Path(grammars.__file__).parent / "scripts/hello.yaml").read_text()))
+ORDER = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:ada@127.0.0.1:5062", HELLO)
+NAME = ChannelId("c1")
+YES = DigitPressed(NAME, "1", 0.0)
+THERE = Media("127.0.0.1", 4000, payload_type=0, dtmf_type=101, sends=True, hears=True)
+
+
+class Telephone(Leg):
+    """A leg that writes down what it is told, and what the record said then."""
+
+    def __init__(self, keeper: Keeper, told: asyncio.Queue[tuple[object, CallRecord]]) -> None:
+        self._keeper, self._told = keeper, told
+
+    def dial(self, local: Local, order: Dial) -> None:
+        self._told.put_nowait((order, self._keeper.record))
+        self._keeper.write(browser="inviting")
+
+    def hang_up(self, order: HangUp) -> None:
+        self._told.put_nowait((order, self._keeper.record))
+        if self._keeper.record.browser:
+            self._keeper.write(browser="ended")
+            self._keeper.happened(Ended(order.disposition, order.cause, Side.US))
+
+    def verify(self) -> None: ...
+
+
+@dataclass
+class Rig:
+    """One call, its telephone and all that it is surrounded by."""
+
+    around: Surroundings
+    keeper: Keeper
+    leg: asyncio.Queue[tuple[object, CallRecord]] = field(default_factory=asyncio.Queue)
+
+    @asynccontextmanager
+    async def life(self) -> AsyncIterator[Ref[AnyCall]]:
+        """Run the call; return where it is told what happens."""
+        children = [
+            Child(lambda: Telephone(self.keeper, self.leg), id="leg"),
+            Child(lambda: CallActor(self.keeper, self.around.means), id="call", restart=Restart.TRANSIENT),
+        ]
+        async with running(Supervisor(children)) as system:
+            yield system.ref("call", AnyCall)
+
+    async def dialled(self) -> Dial:
+        async with asyncio.timeout(5):
+            order, _ = await self.leg.get()
+        assert isinstance(order, Dial)
+        return order
+
+    async def asks(self, call: Ref[AnyCall]) -> None:
+        """Have the callee answer, say hello, and be asked the question of the script."""
+        await self.dialled()
+        self.keeper.write(browser="confirmed")
+        now = time.monotonic()
+        for given in (Ringing(), Answered(THERE), AudioArrived(NAME, now), SpeechStarted(NAME, 1, now - 1.5),
+                      SpeechEnded(NAME, 1, now - 1.1)):  # fmt: skip
+            await call.ask(AnyCall.take, given)
+        await self.around.event(Kind.PROMPT_STARTED)
+        await call.ask(AnyCall.take, PlayEnded(NAME, self.play_id, 0.0))
+        await self.around.event(Kind.PROMPT_STARTED, 2)
+        await self.around.hears(Hear)
+
+    @property
+    def play_id(self) -> int:
+        channel = self.keeper.record.channel
+        assert channel is not None
+        assert channel.playing is not None
+        return channel.playing.play_id
+
+    @property
+    def kinds(self) -> list[Kind]:
+        return [event.kind for event in self.around.events]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with surroundings(tmp_path, "media-0", "speech-0") as around:
+        yield Rig(around, Keeper(CallRecord(ORDER), lambda keeper: None))
+
+
+async def test_a_call_is_placed_answered_talked_through_and_ended(rig: Rig) -> None:
+    async with rig.life() as call:
+        await rig.asks(call)
+        await call.ask(AnyCall.take, YES)
+        await rig.around.event(Kind.PROMPT_STARTED, 3)
+        await call.ask(AnyCall.take, PlayEnded(NAME, rig.play_id, 0.0))
+        ended = await rig.around.event(Kind.ENDED)
+        async with asyncio.timeout(5):
+            while call.is_alive:
+                await asyncio.sleep(0)
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("completed", "script")
+    assert (ended.fields["sent"], ended.fields["received"]) == (CLOSED.sent, CLOSED.received)
+    assert [event.seq for event in rig.around.events] == list(range(1, len(rig.around.events) + 1))
+    assert rig.keeper.record.phase is CallPhase.DONE
+    assert await rig.around.hears(Deafen) == ("speech-0", Deafen(NAME))
+    assert (await rig.around.hears(CloseChannel))[0] == "media-0"
+    assert rig.around.means.calls == {}
+
+
+async def test_what_is_done_is_in_the_record_before_anybody_hears_of_it(rig: Rig) -> None:
+    before: list[bool] = []
+
+    def post(event: CallEvent) -> None:
+        before.append(rig.keeper.record.n_events >= event.seq)
+        rig.around.note(event)
+
+    rig.around.means.post = post
+    async with rig.life():
+        async with asyncio.timeout(5):
+            order, record = await rig.leg.get()
+        assert isinstance(order, Dial)
+        assert (record.media, record.asked) == ("media-0", ())
+        assert record.channel is not None
+        assert rig.keeper.is_dialling
+    assert before == [True]
+
+
+async def test_words_that_are_on_disk_are_said_in_the_turn_that_wants_them(rig: Rig) -> None:
+    async with rig.life() as call:
+        await rig.asks(call)
+        while rig.around.means.engines.known(load_words()) is None:
+            await asyncio.sleep(0.001)
+        before = rig.play_id if rig.keeper.record.channel and rig.keeper.record.channel.playing else -1
+        await call.ask(AnyCall.take, YES)
+        assert rig.play_id > before
+        assert not any(one.what is Ask.SPEAK for one in rig.keeper.record.asked)
+
+
+def load_words() -> tuple[tuple[object, ...], ...]:
+    return load((Path(grammars.__file__).parent / "scripts/hello.yaml").read_text()).speakable({})
+
+
+async def test_who_must_not_be_called_while_a_line_is_opened_is_not_dialled(rig: Rig) -> None:
+    rig.around.waits[OpenChannel] = asyncio.Event()
+    async with rig.life() as call:
+        await rig.around.hears(OpenChannel)
+        await call.ask(AnyCall.take, HangUpOrdered(Disposition.REJECTED, "do_not_call"))
+        ended = await rig.around.event(Kind.ENDED)
+        rig.around.waits[OpenChannel].set()
+        order, _ = await rig.leg.get()
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("rejected", "do_not_call")
+    assert order == HangUp(Disposition.REJECTED, "do_not_call"), "a leg that never dials ends by being told"
+    assert rig.leg.empty()
+
+
+async def test_what_a_life_dies_of_is_named_and_what_came_after_it_is_the_next_lifes(
+    rig: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with rig.life() as call:
+        await rig.asks(call)
+        call.tell(AnyCall.take, SpeechStarted(NAME, None, 0.0))
+        call.tell(AnyCall.take, YES)
+        recovered = await rig.around.event(Kind.RECOVERED)
+        await rig.around.event(Kind.DTMF)
+        await rig.around.event(Kind.PROMPT_STARTED, 3)
+    assert recovered.fields["what"] == "call"
+    assert rig.kinds.count(Kind.ANSWERED) == 1
+    assert rig.keeper.record.epoch == 1
+    said = capsys.readouterr().out
+    assert "call.step_failed" in said
+    assert "given=SpeechStarted" in said
+
+
+async def test_a_call_that_came_without_its_script_can_be_ended(rig: Rig) -> None:
+    order = replace(ORDER, script=b"")
+    begun = CallRecord(order, CallPhase.ENDING, placed_s=1.0, version=1, browser="confirmed",
+                       ending=HangUp(Disposition.FAILED, "node_lost"))  # fmt: skip
+    rig.keeper = Keeper(begun, lambda keeper: None)
+    async with rig.life():
+        ended = await rig.around.event(Kind.ENDED)
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")

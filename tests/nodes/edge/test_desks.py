@@ -1,0 +1,128 @@
+"""What a call wants of its desks, carried out: who is asked, and what comes back to the call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from grammars import conversation_state as says
+from grammars.script import load
+from nodes.call.effects import Connect, Effect, Keep, Reserve, Show, TellDesk, TellDesks
+from nodes.call.inputs import SeatTold
+from nodes.call.record import CallRecord, Handed
+from nodes.edge import desks
+from protocols import handover as machine
+from protocols.wire import desk as wire
+from protocols.wire.ids import CallId, ChannelId, Identity
+from protocols.wire.messages import Channel, SetChannel
+from tests.nodes.edge.records import record
+from tests.nodes.edge.surroundings import EDGE, Surroundings, surroundings
+
+CALL, LINK = CallId("c1"), ChannelId("c1-agent")
+FIRST, SECOND = Identity("n1.desk-0:1"), Identity("n1.desk-1:1")
+SCRIPT = load((Path(__file__).parents[2] / "journeys" / "desk.yaml").read_text())
+SIDE = Channel(LINK, EDGE, 0, 0, 0, 0, born_s=1.0, sends=False, link=FIRST)
+LOST, FOUND = machine.SeatLost(), machine.SeatReserved("ann")
+
+
+@pytest.fixture
+async def around(tmp_path: Path) -> AsyncIterator[Surroundings]:
+    async with surroundings(tmp_path, "desk-0", "desk-1", "media-0") as made:
+        yield made
+
+
+@pytest.fixture
+def call() -> CallRecord:
+    """One that wants an agent, and has said six things."""
+    turns = tuple(says.Turn("callee", word) for word in "abcdef")
+    talk = says.ConversationState.new(SCRIPT, {"name": "Alex"})
+    talk = replace(talk, phase=says.Phase.HANDING_OVER, state="desk", turns=turns)
+    wanted = Handed(says.Enqueue("service", "wants a person", "high"), desk=FIRST, seat="ann", number=3)
+    return record(media="media-0", conversation=talk, handover=wanted)
+
+
+async def asked(around: Surroundings, call: CallRecord, effect: Effect) -> SeatTold | None:
+    return await desks.asked(around.means, call, effect)
+
+
+async def test_desks_are_asked_one_after_the_other_until_one_has_a_seat(around: Surroundings, call: CallRecord) -> None:
+    around.refusals["desk-0", wire.ReserveSeat] = "no_seat_free"
+    assert await asked(around, call, Reserve(3, "service")) == SeatTold(FOUND, SECOND, "ann", 3)
+    assert [(await around.hears(wire.ReserveSeat)) for _ in range(2)] == [
+        ("desk-0", wire.ReserveSeat(CALL, "service")),
+        ("desk-1", wire.ReserveSeat(CALL, "service")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("nobody_here", "nobody_here"), machine.NobodyHere()),
+        (("nobody_here", "no_seat_free"), machine.SeatRefused()),
+        (("no_seat_free", "nobody_here"), machine.SeatRefused()),
+    ],
+)
+async def test_who_waits_waits_for_somebody(
+    around: Surroundings, call: CallRecord, words: tuple[str, str], answer: machine.HandoverInput
+) -> None:
+    around.refusals = {(name, wire.ReserveSeat): word for name, word in zip(("desk-0", "desk-1"), words, strict=True)}
+    assert await asked(around, call, Reserve(3, "service")) == SeatTold(answer, number=3)
+
+
+async def test_a_node_without_a_desk_is_a_node_where_nobody_is(around: Surroundings, call: CallRecord) -> None:
+    around.follow("desk-0", "desk-1")
+    nobody = SeatTold(machine.NobodyHere())
+    assert await asked(around, call, Reserve(3, "service")) == replace(nobody, number=3)
+    assert desks.tell_all(around.means, TellDesks(wire.JoinQueue(CALL, "service"))) == nobody
+    assert desks.tell_all(around.means, TellDesks(wire.LeaveQueue(CALL))) is None
+
+
+async def test_every_desk_is_told_who_waits(around: Surroundings) -> None:
+    assert desks.tell_all(around.means, TellDesks(wire.JoinQueue(CALL, "service"))) is None
+    assert {(await around.hears(wire.JoinQueue))[0] for _ in range(2)} == {"desk-0", "desk-1"}
+
+
+async def test_the_agents_side_is_opened_where_the_callee_is(around: Surroundings, call: CallRecord) -> None:
+    told = await asked(around, call, Connect(3, FIRST, "ann", SIDE))
+    assert told == SeatTold(machine.LegConnected(), FIRST, "ann", 3)
+    assert await around.hears(SetChannel) == ("media-0", SetChannel(SIDE))
+
+
+async def test_the_context_has_the_four_blocks_and_the_last_five_turns(around: Surroundings, call: CallRecord) -> None:
+    told = await asked(around, call, Show(3, FIRST, "ann"))
+    assert told == SeatTold(machine.ContextAcknowledged(), FIRST, "ann", 3)
+    name, shown = await around.hears(wire.ShowContext)
+    assert (name, shown.seat) == ("desk-0", "ann")
+    assert [turn.words for turn in shown.context.dialog_history] == ["b", "c", "d", "e", "f"]
+    assert (shown.context.session_meta.call_id, shown.context.session_meta.state) == (CALL, "desk")
+    assert shown.context.user_profile.slots == {"name": "Alex"}
+    reason = shown.context.handover_context
+    assert (reason.reason, reason.urgency, reason.skill) == ("wants a person", "high", "service")
+
+
+@pytest.mark.parametrize("effect", [Connect(3, FIRST, "ann", SIDE), Show(3, FIRST, "ann"), Keep(3, FIRST, "ann")])
+async def test_whoever_cannot_be_reached_or_refuses_has_lost_the_seat(
+    around: Surroundings, call: CallRecord, effect: Effect
+) -> None:
+    around.refusals = {("desk-0", wire.ShowContext): "not_yours", ("desk-0", wire.KeepSeat): "not_yours"}
+    around.refusals["media-0", SetChannel] = "internal_error"
+    assert await asked(around, call, effect) == SeatTold(LOST, FIRST, "ann", 3)
+    around.follow("desk-0", "media-0")
+    assert await asked(around, call, effect) == SeatTold(LOST, FIRST, "ann", 3)
+
+
+async def test_a_seat_that_is_kept_has_nothing_to_tell(around: Surroundings, call: CallRecord) -> None:
+    assert await asked(around, call, Keep(3, FIRST, "ann")) is None
+    assert await around.hears(wire.KeepSeat) == ("desk-0", wire.KeepSeat(CALL, "ann"))
+
+
+async def test_an_offer_that_does_not_reach_its_desk_has_lost_the_seat(around: Surroundings) -> None:
+    offer = TellDesk(FIRST, wire.OfferCall(CALL, "ann", LINK))
+    assert desks.tell(around.means, offer) is None
+    assert await around.hears(wire.OfferCall) == ("desk-0", offer.message)
+    around.follow("desk-0")
+    assert desks.tell(around.means, offer) == SeatTold(LOST, FIRST, "ann")
+    assert desks.tell(around.means, TellDesk(FIRST, wire.ReleaseSeat(CALL, "ann"))) is None

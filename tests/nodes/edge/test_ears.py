@@ -1,0 +1,101 @@
+"""Speaking and hearing for a call: words that are on disk at once, and an engine that hears, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from nodes.call.effects import HearCallee, Prepare, Sentences, Speak
+from nodes.call.inputs import Hears, NoEngineLeft, Spoken
+from nodes.edge import ears
+from protocols.floor import Bargein, Listen
+from protocols.wire.ids import CallId, ChannelId, Identity, ScriptHash
+from protocols.wire.messages import Deafen, Hear, Part, Render, WarmScript
+from tests.nodes.edge.surroundings import EDGE, PROMPT, Surroundings, surroundings
+
+CALL, SCRIPT = CallId("c1"), ScriptHash("5")
+WORDS: Sentences = ((Part("Hello."),), (Part("Who is there?"),))
+LISTEN = Listen(2, ("yes_no",), Bargein.OFF, 4.0, 15.0)
+HEAR = Hear(ChannelId(CALL), EDGE, SCRIPT, ("yes_no",), 2)
+NOBODY = Identity("")
+
+
+@pytest.fixture
+async def around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Surroundings]:
+    monkeypatch.setattr(ears, "AWAIT_ENGINE_S", 0.05)
+    async with surroundings(tmp_path, "speech-0", "speech-1") as made:
+        yield made
+
+
+async def listens(around: Surroundings, before: Identity) -> Hears | NoEngineLeft:
+    return await ears.hear(around.means.engines, CALL, b"packed", SCRIPT, HearCallee(7, LISTEN, before))
+
+
+async def test_words_that_have_been_said_are_known_at_once(around: Surroundings) -> None:
+    engines = around.means.engines
+    assert engines.known(WORDS) is None
+    assert await ears.speak(engines, CALL, Speak(7, WORDS)) == Spoken(7, (PROMPT, PROMPT))
+    assert engines.known(WORDS) == (PROMPT, PROMPT)
+    assert engines.known((*WORDS, (Part("Good-bye."),))) is None
+    assert engines.known(()) == ()
+
+
+async def test_where_no_engine_speaks_none_is_left(around: Surroundings) -> None:
+    around.refusals = {(name, Render): "busy" for name in ("speech-0", "speech-1")}
+    assert await ears.speak(around.means.engines, CALL, Speak(7, WORDS)) == NoEngineLeft(7)
+    around.follow("speech-0", "speech-1")
+    assert around.means.engines.living == frozenset()
+    assert await ears.speak(around.means.engines, CALL, Speak(7, WORDS)) == NoEngineLeft(7)
+
+
+async def test_the_engine_that_has_heard_so_far_goes_on_hearing_while_it_lives(around: Surroundings) -> None:
+    living = sorted(around.means.engines.living)
+    for before in living:
+        assert await listens(around, before) == Hears(7, before)
+        assert await around.hears(Hear) == (before.split(".")[1].removesuffix(":1"), HEAR)
+    around.follow("speech-0")
+    assert await listens(around, living[0]) == Hears(7, living[1])
+
+
+async def test_an_engine_that_is_new_is_told_the_script_and_one_that_cannot_is_passed_over(
+    around: Surroundings,
+) -> None:
+    first, second = sorted(around.means.engines.living)
+    around.refusals["speech-0", Hear] = "unknown_script"
+    assert await listens(around, first) == Hears(7, second)
+    assert await around.hears(WarmScript) == ("speech-0", WarmScript(b"packed"))
+    around.refusals["speech-1", Hear] = "unknown_script"
+    assert await listens(around, first) == NoEngineLeft(7)
+
+
+async def test_an_engine_that_is_not_wanted_any_more_before_it_has_said_yes_is_told_so(around: Surroundings) -> None:
+    """Else it would keep the wish of a call that it never hears."""
+    around.waits[Hear] = asyncio.Event()
+    (first, second), engines = sorted(around.means.engines.living), around.means.engines
+    asked = asyncio.create_task(ears.hear(engines, CALL, b"", SCRIPT, HearCallee(7, LISTEN, NOBODY)))
+    name, _ = await around.hears(Hear)
+    asked.cancel()
+    assert await around.hears(Deafen) == (name, Deafen(ChannelId(CALL)))
+    asked = asyncio.create_task(ears.hear(engines, CALL, b"", SCRIPT, HearCallee(8, LISTEN, first)))
+    await around.hears(Hear)
+    asked.cancel()
+    await asyncio.wait([asked])
+    around.waits.clear()
+    assert await listens(around, second) == Hears(7, second)
+    assert await around.hears(Hear) == ("speech-1", HEAR)
+    assert around.told.empty(), "whoever heard them before is told by who stops"
+
+
+async def test_what_is_prepared_is_known_everywhere_and_on_disk(around: Surroundings) -> None:
+    await ears.prepare(around.means.engines, CALL, b"packed", Prepare(WORDS))
+    assert {(await around.hears(WarmScript))[0] for _ in range(2)} == {"speech-0", "speech-1"}
+    assert around.means.engines.known(WORDS) == (PROMPT, PROMPT)
+
+
+async def test_what_cannot_be_prepared_costs_nothing(around: Surroundings) -> None:
+    around.refusals = {(name, kind): "busy" for name in ("speech-0", "speech-1") for kind in (Render, WarmScript)}
+    await ears.prepare(around.means.engines, CALL, b"packed", Prepare(WORDS))
+    assert around.means.engines.known(WORDS) is None
