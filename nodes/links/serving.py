@@ -41,6 +41,7 @@ class Serving:
         self.counts = counts
         self._handlers: dict[str, tuple[Handler | None, type | None]] = {}
         self._tasks = Tasks()
+        self._not_begun: set[Awaitable[object]] = set()
 
     async def start(self) -> None:
         """Open the group that the async handlers' tasks belong to."""
@@ -49,6 +50,9 @@ class Serving:
     async def close(self) -> None:
         """Cancel the handlers that are under way and wait for their end."""
         await self._tasks.close()
+        for given in self._not_begun:
+            if asyncio.iscoroutine(given):
+                given.close()
 
     def serve(self, message: type[M], handler: Callable[[M, Identity], object]) -> None:
         """Let `handler` have all messages of this class."""
@@ -87,9 +91,12 @@ class Serving:
             if asyncio.iscoroutine(given):
                 given.close()
             raise Refused("busy")
+        if asyncio.iscoroutine(given):
+            self._not_begun.add(given)
         self._tasks.spawn(self._finish(envelope, given, answer))
 
     async def _finish(self, envelope: Envelope, given: Awaitable[object], answer: Answer) -> None:
+        self._not_begun.discard(given)
         with self._answering(envelope, answer):
             self._reply(envelope, answer, await given)
 

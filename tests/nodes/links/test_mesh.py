@@ -160,6 +160,29 @@ async def test_an_asker_is_told_when_what_the_handler_waits_for_is_cancelled(pai
         await asked
 
 
+async def test_what_a_handler_has_not_begun_when_its_mesh_is_closed_is_forgotten_without_a_word(pair):
+    """What is left of a coroutine that nobody awaits is a warning, and so a failure here."""
+    a, b = pair
+    called = asyncio.Event()
+
+    async def end(order: EndCall) -> None:
+        raise AssertionError("it is closed in the turn in which it is called")
+
+    def handler(order: EndCall, sender: Identity) -> Awaitable[None]:
+        called.set()
+        return end(order)
+
+    b.serve(EndCall, handler)
+    closing = asyncio.ensure_future(_close_when(called, b))
+    a.tell(B, EndCall(CallId("c")))
+    await closing
+
+
+async def _close_when(called: asyncio.Event, mesh: Mesh) -> None:
+    await called.wait()
+    await mesh.close()
+
+
 async def test_a_reply_of_the_wrong_class_is_the_handlers_error_and_not_the_askers(pair):
     a, b = pair
     b.serve(EndCall, lambda message, sender: Status("x", 1, {}))
