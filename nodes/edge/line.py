@@ -11,6 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from nodes.call.ending import NOTHING_CARRIED
 from nodes.call.inputs import RosterChanged
 from nodes.call.placing import seat_of
 from nodes.errors import NodeError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 OPEN_S = 2.0
 CLOSE_S = 3.0
 """Closing publishes the recording."""
-NOTHING_CARRIED = ChannelClosed(0, 0, 0, 0, 0.0)
 
 
 class NoMedia(NodeError):
@@ -112,7 +112,6 @@ def _rtp_numbers() -> tuple[int, int, int]:
 
 
 __all__ = [
-    "NOTHING_CARRIED",
     "NoMedia",
     "changed",
     "close_channel",

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nodes.call import ending
 from nodes.call.effects import Note
 from nodes.call.line import link_of
 from nodes.call.placing import seat_of
 from nodes.call.record import CallPhase, CallRecord, Over
+from nodes.call.step import CallStep
 from nodes.edge.diary import write
 from nodes.edge.keeper import Keeper
 from nodes.edge.leg import CANNOT_LIVE
-from nodes.edge.line import NOTHING_CARRIED, close_channel, unlink
+from nodes.edge.line import close_channel, unlink
 from nodes.telemetry import logs
 from protocols.machine import Transmit
 from protocols.sip import Disposition, HangUp, Uac
 from protocols.wire.desk import ReleaseSeat
-from protocols.wire.events import Kind, Value
 from supervisors import Actor, Exit
 
 if TYPE_CHECKING:
@@ -60,23 +62,16 @@ class Will(Actor):
         return Over(disposition.value, cause, time.monotonic(), by="us")
 
     async def _close(self, record: CallRecord, how: Over) -> None:
-        means, carried = self._means, NOTHING_CARRIED
+        means, carried = self._means, ending.NOTHING_CARRIED
         give_back(means, record)
         if record.channel is not None and not means.is_stopping:  # media stops at the same moment
             carried = await close_channel(means, record.media, record.channel.channel_id)
-        fields: dict[str, Value | None] = {
-            "disposition": how.disposition,
-            "cause": how.cause,
-            "code": how.code or None,
-            "q850": how.q850 or None,
-            "by": how.by,
-            "duration_s": round(how.at_s - record.answered_s, 3) if record.answered_s else 0.0,
-            "recording": carried.recording or None,
-        }
-        said = {name: value for name, value in fields.items() if value is not None}
-        note = Note(record.n_events + 1, record.epoch, Kind.ENDED, said)
-        self._keeper.write(phase=CallPhase.DONE, n_events=note.number)
-        write(record.order, means.node_id, note, means.post)
+        step = CallStep(replace(self._keeper.record, over=how), None, time.monotonic())
+        ending.closed(step, carried)
+        self._keeper.put(step.record)
+        for effect in step.effects:
+            if isinstance(effect, Note):
+                write(record.order, means.node_id, effect, means.post)
 
     def _hang_up(self, record: CallRecord) -> None:
         """Say goodbye once; nobody is left to say it again."""
