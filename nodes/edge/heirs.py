@@ -34,17 +34,26 @@ MAX_OVER: Final = 100_000
 """Ended calls whose ids are remembered: more than a node dials in a day."""
 
 
-def bequest(record: CallRecord, knows: Callable[[ScriptHash], bool]) -> Iterable[KeepScript | KeepRecord]:
-    """Yield what an heir must be told of a call: the record, and before it the script if it does not know that yet."""
+def to_keep(record: CallRecord) -> KeepRecord:
+    """Return what every heir is told of a record, packed; of a call that is over, only that it is."""
     order = record.order
     if record.phase is CallPhase.DONE:
-        yield KeepRecord(order.call_id, record.revision, ScriptHash(""), b"", record.epoch)
-        return
-    script = script_hash(order.script)
-    if not knows(script):
-        yield KeepScript(script, order.script)
+        return KeepRecord(order.call_id, record.revision, ScriptHash(""), b"", record.epoch)
     body = pack(replace(record, order=replace(order, script=b"")))
-    yield KeepRecord(order.call_id, record.revision, script, body, record.epoch)
+    return KeepRecord(order.call_id, record.revision, script_hash(order.script), body, record.epoch)
+
+
+def bequest(
+    record: CallRecord, knows: Callable[[ScriptHash], bool], told: KeepRecord | None = None
+) -> Iterable[KeepScript | KeepRecord]:
+    """Yield what an heir must be told of a call: the record, and before it the script if it does not know that yet.
+
+    `told`: the record as all heirs are told it (`to_keep`), where it is packed already.
+    """
+    told = told or to_keep(record)
+    if told.script and not knows(told.script):
+        yield KeepScript(told.script, record.order.script)
+    yield told
 
 
 class Heirs:
@@ -114,8 +123,9 @@ class Heirs:
             for heir in self._heirs:
                 self._mesh.tell(heir, told)
         for keeper in written.values():
+            record = to_keep(keeper.record) if self._heirs else None  # packed once, for all of them
             for heir in self._heirs:
-                self._bequeath(heir, keeper.record)
+                self._bequeath(heir, keeper.record, record)
             if keeper.record.phase is CallPhase.DONE:
                 self._over(keeper.record.order.call_id)
 
@@ -130,10 +140,10 @@ class Heirs:
                 self._mesh.tell(heir, ForgetScript(script))
         self.unused(script)
 
-    def _bequeath(self, heir: Identity, record: CallRecord) -> None:
+    def _bequeath(self, heir: Identity, record: CallRecord, told: KeepRecord | None = None) -> None:
         known = self._heirs[heir]
         try:
-            for message in bequest(record, known.__contains__):
+            for message in bequest(record, known.__contains__, told):
                 self._mesh.tell(heir, message)
                 if isinstance(message, KeepScript):
                     known.add(message.script)
