@@ -16,10 +16,12 @@ from nodes.call.inputs import Input
 from nodes.commands.call import new_order
 from nodes.edge import process
 from nodes.edge.call import CallActor
+from nodes.edge.calls import Calls
 from nodes.edge.disk import Disk
 from nodes.edge.ears import Engines
 from nodes.edge.means import Means
 from nodes.edge.refusals import Refusals
+from nodes.edge.requests import Requests
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.links.contact_key import contact_key, fingerprint
@@ -86,7 +88,7 @@ class ClumsyCall(CallActor):
 
 
 @asynccontextmanager
-async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[process.Edge]:
+async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[Requests]:
     """An edge in this process, a guest of the node; its events go to `calls` at once."""
     config, roster = node.stage.config, node.stage.client.roster()
     mesh = await Mesh.start(make_identity(config.node.id, "edge-clumsy", "1"))
@@ -108,14 +110,16 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[p
         start = process.one_call(means)
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
         async with running(tree) as system:
-            edge = process.Edge(means, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody")
+            edge = Calls(means, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody")
             edge.disk = Disk(
                 config.paths.run / "clumsy", "nobody", {}, lambda n: [], ()
             )  # the node's own has the other
+            requests = Requests(means, edge)
             edge.serve()
+            requests.serve()
             edge.follow(Roster(roster.revision, tuple(peer for peer in roster.processes if peer.role != "edge")))
             await edge.activate()
-            yield edge
+            yield requests
             means.is_stopping = True
             means.trunk.close()
     await tasks.close()

@@ -20,10 +20,11 @@ from grammars.script_pack import pack
 from nodes.call.record import CallPhase, CallRecord
 from nodes.config import parse
 from nodes.edge import placing, process
+from nodes.edge.calls import Calls
 from nodes.edge.ears import Engines
 from nodes.edge.means import Means
-from nodes.edge.process import Edge
 from nodes.edge.refusals import Refusals
+from nodes.edge.requests import Requests
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.links import bus
@@ -51,7 +52,8 @@ LISTED = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:ada@127.0.0.1", HELLO)
 class Rig:
     """One active edge, and the events that it has told."""
 
-    edge: Edge
+    calls: Calls
+    requests: Requests
     events: list[CallEvent]
     means: Means
     listed: DoNotCall
@@ -96,10 +98,12 @@ async def an_edge(tmp_path: Path) -> AsyncIterator[Rig]:
             start = process.one_call(means)
             tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
             async with running(tree) as system:
-                edge = Edge(means, system.dynamic("calls", start), Views(nowhere, NodeId("n1")), "nobody")
-                edge.serve()
-                await edge.activate()
-                yield Rig(edge, events, means, listed)
+                calls = Calls(means, system.dynamic("calls", start), Views(nowhere, NodeId("n1")), "nobody")
+                requests = Requests(means, calls)
+                calls.serve()
+                requests.serve()
+                await calls.activate()
+                yield Rig(calls, requests, events, means, listed)
                 means.is_stopping = True
                 means.trunk.close()
     await mesh.close()
@@ -109,9 +113,9 @@ async def an_edge(tmp_path: Path) -> AsyncIterator[Rig]:
 async def test_a_call_that_is_over_is_counted_once_however_often_it_is_written_after(rig: Rig) -> None:
     """The capacity learns from it how fast calls come and go."""
     for n in range(3):
-        await rig.edge.place(replace(LISTED, attempt_id=AttemptId(f"a{n}"), call_id=CallId(f"c{n}")), DESK)
+        await rig.requests.place(replace(LISTED, attempt_id=AttemptId(f"a{n}"), call_id=CallId(f"c{n}")), DESK)
     await rig.ended(3)
-    assert rig.edge.load.n_over == 3
+    assert rig.calls.load.n_over == 3
 
 
 async def test_who_comes_on_the_list_while_everything_is_made_ready_is_not_rung(
@@ -130,7 +134,7 @@ async def test_who_comes_on_the_list_while_everything_is_made_ready_is_not_rung(
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as eve:
         eve.bind(("127.0.0.1", 0))
         eve.setblocking(False)
-        await rig.edge.place(replace(LISTED, target=f"sip:+12025550100@127.0.0.1:{eve.getsockname()[1]}"), DESK)
+        await rig.requests.place(replace(LISTED, target=f"sip:+12025550100@127.0.0.1:{eve.getsockname()[1]}"), DESK)
         told = await rig.ended(1)
         assert (told.fields["disposition"], told.fields["cause"]) == ("rejected", "do_not_call")
         with pytest.raises(BlockingIOError):
@@ -144,8 +148,8 @@ async def test_a_call_that_is_gone_on_with_before_the_list_is_known_waits_for_it
     """An edge that starts again has its calls at once, and the list a moment later; or it does not have it at all."""
     monkeypatch.setattr("nodes.edge.refusals.KNOWN_S", 10.0 if is_told else 0.2)
     async with an_edge(tmp_path) as rig:
-        keeper = rig.edge._keep(CallRecord(LISTED, revision=3))
-        await rig.edge._go_on(keeper)
+        keeper = rig.calls._keep(CallRecord(LISTED, revision=3))
+        await rig.calls._go_on(keeper)
         if is_told:
             say_who_is_listed(tmp_path)
         assert (await rig.ended(1)).fields["cause"] == cause
@@ -160,8 +164,8 @@ async def test_who_came_on_the_list_when_nobody_had_the_call_is_rung_no_longer(r
         uac = Uac(local, os.urandom, None)
         uac.step(Dial(order.target, "sip:us@127.0.0.1", Listening("127.0.0.1", 40000), ada.getsockname()), 0.0)
         rig.listed.hold(rig.listed.entry(contact_id(order.target, KEY), "operator", ""))
-        keeper = rig.edge._keep(CallRecord(order, CallPhase.RINGING, revision=3, leg=uac.record))
-        await rig.edge._go_on(keeper)
+        keeper = rig.calls._keep(CallRecord(order, CallPhase.RINGING, revision=3, leg=uac.record))
+        await rig.calls._go_on(keeper)
         async with asyncio.timeout(10):
             while keeper.record.ending is None:
                 await asyncio.sleep(0.01)

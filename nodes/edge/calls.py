@@ -1,0 +1,177 @@
+"""The calls of one edge: begun once each, gone on with after a death, and told of what comes for them.
+
+What it does: knows every call by its keeper, has heirs and the disk know each record as it is written, and keeps what
+an active edge tells its spares. Becoming active is: read what is left, go on with every call of it, read the socket.
+What it does not: answer for them (`requests`), or decide what becomes of one (`call`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine
+
+from nodes.call.inputs import HangUpOrdered, Input, RosterChanged
+from nodes.call.record import CallPhase, CallRecord
+from nodes.edge import line
+from nodes.edge.disk import Disk
+from nodes.edge.heirs import Heirs, Legacy
+from nodes.edge.keeper import Keeper
+from nodes.edge.load import Load
+from nodes.edge.means import AnyCall, Means
+from nodes.edge.succession import Here, taken_up
+from nodes.edge.views import Views
+from nodes.edge.will import Will
+from nodes.links.roster import Roster
+from nodes.machine import Machine, cores
+from nodes.telemetry import logs
+from protocols.sip import Disposition
+from protocols.wire.campaigns import ContactId
+from protocols.wire.events import CallEvent
+from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, KeptOnly
+from protocols.wire.ids import CallId, Identity
+from protocols.wire.messages import PlaceCall
+from supervisors import DynamicRef, StartFailed, Supervisor, TooManyChildren
+
+log = logs.get(__name__)
+
+
+class Calls:
+    """The calls of this process. `trees`: where each call's supervision tree is started."""
+
+    def __init__(self, means: Means, trees: DynamicRef[[Keeper], Supervisor], views: Views, launcher: str) -> None:
+        self._means, self._trees, self._views = means, trees, views
+        self.keepers: dict[CallId, Keeper] = {}
+        """Of the calls that there are."""
+        self._heirs = Heirs(means.mesh, self.keepers)
+        self._legacy = Legacy()
+        self._heirs.unused = self._legacy.forget
+        self.disk = Disk(
+            means.config.paths.checkpoint, launcher, self.keepers, self._legacy.last_over, self._heirs.recent
+        )
+        self.load = Load(means.mesh, self.records, cores(), Machine())
+        means.gives_up = lambda: self.load.gives_up
+        self.is_active = False
+
+    def serve(self) -> None:
+        """Keep, from now on, what an active edge tells its spares; and stop whoever must not be called any more."""
+        mesh, legacy = self._means.mesh, self._legacy
+        self._means.refusals.watch(self._forbidden)
+        mesh.serve(KeepScript, lambda given, _: legacy.learn(given))
+        mesh.serve(ForgetScript, lambda given, _: legacy.forget(given.script))
+        mesh.serve(KeepRecord, self._inherit)
+        mesh.serve(KeepOnly, self._give_back)
+        mesh.serve(KeptOnly, lambda _, heir: self._heirs.settled(heir))
+        mesh.serve(KeepEvents, lambda given, _: legacy.recent.learn(given, time.monotonic()))
+
+    async def activate(self) -> None:
+        """Be the edge: go on with every call that any heir has a record of, then take what the socket has for them."""
+        if found := self.disk.read():
+            self._legacy.inherit(found.legacy)
+        here = Here(self.disk.opened.launcher, self.disk.opened.boot, self._means.trunk.port, time.monotonic())
+        keepers = [self._keep(taken_up(record, found, here)) for record in self._legacy.take()]
+        for keeper in keepers:
+            await self._go_on(keeper)
+        for event in list(self._legacy.recent):
+            self._means.post(event)
+        self.is_active = True
+        self._means.trunk.open()
+        log.info("edge.active", calls=len(keepers))
+
+    async def _go_on(self, keeper: Keeper) -> None:
+        try:
+            await self._start(keeper)
+        except (StartFailed, TooManyChildren) as error:  # one record that cannot be gone on with is one call, not all
+            log.error("call.lost", call_id=keeper.record.order.call_id, reason=str(error))
+            await Will(keeper, self._means).carry_out()
+
+    def _inherit(self, given: KeepRecord, sender: Identity) -> Coroutine[object, object, None] | None:
+        """Keep a record; once we are active, it is of a call that a fellow heir alone knew of: go on with it."""
+        if self.is_active and given.call_id in self.keepers:
+            return None
+        self._legacy.keep(given)
+        return self._go_on_late() if self.is_active else None
+
+    async def _go_on_late(self) -> None:
+        for record in self._legacy.take():
+            log.warning("call.inherited_late", call_id=record.order.call_id)
+            await self._go_on(self._keep(record))
+
+    def _give_back(self, given: KeepOnly, sender: Identity) -> None:
+        for message in (*self._legacy.only(given), KeptOnly()):
+            self._means.mesh.tell(sender, message)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no heir may know of a call that we do not have."""
+        return self._heirs.is_settled
+
+    def has_been(self, call_id: CallId) -> bool:
+        """Say whether this call is over."""
+        return self._legacy.has_been(call_id)
+
+    def figures(self) -> dict[str, float]:
+        """What an operator sees of it."""
+        return self.load.figures() | self._views.figures()
+
+    async def begin(self, order: PlaceCall) -> None:
+        """Begin a call. Raises: `StartFailed`, `TooManyChildren`."""
+        await self._start(self._keep(CallRecord(order)))
+
+    def noted(self, event: CallEvent) -> None:
+        """An event has been handed to the bus."""
+        self._heirs.noted(event)
+        self.disk.noted(event)
+
+    def follow(self, roster: Roster) -> None:
+        """Take the launcher's word on who lives."""
+        before, self._means.roster = self._means.roster, roster
+        self._means.mesh.roster(roster)
+        self._means.engines.follow(roster)
+        self._heirs.follow(roster)
+        self.load.roster = roster
+        news: dict[str, RosterChanged] = {}
+        for call_id, keeper in self.keepers.items():
+            if (media := keeper.record.media) not in news:
+                news[media] = line.changed(before, roster, media)
+            self.tell(call_id, news[media])
+
+    def _forbidden(self, contact: ContactId) -> None:
+        """Somebody must not be called any more: whoever still rings stops."""
+        for keeper in self.keepers.values():
+            order, is_early = keeper.record.order, keeper.record.phase in (CallPhase.PLACING, CallPhase.RINGING)
+            if is_early and contact in self._means.refusals.contacts(order):
+                self.tell(order.call_id, HangUpOrdered(Disposition.REJECTED, "do_not_call"))
+
+    def tell(self, call_id: CallId, given: Input) -> None:
+        """Tell a call that something has happened; one that is over needs no word."""
+        if call := self._means.calls.get(call_id):
+            call.tell(AnyCall.take, given)
+
+    def records(self) -> list[CallRecord]:
+        """Return the last record of each call that there is."""
+        return [keeper.record for keeper in self.keepers.values()]
+
+    def _keep(self, record: CallRecord) -> Keeper:
+        keeper = self.keepers[record.order.call_id] = Keeper(record, self._wrote)
+        return keeper
+
+    async def _start(self, keeper: Keeper) -> None:
+        try:
+            await self._trees.start(keeper)
+        except BaseException as error:
+            self.keepers.pop(keeper.record.order.call_id, None)
+            is_over = keeper.record.phase is CallPhase.DONE  # so soon when the callee must not be called
+            if not (isinstance(error, StartFailed) and is_over):
+                raise
+
+    def _wrote(self, keeper: Keeper) -> None:
+        self._heirs.wrote(keeper)
+        self.disk.wrote(keeper)
+        self._views.wrote(keeper)
+        if keeper.record.phase is CallPhase.DONE:
+            if self.keepers.pop(keeper.record.order.call_id, None):  # it is written again after its end
+                self.load.n_over += 1
+            self._legacy.ended(keeper.record.order.call_id)
+
+
+__all__ = ["Calls"]

@@ -1,0 +1,145 @@
+"""What other processes ask of an edge, over the mesh: place and end calls, say which there are, and how the edge is.
+
+What it does: answers or refuses for the calls of this process, and brings each what media, speech and desks have to
+say to it. What it does not: hold or start calls (`calls`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import get_args
+
+from grammars.errors import GrammarError
+from grammars.script_pack import unpack
+from nodes.call import handing
+from nodes.call.inputs import ChannelNews, HangUpOrdered, MediaLacks, SeatTold
+from nodes.call.line import channels_of, is_known
+from nodes.call.placing import seat_of
+from nodes.edge import orders
+from nodes.edge.calls import Calls
+from nodes.edge.means import Means
+from nodes.links.errors import Refused
+from nodes.links.roster import Peer, State
+from nodes.telemetry import logs
+from protocols.sip import Disposition
+from protocols.wire import messages as wire
+from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
+from protocols.wire.ids import CallId, ChannelId, Identity
+from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
+from supervisors import TooManyChildren
+
+log = logs.get(__name__)
+
+
+class Requests:
+    """Answers for the calls of one edge."""
+
+    def __init__(self, means: Means, calls: Calls) -> None:
+        self._means, self._calls = means, calls
+        self._is_draining = False
+
+    def serve(self) -> None:
+        """Answer the mesh from now on."""
+        mesh = self._means.mesh
+        mesh.serve(wire.PlaceCall, self.place)
+        mesh.serve(wire.EndCall, self.end)
+        mesh.serve(FindCalls, self.find_calls)
+        mesh.serve(FindChannels, self.find_channels)
+        mesh.serve(wire.GetStatus, self.status)
+        mesh.serve(Drain, self.drain)
+        for message in get_args(ChannelNews):  # each goes to the call whose channel it names
+            mesh.serve(message, self._told)
+        for news in SEAT_NEWS:
+            mesh.serve(news, self._seat_told)
+
+    async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
+        """Take an order, once. Refuses: `not_active draining do_not_call_unknown node_full bad_script:`, `orders`."""
+        if not self._calls.is_active:
+            raise Refused("not_active")
+        if self._is_draining:
+            raise Refused("draining")
+        if not seat_of(order.target) and not await self._means.refusals.are_known():
+            raise Refused("do_not_call_unknown")
+        if order.call_id in self._calls.keepers or self._calls.has_been(order.call_id):
+            return wire.CallAccepted(order.call_id, duplicate=True)
+        order = orders.with_uri(order, self._means.config.sip)
+        if reason := orders.objection(order, self._means.config.sip):
+            raise Refused(reason)
+        if not self._calls.load.takes():
+            raise Refused("node_full")
+        try:
+            unpack(order.script)
+        except GrammarError as error:
+            raise Refused(f"bad_script: {error}") from error
+        try:
+            await self._calls.begin(order)
+        except TooManyChildren as error:
+            raise Refused("node_full") from error
+        return wire.CallAccepted(order.call_id)
+
+    def end(self, order: wire.EndCall, sender: Identity) -> wire.Done:
+        """Hang up a call; one that is over stays over. Refuses: `bad_disposition`."""
+        try:
+            disposition = Disposition(order.disposition)
+        except ValueError as error:
+            raise Refused("bad_disposition") from error
+        self._calls.tell(order.call_id, HangUpOrdered(disposition, "ordered"))
+        return wire.Done()
+
+    def find_calls(self, asked: FindCalls, sender: Identity) -> CallsFound:
+        """Say which of these calls we have, and which have been here. Refuses: `not_active`, `unsettled`."""
+        self._know_all()
+        held = tuple(call_id for call_id in asked.calls if call_id in self._calls.keepers)
+        return CallsFound(held, tuple(call_id for call_id in asked.calls if self._calls.has_been(call_id)))
+
+    def find_channels(self, asked: FindChannels, sender: Identity) -> ChannelsOwned:
+        """Say which of these channels our calls have, and tell what the asker lacks. Refuses as `find_calls`."""
+        self._know_all()
+        ours = {channel for keeper in self._calls.keepers.values() for channel in channels_of(keeper.record)}
+        if asker := self._means.roster.by_identity(sender):
+            self._tell_what_is_lacking(asker, asked.channels)
+        return ChannelsOwned(tuple(channel_id for channel_id in asked.channels if channel_id in ours))
+
+    def _tell_what_is_lacking(self, media: Peer, has: Mapping[ChannelId, int]) -> None:
+        for call_id, keeper in self._calls.keepers.items():
+            is_ours = keeper.record.media == media.name
+            if is_ours and not is_known(keeper.record, has, media.state is State.SPARE):
+                log.info("channel.told_again", call_id=call_id, media=media.identity)
+                self._calls.tell(call_id, MediaLacks())
+
+    def _know_all(self) -> None:
+        """Refuse to say what we have not, while there may be calls that are ours and have not come to us yet."""
+        if not self._calls.is_active:
+            raise Refused("not_active")
+        if not self._calls.is_settled:
+            raise Refused("unsettled")
+
+    def drain(self, order: Drain, sender: Identity) -> wire.Done:
+        """Take no new calls, or take them again."""
+        self._is_draining = order.is_draining
+        return wire.Done()
+
+    def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
+        """How this edge is: its calls by phase, and what it dropped."""
+        phases = [keeper.record.phase.value for keeper in self._calls.keepers.values()]
+        figures = {f"calls_{phase}": float(phases.count(phase)) for phase in sorted(set(phases))}
+        dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
+        figures["draining"] = float(self._is_draining)
+        figures["registrations"] = float(len(self._means.trunk.registered))
+        figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures}
+        figures |= self._means.refusals.figures | self._calls.figures()
+        return wire.Status("edge", os.getpid(), figures)
+
+    def _told(self, given: ChannelNews, sender: Identity) -> None:
+        self._calls.tell(CallId(given.channel_id), given)
+
+    def _seat_told(self, news: SeatNews, desk: Identity) -> None:
+        """A desk's word on a seat: for the leg whose seat it is, else for the call that is being handed over."""
+        if (keeper := self._calls.keepers.get(news.call_id)) and (leg := keeper.seats.get(news.seat)):
+            leg(news)
+        else:
+            self._calls.tell(news.call_id, SeatTold(handing.input_of(news), desk, news.seat))
+
+
+__all__ = ["Requests"]
