@@ -15,15 +15,14 @@ the standard library only.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from typing import Final, Literal, TypeAlias, get_args
 
-from nodes.tables import ConfigError, Reader, toml
+from nodes.config_cluster import Cluster, Nats, is_loopback
+from nodes.config_trunks import REFUSED_NUMBERS, Sip, Trunk, check_hosts
+from nodes.tables import ConfigError, Reader, a_port, toml, within
 from protocols.wire.ids import NodeId
 
 ENVIRONMENT: Final = "RINGMASTER_CONFIG"
@@ -32,32 +31,17 @@ PINNED: Final = "RINGMASTER_PINNED_CONFIG"
 """The environment variable that holds the text of that file, as the launcher has read it."""
 _MOST_BYTES: Final = 100_000
 """Of the file: what one variable of an environment can hold (execve(2), MAX_ARG_STRLEN), with room."""
+MAX_ZONE: Final = 64
 _MODELS: Final = Path(__file__).resolve().parent / "speech" / "models"
-_HOST_OR_NETWORK: Final = re.compile(r"[A-Za-z0-9_.-]+(/\d{1,2})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d{1,3})?")
 _RUN_PATH: Final = 107 - 32
 """Bytes of the run directory's path: a Unix socket has 107 (unix(7), sun_path), its own name up to 32 of them."""
 
 
-def _within(default: float, low: float, high: float) -> Any:
-    """A number and its range, both ends allowed."""
-    return field(default=default, metadata={"range": (low, high)})
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _port(default: int) -> Any:
-    return _within(default, 0, 65535)
-
-
-def _check_hosts(allow: tuple[str, ...]) -> None:
-    for each in allow:
-        if not _HOST_OR_NETWORK.fullmatch(each):
-            raise ValueError(f"allow: {each!r} is no host, address or network such as 10.1.0.0/16")
+RoleName: TypeAlias = Literal["nats", "recorder", "speech", "media", "edge", "central", "desk"]
+"""What a node may do, in the order in which its processes are started."""
+ROLES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+_TOGETHER: Final[tuple[RoleName, ...]] = ("edge", "media", "speech")
+"""One call's, on one machine: audio does not cross the network on its way to who decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +49,20 @@ class Node:
     """This machine among the others."""
 
     id: NodeId = NodeId("n1")
+    zone: str = ""
+    """Where it stands, in a word of yours: calls stay in the zone of their trunk when they can."""
+    roles: tuple[RoleName, ...] = ROLES
+    """What it does; what it does not is found in the cluster."""
 
     def __post_init__(self) -> None:
         if not self.id or not self.id.replace("-", "").replace("_", "").isalnum() or not self.id.isascii():
             raise ValueError("id: letters, digits, - and _ only, because it is part of subjects and keys")
+        if len(self.zone) > MAX_ZONE or not self.zone.isprintable():
+            raise ValueError(f"zone: a word of up to {MAX_ZONE} characters")
+        if not self.roles or len(set(self.roles)) < len(self.roles):
+            raise ValueError("roles: at least one, and each once")
+        if 0 < len(here := [role for role in _TOGETHER if role in self.roles]) < len(_TOGETHER):
+            raise ValueError(f"roles: {', '.join(_TOGETHER)} go together, and only {', '.join(here)} is here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +97,11 @@ class Paths:
         return self.state / "calls" / "checkpoint"
 
     @property
+    def cluster(self) -> Path:
+        """What makes this node one of its cluster: its keys, and whom servers know."""
+        return self.state / "cluster"
+
+    @property
     def nats(self) -> Path:
         """The embedded nats-server's configuration and store."""
         return self.state / "nats"
@@ -110,67 +109,6 @@ class Paths:
     def endpoint(self, identity: str) -> str:
         """Return where the process with this identity (`node.process:epoch`) listens for messages (`Mesh.start`)."""
         return f"ipc://{self.run}/{identity.partition('.')[2]}"
-
-
-REFUSED_NUMBERS: Final = (
-    "+1900", "+1xxx976",  # pay-per-call of North America (47 CFR 64.1501; 976 is an exchange of each area)
-    "+449", "+49900",  # premium rate (Ofcom, National Telephone Numbering Plan, part A1; BNetzA, 0900)
-    "+979",  # international premium rate (ITU-T E.169.2)
-    "+87x", "+881", "+882", "+883",  # satellites and international networks (ITU-T E.164 assigned country codes)
-    "911", "112", "999", "000",  # emergency lines: no automated voice may call them (47 CFR 64.1200(a)(1)(i))
-)  # fmt: skip
-"""What a trunk refuses unless its own `refuse` says something else."""
-_PREFIX: Final = re.compile(r"\+[0-9x]{1,15}|[0-9x]{2,15}")
-
-
-@dataclass(frozen=True, slots=True)
-class Trunk:
-    """A SIP line to a carrier."""
-
-    name: str
-    host: str
-    port: int = _port(5060)
-    user: str = ""
-    password: str = field(default="", repr=False)
-    register: bool = False
-    realms: tuple[str, ...] = ()
-    """Who may ask for the password, as the carrier's challenges say. Empty: whoever challenges at the carrier's address
-    before a phone rings, which may be somebody behind it: say them."""
-    without_qop: bool = False
-    """Answer challenges in the old form without qop, too: some old servers know no other."""
-    cps: float = _within(5.0, 0.1, 1000)
-    """Calls per second that the carrier takes."""
-    strict_rtp: bool = False
-    """Hear callees from the address in their SDP only, which is right where nobody translates addresses on the way."""
-    allow: tuple[str, ...] = ()
-    """How numbers begin that may be dialled (`+1202`; `x`: any digit); without `+` a whole one. Empty: any with `+`."""
-    refuse: tuple[str, ...] = REFUSED_NUMBERS
-    """How numbers begin that may not, whatever is allowed."""
-    prices: dict[str, float] = field(default_factory=dict)
-    """What a minute costs, by how the number begins; the longest that fits counts."""
-    spend_per_day: float = _within(0.0, 0, 1e9)
-    """What campaigns may cost in a day, by `prices`; beyond that none of their calls begins (`held: spend`). 0: any."""
-
-    def __post_init__(self) -> None:
-        for each in (*self.allow, *self.refuse, *self.prices):
-            if not _PREFIX.fullmatch(each):
-                raise ValueError(
-                    f"{each!r} is no beginning of a number such as +1900 or +1xxx976, and no number such as 911"
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class Sip:
-    """Signalling. `bind` is the address the far end answers to."""
-
-    bind: str = "127.0.0.1"
-    port: int = _port(5060)
-    trunks: tuple[Trunk, ...] = ()
-    allow: tuple[str, ...] = ()
-    """Hosts, addresses and networks that are not public, and may be called all the same; trunks need not be here."""
-
-    def __post_init__(self) -> None:
-        _check_hosts(self.allow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +128,15 @@ class Rtp:
 class Media:
     """Media processes, one a core, and the channels of each."""
 
-    processes: int = _within(1, 1, 256)
-    channels: int = _within(100, 1, 1000)
+    processes: int = within(1, 1, 256)
+    channels: int = within(100, 1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
     """Engines that listen and speak; two, so that one may die."""
 
-    processes: int = _within(2, 1, 256)
+    processes: int = within(2, 1, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,55 +148,12 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
-class Nats:
-    """The cluster's bus. Without `url` a nats-server is started here, on `port` (0: any free one).
-
-    With one, `nkey` or `creds` says who we are there: a file for all processes, or a directory with one a role
-    (`edge.nk`, `edge.creds`; the roles are those of `protocols.wire.roles`). `tls://` is encrypted or refused.
-    """
-
-    url: str = ""
-    nkey: Path | None = None
-    """An nkey's seed."""
-    creds: Path | None = None
-    """A JWT and its seed, as `nsc` writes them."""
-    ca: Path | None = None
-    """Who has signed the server's certificate; None: whom this machine trusts."""
-    cert: Path | None = None
-    key: Path | None = None
-    """Our own certificate and its key, where the server wants one."""
-    port: int = _port(4222)
-    server: Path | None = None
-    """The nats-server to start; None: the one beside this Python, then the one on PATH."""
-    replicas: int = _within(1, 1, 5)
-    store_mb: int = _within(8192, 1, 100_000_000)
-    """What all streams may take on its disk; less where the disk has less."""
-    events_share: float = _within(0.7, 0.05, 0.9)
-    """Of that, for the events of calls: beyond it the oldest go. The rest is kept for the journal, the leases and the
-    do-not-call list, without which nobody is dialled."""
-
-    def __post_init__(self) -> None:
-        scheme = urlsplit(self.url).scheme
-        if self.url and not (scheme in ("nats", "tls") and urlsplit(self.url).hostname):
-            raise ValueError(f"url: {self.url!r} is not nats://HOST:PORT or tls://HOST:PORT")
-        if self.nkey and self.creds:
-            raise ValueError("creds: there is nkey, too, and one login is enough")
-        if (self.cert is None) != (self.key is None):
-            raise ValueError(f"{'key' if self.cert else 'cert'}: is missing, and one is of no use without the other")
-        for name in ("nkey", "creds", "ca", "cert"):
-            if getattr(self, name) and not self.url:
-                raise ValueError(f"{name}: is for a server that url names")
-        if (self.ca or self.cert) and scheme != "tls":
-            raise ValueError(f"{'ca' if self.ca else 'cert'}: is for tls://, and url is {scheme}://")
-
-
-@dataclass(frozen=True, slots=True)
 class Central:
     """Limits on new calls."""
 
-    base: float = _within(0.0, 0, 10000)
+    base: float = within(0.0, 0, 10000)
     """Base of the token bucket; 0: twice the machine's cores."""
-    max_concurrent: int = _within(100, 1, 1_000_000)
+    max_concurrent: int = within(100, 1, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +161,12 @@ class Desk:
     """The machine's one HTTP server."""
 
     bind: str = "127.0.0.1"
-    port: int = _port(8080)
-    connections: int = _within(1000, 16, 100_000)
+    port: int = a_port(8080)
+    connections: int = within(1000, 16, 100_000)
     """In all; an agent's page holds one."""
-    connections_per_address: int = _within(200, 4, 100_000)
+    connections_per_address: int = within(200, 4, 100_000)
     """A proxy's, or an office's, have one address together."""
-    session_h: float = _within(12.0, 0.01, 24 * 30)
+    session_h: float = within(12.0, 0.01, 24 * 30)
     """Hours for which somebody who has signed in stays so: a shift."""
     certificate: Path | None = None
     """PEM, with its chain; and `key`. With both, the server speaks TLS and nothing else."""
@@ -282,7 +177,7 @@ class Desk:
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise ValueError(f"{'certificate' if self.key else 'key'}: is missing, the other is there")
-        if not (self.certificate or self.insecure or _is_loopback(self.bind)):
+        if not (self.certificate or self.insecure or is_loopback(self.bind)):
             raise ValueError(
                 f"bind: {self.bind} is reached from beyond this machine, and secrets would travel in the clear: "
                 "set certificate and key, or insecure = true"
@@ -307,7 +202,7 @@ class Fetch:
     examples: bool = False
 
     def __post_init__(self) -> None:
-        _check_hosts(self.allow)
+        check_hosts(self.allow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +223,7 @@ class Config:
     media: Media = field(default_factory=Media)
     speech: Speech = field(default_factory=Speech)
     models: Models = field(default_factory=Models)
+    cluster: Cluster = field(default_factory=Cluster)
     nats: Nats = field(default_factory=Nats)
     central: Central = field(default_factory=Central)
     desk: Desk = field(default_factory=Desk)
@@ -380,13 +276,15 @@ def parse(text: str, file: str, base: Path) -> Config:
     config = Reader(file, base).table(Config, toml(text, file), "")
     if (n_bytes := len(os.fsencode(config.paths.run))) > _RUN_PATH:
         raise ConfigError(file, "paths.state", f"is too long for the sockets below it by {n_bytes - _RUN_PATH} bytes")
+    if "nats" not in config.node.roles and not (config.nats.url or config.cluster.is_joined):
+        raise ConfigError(file, "nats.url", "is missing, and node.roles starts no nats-server here")
     if config.recorder.database is None:
         return replace(config, recorder=Recorder(config.paths.state / "ringmaster.duckdb"))
     return config
 
 
 __all__ = [
-    "Config", "ConfigError", "ENVIRONMENT", "PINNED", "load", "parse", "pinned",
-    "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Models", "Nats", "Central", "Desk", "Recorder",
-    "Fetch", "Telemetry",
+    "Config", "ConfigError", "ENVIRONMENT", "PINNED", "REFUSED_NUMBERS", "ROLES", "load", "parse", "pinned",
+    "RoleName", "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Models", "Cluster", "Nats", "Central",
+    "Desk", "Recorder", "Fetch", "Telemetry",
 ]  # fmt: skip

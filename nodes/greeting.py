@@ -8,8 +8,8 @@ from __future__ import annotations
 from nodes.config import Config
 
 
-def greeting(config: Config, desk_url: str, sip_port: int, nats_url: str, after_s: float) -> str:
-    """Return the lines. `desk_url` ends with a slash; it is empty when the desk is not up yet.
+def greeting(config: Config, desk_url: str, sip_port: int | None, nats_url: str, after_s: float) -> str:
+    """Return the lines, of what this node does. `desk_url` ends with a slash; empty: the desk is not up yet.
 
     >>> print(greeting(Config(), "http://127.0.0.1:8080/", 5060, "nats://127.0.0.1:4222", 6.21), end="")
     ready after 6.2 s; Ctrl-C ends it
@@ -21,11 +21,14 @@ def greeting(config: Config, desk_url: str, sip_port: int, nats_url: str, after_
       state      var
     """
     token, desk = config.paths.run / "token", desk_url or "(desk is not up yet) /"
-    rows = {
+    pages = {
         "agents": (f"{desk}agent", "sign in as a user: ringmaster user add NAME --role agent"),
         "try it": (f"{desk}phone#TOKEN", f"it calls your browser; TOKEN is in {token}"),
         "API": (f"{desk}api", "and /metrics, /healthz, /readyz"),
-        "SIP": (f"{config.sip.bind}:{sip_port}", "ringmaster call sip:NAME@HOST"),
+    }
+    rows = {
+        **(pages if "desk" in config.node.roles else {}),
+        **({"SIP": (f"{config.sip.bind}:{sip_port}", "ringmaster call sip:NAME@HOST")} if sip_port else {}),
         "NATS": (nats_url, "" if config.nats.url else f"XDG_CONFIG_HOME={config.paths.state} nats --context viewer"),
         "state": (str(config.paths.state), ""),
     }

@@ -28,8 +28,11 @@ class NoState(NodeError):
 def udp_sockets(config: Config) -> Iterator[dict[str, socket.socket]]:
     """Bind what the configuration names: `sip`, and as `rtp-N` the even RTP ports (RFC 3550 s.11: odd ones are RTCP's).
 
-    Raises: PortTaken, with the key.
+    Nothing on a node that has no telephone. Raises: PortTaken, with the key.
     """
+    if "edge" not in config.node.roles:
+        yield {}
+        return
     first, last = config.rtp.ports
     enough = config.media.processes * config.media.channels
     with ExitStack() as stack:

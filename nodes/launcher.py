@@ -26,7 +26,7 @@ from functools import partial
 from typing import Final
 
 from nodes import priority, watch
-from nodes.config import Config, load, pinned
+from nodes.config import ROLES, Config, load, pinned
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
 from nodes.greeting import greeting
@@ -77,20 +77,14 @@ class CannotStart(NodeError):
 
 
 def roles(config: Config) -> dict[str, str]:
-    """Return process name -> role, in the order of starting.
+    """Return process name -> role of what this node does, in the order of starting.
 
     >>> list(roles(Config()))
     ['nats-0', 'recorder-0', 'speech-0', 'speech-1', 'media-0', 'edge-0', 'central-0', 'desk-0']
     """
-    return {
-        **({} if config.nats.url else {"nats-0": "nats"}),
-        "recorder-0": "recorder",
-        **{f"speech-{n}": "speech" for n in range(config.speech.processes)},
-        **{f"media-{n}": "media" for n in range(config.media.processes)},
-        "edge-0": "edge",
-        "central-0": "central",
-        "desk-0": "desk",
-    }
+    several = {"speech": config.speech.processes, "media": config.media.processes}
+    here = [role for role in ROLES if role in config.node.roles and not (role == "nats" and config.nats.url)]
+    return {f"{role}-{n}": role for role in here for n in range(several.get(role, 1))}
 
 
 class Launcher:
@@ -164,10 +158,10 @@ class Launcher:
             after_s = time.monotonic() - self._since_s
             self._log("info", "node.up", after_ms=round(after_s * 1000))
             if os.environ.get(GREETS):
-                self._greet(sockets["sip"].getsockname()[1], after_s)
+                self._greet(sockets["sip"].getsockname()[1] if "sip" in sockets else None, after_s)
             await asyncio.get_running_loop().create_future()
 
-    def _greet(self, sip_port: int, after_s: float) -> None:
+    def _greet(self, sip_port: int | None, after_s: float) -> None:
         """Say on standard output where everything is; nobody waits until it is read."""
         desk_url = next((str(one.info["url"]) for one in self._alive.values() if "url" in one.info), "")
         text = greeting(self._config, desk_url, sip_port, url(self._config), after_s)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tomllib
 import types
 from collections.abc import Iterable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -31,6 +31,16 @@ class ConfigError(NodeError):
     def __init__(self, file: str, key: str, reason: str) -> None:
         super().__init__(f"{file}: {key}: {reason}" if key else f"{file}: {reason}")
         self.file, self.key, self.reason = file, key, reason
+
+
+def within(default: float, low: float, high: float) -> Any:
+    """Return a dataclass's field that is a number, and its range, both ends allowed."""
+    return field(default=default, metadata={"range": (low, high)})
+
+
+def a_port(default: int) -> Any:
+    """Return a dataclass's field that is a port; 0 is any free one."""
+    return within(default, 0, 65535)
 
 
 def toml(text: str, file: str) -> dict[str, Any]:
@@ -138,4 +148,4 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 
 
-__all__ = ["MAX_TEXT", "ConfigError", "Reader", "toml"]
+__all__ = ["MAX_TEXT", "ConfigError", "Reader", "a_port", "toml", "within"]

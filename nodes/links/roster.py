@@ -29,7 +29,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One process. `endpoint`: where its ZeroMQ ROUTER listens (`ipc://...`, `tcp://...`)."""
+    """One process. `endpoint`: where its ZeroMQ ROUTER listens (`ipc://...`, `tcp://...`).
+
+    `address`: where it listens for other machines (`tcp://...`); empty on a node that is alone.
+    """
 
     role: str
     name: str
@@ -37,6 +40,7 @@ class Peer:
     endpoint: str
     pid: int
     state: State
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from nodes.config import Config, ConfigError, load, parse
 from nodes.errors import NodeError
+from nodes.greeting import greeting
+from nodes.holdings import udp_sockets
+from nodes.launcher import roles
 
 BASE = Path("/srv/ringmaster")
 
@@ -76,6 +79,31 @@ def test_what_is_written_is_what_is_read():
     assert config.recorder.database == BASE / "calls.duckdb"
 
 
+def test_a_node_is_alone_and_does_everything_unless_its_configuration_says_otherwise():
+    config = read("")
+    assert not config.cluster.is_joined
+    assert list(roles(config)) == [
+        "nats-0", "recorder-0", "speech-0", "speech-1", "media-0", "edge-0", "central-0", "desk-0",
+    ]  # fmt: skip
+
+
+def test_a_node_starts_the_processes_of_its_roles_and_no_others():
+    text = '[node]\nroles = ["speech", "edge", "media"]\n[cluster]\nbind = "10.0.0.2"\n[speech]\nprocesses = 1'
+    assert roles(read(text)) == {"speech-0": "speech", "media-0": "media", "edge-0": "edge"}
+    assert list(roles(read('[nats]\nurl = "nats://n1"\n[node]\nroles = ["nats", "desk"]'))) == ["desk-0"]
+
+
+def test_a_node_without_a_telephone_binds_no_port_for_one():
+    with udp_sockets(read('[node]\nroles = ["nats", "desk"]')) as sockets:
+        assert sockets == {}
+
+
+def test_a_node_greets_with_what_it_has():
+    config = read('[node]\nroles = ["nats", "central"]')
+    text = greeting(config, "", None, "nats://127.0.0.1:4222", 1.0)
+    assert [line.split()[0] for line in text.splitlines()[1:]] == ["NATS", "state"]
+
+
 def test_a_password_is_not_shown_with_the_rest():
     assert "secret" not in repr(read(EXAMPLE))
 
@@ -97,6 +125,18 @@ def test_a_password_is_not_shown_with_the_rest():
         ("[rtp]\nports = [9000, 8000]", "rtp", "first and last"),
         ("[node]\nid = 'a.b'", "node", "letters, digits"),
         ("[node]\nid = ''", "node", "letters, digits"),
+        ("[node]\nroles = []", "node", "roles: at least one"),
+        ("[node]\nroles = ['desk', 'desk']", "node", "roles: at least one, and each once"),
+        ("[node]\nroles = ['dask']", "node.roles[0]", "is 'dask', not one of nats, recorder"),
+        ("[node]\nroles = ['nats', 'edge', 'media']", "node", "edge, media, speech go together, and only edge, media"),
+        ("[node]\nroles = ['desk']", "nats.url", "is missing, and node.roles starts no nats-server here"),
+        (f"[node]\nzone = '{'x' * 65}'", "node", "zone: a word of up to 64 characters"),
+        ("[cluster]\nbind = '0.0.0.0'", "cluster", "no IPv4 address that other machines could connect to"),
+        ("[cluster]\nbind = 'here'", "cluster", "no IPv4 address that other machines could connect to"),
+        ("[cluster]\nports = [7460, 7401]", "cluster", "ports: first and last"),
+        ("[cluster]\nports = [0, 7401]", "cluster", "ports: first and last"),
+        ("[nats]\nroutes = ['10.0.0.1']", "nats", "routes: '10.0.0.1' is not HOST:PORT"),
+        ("[nats]\nroutes = ['h:1']\nurl = 'nats://h'", "nats", "routes: are for the embedded server"),
         ("[telemetry]\nlevel = 'loud'", "telemetry.level", "is 'loud', not one of debug, info, warning, error"),
         ("sip = 3", "sip", "is a whole number, not a table"),
         (f"[paths]\nstate = '/{'x' * 90}'", "paths.state", "too long for the sockets below it by"),
