@@ -24,7 +24,7 @@ test: $(tested) style types layers
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(ready)
-	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn && $(BIN)/ringmaster bench core && $(BIN)/ringmaster bench crowd
+	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn && $(BIN)/ringmaster bench sync && $(BIN)/ringmaster bench core && $(BIN)/ringmaster bench crowd
 
 soak: $(tested)
 	@ops/setup.sh soak

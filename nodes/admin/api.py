@@ -47,9 +47,10 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """All calls of the cluster that are not over."""
+    """All calls of the cluster that are not over. `stale_s`: for how long nobody could tell this node of changes."""
 
     calls: tuple[CallRow, ...]
+    stale_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,10 @@ class AgentRow:
 
 @dataclass(frozen=True, slots=True)
 class Agents:
-    """All agents of the cluster who have signed in."""
+    """All agents of the cluster who have signed in. `stale_s`: as of `Calls`."""
 
     agents: tuple[AgentRow, ...]
+    stale_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,15 @@ class Api:
 
     async def calls(self, _: web.Request) -> Calls:
         """The view of the bucket `rm_calls`."""
-        return Calls(tuple(_rows(CallRow, "call_id", self._cluster.things(Bucket.CALLS))))
+        return Calls(tuple(_rows(CallRow, "call_id", self._cluster.things(Bucket.CALLS))), self._stale_s)
 
     async def agents(self, _: web.Request) -> Agents:
         """The view of the bucket `rm_agents`."""
-        return Agents(tuple(_rows(AgentRow, "agent_id", self._cluster.things(Bucket.AGENTS))))
+        return Agents(tuple(_rows(AgentRow, "agent_id", self._cluster.things(Bucket.AGENTS))), self._stale_s)
+
+    @property
+    def _stale_s(self) -> float:
+        return round(self._cluster.stale_s, 1)
 
     async def campaigns(self, _: web.Request) -> Campaigns:
         """Central's own word."""

@@ -169,7 +169,7 @@ _TABLE: Final[Mapping[Role, Rights]] = {
             "$JS.API.INFO", *_api(("STREAM.INFO.*",), "*"),
             *_see(*_PUBLIC), *_put(Bucket.AGENTS, Bucket.NODES),
         ),
-        subscribe=(*map(events_of, COUNTED), f"rm.node.{_NODE}.cmd.*", "$SRV.>"),
+        subscribe=(*map(events_of, COUNTED), "rm.state.>", f"rm.node.{_NODE}.cmd.*", "$SRV.>"),
         answers=True,
     ),
     Role.RECORDER: Rights(

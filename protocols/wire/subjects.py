@@ -89,6 +89,11 @@ def state(kind: str, name: str) -> str:
     return f"rm.state.{part(kind)}.{part(name)}"
 
 
+def states(kind: str) -> str:
+    """Return the subject of the changes of all things of a kind."""
+    return f"rm.state.{part(kind)}.*"
+
+
 def call_event(call: CallId, kind: str) -> str:
     """Return the subject of a call's event of one kind, in `Stream.EVENTS`.
 
@@ -154,7 +159,7 @@ def part(text: str) -> str:
 
 __all__ = [
     "Stream", "Bucket", "part",
-    "node_beat", "node_command", "agent_beat", "state", "call_event", "call_events", "events_of", "shard",
+    "node_beat", "node_command", "agent_beat", "state", "states", "call_event", "call_events", "events_of", "shard",
     "campaign_events", "CALL_HEADER", "object_chunks", "object_meta", "OBJECTS", "OBJECT_STREAM",
     "dnc_removal", "DNC_MADE",
     "ALL_EVENTS", "ALL_CAMPAIGNS", "EVERY_CAMPAIGN", "ALL_NODE_BEATS", "ALL_AGENT_BEATS",

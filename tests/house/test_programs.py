@@ -46,6 +46,7 @@ PACKAGES = {
 NEVER_STARTED = {"program", "x"}
 """Names of programs in tests of what a Program is."""
 NAMED_AT_RUN_TIME = {
+    "nodes/admin/bench.py": "the embedded nats-server, and this Python",
     "nodes/bench/peers/beam.py": "its own helper around `erl` and `erlc`",
     "nodes/launcher.py": "the embedded nats-server: nodes/links/server.py finds it",
     "nodes/links/server.py": "the nats-server that is found or configured",

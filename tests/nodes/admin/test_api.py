@@ -19,8 +19,9 @@ from nodes.links.roster import NOBODY
 from nodes.links.trees import OVER_S
 from protocols.wire.events import Stage, public_view
 from protocols.wire.ids import CampaignId
-from protocols.wire.subjects import Bucket
+from protocols.wire.subjects import Bucket, state
 from supervisors.testing import Echo
+from tests.conftest import NatsServer
 from tests.nodes.admin.conftest import NODE, Rig
 
 HELLO = Path("grammars/scripts/hello.yaml").read_text()
@@ -91,6 +92,28 @@ async def test_calls_are_told_as_everybody_may_see_them(rig: Rig) -> None:
     await rig.bus.kv(Bucket.CALLS).put("c1", {**view, "rev": 1})
     (call,) = await until(rig, "/api/calls", "calls")
     assert call == {"call_id": "c1", **view}
+
+
+async def test_a_change_is_seen_before_the_bucket_has_it(rig: Rig) -> None:
+    view = public_view(NODE, CampaignId("spring"), Stage.RINGING, datetime.now(UTC))
+    async with asyncio.timeout(10):
+        while (await rig.ask("GET", "/api/calls"))[1]["calls"] == []:
+            rig.bus.publish(state("calls", "c1"), {**view, "rev": 1})
+            await asyncio.sleep(0.02)
+        rig.bus.publish(state("calls", "c1"), {"gone": True, "rev": 2})
+        while (await rig.ask("GET", "/api/calls"))[1]["calls"]:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_view_that_nobody_tells_of_changes_says_for_how_long(rig: Rig, nats_server: NatsServer) -> None:
+    assert (await rig.ask("GET", "/api/agents"))[1]["stale_s"] == 0.0
+    nats_server.kill()
+    async with asyncio.timeout(10):
+        while (await rig.ask("GET", "/api/agents"))[1]["stale_s"] < 0.2:
+            await asyncio.sleep(0.05)
+        await nats_server.start()
+        while (await rig.ask("GET", "/api/agents"))[1]["stale_s"]:
+            await asyncio.sleep(0.05)
 
 
 async def test_agents_are_told(rig: Rig) -> None:

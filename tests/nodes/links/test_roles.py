@@ -97,7 +97,7 @@ HEARS: dict[str, set[Role]] = {
     "rm.ev.*.call.ended": {DESK, COMMAND, OPERATOR},
     "rm.ev.*.handover.*": {DESK, COMMAND, OPERATOR},
     "rm.campaign.>": {OPERATOR},
-    "rm.state.>": {OPERATOR, VIEWER},
+    "rm.state.>": {DESK, OPERATOR, VIEWER},
     "rm.node.*.beat": {OPERATOR, VIEWER},
     "rm.node.n1.cmd.drain": {DESK, OPERATOR},
     "rm.node.n2.cmd.drain": {OPERATOR},

@@ -1,0 +1,179 @@
+"""How long a change takes until another process sees it: a real nats-server, a writer in a process of its own.
+
+What it does: for each view, changes things so many times a second, as edges and desks do, and measures in this process
+from the moment of the change to the moment in which the view has it. What it does not: print; that is a command's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple
+
+from nodes.admin.cluster import Cluster
+from nodes.config import Config, Nats, Paths
+from nodes.links.bucket import Body
+from nodes.links.bus import Bus
+from nodes.links.do_not_call import DoNotCall
+from nodes.links.kept_list import FILE, KeptList
+from nodes.links.login import login
+from nodes.links.server import embedded
+from nodes.links.tasks import Tasks
+from nodes.links.view import View
+from nodes.telemetry import logs
+from protocols.wire.campaigns import ContactId
+from protocols.wire.roles import Role
+from protocols.wire.subjects import Bucket
+from supervisors import eventloop
+
+
+class _Of(NamedTuple):
+    bucket: Bucket
+    writer: Role
+    reader: Role
+
+
+VIEWS: Final = {
+    "calls": _Of(Bucket.CALLS, Role.EDGE, Role.DESK),
+    "agents": _Of(Bucket.AGENTS, Role.DESK, Role.DESK),
+    "nodes": _Of(Bucket.NODES, Role.DESK, Role.DESK),
+    "opt_outs": _Of(Bucket.DNC, Role.EDGE, Role.EDGE),
+}
+"""Who changes what a view shows, and who sees it."""
+THINGS: Final = 100
+"""So many calls, agents or nodes change, one after the other."""
+SETTLE_S: Final = 1.0
+UP_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One view: milliseconds from a change to its being seen; `n` seen of `of` changes."""
+
+    view: str
+    p50: float
+    p99: float
+    max: float
+    n: int
+    of: int
+
+
+async def measure(per_second: float, seconds: float) -> list[Row]:
+    """Return a row for each view."""
+    with TemporaryDirectory(prefix="rm-sync-") as state:
+        config = _config(Path(state))
+        server = await asyncio.create_subprocess_exec(*embedded(config).argv, stderr=subprocess.DEVNULL)
+        try:
+            await _lay(config)
+            return [await _one(config, view, per_second, seconds) for view in VIEWS]
+        finally:
+            server.kill()
+            await server.wait()
+
+
+def _config(state: Path) -> Config:
+    return replace(Config(), paths=Paths(state), nats=Nats(port=0))
+
+
+async def _lay(config: Config) -> None:
+    """Make the buckets, as central does."""
+    async with _bus(config, Role.CENTRAL, "central-0") as bus:
+        await bus.ensure_layout()
+
+
+@asynccontextmanager
+async def _bus(config: Config, role: Role, name: str) -> AsyncIterator[Bus]:
+    """Log in, once NATS is there."""
+    bus = await Bus.connect(login(config, role), name=f"{config.node.id}.{name}:1", node_id=config.node.id)
+    try:
+        async with asyncio.timeout(UP_S):
+            await bus.up()
+        yield bus
+    finally:
+        await bus.close()
+
+
+async def _one(config: Config, view: str, per_second: float, seconds: float) -> Row:
+    seen: dict[str, float] = {}
+
+    def see(name: str) -> None:
+        seen.setdefault(name, time.monotonic())
+
+    async with _bus(config, VIEWS[view].reader, "reader-0") as bus, Tasks() as tasks:
+        _watch(config, bus, tasks, view, see)
+        await asyncio.sleep(SETTLE_S)
+        command = (sys.executable, "-m", __name__, str(config.paths.state), view, str(per_second), str(seconds))
+        writer = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        said, _ = await writer.communicate()
+        await asyncio.sleep(SETTLE_S)
+    changed = dict(line.split() for line in said.decode().splitlines())
+    took = sorted((seen[name] - float(at)) * 1000 for name, at in changed.items() if name in seen)
+    p50, p99, longest = (round(_share(took, share), 2) for share in (0.5, 0.99, 1.0))
+    return Row(view, p50, p99, longest, len(took), len(changed))
+
+
+def _watch(config: Config, bus: Bus, tasks: Tasks, view: str, see: Callable[[str], None]) -> None:
+    if view == "opt_outs":
+        listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / f"seen-{FILE}", ""))
+        listed.forbidden = see
+        tasks.spawn(listed.follow())
+    else:
+        Cluster(bus, lambda thing: see(str(thing.get("n")))).open(tasks)
+
+
+def _share(sorted_values: list[float], share: float) -> float:
+    """Return the value that `share` of them do not exceed; infinite where nothing was seen."""
+    return (
+        sorted_values[min(len(sorted_values) - 1, int(share * len(sorted_values)))] if sorted_values else float("inf")
+    )
+
+
+# ---- the writer ------------------------------------------------------------------------------------------------------
+
+
+async def _write(config: Config, view: str, per_second: float, seconds: float) -> None:
+    """Change things, evenly; print the name of each change and its moment."""
+    changed: list[tuple[str, float]] = []
+    async with _bus(config, VIEWS[view].writer, "writer-0") as bus, Tasks() as tasks:
+        change = _opt_out(bus, tasks) if view == "opt_outs" else _show(bus, tasks, VIEWS[view].bucket)
+        began_s = time.monotonic()
+        for n in range(int(per_second * seconds)):
+            await asyncio.sleep(max(0.0, began_s + n / per_second - time.monotonic()))
+            changed.append((f"{n:032x}", time.monotonic()))
+            change(n)
+        await asyncio.sleep(SETTLE_S)
+    sys.stdout.write("".join(f"{name} {at}\n" for name, at in changed))
+
+
+def _show(bus: Bus, tasks: Tasks, bucket: Bucket) -> Callable[[int], object]:
+    view = View(bus, bucket)
+    tasks.spawn(view.run(lambda body: False))
+
+    def show(n: int) -> None:
+        body: Body = {"node": "n1", "state": "ready", "n": f"{n:032x}"}
+        view.show(f"thing-{n % THINGS}", body)
+
+    return show
+
+
+def _opt_out(bus: Bus, tasks: Tasks) -> Callable[[int], object]:
+    listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(Path(sys.argv[1]) / FILE, ""))
+
+    def say(n: int) -> None:
+        tasks.spawn(listed.publish(listed.entry(ContactId(f"{n:032x}"), "callee", "bench")))
+
+    return say
+
+
+if __name__ == "__main__":
+    logs.configure("error", "n1", "writer")
+    eventloop.run(_write(_config(Path(sys.argv[1])), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))
+
+__all__ = ["Row", "measure"]
