@@ -10,7 +10,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +49,7 @@ VIEWS: Final = {
 """Who changes what a view shows, and who sees it."""
 THINGS: Final = 100
 """So many calls, agents or nodes change, one after the other."""
-SETTLE_S: Final = 1.0
+SETTLE_S: Final = 0.3
 UP_S: Final = 10.0
 
 
@@ -65,14 +65,14 @@ class Row:
     of: int
 
 
-async def measure(per_second: float, seconds: float) -> list[Row]:
-    """Return a row for each view."""
+async def measure(per_second: float, seconds: float, views: Iterable[str] = VIEWS) -> list[Row]:
+    """Return a row for each view: changed so many times a second, for so long."""
     with TemporaryDirectory(prefix="rm-sync-") as state:
         config = _config(Path(state))
         server = await asyncio.create_subprocess_exec(*embedded(config).argv, stderr=subprocess.DEVNULL)
         try:
             await _lay(config)
-            return [await _one(config, view, per_second, seconds) for view in VIEWS]
+            return [await _one(config, view, per_second, seconds) for view in views]
         finally:
             server.kill()
             await server.wait()
@@ -142,23 +142,28 @@ async def _write(config: Config, view: str, per_second: float, seconds: float) -
     """Change things, evenly; print the name of each change and its moment."""
     changed: list[tuple[str, float]] = []
     async with _bus(config, VIEWS[view].writer, "writer-0") as bus, Tasks() as tasks:
-        change = _opt_out(bus, tasks) if view == "opt_outs" else _show(bus, tasks, VIEWS[view].bucket)
+        change = _opt_out(bus, tasks) if view == "opt_outs" else _show(bus, tasks, view)
         began_s = time.monotonic()
         for n in range(int(per_second * seconds)):
             await asyncio.sleep(max(0.0, began_s + n / per_second - time.monotonic()))
-            changed.append((f"{n:032x}", time.monotonic()))
+            changed.append((_name(view, n), time.monotonic()))
             change(n)
         await asyncio.sleep(SETTLE_S)
     sys.stdout.write("".join(f"{name} {at}\n" for name, at in changed))
 
 
-def _show(bus: Bus, tasks: Tasks, bucket: Bucket) -> Callable[[int], object]:
-    view = View(bus, bucket)
-    tasks.spawn(view.run(lambda body: False))
+def _name(view: str, n: int) -> str:
+    """Return the name of a change, in the form of a contact's: no view takes another's for its own."""
+    return f"{list(VIEWS).index(view):x}{n:031x}"
+
+
+def _show(bus: Bus, tasks: Tasks, view: str) -> Callable[[int], object]:
+    shown = View(bus, VIEWS[view].bucket)
+    tasks.spawn(shown.run(lambda body: False))
 
     def show(n: int) -> None:
-        body: Body = {"node": "n1", "state": "ready", "n": f"{n:032x}"}
-        view.show(f"thing-{n % THINGS}", body)
+        body: Body = {"node": "n1", "state": "ready", "n": _name(view, n)}
+        shown.show(f"thing-{n % THINGS}", body)
 
     return show
 
@@ -167,7 +172,7 @@ def _opt_out(bus: Bus, tasks: Tasks) -> Callable[[int], object]:
     listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(Path(sys.argv[1]) / FILE, ""))
 
     def say(n: int) -> None:
-        tasks.spawn(listed.publish(listed.entry(ContactId(f"{n:032x}"), "callee", "bench")))
+        tasks.spawn(listed.publish(listed.entry(ContactId(_name("opt_outs", n)), "callee", "bench")))
 
     return say
 

@@ -1,4 +1,4 @@
-"""`ringmaster bench core|crowd|media|sync|turn`: what the design promises, measured, beside a floor where there is one."""
+"""`ringmaster bench core|crowd|media|sync|turn`: what the design promises, measured, and a floor beside it."""
 
 from __future__ import annotations
 

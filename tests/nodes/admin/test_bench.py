@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from nodes.admin.bench import VIEWS, measure
+from nodes.admin.bench import measure
 
 
-async def test_every_change_is_seen_in_every_view() -> None:
-    rows = await measure(per_second=200, seconds=0.5)
-    assert [row.view for row in rows] == list(VIEWS)
-    assert [(row.n, row.of) for row in rows] == [(100, 100)] * len(VIEWS)
+async def test_every_change_is_seen() -> None:
+    rows = await measure(per_second=200, seconds=0.5, views=("agents", "opt_outs"))
+    assert [(row.view, row.n, row.of) for row in rows] == [("agents", 100, 100), ("opt_outs", 100, 100)]
     assert all(0 < row.p50 <= row.p99 <= row.max for row in rows)
