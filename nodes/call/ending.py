@@ -64,6 +64,8 @@ def closed(step: CallStep, carried: ChannelClosed) -> None:
         duration_s=round(how.at_s - record.answered_s, 3) if record.answered_s else 0.0,
         sent=carried.sent, received=carried.received, lost=carried.lost, late=carried.late,
         jitter_ms=carried.jitter_ms, recording=carried.recording or None,
+        turns=record.conversation.n_turns if record.conversation else None,
+        recognition_ms=record.recognition_ms or None,
     )  # fmt: skip
     if record.leg_phase not in ("ended", "finished"):  # it has never dialled, or only after we had given it up
         step.do(HangUpLeg(HangUp(Disposition(how.disposition), how.cause)))

@@ -143,6 +143,8 @@ class CallRecord:
     """The number of the callee's last one that has begun; told again, it is known."""
     answer_ended_s: float = 0.0
     """When their last answer ended, until our next word."""
+    recognition_ms: int = 0
+    """From the ends of the callee's answers to our next words, in all."""
     asked: tuple[Asked, ...] = ()
     n_asked: int = 0
     """Numbers of questions and of handovers so far: none is given twice."""

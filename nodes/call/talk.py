@@ -99,14 +99,15 @@ def spoken(step: CallStep, given: Spoken, asked: Asked) -> None:
     play_id = line.play(step, tuple(prompt.prompt for prompt in given.prompts))
     step.floor(floor.PromptStarted())
     record = step.record
+    answer_ms = step.since_ms(record.answer_ended_s) if record.answer_ended_s else None
     step.note(
         Kind.PROMPT_STARTED,
         play_id=play_id,
         spoken=" ".join(prompt.spoken for prompt in given.prompts),
-        answer_ms=step.since_ms(record.answer_ended_s) if record.answer_ended_s else None,
+        answer_ms=answer_ms,
         first_word_ms=step.since_ms(record.greeted_s) if record.greeted_s else None,
     )
-    step.write(answer_ended_s=0.0, greeted_s=0.0)
+    step.write(answer_ended_s=0.0, greeted_s=0.0, recognition_ms=record.recognition_ms + (answer_ms or 0))
     for wanted in step.conversation().pending():
         match wanted:
             case floor.Listen():

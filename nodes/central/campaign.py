@@ -83,6 +83,8 @@ class Campaign:
     dispositions: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     n_in_flight: int = 0
+    n_talking: int = 0
+    """Of those in flight, who have answered."""
     n_done: int = 0
 
     def at(self, wall: datetime) -> datetime:
@@ -98,7 +100,7 @@ class Campaign:
         is_there = 0 <= entry.row < len(self.roll) and self.roll.id_of(entry.row) == entry.contact_id
         return entry.row if is_there else None
 
-    def status(self, talking: int = 0, held: str = "") -> CampaignStatus:
+    def status(self, held: str = "") -> CampaignStatus:
         """Return what an operator sees of it."""
         return CampaignStatus(
             campaign_id=self.campaign_id,
@@ -106,7 +108,7 @@ class Campaign:
             contacts=len(self.roll),
             waiting=len(self.roll) - self.n_in_flight - self.n_done,
             in_flight=self.n_in_flight,
-            talking=talking,
+            talking=self.n_talking,
             done=self.n_done,
             dispositions=dict(self.dispositions),
             refused=dict(self.refused),
@@ -207,6 +209,7 @@ class Campaigns:
         if attempt is None or attempt.attempt_id != entry.attempt_id or entry.contact_id in self.talking:
             return False
         self.talking.add(entry.contact_id)
+        self.campaigns[attempt.campaign_id].n_talking += 1
         return True
 
     def _end(self, entry: Ended) -> bool:
@@ -215,7 +218,9 @@ class Campaigns:
             return False
         del self.in_flight[entry.contact_id]
         spend.add(self.spent, attempt.trunk, entry.cost, entry.journal_s)
-        self.talking.discard(entry.contact_id)
+        if entry.contact_id in self.talking:
+            self.talking.remove(entry.contact_id)
+            self.campaigns[attempt.campaign_id].n_talking -= 1
         row = campaign.row_of(attempt)
         campaign.n_in_flight -= 1
         campaign.dispositions[entry.disposition] += 1

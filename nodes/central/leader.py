@@ -1,8 +1,8 @@
 """The central that holds the lease: dials, and learns what comes of it.
 
-Two loops share one fold. One asks the dialler what to do next, writes it down, and only then, if the lease is still
-held, gives the call to an edge. The other reads the events of calls and writes down how attempts went. Both end when
-the lease is lost; whoever takes it next reads the journal and goes on.
+Its loops share one fold. One asks the dialler what to do next, writes it down, and only then, if the lease is still
+held, gives the call to an edge. Two read events, and only those of how calls go and of opt-outs, and write down how
+attempts went. All end when the lease is lost; whoever takes it next reads the journal and goes on.
 
 An attempt that is written down and reaches no edge is dialled by nobody: it ends as lost, and the retry rule decides.
 That may cost a contact ten seconds, and never a second ring: whether an edge has it is asked of all of them (`search`).
@@ -43,15 +43,18 @@ from protocols.wire.campaigns import CampaignStatus, contact_of
 from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.ids import CallId, CampaignId, Identity
-from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase, Returned
+from protocols.wire.journal import Attempted, Contact, Ended, Entry, Forgotten, Phase, Returned
 from protocols.wire.load import NOT_NOW, GivesUp
 from protocols.wire.messages import PlaceCall
-from protocols.wire.subjects import Bucket, Stream, state
+from protocols.wire.roles import CALLS, CENTRAL_READS
+from protocols.wire.subjects import Bucket, Stream, events_of, state
 
 NEVER: Final = ("bad_name", "bad_target", "bad_caller_id", "bad_ring", dial_plan.REFUSED)
 """How an edge's refusals begin that would be the same tomorrow."""
 TICK_S: Final = 0.25
 """How soon a freed place, a new token or an opened window is noticed."""
+LISTEN_S: Final = 1.0
+"""How long to wait for an event; one that comes is told at once."""
 UNSURE: Final = frozenset(("internal_error", "bad_reply", "cancelled"))
 """Refusals by the mesh that do not say whether the order was carried out."""
 
@@ -77,7 +80,9 @@ class Leader:
         self.search = Search(mesh, self.edges, self._fold)
         self._gives_up = GivesUp.NOTHING
         self._talk: dict[CampaignId, Counter[str]] = {}
-        self._told: dict[CampaignId, CampaignStatus] = {}
+        self._told_held: dict[CampaignId, str] = {}
+        self._changed: set[CampaignId] = set()
+        """Campaigns of which the journal has said something since they were last published."""
 
     @property
     def is_on(self) -> bool:
@@ -107,27 +112,28 @@ class Leader:
             return "do_not_call_unknown"
         return JOURNAL_LOST if self._memory.unsure else ""
 
-    async def listen(self) -> None:
-        """Read the events of calls and write down what they mean, until the term is over."""
-        consumer = self._bus.consume(Stream.EVENTS, "central")
+    async def listen(self, durable: str) -> None:
+        """Read one of `CENTRAL_READS`, and write down what its events mean, until the term is over."""
+        consumer = self._bus.consume(Stream.EVENTS, durable, events_of(CENTRAL_READS[durable]))
         while self.is_on:
             try:
-                received = await consumer.fetch(TICK_S)
+                received = await consumer.fetch(LISTEN_S)
                 for one in received:
                     await self._learn(one)
                 await consumer.ack(received)
-                if not received or not received[-1].n_behind:
-                    await self._give_up_lost()  # all events that there are have been read
+                if durable == CALLS and (not received or not received[-1].n_behind):
+                    await self._give_up_lost()  # all that has become of calls has been read
             except BusAway:
                 await asyncio.sleep(TICK_S)
 
     def status(self, campaign: Campaign) -> CampaignStatus:
         """Return a campaign as an operator sees it."""
-        held = self._held() or self.dialler.held.get(campaign.campaign_id, "")
-        held = held if campaign.phase is Phase.RUNNING else ""
-        fold = self._fold
-        talking = sum(fold.in_flight[name].campaign_id == campaign.campaign_id for name in fold.talking)
-        return campaign.status(talking, held)
+        return campaign.status(self._why_held(campaign))
+
+    def _why_held(self, campaign: Campaign) -> str:
+        if campaign.phase is not Phase.RUNNING:
+            return ""
+        return self._held() or self.dialler.held.get(campaign.campaign_id, "")
 
     # ---- placing ---------------------------------------------------------------------------------------------------
 
@@ -187,7 +193,8 @@ class Leader:
         except RemoteProtocolError as error:  # the recorder keeps it
             log.warning("event.unreadable", sequence=received.sequence, error=str(error))
             return
-        self._count(event)
+        if event.kind is Kind.ENDED:
+            self._count(event)
         if event.kind is Kind.OPT_OUT and (contact := contact_of(event.attempt_id)):
             said = Listing(contact, True, "callee", str(event.fields["by"]), event.wall.isoformat())
             try:
@@ -214,29 +221,35 @@ class Leader:
 
     def heard(self, entry: Entry) -> None:
         """Take note of what is now known, whoever wrote it down."""
+        self._changed |= self._fold.campaigns.keys() if isinstance(entry, Forgotten) else {entry.campaign_id}
         if isinstance(entry, Ended | Returned):
             self.dialler.ended(entry, self._clock.now())
 
     def _count(self, event: CallEvent) -> None:
         """Learn how much conversation a call of this campaign is."""
+        if not event.fields["duration_s"]:
+            return  # nobody has answered
         talk = self._talk.setdefault(event.campaign_id, Counter())
-        talk[event.kind.value] += 1
-        if isinstance(decided_ms := event.fields.get("decided_ms"), int):
-            talk["recognition_ms"] += decided_ms
-        n_turns = talk[Kind.HEARD.value] + talk[Kind.NOMATCH.value]
-        n_calls, recognition_s = talk[Kind.ANSWERED.value], talk["recognition_ms"] / 1000
-        self.dialler.complexity[event.campaign_id] = complexity(n_calls, n_turns, recognition_s)
+        talk["calls"] += 1
+        for word in ("turns", "recognition_ms"):
+            told = event.fields.get(word, 0)
+            talk[word] += told if isinstance(told, int) else 0
+        self.dialler.complexity[event.campaign_id] = complexity(
+            talk["calls"], talk["turns"], talk["recognition_ms"] / 1000
+        )
 
     def _campaign(self, attempt: Attempted) -> Campaign:
         return self._fold.campaigns[attempt.campaign_id]
 
     def _tell(self) -> None:
-        """Publish what has changed of the campaigns, for whoever keeps a view."""
+        """Publish what has changed of the campaigns, for whoever keeps a view; what was not sent is changed still."""
         for name, campaign in self._fold.campaigns.items():
-            status = self.status(campaign)
-            if self._told.get(name) != status:
-                self._told[name] = status
-                self._bus.publish(state("campaigns", name), {"rev": self._memory.last, **msgspec.to_builtins(status)})
+            held = self._why_held(campaign)
+            if name in self._changed or self._told_held.get(name) != held:
+                status = msgspec.to_builtins(campaign.status(held))
+                if self._bus.publish(state("campaigns", name), {"rev": self._memory.last, **status}):
+                    self._told_held[name] = held
+                    self._changed.discard(name)
 
     def _degrade(self) -> None:
         """Publish what all edges have given up, when that has changed."""

@@ -32,7 +32,7 @@ from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
-from protocols.wire.roles import Role
+from protocols.wire.roles import CENTRAL_READS, Role
 from protocols.wire.subjects import Bucket
 from supervisors.parent import Parent, Told
 
@@ -159,7 +159,8 @@ class Central:
             async with Tasks() as tasks:
                 self._requests.term = tasks
                 tasks.spawn(_to_the_end(leader.dial(tasks), is_over))
-                tasks.spawn(_to_the_end(leader.listen(), is_over))
+                for durable in CENTRAL_READS:
+                    tasks.spawn(_to_the_end(leader.listen(durable), is_over))
                 tasks.spawn(leader.edges.watch())
                 tasks.spawn(leader.search.watch())
                 tasks.spawn(leader.keeper.run())

@@ -158,6 +158,8 @@ class Reading:
             attempts = [from_body(body) for body in told["in_flight"]]
             self._fold.in_flight = {one.contact_id: one for one in attempts if isinstance(one, Attempted)}
             self._fold.talking = {ContactId(name) for name in told["talking"]}
+            for name in self._fold.talking:
+                self._fold.campaigns[self._fold.in_flight[name].campaign_id].n_talking += 1
             self._fold.spent = msgspec.convert(told.get("spent", {}), Spent)
         else:
             campaign = _campaign(msgspec.convert(told, _Head))
@@ -184,7 +186,7 @@ def _head(campaign: Campaign) -> _Head:
 def _campaign(head: _Head) -> Campaign:
     return Campaign(
         head.campaign, head.plan, head.script, timedelta(seconds=head.shift_s), head.phase, Roll(), head.stored, {},
-        Counter(head.dispositions), Counter(head.refused), head.n_in_flight, head.n_done,
+        Counter(head.dispositions), Counter(head.refused), head.n_in_flight, n_done=head.n_done,
     )  # fmt: skip
 
 

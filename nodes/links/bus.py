@@ -178,9 +178,9 @@ class Bus:
             info = await self._connection.jetstream.stream_info(stream)
         return Extent(str(info.created), info.state.first_seq, info.state.last_seq)
 
-    def consume(self, stream: Stream, durable: str) -> Consumer:
-        """Return a durable consumer: `fetch`, store, `ack`."""
-        return Consumer(self._connection, stream, durable)
+    def consume(self, stream: Stream, durable: str, subject: str = "") -> Consumer:
+        """Return a durable consumer of a stream, or of its messages of one subject: `fetch`, store, `ack`."""
+        return Consumer(self._connection, stream, durable, subject)
 
     def kv(self, bucket: subjects.Bucket) -> Bucket:
         """Return a bucket: `get put create update delete watch`."""

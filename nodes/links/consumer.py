@@ -48,8 +48,9 @@ class Received:
 class Consumer:
     """A durable consumer of one stream. Made again on each connection; what was not acknowledged comes again."""
 
-    def __init__(self, connection: Connection, stream: Stream, durable: str, batch: int = BATCH) -> None:
-        self._connection, self._stream, self._durable, self._batch = connection, stream, durable, batch
+    def __init__(self, connection: Connection, stream: Stream, durable: str, subject: str = "") -> None:
+        """`subject`: of which messages, with NATS's wildcards; nats-server 2.9 takes one. Empty: of all."""
+        self._connection, self._stream, self._durable, self._subject = connection, stream, durable, subject
         self._pull: Pull | None = None
         self._generation = 0
 
@@ -58,7 +59,7 @@ class Consumer:
         with away_for_errors():
             try:
                 pull = await self._opened()
-                return [_received(message) for message in await pull.fetch(self._batch, timeout_s)]
+                return [_received(message) for message in await pull.fetch(BATCH, timeout_s)]
             except NoConsumer:
                 self._generation = 0  # made again the next time
                 raise
@@ -84,6 +85,7 @@ class Consumer:
             generation = self._connection.generation
             config = ConsumerConfig(
                 durable_name=self._durable,
+                filter_subject=self._subject or None,
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=ACK_WAIT_S,
                 max_ack_pending=MAX_UNACKED,

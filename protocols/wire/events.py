@@ -92,6 +92,8 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
             "late": int,
             "jitter_ms": float,
             "recording": str,
+            "turns": int,
+            "recognition_ms": int,
         },
     ),
 }

@@ -114,13 +114,17 @@ def _read(*names: str) -> tuple[str, ...]:
     return tuple(subject for name in names for subject in (*_api(verbs, name), f"$JS.FC.{name}.>"))
 
 
-def _consume(stream: Stream, durable: str) -> tuple[str, ...]:
-    """Be one durable consumer of a stream."""
-    verbs = (
-        "STREAM.INFO.*", f"CONSUMER.CREATE.*.{durable}", f"CONSUMER.CREATE.*.{durable}.>",
-        f"CONSUMER.DURABLE.CREATE.*.{durable}", f"CONSUMER.INFO.*.{durable}", f"CONSUMER.MSG.NEXT.*.{durable}",
+def _consume(stream: Stream, *durables: str) -> tuple[str, ...]:
+    """Be these durable consumers of a stream."""
+    verbs = tuple(
+        verb
+        for name in durables
+        for verb in (
+            f"CONSUMER.CREATE.*.{name}", f"CONSUMER.CREATE.*.{name}.>", f"CONSUMER.DURABLE.CREATE.*.{name}",
+            f"CONSUMER.INFO.*.{name}", f"CONSUMER.MSG.NEXT.*.{name}",
+        )
     )  # fmt: skip
-    return (*_api(verbs, stream), f"$JS.ACK.{stream}.{durable}.>")
+    return (*_api(("STREAM.INFO.*", *verbs), stream), *(f"$JS.ACK.{stream}.{name}.>" for name in durables))
 
 
 def _see(*buckets: Bucket) -> tuple[str, ...]:
@@ -142,6 +146,10 @@ def _lay(*names: str) -> tuple[str, ...]:
 
 _ALL: Final = (*Stream, OBJECT_STREAM, *(f"KV_{bucket}" for bucket in Bucket))
 _PUBLIC: Final = (Bucket.NODES, Bucket.AGENTS, Bucket.CALLS)
+CALLS: Final = "central-calls"
+CENTRAL_READS: Final[Mapping[str, str]] = {CALLS: "call.*", "central-opt-outs": "opt_out"}
+"""Central's consumers of events, and of which kinds each is: how calls go, and who asked for no more of them. Nothing
+that anybody has said; and one kind or family each, because nats-server 2.9 knows one subject a consumer."""
 COUNTED: Final = ("call.ended", "prompt.started", "handover.*", "recovered")
 """The kinds of events that the desk counts; none of them has what a callee has said."""
 _SERVICES: Final = ("$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>")
@@ -150,7 +158,7 @@ _TABLE: Final[Mapping[Role, Rights]] = {
     Role.CENTRAL: Rights(
         publish=(
             ALL_CAMPAIGNS, "rm.state.campaigns.*", "rm.state.load.*",
-            "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN), *_consume(Stream.EVENTS, "central"),
+            "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN), *_consume(Stream.EVENTS, *CENTRAL_READS),
             "$JS.API.STREAM.PURGE.RM_CAMPAIGN",  # what is forgotten
             f"$O.{OBJECTS}.>", *_read(OBJECT_STREAM), f"$JS.API.STREAM.PURGE.{OBJECT_STREAM}",
             f"$JS.API.DIRECT.GET.{OBJECT_STREAM}.>", "$JS.API.CONSUMER.INFO.RM_CAMPAIGN.recorder",
@@ -194,4 +202,4 @@ _TABLE: Final[Mapping[Role, Rights]] = {
 }  # fmt: skip
 
 
-__all__ = ["COUNTED", "Rights", "Role", "inbox", "rights", "user_of", "users"]
+__all__ = ["CALLS", "CENTRAL_READS", "COUNTED", "Rights", "Role", "inbox", "rights", "user_of", "users"]

@@ -302,6 +302,22 @@ def test_a_call_is_as_long_as_it_lasted_and_not_as_its_line_took_to_close() -> N
     assert end(world)["duration_s"] == pytest.approx(lasted_s, abs=0.001)
 
 
+def test_the_end_of_a_call_tells_how_much_conversation_it_was() -> None:
+    """So that whoever wants only that need not read every event."""
+    nobody = placed()
+    nobody.give(inputs.HangUpOrdered(Disposition.REJECTED, "do_not_call"))
+    nobody.until(lambda: nobody.is_over)
+    assert not {"turns", "recognition_ms"} & end(nobody).keys()
+    world = talks()
+    world.line.speak(Said("", "yes"))
+    world.until(lambda: len(world.noted(Kind.HEARD)) == 1 and not world.record.answer_ended_s)
+    world.phone.hangs_up()
+    world.until(lambda: world.is_over)
+    said = [note.fields["answer_ms"] for note in world.noted(Kind.PROMPT_STARTED) if "answer_ms" in note.fields]
+    assert end(world)["recognition_ms"] == sum(said) > 0  # type: ignore[arg-type]
+    assert end(world)["turns"] == 1
+
+
 LATE = [
     Expired(),
     Ringing(),

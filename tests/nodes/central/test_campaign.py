@@ -145,6 +145,12 @@ class Dialling(RuleBasedStateMachine):
         assert {name for name, n in self.open.items() if n} == set(self.fold.in_flight)
         assert self.fold.talking <= set(self.fold.in_flight)
 
+    @invariant()
+    def what_is_counted_as_talking_is_who_talks(self) -> None:
+        for name, campaign in self.fold.campaigns.items():
+            talk = [one for one in self.fold.talking if self.fold.in_flight[one].campaign_id == name]
+            assert campaign.status().talking == len(talk)
+
 
 test_no_contact_has_two_attempts_in_flight = Dialling.TestCase
 

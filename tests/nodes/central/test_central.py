@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+import nats
 import pytest
 
 from grammars import load
@@ -36,6 +37,7 @@ from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
 from protocols.wire.journal import Attempted, Phase, Steered, from_body
 from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
 from protocols.wire.reconcile import CallsFound, FindCalls
+from protocols.wire.roles import CENTRAL_READS
 from protocols.wire.subjects import Bucket, Stream, call_event
 from tests.conftest import NatsServer
 
@@ -91,8 +93,9 @@ class Edge:
         )  # fmt: skip
         assert self.bus.record(call_event(order.call_id, kind), event.event_id, events.to_body(event))
 
-    def end(self, order: PlaceCall, disposition: str = "completed") -> None:
-        self.say(order, Kind.ENDED, disposition=disposition, cause="script", duration_s=1.0, by="us")
+    def end(self, order: PlaceCall, disposition: str = "completed", **fields: Value) -> None:
+        told: dict[str, Value] = {"cause": "script", "duration_s": 1.0, "by": "us", **fields}
+        self.say(order, Kind.ENDED, disposition=disposition, **told)
 
     async def order(self, n: int) -> PlaceCall:
         """Return the `n`th order, from 0."""
@@ -342,6 +345,33 @@ async def test_what_all_edges_give_up_is_published(node: Node) -> None:
         await node.leads(central)
         async with asyncio.timeout(15):
             assert (await told.get())["gives_up"] == "recordings"
+
+
+async def test_central_reads_how_calls_go_and_who_opts_out_and_nothing_that_was_said(node: Node) -> None:
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        await node.runs(central)
+        await node.edge.order(2)
+        ada, bob, cyd = node.edge.orders
+        for number in range(50):
+            node.edge.say(ada, Kind.PROMPT_STARTED, play_id=number, spoken="what is it?")
+            node.edge.say(ada, Kind.NOMATCH, turn=number, words="nothing of it")
+        node.edge.say(ada, Kind.OPT_OUT, by="stop")
+        node.edge.end(ada, "opted_out", turns=50, recognition_ms=10_000)
+        node.edge.end(bob, "completed", turns=2)
+        node.edge.end(cyd, "busy", duration_s=0.0)
+        await node.status(central, lambda status: status.in_flight == 0)
+        async with asyncio.timeout(15):
+            while not await node.edge.bus.kv(Bucket.DNC).get(contact_of(ada.attempt_id)):
+                await asyncio.sleep(0.05)
+        leader = node.centrals[central]._requests.leader
+        assert leader is not None
+        assert leader.dialler.complexity == {SPRING: (52 + 10) / 2}, "of those who have answered"
+        client = await nats.connect(node.url)
+        told = [await client.jetstream().consumer_info(Stream.EVENTS, durable) for durable in CENTRAL_READS]
+        await client.close()
+        assert sum(one.delivered.consumer_seq for one in told if one.delivered) == 4
 
 
 async def test_an_opt_out_holds_in_every_campaign_from_then_on(node: Node) -> None:
