@@ -26,6 +26,7 @@ from nodes.links.kept_list import FILE, KeptList
 from nodes.links.lease import RENEW_S
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
+from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.server import room
 from nodes.links.tasks import Tasks, closing
@@ -202,7 +203,7 @@ async def _to_the_end(work: Coroutine[Any, Any, None], is_over: asyncio.Event) -
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a central process until the launcher says stop."""
     async with (
-        closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
+        closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
         closing(await Bus.connect(login(config, Role.CENTRAL), name=identity, node_id=config.node.id)) as bus,
         Tasks() as tasks,
     ):
@@ -211,7 +212,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         tasks.spawn(central.do_not_call.follow())
         tasks.spawn(central.run())
         tasks.spawn(central.look_after_streams())
-        await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+        await parent.ready(mesh.whereabouts())
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
                 central.follow(Roster.of(order.body["roster"]))

@@ -39,6 +39,7 @@ from nodes.links.contact_key import contact_key
 from nodes.links.errors import LinkError
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
+from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.links.view import View
@@ -125,7 +126,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a desk process until the launcher says stop. Raises: PortTaken."""
     me = login(config, Role.DESK)
     async with (  # in this order and no other: a watch cannot end after its connection
-        closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
+        closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
         closing(await Bus.connect(me, name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
         Tasks() as tasks,
     ):
@@ -148,7 +149,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
         write_private(config.paths.run / URL_FILE, address.encode())
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
         tasks.spawn(presence.run())
-        await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint, "url": address})
+        await parent.ready(mesh.whereabouts() | {"url": address})
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
                 roster = Roster.of(order.body["roster"])

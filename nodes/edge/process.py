@@ -34,6 +34,7 @@ from nodes.links.far import Far
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
+from nodes.links.outside import Outside
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.telemetry import logs
@@ -86,7 +87,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be an edge process until the launcher says stop."""
     me = login(config, Role.EDGE)
     async with (
-        closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
+        closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
         closing(await Bus.connect(me, name=identity, node_id=config.node.id, spool=config.paths.spool)) as bus,
         closing(Fetcher(config.fetch.allow, has_examples=config.fetch.examples)) as fetcher,
         Tasks() as tasks,
@@ -129,7 +130,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         trees.serve(mesh, system.census)
         Far(mesh, system)  # other processes may watch the calls
         with failing_at_once():  # a tree that is stopped in order hangs up on everybody
-            await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint})
+            await parent.ready(mesh.whereabouts())
             if not parent.is_spare:
                 await activate()
             async for order in parent.orders:

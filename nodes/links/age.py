@@ -26,6 +26,11 @@ class Age:
         self._fastest = float("inf")
         self._seen = 0.0
 
+    @property
+    def between_s(self) -> float | None:
+        """Seconds to add to the sender's times to have ours; too many by what the fastest frame took. None: unknown."""
+        return self._fastest if self._fastest < float("inf") else None
+
     def of(self, sent_s: float, now: float) -> float:
         """Return how many seconds longer than the fastest a frame took that was sent at `sent_s` and read at `now`.
 

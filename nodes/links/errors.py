@@ -3,6 +3,7 @@
 LinkError
   PeerGone          the process is not in the roster: it has ended, or never was
   AskTimeout        no answer in time; whether the message was handled is unknown
+  NoPortFree        no port of cluster.ports can be had
   Refused           the answer is no; `reason` says why, in one word
   BusAway           NATS or its stream does not answer; whether the record was taken is unknown
   StreamBroken      a stream has not what follows on what was read of it
@@ -50,6 +51,14 @@ class Refused(LinkError):
         self.reason = reason
 
 
+class NoPortFree(LinkError):
+    """None of `ports`, from first to last, is free at `host`."""
+
+    def __init__(self, host: str, ports: tuple[int, int]) -> None:
+        super().__init__(f"cluster.ports: none of TCP {host}:{ports[0]} to {ports[1]} is free")
+        self.host, self.ports = host, ports
+
+
 class BusAway(LinkError):
     """The stream has not acknowledged in time. Retrying with the same event id is safe."""
 
@@ -92,6 +101,6 @@ class FarCrash(LinkError):
 
 
 __all__ = [
-    "LinkError", "PeerGone", "AskTimeout", "Refused", "BusAway", "StreamBroken", "ObjectBroken", "ServerTooOld",
-    "LayoutMismatch", "FarCrash",
+    "LinkError", "PeerGone", "AskTimeout", "NoPortFree", "Refused", "BusAway", "StreamBroken", "ObjectBroken",
+    "ServerTooOld", "LayoutMismatch", "FarCrash",
 ]  # fmt: skip

@@ -1,12 +1,16 @@
 """Messages between processes: `ask` for an answer, `tell` without, over ZeroMQ.
 
-One ROUTER is bound per process, and one DEALER is made per peer of the roster, at the first message. Everything for a
-peer of the roster, answers too, goes through our DEALER to it, so that its order is kept as in Erlang: what
-one process says to another arrives in the order in which it was said. A sender that the roster does not hold (the
-command line) is a guest: it is answered over the connection it came by.
+One ROUTER is bound per process, and one DEALER is made per peer, at the first message. Everything for a peer, answers
+too, goes through our DEALER to it, so that its order is kept as in Erlang: what one process says to another arrives in
+the order in which it was said. A sender that is no peer (the command line) is a guest: it is answered over the
+connection it came by.
+
+Peers are the processes of this node, which its launcher names (`roster`), and those of other nodes of the cluster
+(`members`). In a cluster a process has a second ROUTER, for other machines (`Outside`). The identity says which node
+somebody is of: nobody is heard at the other door.
 
     a peer ...                           asks fail with                  tells
-    is not in the roster, or leaves it   PeerGone, at once               False
+    is not among them, or leaves them    PeerGone, at once               False
     is hung                              AskTimeout, at the deadline     wait in buffers, then False
     is killed, before the roster says    AskTimeout or PeerGone          are lost; the roster is the proof
 
@@ -18,24 +22,24 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar, cast
 
 import zmq
 
 from nodes.links.age import Age
 from nodes.links.asks import Asks
-from nodes.links.curve import ClusterKey
-from nodes.links.errors import PeerGone, Refused
+from nodes.links.errors import NoPortFree, PeerGone, Refused
 from nodes.links.line import Context, Line
 from nodes.links.outbox import Outbox
+from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Peer, Roster
 from nodes.links.serving import Serving
 from nodes.telemetry.logs import TRACE
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.wire import codec
 from protocols.wire.envelope import VERSION, Act, Envelope, Frame, Refusal
-from protocols.wire.ids import Identity
+from protocols.wire.ids import Identity, node_of
 
 MAX_REMEMBERED: Final = 1024
 """Guests that may be answered, and the ended whose late frames are dropped: the oldest are forgotten first."""
@@ -68,10 +72,13 @@ class _Link:
 class Mesh:
     """This process's place among the others: made by `start`, ended by `close`. `counts`: what went wrong."""
 
-    def __init__(self, identity: Identity, key: ClusterKey | None) -> None:
+    def __init__(self, identity: Identity, outside: Outside | None) -> None:
         self.identity = identity
-        self.endpoint = ""
+        self.endpoint = self.address = ""
         self.counts: Counter[str] = Counter()
+        self._node = node_of(identity)
+        self._near: dict[Identity, Peer] = {}
+        self._far: dict[Identity, Peer] = {}
         self._peers: dict[Identity, Peer] = {}
         self._links: dict[Identity, _Link] = {}
         self._guests: OrderedDict[Identity, _Link] = OrderedDict()
@@ -80,26 +87,29 @@ class Mesh:
         self._serving = Serving(self.counts)
         self._loop = asyncio.get_running_loop()
         self._context: Context = zmq.Context()
-        self._key = key
-        self._guard = key.guard(self._context) if key else None
+        self._outside = outside
+        self._guard = outside.key.guard(self._context) if outside else None
         self._router = Line(self._context, zmq.ROUTER, self._from_router)
+        self._far_router = Line(self._context, zmq.ROUTER, self._from_far_router) if outside else None
 
     @classmethod
-    async def start(cls, identity: Identity, endpoint: str = "", key: ClusterKey | None = None) -> Mesh:
+    async def start(cls, identity: Identity, endpoint: str = "", outside: Outside | None = None) -> Mesh:
         """Begin to listen at `endpoint` (`ipc:///path`, `tcp://127.0.0.1:*`); empty for a guest, which only asks.
 
-        `mesh.endpoint` is what peers connect to, with the port that was found. `key`: encrypt, and speak with holders
-        of the key only; needed beyond this machine. Raises: `zmq.ZMQError` when the endpoint is taken,
-        `LocalProtocolError` for one that others could reach without a key.
+        `mesh.endpoint` is what peers of this node connect to, with the port that was found. `outside`: speak with other
+        machines of the cluster, too, who connect to `mesh.address`. Raises: `zmq.ZMQError` when the endpoint is taken,
+        `NoPortFree`, `LocalProtocolError` for an endpoint that others could reach without a key.
         """
-        if endpoint and key is None and not endpoint.startswith(_PRIVATE):
+        if endpoint and not endpoint.startswith(_PRIVATE):
             raise LocalProtocolError("needs_a_key", endpoint)
-        mesh = cls(identity, key)
+        mesh = cls(identity, outside)
         await mesh._serving.start()
         try:
             if endpoint:
                 mesh._bind(endpoint)
-        except zmq.ZMQError:
+            if outside and outside.bind:
+                mesh._bind_outside(outside)
+        except (zmq.ZMQError, NoPortFree):
             await mesh.close()
             raise
         return mesh
@@ -107,6 +117,9 @@ class Mesh:
     async def close(self) -> None:
         """Stop: handlers under way are cancelled, waiting asks fail with `PeerGone`, what was not sent is dropped."""
         self._router.close()
+        if self._far_router:
+            self._far_router.close()
+        self.members(())
         self.roster(NOBODY)
         for guest in list(self._guests):
             self._forget_guest(guest)
@@ -115,18 +128,36 @@ class Mesh:
             self._guard.close()
         self._context.term()
 
+    def whereabouts(self) -> dict[str, str]:
+        """Return what a process tells its launcher, and so its peers: who it is and where it listens."""
+        return {"identity": self.identity, "endpoint": self.endpoint, "address": self.address}
+
     def roster(self, roster: Roster) -> None:
         """Take the launcher's word on who lives: asks to those who have left fail now."""
-        peers = {peer.identity: peer for peer in roster.processes}
-        for identity in self._peers.keys() - peers.keys():
-            self._forget(identity)
-        for identity in peers.keys() & self._gone.keys():  # another machine's, whose silence was taken for its end
-            del self._gone[identity]
-        self._peers = peers
+        self._near = {peer.identity: peer for peer in roster.processes}
+        self._follow()
+
+    def members(self, peers: Iterable[Peer]) -> None:
+        """Take the cluster's word on which processes other nodes have; `endpoint` is where they listen for us.
+
+        Asks to those who have left fail now. Who comes back, whose silence was taken for an end, is heard again.
+        """
+        self._far = {peer.identity: peer for peer in peers if node_of(peer.identity) != self._node}
+        self._follow()
 
     def knows(self, peer: Identity) -> bool:
-        """Return whether the roster holds this incarnation of a process."""
+        """Return whether this incarnation of a process is one of ours, or of the cluster's."""
         return peer in self._peers
+
+    def clock_of(self, peer: Identity) -> float | None:
+        """Return the seconds to add to a peer's monotonic times to have ours; None when nothing was heard of it.
+
+        Too many by what the fastest frame from there took, some tenths of a millisecond on a network of one house.
+        """
+        if node_of(peer) == self._node:
+            return 0.0
+        link = self._links.get(peer) or self._guests.get(peer)
+        return link.age.between_s if link else None
 
     def serve(self, message: type[M], handler: Callable[[M, Identity], object]) -> None:
         """Handle all messages of a class: `handler(message, sender)` returns the reply, or an awaitable of it.
@@ -180,8 +211,8 @@ class Mesh:
 
         link.line = Line(self._context, zmq.DEALER, receive)
         link.line.socket.setsockopt(zmq.ROUTING_ID, self.identity.encode())
-        if self._key:
-            self._key.secure(link.line.socket, is_server=False)
+        if node_of(peer.identity) != self._node:
+            self._secure(link.line)
         link.line.socket.connect(peer.endpoint)
         link.line.look()
         link.outbox = self._outbox(link.line, peer.identity, [])
@@ -193,18 +224,33 @@ class Mesh:
 
         return Outbox(line, head, pack, unreachable=lambda: self._forget_guest(to))
 
+    def _secure(self, line: Line) -> None:
+        if self._outside is None:
+            raise LocalProtocolError("needs_a_key", "a peer on another machine")
+        self._outside.key.secure(line.socket, is_server=False)
+
     def _bind(self, endpoint: str) -> None:
         router = self._router.socket
-        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        # An identity is one incarnation: a second connection with the same one is its reconnect, and takes over.
-        router.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        if self._key:
-            self._key.secure(router, is_server=True)
+        _take_reconnects(router)
         router.bind(endpoint)
         self.endpoint = router.getsockopt_string(zmq.LAST_ENDPOINT)
         if self.endpoint.startswith("ipc://"):
             os.chmod(self.endpoint.removeprefix("ipc://"), 0o600)
         self._router.look()
+
+    def _bind_outside(self, outside: Outside) -> None:
+        assert self._far_router is not None
+        _take_reconnects(self._far_router.socket)
+        self.address = outside.listen(self._far_router.socket)
+        self._far_router.look()
+
+    def _follow(self) -> None:
+        peers = {**self._far, **self._near}
+        for identity in self._peers.keys() - peers.keys():
+            self._forget(identity)
+        for identity in peers.keys() & self._gone.keys():
+            del self._gone[identity]
+        self._peers = peers
 
     def _forget(self, identity: Identity) -> None:
         """The peer has ended: nothing is sent to it any more, and nothing it has still sent is heard."""
@@ -224,17 +270,33 @@ class Mesh:
 
     def _from_router(self, parts: list[bytes]) -> int:
         sender = Identity(parts[0].decode(errors="replace"))
+        if node_of(sender) != self._node:
+            return self._misdirected()
+        return self._through(self._router, sender, parts)
+
+    def _from_far_router(self, parts: list[bytes]) -> int:
+        sender = Identity(parts[0].decode(errors="replace"))
+        if self._far_router is None or node_of(sender) == self._node:
+            return self._misdirected()
+        return self._through(self._far_router, sender, parts)
+
+    def _through(self, router: Line, sender: Identity, parts: list[bytes]) -> int:
         if sender in self._gone:
             self.counts["late"] += 1
             return 1
-        link = self._links.setdefault(sender, _Link()) if sender in self._peers else self._guest(sender, parts[0])
+        is_peer = sender in self._peers
+        link = self._links.setdefault(sender, _Link()) if is_peer else self._guest(router, sender, parts[0])
         return self._from(sender, link, parts[-1])
 
-    def _guest(self, identity: Identity, routing_id: bytes) -> _Link:
+    def _misdirected(self) -> int:
+        self.counts["misdirected"] += 1
+        return 1
+
+    def _guest(self, router: Line, identity: Identity, routing_id: bytes) -> _Link:
         link = self._guests.get(identity)
         if link is None:
             link = self._guests[identity] = _Link()
-            link.outbox = self._outbox(self._router, identity, [routing_id])
+            link.outbox = self._outbox(router, identity, [routing_id])
             if len(self._guests) > MAX_REMEMBERED:
                 self._forget_guest(next(iter(self._guests)))
         return link
@@ -247,8 +309,7 @@ class Mesh:
             self.counts[error.what] += 1
             return 1
         if frame.to != self.identity or frame.sender != sender:
-            self.counts["misdirected"] += 1
-            return 1
+            return self._misdirected()
         age_s = link.age.of(frame.sent_s, self._loop.time())
         for envelope in frame.envelopes:
             self._take(sender, envelope, age_s)
@@ -284,6 +345,12 @@ def _close(link: _Link) -> None:
         link.outbox.stop()
     if link.line:
         link.line.close()
+
+
+def _take_reconnects(router: zmq.Socket[bytes]) -> None:
+    """An identity is one incarnation: a second connection with the same one is its reconnect, and takes over."""
+    router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    router.setsockopt(zmq.ROUTER_HANDOVER, 1)
 
 
 def _nothing(given: object) -> None:

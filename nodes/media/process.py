@@ -14,6 +14,7 @@ from typing import Final
 from nodes.config import Config
 from nodes.links.load import LoadTeller
 from nodes.links.mesh import Mesh
+from nodes.links.outside import Outside
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.media import realtime
@@ -75,7 +76,10 @@ class Served:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be a media process until the launcher says stop."""
-    async with closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh, Tasks() as tasks:
+    async with (
+        closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
+        Tasks() as tasks,
+    ):
         with contextlib.closing(Writer(config.paths.recordings)) as writer:
             await _run(parent, config, mesh, writer, tasks)
 
@@ -90,7 +94,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks
     tasks.spawn(orphans.watch())
     teller = LoadTeller(mesh, plane.load)
     writer.start()
-    await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint})
+    await parent.ready(mesh.whereabouts())
     if not parent.is_spare:
         plane.start()
         tasks.spawn(teller.run())

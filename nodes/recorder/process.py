@@ -21,6 +21,7 @@ from nodes.links.consumer import Consumer, Received
 from nodes.links.errors import BusAway, LinkError, Refused
 from nodes.links.login import login
 from nodes.links.mesh import Mesh
+from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
@@ -197,14 +198,14 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be the recorder until the launcher says stop. Raises: `StoreUnwritable`, `OSError`."""
     assert config.recorder.database is not None  # the configuration has put a path in the place of None
     async with (
-        closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh,
+        closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
         closing(await Bus.connect(login(config, Role.RECORDER), name=identity, node_id=config.node.id)) as bus,
         closing(Recorder(await asyncio.to_thread(opened, config.recorder.database), bus)) as recorder,
         Tasks() as tasks,
     ):
         recorder.serve(mesh)
         recorder.run(tasks)
-        await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+        await parent.ready(mesh.whereabouts())
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
                 recorder.roster = Roster.of(order.body["roster"])

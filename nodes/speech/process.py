@@ -29,6 +29,7 @@ from nodes.config import Config
 from nodes.links.errors import Refused
 from nodes.links.load import LoadTeller
 from nodes.links.mesh import Mesh
+from nodes.links.outside import Outside
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.speech.channel import Surroundings
@@ -130,13 +131,16 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     ):
         await warm_up(ears, voice)
         priority.claim("hearing")  # the decoders' threads begin later, and are like the one that begins them
-        async with closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh, Tasks() as tasks:
+        async with (
+            closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
+            Tasks() as tasks,
+        ):
             counts = Counter[str]()
             around = Surroundings(decoders, mesh.tell, time.monotonic, today, counts)
             teller = LoadTeller(mesh, lambda late_s: around.backlog.told(late_s, time.monotonic()))
             tasks.spawn(teller.run())
             Served(mesh, ears, Listening(ears, around, tasks), voice, counts)
-            await parent.ready({"identity": identity, "endpoint": mesh.endpoint})
+            await parent.ready(mesh.whereabouts())
             async for order in parent.orders:
                 if isinstance(order, Told) and "roster" in order.body:
                     teller.roster = Roster.of(order.body["roster"])

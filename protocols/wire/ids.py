@@ -17,4 +17,24 @@ ScriptHash = NewType("ScriptHash", str)
 PromptHash = NewType("PromptHash", str)
 """blake2b-128 of voice, rate and spoken text, in hex: the name of a file of G.711 mu-law."""
 
-__all__ = ["AttemptId", "CallId", "CampaignId", "ChannelId", "Identity", "NodeId", "PromptHash", "ScriptHash"]
+
+def node_of(identity: Identity) -> NodeId:
+    """Return the node of a process.
+
+    >>> node_of(Identity("n1.media-0:5f3a"))
+    'n1'
+    """
+    return NodeId(identity.partition(".")[0])
+
+
+__all__ = [
+    "AttemptId",
+    "CallId",
+    "CampaignId",
+    "ChannelId",
+    "Identity",
+    "NodeId",
+    "PromptHash",
+    "ScriptHash",
+    "node_of",
+]

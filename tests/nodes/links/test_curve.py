@@ -11,7 +11,8 @@ from nodes.config import ConfigError
 from nodes.links.curve import ClusterKey
 from nodes.links.errors import AskTimeout
 from nodes.links.mesh import Mesh
-from nodes.links.roster import Peer, Roster, State, make_identity
+from nodes.links.outside import Outside
+from nodes.links.roster import Peer, State, make_identity
 from protocols.errors import LocalProtocolError
 from protocols.wire.messages import GetStatus, Status
 
@@ -22,19 +23,19 @@ A, B = make_identity("n1", "a", "1"), make_identity("n2", "b", "1")
 @pytest.fixture
 async def guarded() -> AsyncIterator[Mesh]:
     """A process that listens with the cluster's key."""
-    mesh = await Mesh.start(B, "tcp://127.0.0.1:*", KEY)
+    mesh = await Mesh.start(B, "", Outside(KEY, "127.0.0.1"))
     mesh.serve(GetStatus, lambda message, sender: Status(sender, 1, {}))
     yield mesh
     await mesh.close()
 
 
 @pytest.fixture
-async def ask(guarded: Mesh) -> Callable[[ClusterKey | None], Awaitable[Status]]:
-    """Ask the guarded process with a key, or none."""
+async def ask(guarded: Mesh) -> Callable[[ClusterKey], Awaitable[Status]]:
+    """Ask the guarded process with a key."""
 
-    async def ask(key: ClusterKey | None) -> Status:
-        mesh = await Mesh.start(A, "", key)
-        mesh.roster(Roster(1, (Peer("b", "b", B, guarded.endpoint, 1, State.ACTIVE),)))
+    async def ask(key: ClusterKey) -> Status:
+        mesh = await Mesh.start(A, "", Outside(key))
+        mesh.members([Peer("b", "b", B, guarded.address, 1, State.ACTIVE)])
         try:
             return await mesh.ask(B, GetStatus(), timeout_s=0.3 if key != KEY else 5.0)
         finally:
@@ -47,10 +48,17 @@ async def test_who_has_the_clusters_key_is_answered(ask):
     assert await ask(KEY) == Status(A, 1, {})
 
 
-@pytest.mark.parametrize("key", [None, OTHER, ClusterKey(KEY.public, OTHER.secret)])
-async def test_without_the_key_or_with_another_nothing_is_heard(ask, guarded, key):
+@pytest.mark.parametrize("key", [OTHER, ClusterKey(KEY.public, OTHER.secret)])
+async def test_with_another_key_nothing_is_heard(ask, guarded, key):
     with pytest.raises(AskTimeout):
         await ask(key)
+    assert guarded.counts == {}
+
+
+async def test_who_encrypts_nothing_is_not_heard(ask, guarded, monkeypatch):
+    monkeypatch.setattr(ClusterKey, "secure", lambda self, socket, is_server: None)
+    with pytest.raises(AskTimeout):
+        await ask(OTHER)
     assert guarded.counts == {}
 
 

@@ -392,7 +392,7 @@ async def test_garbage_is_counted_and_the_next_message_is_handled(start):
     b, cli = await start(B, "tcp://127.0.0.1:*"), await start(CLI, "")
     with zmq.Context() as context, context.socket(zmq.DEALER) as raw:
         raw.setsockopt(zmq.LINGER, 1000)
-        raw.setsockopt(zmq.ROUTING_ID, b"\xff\xfe not utf-8")
+        raw.setsockopt(zmq.ROUTING_ID, b"n1.\xff\xfe not utf-8")
         raw.connect(b.endpoint)
         for bad in (b"", b"\xc1", b"\x95" * 50_000, bytes(1000), b"\x95\x01\xa1a\xa1b\xcb\x7f\xf0\0\0\0\0\0\0\x90"):
             raw.send(bad)
