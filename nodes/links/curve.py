@@ -35,11 +35,15 @@ class ClusterKey:
     @classmethod
     def read(cls, path: Path) -> ClusterKey:
         """Read it from a file that holds the secret key. Raises: `OSError`, `ConfigError` when it is no key."""
-        secret = path.read_bytes().strip()
+        return cls.of(path.read_bytes().strip(), str(path))
+
+    @classmethod
+    def of(cls, secret: bytes, file: str) -> ClusterKey:
+        """Return the pair of a secret key from `file`. Raises: `ConfigError` when it is no key."""
         try:
             return cls(zmq.curve_public(secret), secret)
         except (ValueError, zmq.ZMQError) as error:
-            raise ConfigError(str(path), "", "is no CURVE secret key of 40 characters") from error
+            raise ConfigError(file, "", "is no CURVE secret key of 40 characters") from error
 
     def secure(self, socket: zmq.Socket[bytes], is_server: bool) -> None:
         """Have a socket that is not yet bound or connected speak with this cluster only."""
