@@ -231,6 +231,11 @@ class Config:
     fetch: Fetch = field(default_factory=Fetch)
     telemetry: Telemetry = field(default_factory=Telemetry)
 
+    @property
+    def has_server(self) -> bool:
+        """Whether this node starts a nats-server of its own."""
+        return "nats" in self.node.roles and not self.nats.url
+
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
     """Read the file, else the one that RINGMASTER_CONFIG names, else none. Raises: `ConfigError`."""

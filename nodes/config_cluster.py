@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from nodes.tables import a_port, within
+from nodes.tables import a_port, several, within
 
 _ROUTE: Final = re.compile(r"[^\s:@/]+:\d{1,5}")
 
@@ -59,10 +59,12 @@ class Nats:
     """The cluster's bus. Without `url` a nats-server is started here, on `port` (0: any free one).
 
     With one, `nkey` or `creds` says who we are there: a file for all processes, or a directory with one a role
-    (`edge.nk`, `edge.creds`; the roles are those of `protocols.wire.roles`). `tls://` is encrypted or refused.
+    (`edge.nk`, `edge.creds`; the roles are those of `protocols.wire.roles`); without either, a node that has the
+    cluster's keys has its passwords from them. `tls://` is encrypted or refused.
     """
 
-    url: str = ""
+    url: str = several()
+    """Where NATS is; of several addresses, in a list or with commas, any one will do."""
     nkey: Path | None = None
     """An nkey's seed."""
     creds: Path | None = None
@@ -71,14 +73,16 @@ class Nats:
     """Who has signed the server's certificate; None: whom this machine trusts."""
     cert: Path | None = None
     key: Path | None = None
-    """Our own certificate and its key, where the server wants one."""
+    """Our own certificate and its key, where the server wants one; without `url` the embedded server's own."""
     bind: str = "127.0.0.1"
-    """Where the embedded server listens. Beyond this machine it knows the users of all nodes of the cluster."""
+    """Where the embedded server listens. It knows the users of all nodes of the cluster."""
     port: int = a_port(4222)
     routes: tuple[str, ...] = ()
     """Other embedded servers (`10.0.0.1:6222`): together they are one."""
     route_port: int = a_port(6222)
     """Where the embedded server hears the others."""
+    insecure: bool = False
+    """Have the embedded server be reached from beyond this machine without TLS: where a private network has it."""
     server: Path | None = None
     """The nats-server to start; None: the one beside this Python, then the one on PATH."""
     replicas: int = within(1, 1, 5)
@@ -89,9 +93,12 @@ class Nats:
     do-not-call list, without which nobody is dialled."""
 
     def __post_init__(self) -> None:
-        scheme = urlsplit(self.url).scheme
-        if self.url and not (scheme in ("nats", "tls") and urlsplit(self.url).hostname):
-            raise ValueError(f"url: {self.url!r} is not nats://HOST:PORT or tls://HOST:PORT")
+        for each in self.urls:
+            if not (_host(each) and urlsplit(each).scheme in ("nats", "tls")):
+                raise ValueError(f"url: {each!r} is not nats://HOST:PORT or tls://HOST:PORT")
+        schemes = {urlsplit(each).scheme for each in self.urls}
+        if len(schemes) > 1:
+            raise ValueError("url: all of them are nats://, or all are tls://")
         for each in self.routes:
             if not _ROUTE.fullmatch(each):
                 raise ValueError(f"routes: {each!r} is not HOST:PORT")
@@ -101,11 +108,32 @@ class Nats:
             raise ValueError("creds: there is nkey, too, and one login is enough")
         if (self.cert is None) != (self.key is None):
             raise ValueError(f"{'key' if self.cert else 'cert'}: is missing, and one is of no use without the other")
-        for name in ("nkey", "creds", "ca", "cert"):
+        for name in ("nkey", "creds"):
             if getattr(self, name) and not self.url:
                 raise ValueError(f"{name}: is for a server that url names")
-        if (self.ca or self.cert) and scheme != "tls":
-            raise ValueError(f"{'ca' if self.ca else 'cert'}: is for tls://, and url is {scheme}://")
+        if self.url and (self.ca or self.cert) and schemes != {"tls"}:
+            raise ValueError(f"{'ca' if self.ca else 'cert'}: is for tls://, and url is {min(schemes)}://")
+        if self.ca and not (self.url or self.cert):
+            raise ValueError("ca: is for a server that url names, or for one here that has cert and key")
+        if not (self.url or self.cert or self.insecure or is_loopback(self.bind)):
+            raise ValueError(
+                f"bind: {self.bind} is reached from beyond this machine, and secrets would travel in the clear: "
+                "set cert and key, or insecure = true"
+            )
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses of `url`, one by one."""
+        return tuple(filter(None, (each.strip() for each in self.url.split(","))))
+
+
+def _host(url: str) -> str | None:
+    try:
+        where = urlsplit(url)
+        _ = where.port  # a ValueError of its own
+        return where.hostname
+    except ValueError:
+        return None
 
 
 __all__ = ["Cluster", "Nats", "is_loopback"]

@@ -29,7 +29,7 @@ def greeting(config: Config, desk_url: str, sip_port: int | None, nats_url: str,
     rows = {
         **(pages if "desk" in config.node.roles else {}),
         **({"SIP": (f"{config.sip.bind}:{sip_port}", "ringmaster call sip:NAME@HOST")} if sip_port else {}),
-        "NATS": (nats_url, "" if config.nats.url else f"XDG_CONFIG_HOME={config.paths.state} nats --context viewer"),
+        "NATS": (nats_url, f"XDG_CONFIG_HOME={config.paths.state} nats --context viewer" if config.has_server else ""),
         "state": (str(config.paths.state), ""),
     }
     lines = [f"ready after {after_s:.1f} s; Ctrl-C ends it"]

@@ -83,7 +83,7 @@ def roles(config: Config) -> dict[str, str]:
     ['nats-0', 'recorder-0', 'speech-0', 'speech-1', 'media-0', 'edge-0', 'central-0', 'desk-0']
     """
     several = {"speech": config.speech.processes, "media": config.media.processes}
-    here = [role for role in ROLES if role in config.node.roles and not (role == "nats" and config.nats.url)]
+    here = [role for role in ROLES if role in config.node.roles and (role != "nats" or config.has_server)]
     return {f"{role}-{n}": role for role in here for n in range(several.get(role, 1))}
 
 
@@ -112,6 +112,8 @@ class Launcher:
         Raises: NodeError, which says what cannot be had or started; CancelledError at a signal.
         """
         self._stop_at_signals()
+        if not self._config.has_server:
+            url(self._config)  # before anything is started that could not find it
         with ExitStack() as stack:
             stack.enter_context(run_directory(self._config.paths))
             sockets = stack.enter_context(udp_sockets(self._config))

@@ -43,6 +43,11 @@ def a_port(default: int) -> Any:
     return within(default, 0, 65535)
 
 
+def several(default: str = "") -> Any:
+    """Return a dataclass's field that is one string, or a list of them, which then is one with commas."""
+    return field(default=default, metadata={"joined": ","})
+
+
 def toml(text: str, file: str) -> dict[str, Any]:
     """Return the document. Raises: `ConfigError` for what is not TOML, or is longer or deeper than settings can be."""
     if len(text) > MAX_TEXT:
@@ -76,7 +81,10 @@ class Reader:
     def _field(self, one: Field[Any], wanted: Any, given: dict[str, object], key: str) -> object:
         key = _join(key, one.name)
         if one.name in given:
-            value = self._value(wanted, given[one.name], key)
+            value = given[one.name]
+            if "joined" in one.metadata and isinstance(value, list):
+                value = one.metadata["joined"].join(self._value(tuple[str, ...], value, key))
+            value = self._value(wanted, value, key)
             low, high = one.metadata.get("range", (float("-inf"), float("inf")))
             if "range" in one.metadata and not low <= value <= high:
                 raise ConfigError(self._file, key, f"{value} is not between {low} and {high}")
@@ -148,4 +156,4 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 
 
-__all__ = ["MAX_TEXT", "ConfigError", "Reader", "a_port", "toml", "within"]
+__all__ = ["MAX_TEXT", "ConfigError", "Reader", "a_port", "several", "toml", "within"]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -54,8 +54,9 @@ ANYBODY = "anybody"
 class NatsServer:
     """A nats-server that tests may stop, kill and start again; its port and its store stay."""
 
-    def __init__(self, program: Path, state: Path) -> None:
-        text = f"[nats]\nport = 0\nserver = {str(program)!r}\n[paths]\nstate = {str(state)!r}"
+    def __init__(self, program: Path, state: Path, more: str = "") -> None:
+        """`more`: further settings of `[nats]`, and further tables."""
+        text = f"[paths]\nstate = {str(state)!r}\n[nats]\nport = 0\nserver = {str(program)!r}\n{more}"
         self.config = config.parse(text, "test", state)
         self.plan = server.embedded(self.config)
         self.url = self.plan.url.replace("//", f"//{ANYBODY}:{ANYBODY}@")
@@ -67,7 +68,7 @@ class NatsServer:
     async def start(self) -> None:
         """Return when it answers."""
         self._process = subprocess.Popen(self.plan.argv, stderr=subprocess.DEVNULL)  # noqa: ASYNC220  a millisecond
-        host, port = self.plan.url.removeprefix("nats://").split(":")
+        host, port = self.plan.url.partition("://")[2].split(":")
         async with asyncio.timeout(10):
             while not await _greets(host, int(port)):
                 assert self._process.poll() is None, "nats-server has ended"
@@ -123,7 +124,20 @@ async def each_nats_server(request: pytest.FixtureRequest, tmp_path: Path) -> As
 
 
 async def _run(program: Path, state: Path) -> AsyncIterator[NatsServer]:
-    made = NatsServer(program, state)
+    async with running(NatsServer(program, state)) as made:
+        yield made
+
+
+@pytest.fixture(params=BOTH)
+def each_server(request: pytest.FixtureRequest) -> Path:
+    """The program of a nats-server, the oldest that we support and the newest."""
+    program: Path = request.param
+    return program
+
+
+@asynccontextmanager
+async def running(made: NatsServer) -> AsyncIterator[NatsServer]:
+    """Have a server run for the length of the block."""
     try:
         await made.start()
         yield made

@@ -26,7 +26,7 @@ from nodes.commands.terminal import console, emit, hang
 from nodes.config import Config, ConfigError
 from nodes.errors import NodeError
 from nodes.links.login import login
-from nodes.links.server import check, context, find
+from nodes.links.server import check, context, find, url
 from nodes.speech import model_dir
 from nodes.speech.errors import BrokenModel
 from protocols.wire.roles import Role
@@ -147,9 +147,16 @@ def _lexicon(_: Config) -> Iterator[Finding]:
 
 
 def _nats(config: Config) -> Iterator[Finding]:
-    if config.nats.url:
-        where = urlsplit(config.nats.url)
-        yield _reached("nats.url", str(where.hostname), where.port or 4222)
+    if not config.has_server:
+        try:
+            urls = url(config).split(",")
+        except NodeError as error:
+            yield Finding(
+                "nats.url", str(error), "name it, or bring the cluster's keys: ringmaster cluster", fatal=True
+            )
+            return
+        for where in map(urlsplit, urls):
+            yield _reached("nats.url", str(where.hostname), where.port or 4222)
         for role in Role:
             try:
                 login(config, role)
@@ -181,8 +188,12 @@ def _ports(config: Config) -> Iterator[Finding]:
         yield Finding("ports", f"a node is up (process {pid}): they are its own")
         return
     tcp = {"desk.port": (config.desk.bind, config.desk.port)}
-    if not config.nats.url:
-        tcp["nats.port"] = ("127.0.0.1", config.nats.port)
+    if config.has_server:
+        tcp["nats.port"] = (config.nats.bind, config.nats.port)
+    if config.has_server and config.nats.routes:
+        tcp["nats.route_port"] = (config.nats.bind, config.nats.route_port)
+    if config.cluster.is_joined:
+        tcp["cluster.port"] = (config.cluster.bind, config.cluster.port)
     yield _free("sip.port", socket.SOCK_DGRAM, config.sip.bind, [config.sip.port])
     first, last = config.rtp.ports
     ports = range(first + first % 2, last + 1, 2)[: config.media.processes * config.media.channels]

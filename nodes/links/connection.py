@@ -139,7 +139,7 @@ class Connection:
             closed.set()
 
         await client.connect(
-            self._login.url,
+            self._login.urls,
             name=self._name,
             inbox_prefix=self._login.inbox,
             max_reconnect_attempts=-1,
@@ -185,7 +185,9 @@ def _advice(error: Exception) -> str:
         case ssl.SSLError():
             return " (nats.cert, nats.key: our certificate)"
         case nats.errors.Error() if "authorization violation" in str(error).lower():  # of two classes
-            return " (the server does not know this login: nats.nkey or nats.creds)"
+            return (
+                " (the server does not know this login: nats.nkey or nats.creds; in a cluster: ringmaster cluster keys)"
+            )
         case _:
             return ""
 

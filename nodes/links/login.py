@@ -1,13 +1,14 @@
 """How a process of ours logs in to NATS: where, as whom, and what must be encrypted.
 
 Every role has a login of its own. The embedded server's are made by `server.embedded`; a configured server's are files
-that `nats.nkey` or `nats.creds` names. What is wrong with a file is told before anything is connected, with its key.
+that `nats.nkey` or `nats.creds` names, or passwords that follow from the cluster's secret, where this machine has it.
+What is wrong with a file is told before anything is connected, with its key.
 """
 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from nats.aio.client import Client
 from nats.errors import Error
 
 from nodes.config import Config, ConfigError
-from nodes.links import server
+from nodes.links import cluster_state, server
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role, inbox, user_of
 
@@ -32,7 +33,10 @@ class NotEncrypted(Error):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where NATS is and who we are. `options`: what else nats-py's `connect` is given."""
+    """Where NATS is and who we are. `options`: what else nats-py's `connect` is given.
+
+    `url`: one address, or several with commas, of which any one will do.
+    """
 
     url: str
     inbox: str
@@ -41,9 +45,14 @@ class Login:
     options: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
+    def urls(self) -> list[str]:
+        """The addresses of `url`, one by one."""
+        return [each.strip() for each in self.url.split(",")]
+
+    @property
     def is_encrypted(self) -> bool:
         """Whether a server that does not encrypt is refused."""
-        return urlsplit(self.url).scheme == "tls"
+        return urlsplit(self.urls[0]).scheme == "tls"
 
 
 class StrictClient(Client):
@@ -64,21 +73,28 @@ class StrictClient(Client):
 
 
 def login(config: Config, role: Role) -> Login:
-    """Return how this role logs in. Raises: `ConfigError`, which names the key of a file that cannot be used; `OSError`
-    when the embedded server was never started.
+    """Return how this role logs in.
+
+    Raises: `ConfigError`, which names the key of a file that cannot be used, or an address that is missing;
+    `BadClusterState`; `OSError` when the embedded server was never started.
     """
     node, nats = config.node.id, config.nats
-    if not nats.url:
-        proof = {"user": user_of(node, role), "password": server.password(config, role)}
-        return Login(server.url(config), inbox(node, role), server.settings(config), proof)
-    options: dict[str, Any] = {}
+    proof = {"user": user_of(node, role)}
+    where = Login(server.url(config), inbox(node, role))
+    if config.has_server:
+        tls = {"tls": _trust(nats.ca, None, None, is_own=True)} if where.is_encrypted else {}
+        options = {**proof, "password": server.password(config, role), **tls}
+        return replace(where, embedded=server.settings(config), options=options)
+    options = {}
     if nats.nkey:
         options["nkeys_seed"] = str(_file("nkey", nats.nkey, role))
-    if nats.creds:
+    elif nats.creds:
         options["user_credentials"] = str(_file("creds", nats.creds, role))
-    if urlsplit(nats.url).scheme == "tls":
+    elif "@" not in where.url and (cluster := cluster_state.read(config.paths.state)):
+        options = {**proof, "password": cluster.password(node, role)}
+    if where.is_encrypted:
         options["tls"] = _trust(nats.ca, nats.cert, nats.key)
-    return Login(nats.url, inbox(node, role), options=options)
+    return replace(where, options=options)
 
 
 def plain(url: str, node: NodeId) -> Login:
@@ -96,12 +112,16 @@ def _file(key: str, path: Path, role: Role) -> Path:
     return file
 
 
-def _trust(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
-    """Return whom we believe and who we are. Raises: `ConfigError`."""
+def _trust(ca: Path | None, cert: Path | None, key: Path | None, *, is_own: bool = False) -> ssl.SSLContext:
+    """Return whom we believe and who we are. Raises: `ConfigError`.
+
+    `is_own`: it is the server of this machine, at an address that its certificate need not name.
+    """
     try:
         made = ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError("configuration", "nats.ca", f"{ca}: {_reason(error)}") from error
+    made.check_hostname = not is_own
     if cert:
         try:
             made.load_cert_chain(cert, key)

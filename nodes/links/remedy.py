@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from nodes.links.server import pid_file
+from nodes.links.server import pid_of
 from nodes.telemetry import logs
 from supervisors import Backoff
 
@@ -60,14 +60,4 @@ class Remedy:
             log.error(event, **fields)
 
 
-def pid_of(settings: Path) -> int | None:
-    """Return the process that serves with this configuration, if it lives."""
-    try:
-        pid = int(pid_file(settings).read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (OSError, ValueError):
-        return None
-    return pid if os.fsencode(settings) in command else None
-
-
-__all__ = ["Remedy", "pid_of"]
+__all__ = ["Remedy"]

@@ -1,8 +1,9 @@
-"""The nats-server of a development machine: which one, with what configuration, at what address, for which users.
+"""The node's own nats-server: which one, with what configuration, at what address, for which users.
 
 The launcher starts it as a child like any other; in production NATS runs under systemd and `nats.url` names it. It
-listens on the loopback only, and knows a user for each role (`protocols.wire.roles`) and nobody else. Their passwords
-are made once, in `<state>/nats/users`, for the node's owner only; for people there are contexts of the NATS CLI:
+knows a user for each role (`protocols.wire.roles`) and nobody else. Their passwords are made once, in
+`<state>/nats/users`, for the node's owner only; on a machine of a cluster it knows the users of all nodes, whose
+passwords are worked out from the cluster's secret (`cluster_state`). For people there are contexts of the NATS CLI:
 
     XDG_CONFIG_HOME=<state> nats --context operator kv ls
     XDG_CONFIG_HOME=<state> nats --context viewer kv watch rm_calls
@@ -13,9 +14,11 @@ Standard library only, because the launcher imports it.
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,26 +28,16 @@ from typing import Final
 
 from nodes.config import Config, ConfigError
 from nodes.files import make_private, write_private
+from nodes.links import cluster_state, server_settings
+from nodes.links.cluster_state import ClusterState
 from nodes.links.errors import ServerTooOld
+from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role, inbox, user_of, users
 
 OLDEST: Final = (2, 9, 0)
 VERSION_S: Final = 5.0
 _SBIN: Final = "/usr/local/sbin:/usr/sbin"
 """Where Debian puts it, which is on the PATH of few."""
-_SETTINGS: Final = """\
-# Written at each start; changes here are lost.
-server_name: {name}
-listen: "127.0.0.1:{port}"
-pid_file: {pid}
-max_payload: 1MB
-jetstream {{
-  store_dir: {store}
-  max_file_store: {room}
-  max_memory_store: 64MB
-}}
-authorization: {{ "users": {users} }}
-"""
 MB: Final = 1024 * 1024
 PEOPLE: Final = (Role.OPERATOR, Role.VIEWER)
 """Roles with a context of the NATS CLI."""
@@ -62,35 +55,68 @@ def embedded(config: Config) -> Server:
     """Write the server's configuration below the state directory and return how to start it.
 
     A port of 0 becomes a free one now, so that clients find the server there again after each of its restarts.
-    Raises: `ConfigError` when there is no nats-server or its port is taken, `ServerTooOld`.
+    Raises: `ConfigError` when there is no nats-server or its port is taken, `ServerTooOld`, `BadClusterState`.
     """
     program = find(config.nats.server)
     check(program)
-    port = _free_port(config.nats.port)
+    bind = config.nats.bind
+    port = _free_port(bind, config.nats.port)
     config.paths.nats.mkdir(parents=True, exist_ok=True, mode=0o700)
-    passwords = {role: _password(config, role) for role in Role}
-    known = users([config.node.id], lambda node, role: {"user": user_of(node, role), "password": passwords[role]})
-    store, file = config.paths.nats / "store", settings(config)
+    cluster, store, file = cluster_state.read(config.paths.state), config.paths.nats / "store", settings(config)
+    check_store(config, store)
     room = room_on_disk(config, store)
-    text = _SETTINGS.format(
-        name=config.node.id, port=port, pid=json.dumps(str(pid_file(file))), store=json.dumps(str(store)),
-        room=room, users=json.dumps(known),
-    )  # fmt: skip
-    _write(file, text)
+    text = server_settings.text(config, cluster, port=port, store=store, room=room, pid_file=pid_file(file))
+    _write(file, text + server_settings.users_line(_users(config, cluster)))
     _write(_room(config), str(room))
-    server = Server((str(program), "--config", str(file)), f"nats://127.0.0.1:{port}")
+    server = Server((str(program), "--config", str(file)), server_settings.local_url(config, port))
     _write(_address(config), server.url)
     for role in PEOPLE:
-        _write(context(config, role), json.dumps(_context(config, server.url, role, passwords[role]), indent=1))
+        told = _context(config, server.url, role, password(config, role))
+        _write(context(config, role), json.dumps(told, indent=1))
     return server
 
 
-def url(config: Config) -> str:
-    """Return where NATS is: the configured address, else the embedded server's, as `embedded` has left it.
+def let_in(config: Config) -> bool:
+    """Have the server that runs know the users of all nodes of the cluster as they are now; False: none runs.
 
-    Raises: `OSError` when there is none configured and `embedded` was never called.
+    What else may have changed on this machine since its start stays as it was. Raises: `OSError`.
     """
-    return config.nats.url or _address(config).read_text(encoding="utf-8")
+    file = settings(config)
+    if (pid := pid_of(file)) is None:
+        return False
+    text = server_settings.with_users(
+        file.read_text(encoding="utf-8"), _users(config, cluster_state.read(config.paths.state))
+    )
+    _write(file, text)
+    os.kill(pid, signal.SIGHUP)
+    return True
+
+
+def _users(config: Config, cluster: ClusterState | None) -> list[dict[str, object]]:
+    nodes = dict.fromkeys([config.node.id, *(cluster_state.known(config.paths.state) if cluster else ())])
+
+    def proof(node: NodeId, role: Role) -> dict[str, str]:
+        secret = cluster.password(node, role) if cluster else _password(config, role)
+        return {"user": user_of(node, role), "password": secret}
+
+    return users(nodes, proof)
+
+
+def url(config: Config) -> str:
+    """Return where NATS is: the configured addresses, else the embedded server's, as `embedded` has left it; on a node
+    without one, those that it has joined with.
+
+    Raises: `OSError` when `embedded` was never called, `ConfigError` when nobody has told an address.
+    """
+    if config.nats.url or config.has_server:
+        return config.nats.url or _address(config).read_text(encoding="utf-8")
+    cluster = cluster_state.read(config.paths.state)
+    if cluster is None or not cluster.urls:
+        reason = (
+            "is missing: no nats-server is started here, and this machine has joined no cluster (ringmaster cluster)"
+        )
+        raise ConfigError("configuration", "nats.url", reason)
+    return ",".join(cluster.urls)
 
 
 def settings(config: Config) -> Path:
@@ -105,12 +131,28 @@ def pid_file(settings: Path) -> Path:
 
 def room(config: Config) -> int:
     """Return the bytes that streams may take in all, as `embedded` has found; of a server elsewhere, `store_mb`."""
-    if config.nats.url:  # what an embedded one had in an earlier life of this node says nothing
+    if not config.has_server:  # what an embedded one had in an earlier life of this node says nothing
         return config.nats.store_mb * MB
     try:
         return int(_room(config).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return config.nats.store_mb * MB
+
+
+def check_store(config: Config, store: Path) -> None:
+    """Refuse to have a server that was alone become one of several with the streams that it has.
+
+    JetStream takes none of them over, and deletes what the others do not know half a minute after its start. Raises:
+    `ConfigError`.
+    """
+    own = store / "jetstream" / "$G" / "streams"
+    if config.nats.routes and own.is_dir() and any(own.iterdir()) and not _was_one_of_several(store):
+        reason = f"the server here was alone, and its streams in {store} would be lost: see 'From one machine to five'"
+        raise ConfigError("configuration", "nats.routes", reason)
+
+
+def _was_one_of_several(store: Path) -> bool:
+    return (store / "jetstream" / "$SYS" / "_js_" / "_meta_").exists()
 
 
 def room_on_disk(config: Config, store: Path) -> int:
@@ -125,7 +167,11 @@ def _room(config: Config) -> Path:
 
 
 def password(config: Config, role: Role) -> str:
-    """Return a role's password at the embedded server, as `embedded` has left it. Raises: `OSError`."""
+    """Return a role's password at the servers of the cluster; of a node that is of none, at the embedded server, as
+    `embedded` has left it. Raises: `OSError`, `BadClusterState`.
+    """
+    if cluster := cluster_state.read(config.paths.state):
+        return cluster.password(config.node.id, role)
     return _password_file(config, role).read_text(encoding="utf-8")
 
 
@@ -144,6 +190,16 @@ def _context(config: Config, url: str, role: Role, password: str) -> dict[str, s
         "password": password,
         "inbox_prefix": inbox(node, role),
     }
+
+
+def pid_of(settings: Path) -> int | None:
+    """Return the process that serves with this configuration, if it lives."""
+    try:
+        pid = int(pid_file(settings).read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if os.fsencode(settings) in command else None
 
 
 def _password(config: Config, role: Role) -> str:
@@ -196,14 +252,14 @@ def _short(error: Exception) -> str:
     return "no answer" if isinstance(error, subprocess.TimeoutExpired) else getattr(error, "strerror", "") or str(error)
 
 
-def _free_port(wanted: int) -> int:
+def _free_port(bind: str, wanted: int) -> int:
     """Return this port, or for 0 any that is free now. Raises: `ConfigError` when it is taken."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: connections may linger
         try:
-            probe.bind(("127.0.0.1", wanted))
+            probe.bind((bind, wanted))
         except OSError as error:
-            reason = f"TCP 127.0.0.1:{wanted}: {error.strerror}"
+            reason = f"TCP {bind}:{wanted}: {error.strerror}"
             raise ConfigError("configuration", "nats.port", reason) from error
         port: int = probe.getsockname()[1]
         return port
@@ -216,8 +272,10 @@ __all__ = [
     "context",
     "embedded",
     "find",
+    "let_in",
     "password",
     "pid_file",
+    "pid_of",
     "room",
     "settings",
     "url",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from nodes.links import server
+from nodes.config import Config, parse
+from nodes.links import cluster_keys, cluster_state, server
 from nodes.links.bus import Bus
 from nodes.links.login import login
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role, inbox, rights, user_of, users
 from protocols.wire.subjects import Bucket, Stream
-from tests.conftest import NatsServer
+from tests.conftest import NatsServer, running
 
 N1 = NodeId("n1")
 CENTRAL, EDGE, DESK, RECORDER, COMMAND, OPERATOR, VIEWER = (
@@ -113,14 +114,14 @@ HEARS: dict[str, set[Role]] = {
 
 
 @asynccontextmanager
-async def connected(nats_server: NatsServer, role: Role) -> AsyncIterator[tuple[Client, list[str]]]:
+async def connected(config: Config, role: Role) -> AsyncIterator[tuple[Client, list[str]]]:
     """A bare client with the role's login, and what the server has refused."""
     refused: list[str] = []
 
     async def note(error: Exception) -> None:
         refused.append(str(error))
 
-    me = login(nats_server.config, role)
+    me = login(config, role)
     client = await nats.connect(me.url, inbox_prefix=me.inbox, error_cb=note, **me.options)
     try:
         yield client, refused
@@ -128,11 +129,9 @@ async def connected(nats_server: NatsServer, role: Role) -> AsyncIterator[tuple[
         await client.close()
 
 
-@pytest.mark.parametrize("role", Role)
-async def test_each_role_may_say_and_hear_what_its_row_says_and_nothing_else(
-    each_nats_server: NatsServer, role: Role
-) -> None:
-    async with connected(each_nats_server, role) as (client, refused):
+async def granted(config: Config, role: Role, say: Iterable[str], hear: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Return what of all this a role may say, and what it may hear."""
+    async with connected(config, role) as (client, refused):
 
         async def is_refused() -> bool:
             await client.flush()  # nats-py's PING overtakes what waits to be sent
@@ -142,17 +141,46 @@ async def test_each_role_may_say_and_hear_what_its_row_says_and_nothing_else(
             return bool(said)
 
         may_say, may_hear = set(), set()
-        for subject in SAYS:
+        for subject in say:
             await client.publish(subject, b"{}")
             if not await is_refused():
                 may_say.add(subject)
-        for subject in HEARS:
+        for subject in hear:
             subscription = await client.subscribe(subject)
             if not await is_refused():
                 may_hear.add(subject)
             await subscription.unsubscribe()
+    return may_say, may_hear
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_each_role_may_say_and_hear_what_its_row_says_and_nothing_else(
+    each_nats_server: NatsServer, role: Role
+) -> None:
+    may_say, may_hear = await granted(each_nats_server.config, role, SAYS, HEARS)
     assert may_say == {subject for subject, roles in SAYS.items() if role in roles}
     assert may_hear == {subject for subject, roles in HEARS.items() if role in roles}
+
+
+async def test_a_role_of_a_node_without_a_server_may_the_same_for_that_node_at_the_first_ones(
+    each_server: Path, tmp_path: Path
+) -> None:
+    def swapped(table: dict[str, set[Role]]) -> dict[str, set[Role]]:
+        return {
+            subject.replace("n1", "n#").replace("n2", "n1").replace("n#", "n2"): table[subject] for subject in table
+        }
+
+    cluster_keys.make(tmp_path / "n1", "prod", N1)
+    cluster_state.add(tmp_path / "n1", [NodeId("n2")])
+    async with running(NatsServer(each_server, tmp_path / "n1")) as first:
+        cluster_keys.unpack(cluster_keys.keys_for(tmp_path / "n1", NodeId("n2"), (first.plan.url,)), tmp_path / "n2")
+        second = parse(f"[node]\nid = 'n2'\nroles = ['desk']\n[cluster]\nbind = '127.0.0.2'\n"
+                       f"[paths]\nstate = '{tmp_path}/n2'", "test", tmp_path)  # fmt: skip
+        says, hears = swapped(SAYS), swapped(HEARS)
+        for role in Role:
+            may_say, may_hear = await granted(second, role, says, hears)
+            assert may_say == {subject for subject, roles in says.items() if role in roles}
+            assert may_hear == {subject for subject, roles in hears.items() if role in roles}
 
 
 @pytest.mark.parametrize("proof", ["{}", '{"user": "n1-operator", "pass": "operator"}', '{"auth_token": "x"}'])
@@ -170,7 +198,7 @@ async def test_a_viewer_cannot_talk_the_server_into_another_stream(each_nats_ser
     anybody = await Bus.connect(each_nats_server.url, name="edge-0", node_id=N1)
     await anybody.ensure_layout()
     await anybody.kv(Bucket.CALLS).put("c1", {"kind": "forged"})
-    async with connected(each_nats_server, VIEWER) as (client, _):
+    async with connected(each_nats_server.config, VIEWER) as (client, _):
         other = {"stream_name": "RM_EVENTS", "config": {"name": "x", "ack_policy": "none"}}
         answer = await client.request("$JS.API.CONSUMER.CREATE.KV_rm_calls.x", json.dumps(other).encode())
         assert "does not match" in json.loads(answer.data)["error"]["description"]

@@ -16,7 +16,8 @@ from nodes.links.bus import Bus
 from nodes.links.connection import GREETING, Connection
 from nodes.links.errors import BusAway
 from nodes.links.login import login
-from nodes.links.remedy import Remedy, pid_of
+from nodes.links.remedy import Remedy
+from nodes.links.server import pid_of
 from nodes.links.writes import STUCK_S, TRIES, Writes
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role
