@@ -7,6 +7,15 @@ callee.py     one callee in one call: rings, answers, listens, answers the scrip
 agent.py      an agent at the desk, through the WebSocket of its page
 exchange.py   the SIP socket they share
 process.py    all of it in a process of its own
+far_end.py    that process on a machine of its own
+
+And machines to rehearse with, made of namespaces:
+
+keeper.py     the first process of a test host: starts commands there
+remote.py     those commands, as we see them
+hosts.py      the hosts, and the network between them: partitions, pauses, power cuts, full disks
+hosted.py     what runs on them: nodes, a nats-server, callees
+faults.py     what may happen to one, as data
 """
 
 __all__: list[str] = []

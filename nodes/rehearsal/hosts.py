@@ -1,0 +1,322 @@
+"""Test hosts: machines in all that a node can notice, made of Linux namespaces and gone with who has them.
+
+Each has a network of its own (loopback, and `eth0` to a router between them), its own process ids, host name, mounts
+and monotonic clock (the first has ours, the others are an hour apart each), and if wanted a disk of limited size. The
+files of this machine are everybody's. The router forwards; what it must not is a rule `from A to B blackhole`, which
+drops packets and tells nobody: a partition has directions, and a host that is switched off is first cut off, so that
+nothing of its dying is heard.
+
+    ours -- socket --> ground (network, PID and mount namespaces: the router; for who is not root a user one, too)
+                         +-- host (network, PID, mount, UTS, IPC and time namespaces), one each
+
+The ground is the init of all, and ends when the socket closes, however we end: nothing is left, no process, no link.
+From outside nothing of it was ever to be seen. No netem, no packet filter: kernels without them do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
+
+from nodes.errors import NodeError
+from nodes.rehearsal.remote import EVERYBODY, KEEPER, Done, Failed, Keeper, NotRun, Running, sockets
+from supervisors.leash import die_with
+
+GROUND: Final = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+HOST: Final = (*GROUND, "--uts", "--ipc", "--time")
+CAP_SYS_ADMIN: Final = 21
+START_S: Final = 10.0
+AHEAD_S: Final = 3600
+"""Between the monotonic clocks of one host and the next: machines were not started together."""
+NETWORK: Final = "10.77.0.0/16"
+"""All addresses of hosts; settings that name what is not public (`sip.allow`, `fetch.allow`) want it."""
+BALLAST: Final = "ballast"
+"""What fills a full disk."""
+MB: Final = 1024 * 1024
+
+
+class NoHosts(NodeError):
+    """This machine gives us no namespaces; the reason is the text."""
+
+
+class Host:
+    """One host. Begun by `hosts`, and again by `power_on`."""
+
+    def __init__(self, ground: _Ground, number: int, name: str, directory: Path) -> None:
+        self.name, self.directory = name, directory
+        self.address = f"10.77.{number + 1}.2"
+        self.ahead_s = number * AHEAD_S
+        """What to take from this host's monotonic times to have ours."""
+        self._ground, self._number = ground, number
+        self._keeper: Keeper | None = None
+        self._life: Running | None = None
+        self._keeper_pid = 0
+        self._was_off = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power."""
+        return self._keeper is not None
+
+    @property
+    def keeper(self) -> Keeper:
+        """Who starts commands here. Raises: NotRun while the host is off."""
+        if self._keeper is None:
+            raise NotRun(f"host {self.name} is off")
+        return self._keeper
+
+    def path(self, inside: Path) -> Path:
+        """Return where we find one of its files."""
+        return self._ground.path(inside)
+
+    async def start(self, argv: Sequence[str], log: IO[Any], env: Mapping[str, str] = {}) -> Running:
+        """Start a command that writes to `log`. Raises: NotRun."""
+        return await self.keeper.start(argv, self.directory, log, log, env=env)
+
+    async def run(self, argv: Sequence[str], given: str = "", env: Mapping[str, str] = {}) -> Done:
+        """Run a command to its end. Raises: NotRun."""
+        return await self.keeper.run(argv, self.directory, given, env)
+
+    def kill(self, pid: int, which: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to one of its processes, by its id there. Raises: NotRun."""
+        self.keeper.kill(pid, which)
+
+    def pause(self) -> None:
+        """Stop everything on it, as a virtual machine is stopped. Raises: NotRun."""
+        self.keeper.kill(EVERYBODY, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let everything on it go on. Raises: NotRun."""
+        self.keeper.kill(EVERYBODY, signal.SIGCONT)
+
+    async def power_off(self) -> None:
+        """Take its power: nothing more leaves it, then everything on it is dead. Its disk keeps what it has.
+
+        Raises: NotRun, where it is off.
+        """
+        keeper, life = self.keeper, self._life
+        await self._ground.cut(self.address, "")
+        await self._ground.cut("", self.address)
+        self._keeper, self._was_off = None, True
+        keeper.end()
+        assert life
+        await life.wait()
+        await self._ground.unwire(self._number)
+
+    async def power_on(self) -> None:
+        """Give it power: a new machine with the old disk, name and address, on which nothing runs. Raises: NoHosts."""
+        self._life, keeper = await self._ground.life(self.name, self.ahead_s)
+        await self._ground.wire(self._number, self._life.pid)
+        await _ip(
+            keeper,
+            "link set lo up", f"addr add {self.address}/24 dev eth0", "link set eth0 up",
+            f"route add default via 10.77.{self._number + 1}.1",
+        )  # fmt: skip
+        self._keeper, self._keeper_pid = keeper, await keeper.here()
+        if self._was_off:
+            await self._ground.mend(self.address, "")
+            await self._ground.mend("", self.address)
+
+    def processes(self) -> dict[int, str]:
+        """Return what runs on it but its keeper: process id there -> command line, words apart by spaces."""
+        found: dict[int, str] = {}
+        for file in Path(f"/proc/{self._keeper_pid}/root/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended
+                found[int(file.parent.name)] = file.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        found.pop(1, None)
+        return found
+
+    def fill_disk(self) -> None:
+        """Leave no room on its disk. Raises: ValueError for hosts whose disk is ours."""
+        if not self._ground.has_disks:
+            raise ValueError("the disk is everybody's: name disk_mb")
+        with self.path(self.directory / BALLAST).open("ab") as file, suppress(OSError):
+            while room := (disk := os.statvfs(file.fileno())).f_bavail * disk.f_frsize:
+                os.posix_fallocate(file.fileno(), file.tell(), room)
+                file.seek(0, os.SEEK_END)
+
+    def free_disk(self) -> None:
+        """Give the room back."""
+        self.path(self.directory / BALLAST).unlink(missing_ok=True)
+
+
+class Hosts(Mapping[str, Host]):
+    """The hosts by name, and the network between them."""
+
+    def __init__(self, ground: _Ground, made: Sequence[Host]) -> None:
+        self._ground = ground
+        self._hosts = {host.name: host for host in made}
+
+    def __getitem__(self, name: str) -> Host:
+        return self._hosts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._hosts)
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    async def cut(self, from_: str, to: str) -> None:
+        """Let nothing more that `from_` sends reach `to`; the other direction stays. An empty name: everybody."""
+        await self._ground.cut(self._address(from_), self._address(to))
+
+    async def mend(self, from_: str, to: str) -> None:
+        """Undo one `cut`; two of the same want two."""
+        await self._ground.mend(self._address(from_), self._address(to))
+
+    async def part(self, ones: Sequence[str], others: Sequence[str]) -> None:
+        """Cut two groups off from each other, both ways."""
+        for one in ones:
+            for other in others:
+                await self.cut(one, other)
+                await self.cut(other, one)
+
+    async def join(self, ones: Sequence[str], others: Sequence[str]) -> None:
+        """Undo one `part`."""
+        for one in ones:
+            for other in others:
+                await self.mend(one, other)
+                await self.mend(other, one)
+
+    def _address(self, name: str) -> str:
+        return self[name].address if name else ""
+
+
+class _Ground:
+    """Where all hosts stand: the namespaces of the router, and the way to have more."""
+
+    def __init__(self, keeper: Keeper, log: IO[Any], pid: int, disk_mb: int) -> None:
+        self.keeper, self._log, self._pid = keeper, log, pid
+        self.has_disks = disk_mb > 0
+        self._disk_mb = disk_mb
+        self._cuts: Counter[tuple[str, str]] = Counter()
+
+    def path(self, inside: Path) -> Path:
+        return Path(f"/proc/{self._pid}/root{inside}") if self.has_disks else inside
+
+    async def disk(self, directory: Path) -> None:
+        """Have a directory of a host on a file system of its own, if its size is limited."""
+        if self.has_disks:
+            options = f"size={self._disk_mb}m,mode=0700"
+            await self.keeper.must(["mount", "-t", "tmpfs", "-o", options, "none", str(directory)], Path("/"))
+
+    async def life(self, name: str, ahead_s: int) -> tuple[Running, Keeper]:
+        ours, theirs = sockets()
+        clock = (f"--monotonic={ahead_s}", f"--boottime={ahead_s}")
+        with theirs:
+            life = await self.keeper.start(
+                ("unshare", *HOST, *clock, *KEEPER, name), Path("/"), self._log, self._log, theirs.fileno()
+            )  # fmt: skip
+        keeper = Keeper(ours)
+        async with asyncio.timeout(START_S):
+            await keeper.here()
+        return life, keeper
+
+    async def wire(self, number: int, pid: int) -> None:
+        """Join a host, by the process that has made its network, to the router; always with the same address."""
+        port = f"p{number}"
+        await _ip(
+            self.keeper,
+            f"link add {port} type veth peer name eth0 address 02:00:0a:4d:{number:02x}:02 netns {pid}",
+            f"addr add 10.77.{number + 1}.1/24 dev {port}", f"link set {port} up",
+        )  # fmt: skip
+
+    async def unwire(self, number: int) -> None:
+        """Take the link of a host that is gone, which the kernel does too, but in its own time."""
+        await self.keeper.run(["ip", "link", "del", f"p{number}"], Path("/"))
+
+    async def cut(self, from_: str, to: str) -> None:
+        """Drop what goes from one address to another, until it is mended as often; an empty one is everybody's."""
+        self._cuts[from_, to] += 1
+        if self._cuts[from_, to] == 1:
+            await _ip(self.keeper, f"rule add {_rule(from_, to)}")
+
+    async def mend(self, from_: str, to: str) -> None:
+        self._cuts[from_, to] -= 1
+        if self._cuts[from_, to] == 0:
+            await _ip(self.keeper, f"rule del {_rule(from_, to)}")
+
+
+def _rule(from_: str, to: str) -> str:
+    return f"pref 100 from {from_ or 'all'} to {to or 'all'} blackhole"
+
+
+async def _ip(keeper: Keeper, *lines: str) -> None:
+    await keeper.must(["ip", "-batch", "-"], Path("/"), "\n".join(lines) + "\n")
+
+
+@asynccontextmanager
+async def hosts(names: Sequence[str], directory: Path, disk_mb: int = 0) -> AsyncIterator[Hosts]:
+    """Have hosts of these names for the length of the block, each with a directory of its own below `directory`.
+
+    `disk_mb`: how large the disk of each is, which is then gone with the hosts; 0: a directory of ours, which stays.
+    Raises: NoHosts, where the machine does not give namespaces.
+    """
+    with TemporaryFile("w+") as log:
+        unshare, ours = _unshare(log)
+        gone = asyncio.Event()
+        keeper = Keeper(ours, gone.set)
+        try:
+            ground = await _begun(keeper, log, disk_mb)
+            made = [Host(ground, number, name, directory / name) for number, name in enumerate(names)]
+            for host in made:
+                os.makedirs(host.directory, exist_ok=True)
+                await ground.disk(host.directory)
+            await asyncio.gather(*(host.power_on() for host in made))
+            yield Hosts(ground, made)
+        finally:
+            keeper.end()
+            await asyncio.shield(gone.wait())
+            unshare.wait()
+
+
+def _unshare(log: IO[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start the ground's keeper; return the process that waits for it, and our end of its socket. Raises: NoHosts."""
+    user = () if _may_make_namespaces(Path("/proc/self/status").read_text()) else ("--map-root-user",)
+    ours, theirs = sockets()
+    with theirs:
+        try:
+            made = subprocess.Popen(
+                ["unshare", *GROUND, *user, *KEEPER], stdin=theirs.fileno(), stdout=log, stderr=log, cwd="/",
+                preexec_fn=partial(die_with, os.getpid()),
+            )  # fmt: skip
+        except OSError as error:
+            ours.close()
+            raise NoHosts(f"unshare: {error.strerror}") from error
+    return made, ours
+
+
+async def _begun(keeper: Keeper, log: IO[Any], disk_mb: int) -> _Ground:
+    """Return the ground once it routes. Raises: NoHosts."""
+    try:
+        async with asyncio.timeout(START_S):
+            pid = await keeper.here()
+            await keeper.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], Path("/"))
+            await _ip(keeper, "link set lo up")
+    except (NotRun, Failed, TimeoutError) as error:
+        log.seek(0)
+        raise NoHosts(f"no network namespaces here: {log.read().strip() or error}") from error
+    return _Ground(keeper, log, pid, disk_mb)
+
+
+def _may_make_namespaces(status: str) -> bool:
+    """Return whether /proc/self/status grants CAP_SYS_ADMIN; who has it not needs a user namespace, too.
+
+    >>> _may_make_namespaces("CapEff:\\t0000000000200000"), _may_make_namespaces("CapEff:\\t0000000000000000")
+    (True, False)
+    """
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(mask, 16) >> CAP_SYS_ADMIN & 1)
+
+
+__all__ = ["NETWORK", "Host", "Hosts", "NoHosts", "hosts"]
