@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
+from protocols.moments import Moment
 from protocols.wire.messages import BeepHeard, SpeechEnded, SpeechStarted
 
 GREETING_S = 2.5
@@ -70,14 +71,14 @@ class AmdStage(StrEnum):
 class AmdState:
     """Everything a detector is. Made of plain data, to be packed into a call's record."""
 
-    answered_s: float
+    answered_s: Moment
     wants_message: bool
     stage: AmdStage
-    began_s: float | None
+    began_s: Moment | None
     """When the first speech began."""
-    pause_s: float | None
+    pause_s: Moment | None
     """Since when nobody speaks; None while somebody does."""
-    latest_s: float
+    latest_s: Moment
     """When the stage ends at the latest, where it is not `listening`."""
 
 

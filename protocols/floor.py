@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
+from protocols.moments import Moment
 from protocols.wire.messages import DigitPressed, Heard, Meaning, Partial, SpeechEnded, SpeechStarted
 
 BARGE_IN_S = 0.3
@@ -84,7 +85,7 @@ class Understood:
     meaning: Meaning
     words: str
     confidence: float = 1.0
-    ended_s: float = 0.0
+    ended_s: Moment = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,10 @@ class FloorUtterance:
     """Speech that counts for the turn."""
 
     number: int
-    since_s: float
+    since_s: Moment
     over_prompt: bool
     """It began while the bot spoke, and has neither stopped it nor outlasted it."""
-    ended_s: float | None = None
+    ended_s: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class FloorState:
     is_playing: bool = False
     is_speaking: bool = False
     utterance: FloorUtterance | None = None
-    quiet_since_s: float = 0.0
+    quiet_since_s: Moment = 0.0
 
     def later(self, seconds: float) -> FloorState:
         """Return the floor as if so much less time had passed: nobody was there to listen."""
@@ -167,7 +168,8 @@ class Floor:
             barges = utterance and listen.bargein is Bargein.SPEECH
             return utterance.since_s + BARGE_IN_S if utterance and barges else None
         if state.is_speaking:
-            return max(utterance.since_s if utterance else 0.0, state.quiet_since_s) + listen.speech_s
+            since_s = max(utterance.since_s, state.quiet_since_s) if utterance else state.quiet_since_s
+            return since_s + listen.speech_s
         return state.quiet_since_s + listen.noinput_s
 
     def step(self, given: FloorInput, now: float) -> list[Notify[FloorEvent]]:

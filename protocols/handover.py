@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from protocols.machine import Expired, Notify, earliest
+from protocols.moments import Moment
 
 TRANSITION_S = 0.2
 CONNECTED_S = 0.5
@@ -228,11 +229,11 @@ class HandoverState:
 
     stage: Stage = Stage.IDLE
     seat: str = ""
-    transition_s: float | None = None
+    transition_s: Moment | None = None
     """When the transition prompt is late; None: it plays, or is no longer waited for."""
-    latest_s: float | None = None
+    latest_s: Moment | None = None
     """When the stage is late."""
-    patience_s: float | None = None
+    patience_s: Moment | None = None
     """When the queue is left for the bot; None: not begun. Whoever begins anew for a caller who has waited already
     (after a takeover) makes a state with this alone, and `Start` leaves it as it is."""
 

@@ -17,6 +17,7 @@ from protocols.amd import AmdState
 from protocols.errors import RemoteProtocolError
 from protocols.floor import FloorState, Listen
 from protocols.handover import HandoverState
+from protocols.moments import Moment
 from protocols.sip import HangUp, LegRecord
 from protocols.wire.ids import Identity
 from protocols.wire.messages import Channel, PlaceCall
@@ -59,8 +60,8 @@ class Asked:
 
     what: Ask
     number: int
-    since_s: float
-    until_s: float
+    since_s: Moment
+    until_s: Moment
     is_again: bool = False
     """An earlier life may have asked it, too."""
 
@@ -71,7 +72,7 @@ class Over:
 
     disposition: str
     cause: str
-    at_s: float
+    at_s: Moment
     code: int = 0
     q850: int = 0
     by: str = "nobody"
@@ -87,10 +88,10 @@ class Handed:
     state: HandoverState = HandoverState()
     number: int = 0
     """Which try it is: what is said of another one is stale."""
-    began_s: float = 0.0
-    asked_s: float = 0.0
+    began_s: Moment = 0.0
+    asked_s: Moment = 0.0
     """When the agent was asked."""
-    decided_s: float = 0.0
+    decided_s: Moment = 0.0
     """When they had said yes."""
     is_missed: bool = False
     """The agent did not answer."""
@@ -119,17 +120,17 @@ class CallRecord:
     """How we have begun to end it."""
     listen: Listen | None = None
     """What the callee is being asked right now; None while nobody listens."""
-    listen_s: float = 0.0
+    listen_s: Moment = 0.0
     """Since when."""
     handover: Handed | None = None
     """While a human is wanted, or has the callee."""
-    placed_s: float = 0.0
-    answered_s: float = 0.0
-    greeted_s: float = 0.0
+    placed_s: Moment = 0.0
+    answered_s: Moment = 0.0
+    greeted_s: Moment = 0.0
     """When the callee's greeting ended, until our first word has been said."""
     is_doubtful: bool = False
     """Nobody had it for a while, and no socket either: its far end is to be asked whether it is still there."""
-    silent_since_s: float = 0.0
+    silent_since_s: Moment = 0.0
     """Since when nothing has been heard of the callee; 0.0 while they are heard."""
 
     version: int = 0
@@ -141,14 +142,14 @@ class CallRecord:
     floor: FloorState = FloorState()
     utterance: int = 0
     """The number of the callee's last one that has begun; told again, it is known."""
-    answer_ended_s: float = 0.0
+    answer_ended_s: Moment = 0.0
     """When their last answer ended, until our next word."""
     recognition_ms: int = 0
     """From the ends of the callee's answers to our next words, in all."""
     asked: tuple[Asked, ...] = ()
     n_asked: int = 0
     """Numbers of questions and of handovers so far: none is given twice."""
-    ending_s: float = 0.0
+    ending_s: Moment = 0.0
     """Since when it is ending."""
     over: Over | None = None
 

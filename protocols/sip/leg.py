@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from protocols.machine import Address, Expired, Transmit
+from protocols.moments import Moment
 from protocols.sip.build import Local
 from protocols.sip.causes import Disposition
 from protocols.sip.dialog import Dialog
@@ -203,12 +204,12 @@ class LegRecord:
     ours: LocalMedia
     media: Media | None = None
     timer: SessionTimer | None = None
-    session_at_s: float | None = None
+    session_at_s: Moment | None = None
     invite: Transmit | None = None
     """Our INVITE that has no final answer yet, as it was sent, so that the answer is known when it comes."""
     is_proceeding: bool = False
     """A 1xx has come: the INVITE need not be repeated, and may be cancelled."""
-    ring_until_s: float | None = None
+    ring_until_s: Moment | None = None
     wanted: Offer | None = None
     """An offer of ours that has to wait for another to be settled."""
     verdict: Ended | None = None

@@ -4,8 +4,8 @@ What it does: says what may be asked and told over the mesh. What it does not: b
 A class that names a `Reply` is asked; one without is told. Fields are plain data and other dataclasses of this
 package, so that one codec validates them all; there are no unions, because a wire field has one meaning.
 
-Clock fields named `at_s` are seconds on CLOCK_MONOTONIC, which all processes of one machine share; they never leave
-the machine. Wall time is an ISO 8601 string with offset, in a field named `wall`.
+A `Moment` is seconds on CLOCK_MONOTONIC, which all processes of one machine share; one that goes to another machine is
+moved to its clock there (`protocols/moments.py`). Wall time is an ISO 8601 string with offset, in a field named `wall`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from protocols.machine import Address
+from protocols.moments import Moment
 from protocols.wire.ids import AttemptId, CallId, CampaignId, ChannelId, Identity, PromptHash, ScriptHash
 
 
@@ -69,7 +70,7 @@ class Playing:
 
     play_id: int
     prompts: tuple[PromptHash, ...]
-    at_s: float
+    at_s: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Channel:
     ssrc: int
     seq0: int
     ts0: int
-    born_s: float
+    born_s: Moment
     remote_host: str = ""
     """Empty until the far end said where it listens: nothing is sent before."""
     remote_port: int = 0
@@ -109,7 +110,7 @@ class Channel:
     """The desk whose seat is the far end, over the mesh (`desk.LinkAudio`); such a channel has no port (0)."""
     epoch: int = 0
     """Rises when the owner begins another life: it is then told again what its last one may not have heard."""
-    agreed_s: float = 0.0
+    agreed_s: Moment = 0.0
     """When the far end last said where it listens: only soon after is it believed to be elsewhere, if not `strict`."""
     strict: bool = False
     source: Address | None = None
@@ -181,7 +182,7 @@ class AudioArrived:
     """The far end is heard, from here on or again. It listens at `remote`, as it has said, and sends from `source`."""
 
     channel_id: ChannelId
-    at_s: float
+    at_s: Moment
     source: Address | None = None
     remote: Address | None = None
 
@@ -200,7 +201,7 @@ class PlayEnded:
 
     channel_id: ChannelId
     play_id: int
-    at_s: float
+    at_s: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ class SpeechStarted:
 
     channel_id: ChannelId
     utterance: int
-    at_s: float
+    at_s: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class SpeechEnded:
 
     channel_id: ChannelId
     utterance: int
-    at_s: float
+    at_s: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ class DigitPressed:
 
     channel_id: ChannelId
     digit: str
-    at_s: float
+    at_s: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,7 @@ class BeepHeard:
     """A steady tone of 400 to 2500 Hz, longer than 200 ms: an answering machine asks for its message."""
 
     channel_id: ChannelId
-    at_s: float
+    at_s: Moment
 
 
 # ---- to a speech process ------------------------------------------------------------------------------------------
@@ -319,7 +320,7 @@ class AudioFrame:
     voiced: bool
     payload: bytes
     """160 bytes of G.711 mu-law, whatever the leg carries."""
-    at_s: float
+    at_s: Moment
     last: bool = False
 
 
@@ -365,8 +366,8 @@ class Heard:
     utterance: int
     words: str
     confidence: float
-    speech_ended_s: float
-    decided_s: float
+    speech_ended_s: Moment
+    decided_s: Moment
     meaning: Meaning | None = None
 
 

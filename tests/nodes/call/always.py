@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from grammars.conversation_state import Phase as Talk
+from grammars.script_model import Script
 from nodes.call import effects as wants
+from nodes.call.call import Call
 from nodes.call.effects import Effect
 from nodes.call.inputs import Input
 from nodes.call.line import link_of
@@ -14,6 +17,7 @@ from nodes.call.record import UP, Ask, CallPhase, CallRecord
 from protocols.amd import AmdStage
 from protocols.handover import Stage
 from protocols.machine import Expired
+from protocols.moments import shifted
 from protocols.wire.events import FIELDS, Kind
 from protocols.wire.ids import ChannelId
 
@@ -46,6 +50,47 @@ def is_step(before: CallRecord, after: CallRecord, effects: Sequence[Effect], gi
     assert after.n_asked >= before.n_asked
     if isinstance(given, Expired):
         assert all(one.until_s > now for one in after.asked), "what nobody answers is given up"
+
+
+OTHER_CLOCKS_S: Final = (-5000.5, 86400.125, 1e6)
+"""How far another machine's clock may be ahead: so far behind, too, that the call began before it did."""
+A_MOMENT_S: Final = 1e-6
+"""Sums of floats are off by less."""
+
+
+def is_same_on_another_clock(
+    before: CallRecord, script: Script, given: Input, now: float, step: tuple[CallRecord, Sequence[Effect]]
+) -> None:
+    """Hold one step to being the same on a machine with another clock: no moment in the record is of this one."""
+    by_s = OTHER_CLOCKS_S[before.revision % len(OTHER_CLOCKS_S)]
+    wanted = shifted((step[0], tuple(step[1])), by_s)
+    for late_s in (0.0, A_MOMENT_S):  # what is due now may be due a rounding later there
+        there = Call(shifted(before, by_s), script)
+        effects = there.step(shifted(given, by_s), now + by_s + late_s)
+        if is_alike(wanted, (there.record, effects)):
+            break
+    else:
+        raise AssertionError(f"it goes on otherwise where the clock shows {by_s} s more: {given}")
+    deadline = Call(step[0], script).deadline
+    assert is_alike(deadline and deadline + by_s, there.deadline), "it wakes up at another moment"
+
+
+def is_alike(one: Any, other: Any, name: str = "") -> bool:
+    """Say whether two values are the same but for roundings of times, and of the milliseconds made of them."""
+    if one is other:
+        return True
+    if is_dataclass(one) and not isinstance(one, type):
+        values = ((getattr(one, field.name), getattr(other, field.name, None), field.name) for field in fields(one))
+        return type(one) is type(other) and all(is_alike(*value) for value in values)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_alike(one[key], other[key], key) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(is_alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) < 2 * A_MOMENT_S or (name == "duration_s" and abs(one - other) < 0.002)
+    if isinstance(one, int) and isinstance(other, int) and name.endswith(("ms", "play_id")):
+        return abs(one - other) <= 1
+    return bool(one == other)
 
 
 def is_record(record: CallRecord) -> None:

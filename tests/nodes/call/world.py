@@ -162,6 +162,7 @@ class World:
         effects = call.step(given, self.now)
         assert (twin.step(given, self.now), twin.record) == (effects, call.record), "the state is the record"
         always.is_step(before, call.record, effects, given, self.now)
+        always.is_same_on_another_clock(before, self.script, given, self.now, (call.record, effects))
         self._write_all(call.record)
         fate = self.doom()
         if not isinstance(given, inputs.Resumed):
