@@ -102,7 +102,8 @@ class Recorder:
             if self._store is not broken:
                 return
             self.counts["set_aside"] += 1
-            await self._in(self._reader, broken.close)
+            await self._in(self._reader, broken.stop_reading)
+            await self._in(self._writer, broken.close)
             while self._store is broken:
                 try:
                     self._store = await self._in(self._writer, partial(renewed, broken.database, reason))

@@ -167,11 +167,16 @@ class Store:
             raise StoreUnwritable(f"{to}: {error}") from error
         return int(done[0]) if done else 0
 
+    def stop_reading(self) -> None:
+        """Read no more. Reader's thread: a connection that is closed while it is used keeps its file for ever."""
+        with suppress(duckdb.Error):
+            self._reader.close()
+
     def close(self) -> None:
-        """Write the logs into the files and let go of them; of a damaged file, as far as it goes."""
-        for connection in (self._reader, self._writer):
-            with suppress(duckdb.Error):
-                connection.close()
+        """Write the logs into the files and let go of them; of a damaged file, as far as it goes. Writer's thread."""
+        self.stop_reading()
+        with suppress(duckdb.Error):
+            self._writer.close()
 
     def _attach(self, database: Path, n: int) -> str:
         shard = f"shard{n}"
