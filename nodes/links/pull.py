@@ -48,11 +48,12 @@ class Pull:
         return pull
 
     async def fetch(self, n: int, timeout_s: float) -> list[Msg]:
-        """Return what waits, up to `n` messages; when nothing does, what comes within `timeout_s`, or nothing.
+        """Return what waits, up to `n` messages; when nothing does, the first that come within `timeout_s`, or nothing.
 
         Raises: `NoConsumer`, and what nats-py raises about its connection.
         """
-        if waiting := await self._waiting(n):
+        waiting = await self._waiting(n)
+        if waiting or not timeout_s:
             return waiting
         first = await self._ask({"batch": 1, "expires": int(timeout_s * 1e9)}, 1, timeout_s)
         return [*first, *await self._waiting(n - 1)] if first and n > 1 else first

@@ -1,5 +1,8 @@
 """The recorder process: streams in, rows down, acknowledged after the commit; and reports to whoever asks.
 
+Streams are read once a second (`rounds.py`); who asks for a report has them read before it is made, so that it knows
+everything that was told before it was asked for.
+
 Its two threads are DuckDB's: one writes, one reads; the event loop waits for neither. A disk that is full or gone keeps
 the events where they are, in the stream, until it is back: the batch is tried again, nothing is acknowledged. A file
 that is damaged is set aside, and a new one filled from the streams' beginning (`aside.py`).
@@ -12,6 +15,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
@@ -27,6 +31,7 @@ from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
 from nodes.recorder.export import NotExported, export
+from nodes.recorder.rounds import Rounds
 from nodes.recorder.rows import row_of
 from nodes.recorder.store import Store, StoreBroken, StoreLocked, StoreUnwritable
 from nodes.telemetry import logs
@@ -42,6 +47,8 @@ T = TypeVar("T")
 
 RETRY_S: Final = 1.0
 """Pause before NATS or the disk is tried again."""
+FRESH_S: Final = 1.0
+"""So long may the streams take to be read before a report; one is made in any case."""
 FIND_S: Final = 1.0
 """So long may an edge take to say which calls it has."""
 
@@ -49,13 +56,14 @@ log = logs.get(__name__)
 
 
 class Recorder:
-    """One database, what fills it and what reads it. `counts`: rows and letters by word."""
+    """One database, what fills it and what reads it. `counts`: batches, rows and letters by word."""
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self.counts: Counter[str] = Counter()
         self.roster: Roster = NOBODY
         self._store, self._bus = store, bus
         self._renewing = asyncio.Lock()
+        self._rounds: dict[Stream, Rounds] = {}
         self._mesh: Mesh | None = None
         self._writer = ThreadPoolExecutor(1, "recorder-writer")
         self._reader = ThreadPoolExecutor(1, "recorder-reader")
@@ -75,17 +83,21 @@ class Recorder:
 
     async def consume(self, stream: Stream) -> None:
         """Write down a stream, batch by batch, until cancelled."""
-        consumer = self._bus.consume(stream, "recorder")
+        consumer, rounds = self._bus.consume(stream, "recorder"), Rounds()
+        self._rounds[stream] = rounds
         store: Store | None = None
         while True:
             try:
                 if store is not self._store:
                     store = self._store
                     await self._fill(store, stream, consumer)
-                if received := await consumer.fetch():
+                rounds.begin()
+                if received := await consumer.fetch(0):
                     await self._record(stream, received)
                     await consumer.ack(received)
                     self.counts["acknowledged"] += len(received)
+                if store is self._store and not (received and received[-1].n_behind):
+                    await rounds.end()
             except BusAway as error:
                 log.warning("recorder.bus_away", stream=stream, error=str(error))
                 await asyncio.sleep(RETRY_S)
@@ -136,10 +148,18 @@ class Recorder:
                 await asyncio.sleep(RETRY_S)
             else:
                 self.counts["written"] += new
+                self.counts["batches"] += 1
                 return
+
+    async def _fresh(self) -> None:
+        """Have what the streams have by now written down, unless NATS or the disk is away."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FRESH_S):
+                await asyncio.gather(*(rounds.fresh() for rounds in self._rounds.values()))
 
     async def report(self, asked: wire.GetReport, sender: Identity) -> wire.Report:
         """Answer with the figures of a campaign and a time."""
+        await self._fresh()
         try:
             calls = await self._read(lambda store: reports.open_calls(store, asked, self._bus.node_id))
             gone = await self._gone(calls) if calls else set()
@@ -164,10 +184,12 @@ class Recorder:
 
     async def ledger(self, asked: wire.GetLedger, sender: Identity) -> wire.Ledger:
         """Answer with a page of a ledger."""
+        await self._fresh()
         return await self._read(lambda store: reports.ledger(store, asked))
 
     async def export(self, asked: wire.Export, sender: Identity) -> wire.Exported:
         """Write all tables as Parquet."""
+        await self._fresh()
         try:
             directory, rows = await self._read(lambda store: export(store, asked.name))
         except NotExported as error:
