@@ -5,7 +5,8 @@ kernel, the configuration and the standard library. A process is just another ch
 with the configuration that the node began with, whatever has been written into the file since.
 
 SIP and RTP sockets are bound here, once (`holdings`), and inherited by every incarnation: what arrives while one dies
-waits in the kernel's buffer for the next. Each change of who lives is told to every process as the roster, and written
+waits in the kernel's buffer for the next. In a cluster there is a door, too (`doorway`), at which other machines see at
+once that the launcher has died. Each change of who lives is told to every process as the roster, and written
 to `<state>/run/roster.json` for the command line. A process that the roster does not name has been waited for: it is
 gone. How often, when and why is in the roster too (`histories`).
 """
@@ -21,12 +22,13 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final
 
 from nodes import priority, watch
 from nodes.config import ROLES, Config, load, pinned
+from nodes.doorway import Doorway
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
 from nodes.greeting import greeting
@@ -99,6 +101,8 @@ class Launcher:
             name: History(name, (Pair if role in PAIRED else OsProcess).__name__) for name, role in self._roles.items()
         }
         self._since_s = time.monotonic()
+        self._epoch = time.time_ns()
+        self._door = ""
         self._alive: dict[int, ProcessReport] = {}
         self._revision = 0
         self._processes: list[Ref[OsProcess] | Ref[Pair]] = []
@@ -117,6 +121,10 @@ class Launcher:
         with ExitStack() as stack:
             stack.enter_context(run_directory(self._config.paths))
             sockets = stack.enter_context(udp_sockets(self._config))
+            if (cluster := self._config.cluster).is_joined:
+                door = stack.enter_context(closing(Doorway(cluster.bind, cluster.port)))
+                door.open()
+                self._door = door.address
             try:
                 await self._until_stopped(sockets)
             except (StartFailed, TreeDown, Gone) as error:
@@ -206,6 +214,8 @@ class Launcher:
             "launcher": {
                 "pid": os.getpid(),
                 "since_s": self._since_s,
+                "epoch": self._epoch,
+                "door": self._door,
                 "period_s": PERIOD_S,
                 "histories": [history.row() for history in self._histories.values()],
             },

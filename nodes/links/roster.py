@@ -63,12 +63,18 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """The launcher itself, and its children by name, in the order of starting. `period_s`: of its restart intensity."""
+    """The launcher itself, and its children by name, in the order of starting. `period_s`: of its restart intensity.
+
+    `epoch`: when it began, in nanoseconds of the wall clock: greater at each start of the node. `door`: where other
+    machines see whether it lives (`10.0.0.2:7400`); empty on a node that is alone.
+    """
 
     pid: int
     since_s: float
     period_s: float
     histories: tuple[History, ...]
+    epoch: int = 0
+    door: str = ""
 
 
 @dataclass(frozen=True, slots=True)
