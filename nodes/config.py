@@ -152,8 +152,9 @@ class Central:
     """Limits on new calls."""
 
     base: float = within(0.0, 0, 10000)
-    """Base of the token bucket; 0: twice the machine's cores."""
-    max_concurrent: int = within(100, 1, 1_000_000)
+    """Base of the token bucket; 0: twice the cores of all machines that have an edge."""
+    max_concurrent: int = within(0, 0, 1_000_000)
+    """Calls of campaigns at one time, to each edge; 0: as many as they take."""
 
 
 @dataclass(frozen=True, slots=True)

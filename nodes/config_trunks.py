@@ -38,6 +38,8 @@ class Trunk:
     """Answer challenges in the old form without qop, too: some old servers know no other."""
     cps: float = within(5.0, 0.1, 1000)
     """Calls per second that the carrier takes."""
+    zone: str = ""
+    """The zone from which it is reached best: calls stay there while a node there has room."""
     strict_rtp: bool = False
     """Hear callees from the address in their SDP only, which is right where nobody translates addresses on the way."""
     allow: tuple[str, ...] = ()

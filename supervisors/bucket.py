@@ -40,6 +40,18 @@ class Bucket:
             return 0.0
         return missing / self.rate if n <= self.burst and self.rate > 0 else float("inf")
 
+    def resize(self, rate: float, burst: float, now: float) -> None:
+        """Go on with another rate and burst, as full as it is: whoever resizes it again and again gains nothing.
+
+        >>> bucket = Bucket(rate=1.0, burst=4.0)
+        >>> bucket.take(2, now=0.0); bucket.resize(rate=10.0, burst=40.0, now=0.0); bucket.take(20, 0.0)
+        True
+        True
+        """
+        self._fill(now)
+        self._tokens = burst * (self._tokens / self.burst if self.burst else 1.0)
+        self.rate, self.burst = rate, burst
+
     def _fill(self, now: float) -> None:
         self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = max(self._at, now)

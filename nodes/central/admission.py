@@ -1,11 +1,10 @@
 """Whether one more call may begin now, on this cluster and this trunk: the last look before a dial is written down.
 
-Limits, each a word that an operator reads as the campaign's `held`: `no_edge`, `edges_full` (they say so, or too many
-calls are in flight),
-`tokens` (how fast calls may begin: the source documents' bucket, base = cores x 2, refilled with a fifth of the base a
-second, three bases deep, so that a burst after a pause does not arrive as one), and of the trunk `no_trunk` (the
-configuration has it no longer), `trunk_rate` (the carrier's calls per second) and `trunk_down` (more than half of the
-latest attempts have failed).
+Limits, each a word that an operator reads as the campaign's `held`: `no_edge`, `edges_full` (they say so, or more are
+in flight than the configuration wants), `tokens` (how fast calls may begin: the source documents' bucket, base = cores
+x 2 of all machines with an edge, refilled with a fifth of the base a second, three bases deep, so that a burst after a
+pause does not arrive as one), and of the trunk `no_trunk` (the configuration has it no longer), `trunk_rate` (the
+carrier's calls per second) and `trunk_down` (more than half of the latest attempts have failed).
 """
 
 from __future__ import annotations
@@ -21,25 +20,32 @@ FAILURES = frozenset({"failed"})
 """Dispositions that speak against the trunk; busy and no answer speak of the callee."""
 
 
-def base_of(cores: int) -> float:
-    """Return the bucket's base for a machine of so many cores."""
-    return 2.0 * cores
+def base_of(cores: float) -> float:
+    """Return the bucket's base for machines of so many cores together."""
+    return 2.0 * max(1.0, cores)
 
 
 class Admission:
     """The limits of one cluster. `now` is monotonic seconds, never earlier than the last."""
 
-    def __init__(self, base: float, per_edge: int, trunks: Mapping[str, float], now: float) -> None:
-        """`base`: of the bucket. `per_edge`: calls of one edge. `trunks`: name to calls per second."""
-        self._tokens = Bucket(rate=base * REFILL, burst=max(1.0, base * BURST), now=now)
+    def __init__(self, trunks: Mapping[str, float], now: float, base: float = 0.0, per_edge: int = 0) -> None:
+        """`trunks`: name to calls per second. `base`: of the bucket; 0: it follows the cluster's cores.
+
+        `per_edge`: calls of one edge; 0: as many as it takes.
+        """
+        self._base, self._cores = base, 0.0
+        base = base or base_of(0.0)
+        self._tokens = Bucket(rate=base * REFILL, burst=base * BURST, now=now)
         self._rates = {name: Bucket(rate=cps, burst=max(1.0, cps), now=now) for name, cps in trunks.items()}
         self._breakers = {name: Breaker(window_s=60.0, open_s=30.0) for name in trunks}  # a call rings for 30 s
         self._tried: dict[str, float] = {}
         self._per_edge = per_edge
 
-    def capacity(self, n_edges: int) -> int:
-        """Return how many calls that many edges carry."""
-        return n_edges * self._per_edge
+    def follow(self, cores: float, now: float) -> None:
+        """Take note how many cores the machines of all edges have."""
+        if not self._base and cores != self._cores:
+            base, self._cores = base_of(cores), cores
+            self._tokens.resize(base * REFILL, base * BURST, now)
 
     def objection(self, trunk: str, n_in_flight: int, n_edges: int, room: float, now: float) -> str:
         """Return why no call may begin through `trunk` (empty: one that needs none); empty when one may.
@@ -48,7 +54,7 @@ class Admission:
         """
         if not n_edges:
             return "no_edge"
-        if room <= 0 or n_in_flight >= self.capacity(n_edges):
+        if room <= 0 or (self._per_edge and n_in_flight >= n_edges * self._per_edge):
             return "edges_full"
         if self._tokens.wait_s(1, now) > 0:
             return "tokens"

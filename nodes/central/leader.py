@@ -11,21 +11,21 @@ That may cost a contact ten seconds, and never a second ring: whether an edge ha
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, Final
 
 import msgspec
 
 from nodes import dial_plan
-from nodes.central.admission import Admission, base_of
+from nodes.central.admission import Admission
 from nodes.central.campaign import Campaign
 from nodes.central.dialler import Dialler, Moment
 from nodes.central.edges import Edges
 from nodes.central.keeper import JOURNAL_LOST, Keeper
 from nodes.central.memory import Memory
 from nodes.central.outcomes import ended, entry_of, lost, returned
-from nodes.central.scheduler import complexity
+from nodes.central.places import Places
+from nodes.central.scheduler import Mean
 from nodes.central.search import Search
 from nodes.central.spend import Fares
 from nodes.config import Config, Trunk
@@ -36,7 +36,6 @@ from nodes.links.errors import AskTimeout, BusAway, ObjectBroken, PeerGone, Refu
 from nodes.links.lease import Lease
 from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
-from nodes.machine import cores
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import CampaignStatus, contact_of
@@ -62,7 +61,7 @@ log = logs.get(__name__)
 
 
 class Leader:
-    """The work of one term. `edges.roster` and `memory` are kept up to date by its owner."""
+    """The work of one term. Which `places` there are, and `memory`, are kept up to date by its owner."""
 
     def __init__(
         self, config: Config, bus: Bus, mesh: Mesh, lease: Lease, memory: Memory, do_not_call: DoNotCall
@@ -72,14 +71,15 @@ class Leader:
         self._fold = memory.campaigns
         self._trunks = {trunk.name: trunk for trunk in config.sip.trunks}
         rates = {trunk.name: trunk.cps for trunk in config.sip.trunks}
-        base = config.central.base or base_of(cores())
-        self._admission = Admission(base, config.central.max_concurrent, rates, self._clock.now())
+        limits = config.central
+        self._admission = Admission(rates, self._clock.now(), limits.base, limits.max_concurrent)
         self.dialler = Dialler(self._fold, self._admission, rates, dial_plan.barred_by(config.sip), Fares(self._trunks))
-        self.edges = Edges(mesh)
+        self.places = Places()
+        self.edges = Edges(mesh, self.places)
         self.keeper = Keeper(bus, memory)
-        self.search = Search(mesh, self.edges, self._fold)
+        self.search = Search(mesh, self.places, self._fold)
         self._gives_up = GivesUp.NOTHING
-        self._talk: dict[CampaignId, Counter[str]] = {}
+        self._talk: dict[CampaignId, Mean] = {}
         self._told_held: dict[CampaignId, str] = {}
         self._changed: set[CampaignId] = set()
         """Campaigns of which the journal has said something since they were last published."""
@@ -93,9 +93,9 @@ class Leader:
         """Dial whoever may be dialled, until the term is over. Placing a call is a task of `tasks`."""
         while self.is_on:
             self._degrade()
-            moment = Moment(
-                self._clock.wall(), self._clock.now(), len(self.edges), self._do_not_call.contacts, self.edges.room
-            )  # fmt: skip
+            now, places = self._clock.now(), self.places
+            self._admission.follow(places.cores, now)
+            moment = Moment(self._clock.wall(), now, places.n_open, self._do_not_call.contacts, places.room)
             entry = None if self._held() else self.dialler.next(moment)
             if entry is None:
                 self._tell()
@@ -145,7 +145,8 @@ class Leader:
         )
         if not is_ours or not self.is_on:
             return
-        edge = self.edges.next()
+        trunk = self._trunks.get(attempt.trunk)
+        edge = self.places.next(trunk.zone if trunk else "")
         tasks.spawn(until_lost(self._ask(edge, attempt) if edge else self._return(attempt, "no_edge")))
 
     async def _return(self, attempt: Attempted, reason: str) -> None:
@@ -160,7 +161,7 @@ class Leader:
             if refused.reason in UNSURE:
                 log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=refused.reason)
                 return
-            self.edges.refused(edge, refused.reason)
+            self.places.refused(edge, refused.reason)
             log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
             if refused.reason in NOT_NOW:
                 return await self._return(attempt, refused.reason)
@@ -226,17 +227,17 @@ class Leader:
             self.dialler.ended(entry, self._clock.now())
 
     def _count(self, event: CallEvent) -> None:
-        """Learn how much conversation a call of this campaign is."""
+        """Learn how much conversation calls of this campaign, and of this node, are."""
         if not event.fields["duration_s"]:
             return  # nobody has answered
-        talk = self._talk.setdefault(event.campaign_id, Counter())
-        talk["calls"] += 1
-        for word in ("turns", "recognition_ms"):
-            told = event.fields.get(word, 0)
-            talk[word] += told if isinstance(told, int) else 0
-        self.dialler.complexity[event.campaign_id] = complexity(
-            talk["calls"], talk["turns"], talk["recognition_ms"] / 1000
+        turns, recognition_ms = (
+            told if isinstance(told := event.fields.get(word), int) else 0 for word in ("turns", "recognition_ms")
         )
+        complexity = turns + recognition_ms / 1000
+        talk = self._talk.setdefault(event.campaign_id, Mean())
+        talk.learn(complexity)
+        self.dialler.complexity[event.campaign_id] = talk.value
+        self.places.ended(event.node_id, complexity)
 
     def _campaign(self, attempt: Attempted) -> Campaign:
         return self._fold.campaigns[attempt.campaign_id]
@@ -253,7 +254,7 @@ class Leader:
 
     def _degrade(self) -> None:
         """Publish what all edges have given up, when that has changed."""
-        if (gives_up := self.edges.gives_up) is not self._gives_up:
+        if (gives_up := self.places.gives_up) is not self._gives_up:
             self._gives_up = gives_up
             log.warning("load.gives_up", what=gives_up.name.lower())
             self._bus.publish(state("load", "cluster"), {"gives_up": gives_up.name.lower(), "rev": self._lease.token})

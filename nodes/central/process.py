@@ -16,6 +16,7 @@ from nodes.central.importing import Importer
 from nodes.central.leader import Leader, until_lost
 from nodes.central.listings import Listings
 from nodes.central.memory import Memory, nobody
+from nodes.central.places import Home
 from nodes.central.requests import Requests
 from nodes.config import Config
 from nodes.links.bus import Bus
@@ -70,7 +71,11 @@ class Central:
         self._roster = roster
         self._mesh.roster(roster)
         if self._requests.leader:
-            self._requests.leader.edges.roster = roster
+            self._requests.leader.places.follow(self._homes())
+
+    def _homes(self) -> dict[Identity, Home]:
+        node = self._config.node
+        return {peer.identity: Home(node.id, node.zone) for peer in self._roster.active("edge")}
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         """How this central is. `leading`: it leads; `led`: somebody does, here or on another node."""
@@ -152,7 +157,7 @@ class Central:
 
     async def _lead(self) -> None:
         leader = Leader(self._config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
-        leader.edges.roster = self._roster
+        leader.places.follow(self._homes())
         self._requests.leader, self._memory.heard = leader, leader.heard
         log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
         is_over = asyncio.Event()

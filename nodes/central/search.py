@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from nodes.central.campaign import Campaigns
-from nodes.central.edges import Edges
+from nodes.central.places import Places
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
 from protocols.wire.ids import CallId, Identity
@@ -62,16 +62,15 @@ class Missing:
 class Search:
     """Asks for one term."""
 
-    def __init__(self, mesh: Mesh, edges: Edges, fold: Campaigns) -> None:
-        self._mesh, self._edges, self._fold = mesh, edges, fold
+    def __init__(self, mesh: Mesh, places: Places, fold: Campaigns) -> None:
+        self._mesh, self._places, self._fold = mesh, places, fold
         self._missing = Missing()
 
     async def watch(self) -> None:
         """Ask, until cancelled."""
         while True:
             asked = [CallId(attempt.attempt_id) for attempt in self._fold.in_flight.values()]
-            edges = [peer.identity for peer in self._edges.roster.active("edge")]
-            answers = await asyncio.gather(*(self._ask(edge, asked) for edge in edges)) if asked else []
+            answers = await asyncio.gather(*(self._ask(edge, asked) for edge in self._places.all)) if asked else []
             self._missing.look(asked, answers)
             await asyncio.sleep(LOOK_S)
 

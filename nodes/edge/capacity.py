@@ -31,6 +31,8 @@ FULL: Final = 0.7
 turns of 4 s: p95 270 ms at 0.56, 800 to 1,040 ms at 0.85."""
 GROWTH: Final = 1.5
 """Limit to proven calls, while they are few: they were good for so much, whatever the new ones are like."""
+MOST: Final = 1000
+"""Calls that one edge takes, however many cores there are: its loop has one, and a call takes 0.06 s a minute of it."""
 STEP: Final = 4
 PROMPT_CREEP: Final = 1.1
 """Limit to proven calls, once the machine is full of others' work, or does not say, and everybody is prompt; and
@@ -106,7 +108,7 @@ class Capacity:
     @property
     def limit(self) -> int:
         """As things are now."""
-        return int(min(self._limit, self._channels or self._limit))
+        return int(min(self._limit, self._channels or self._limit, MOST))
 
     @property
     def late_s(self) -> float:
@@ -133,7 +135,7 @@ class Capacity:
             self._sure = min(self._sure * FORGET_PER_S**past_s, self._most_sure)
             self._limit = max(self._sure, min(self._room(seen), self._ceiling))
         carries = self._limit if self._late > LATE_S else max(self._sure, min(self._ceiling, self._endures(seen)))
-        self.used = seen.held / max(1.0, min(carries, seen.channels or carries))
+        self.used = seen.held / max(1.0, min(carries, seen.channels or carries, MOST))
 
     def _cut(self, proven: float) -> None:
         """Have less than there is; and if it is we who keep the machine busy, be sure of no more than that."""
@@ -182,4 +184,4 @@ def late_s(seen: Seen) -> float:
     return max(seen.waiting_s, seen.beat_s * BEAT_WEIGHT)
 
 
-__all__ = ["CUT_EVERY_S", "LATE_S", "NOTICED_S", "PROVEN_S", "SURE", "Capacity", "Seen"]
+__all__ = ["CUT_EVERY_S", "LATE_S", "MOST", "NOTICED_S", "PROVEN_S", "SURE", "Capacity", "Seen"]

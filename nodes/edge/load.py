@@ -73,6 +73,7 @@ class Load:
     def figures(self) -> dict[str, float]:
         """What an operator sees of it."""
         return {
+            "cores": float(self._n_cores),
             "capacity": float(self._capacity.limit),
             "room": float(max(0, self._capacity.limit - len(self._records()))),
             "used": round(self._capacity.used, 3),

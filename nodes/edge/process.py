@@ -15,6 +15,7 @@ from nodes.config import Config
 from nodes.edge.browser import BrowserLeg
 from nodes.edge.call import CallActor
 from nodes.edge.calls import Calls
+from nodes.edge.capacity import MOST
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
 from nodes.edge.keeper import Keeper
@@ -55,8 +56,8 @@ from supervisors import (
 from supervisors.parent import Activate, Parent, Stop, Told
 
 log = logs.get(__name__)
-MAX_CALLS = 500
-"""Calls of one edge: the plan of DESIGN 10 for its media, with room."""
+MAX_CALLS = 2 * MOST
+"""Calls of one edge: those that it takes, and as many that it takes over."""
 REGISTERS_AGAIN = Backoff(first_s=1.0, top_s=60.0, reset_after_s=120.0)
 
 

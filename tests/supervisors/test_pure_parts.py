@@ -111,6 +111,23 @@ class TestBucket:
         assert (wait_s == float("inf")) == (n > burst)
         assert n > burst or bucket.take(n, now=wait_s)
 
+    @given(st.lists(st.tuples(st.floats(0, 5), st.floats(0.1, 20), st.floats(0, 10)), max_size=50))
+    def test_resizing_again_and_again_gains_nothing(self, steps: list[tuple[float, float, float]]) -> None:
+        """Let in, in bases: three at once, and a fifth a second, whatever the base is at the moment."""
+        bucket, now, base, taken = Bucket(0.2, 3.0), 0.0, 1.0, 0.0
+        for gap, new, n in steps:
+            now += gap
+            if bucket.take(n, now):
+                taken += n / base
+            bucket.resize(0.2 * new, 3.0 * new, now)
+            base = new
+            assert taken <= 3.0 + 0.2 * now + 1e-6
+
+    def test_what_had_no_room_is_full_when_it_has(self) -> None:
+        bucket = Bucket(rate=0.0, burst=0.0)
+        bucket.resize(rate=1.0, burst=2.0, now=0.0)
+        assert [bucket.take(1, 0.0), bucket.take(1, 0.0), bucket.take(1, 0.0)] == [True, True, False]
+
     def test_a_clock_that_goes_back_gives_nothing(self) -> None:
         bucket = Bucket(rate=1.0, burst=1.0, now=10.0)
         assert [bucket.take(1, now=10.0), bucket.take(1, now=5.0), bucket.take(1, now=10.5)] == [True, False, False]

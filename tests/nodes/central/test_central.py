@@ -61,6 +61,8 @@ class Edge:
         self.in_stream: list[bool] = []
         self._n = 0
         self.was_asked = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         mesh.serve(PlaceCall, self.place)
         mesh.serve(GetStatus, self.status)
         mesh.serve(FindCalls, self.find)
@@ -71,8 +73,9 @@ class Edge:
         held = {order.call_id for order in self.orders} - self.has_lost
         return CallsFound(tuple(call_id for call_id in asked.calls if call_id in held), ())
 
-    def status(self, _: GetStatus, sender: Identity) -> Status:
+    async def status(self, _: GetStatus, sender: Identity) -> Status:
         self.was_asked = True
+        await self.answers.wait()
         return Status("edge", 7, {"draining": float(self.refuses == "draining"), **self.tells})
 
     async def place(self, order: PlaceCall, sender: Identity) -> CallAccepted:
@@ -334,6 +337,20 @@ async def test_nobody_is_ordered_from_an_edge_that_has_no_room(node: Node) -> No
         status = await node.status(central, lambda status: status.held == "edges_full")
         assert status.in_flight <= 1, "of the one place that there was when it was asked"
         node.edge.tells = {"room": 2.0}
+        await node.edge.order(2)
+
+
+async def test_an_edge_that_does_not_answer_is_not_ordered_from_until_it_does(node: Node) -> None:
+    node.edge.answers.clear()
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        await node.imports(central)
+        await node.runs(central)
+        status = await node.status(central, lambda status: status.held == "no_edge")
+        while not node.edge.was_asked:
+            await asyncio.sleep(0.05)
+        assert (status.in_flight, node.edge.orders) == (0, [])
+        node.edge.answers.set()
         await node.edge.order(2)
 
 

@@ -64,7 +64,7 @@ class Term:
         for _, stamp in self.journal:
             self.clock.heard(stamp)
         self.fold = folded(entry for entry, _ in self.journal)
-        admission = Admission(1000.0, 1000, {}, self.clock.now())
+        admission = Admission({}, self.clock.now(), base=1000.0)
         self.dialler = Dialler(self.fold, admission, [])
 
     def dial(self) -> None:

@@ -38,7 +38,7 @@ class Desk:
 
     def __init__(self, *entries: list[Entry], base: float = 1000.0, per_edge: int = 1000, cps: float = 1000.0) -> None:
         self.fold: Campaigns = folded(entry for group in entries for entry in group)
-        self.admission = Admission(base, per_edge, {"carrier": cps}, now=0.0)
+        self.admission = Admission({"carrier": cps}, 0.0, base, per_edge)
         self.dialler = Dialler(self.fold, self.admission, ["carrier"])
         self.wall, self.now, self.n_edges = NOON, 0.0, 1
         self.room = math.inf
@@ -241,3 +241,26 @@ def test_edges_without_room_hold_everybody() -> None:
     assert desk.dialler.held[CampaignId("spring")] == "edges_full"
     desk.room = 1
     assert desk.next() is not None
+
+
+def test_how_fast_calls_begin_follows_the_cores_of_the_whole_cluster() -> None:
+    desk = Desk(running("spring", [contact(str(n)) for n in range(999)]), base=0.0, per_edge=0)
+    assert len(desk.all()) == 6, "as for one core, while nobody has said anything"
+    desk.admission.follow(20.0, desk.now)
+    assert desk.all() == [], "a machine that joins brings room, and no burst: the bucket is as full as it was"
+    desk.wait(1.0)
+    assert len(desk.all()) == 8
+    desk.wait(1000.0)
+    assert len(desk.all()) == 120
+    desk.admission.follow(2.0, desk.now)
+    desk.wait(1000.0)
+    assert len(desk.all()) == 12
+
+
+def test_without_a_number_of_the_operators_the_edges_say_how_many_calls_there_may_be() -> None:
+    desk = Desk(running("spring", [contact(str(n)) for n in range(200)]), per_edge=0)
+    assert len(desk.all()) == 200
+    desk = Desk(running("autumn", [contact(str(n)) for n in range(200)]), per_edge=7)
+    assert len(desk.all()) == 7
+    desk.n_edges = 3
+    assert len(desk.all()) == 14

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.central.scheduler import Scheduler, complexity, weight
+from nodes.central.scheduler import Mean, Scheduler, share_of, weight
 
 shares = st.dictionaries(st.text("abcdef", min_size=1, max_size=1), st.integers(1, 20), min_size=1)
 
@@ -44,5 +44,28 @@ def test_the_weight_is_between_eight_and_twelve_tenths_of_the_base(base: float, 
     assert 0.8 * base <= weight(base, how_complex) <= 1.2 * base * (1 + 1e-9)
 
 
+@given(st.floats(0.01, 100), st.floats(0, 20), st.floats(0, 20))
+def test_what_gives_a_campaign_more_gives_an_edge_less(base: float, one: float, other: float) -> None:
+    less, more = sorted((one, other))
+    assert weight(base, less) <= weight(base, more)
+    assert share_of(base, less) >= share_of(base, more)
+
+
 def test_a_campaign_nobody_has_answered_yet_is_simple() -> None:
-    assert complexity(0, 0, 0.0) == 0.0
+    assert Mean().value == 0.0
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=300))
+def test_a_mean_is_between_the_least_and_the_most(told: list[float]) -> None:
+    mean = Mean()
+    for complexity in told:
+        mean.learn(complexity)
+    assert min(told) - 1e-9 <= mean.value <= max(told) + 1e-9
+
+
+def test_who_is_forgotten_begins_anew() -> None:
+    scheduler = Scheduler[str]()
+    for _ in range(3):
+        scheduler.choose({"a": 1, "b": 5})
+    scheduler.keep(["b"])
+    assert scheduler._credit.keys() == {"b"}
