@@ -15,6 +15,7 @@ keeper.py     the first process of a test host: starts commands there
 remote.py     those commands, as we see them
 hosts.py      the hosts, and the network between them: partitions, pauses, power cuts, full disks
 hosted.py     what runs on them: nodes, a nats-server, callees
+stepped/      a wall clock of their own, for what is written in Python
 faults.py     what may happen to one, as data
 """
 

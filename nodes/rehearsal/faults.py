@@ -33,10 +33,14 @@ class FaultKind(StrEnum):
     """The host is not heard, and hears."""
     DISK = "disk"
     """The host's disk is full."""
+    CLOCK = "clock"
+    """The host's wall clock is stepped, and back again."""
 
 
 INSTANT: Final = frozenset({FaultKind.PROCESS})
 """Over as soon as they are done."""
+STEPS_S: Final = (-7200.0, -3.0, 3.0, 7200.0)
+"""Of wall clocks: what a time server puts right, and a wrong zone."""
 NATS: Final = "nats"
 """As a role: the server, which the roster does not name, for it is not ours."""
 
@@ -45,7 +49,7 @@ NATS: Final = "nats"
 class Fault:
     """One fault of a host. `peer`: a cut is from this host only; empty: from all.
 
-    `role`: whose process, active or spare: `edge`, `edge spare`, `nats`.
+    `role`: whose process, active or spare: `edge`, `edge spare`, `nats`. `step_s`: how far a clock is set ahead.
     """
 
     kind: FaultKind
@@ -53,6 +57,7 @@ class Fault:
     seconds: float = 0.0
     peer: str = ""
     role: str = ""
+    step_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +76,13 @@ def draw(
     """Return a fault of one of these kinds at one of these hosts; a process's is of one of `roles`.
 
     >>> draw(random.Random(1), ["n1", "n2"], [FaultKind.PAUSE], 4.0)
-    Fault(kind=<FaultKind.PAUSE: 'pause'>, host='n1', seconds=4.0, peer='', role='')
+    Fault(kind=<FaultKind.PAUSE: 'pause'>, host='n1', seconds=4.0, peer='', role='', step_s=0.0)
     """
     kind, host = dice.choice(kinds), dice.choice(hosts)
     if kind is FaultKind.PROCESS:
         return Fault(kind, host, role=dice.choice(roles))
+    if kind is FaultKind.CLOCK:
+        return Fault(kind, host, seconds, step_s=dice.choice(STEPS_S))
     return Fault(kind, host, seconds)
 
 
@@ -112,6 +119,8 @@ async def _begin(fault: Fault, hosts: Hosts, nodes: Mapping[str, HostedNode]) ->
                 await hosts.cut(from_, to)
         case FaultKind.DISK:
             host.fill_disk()
+        case FaultKind.CLOCK:
+            host.step_clock(fault.step_s)
     return True
 
 
@@ -133,6 +142,8 @@ async def _end(fault: Fault, hosts: Hosts, nodes: Mapping[str, HostedNode]) -> N
                 await hosts.mend(from_, to)
         case FaultKind.DISK:
             host.free_disk()
+        case FaultKind.CLOCK:
+            host.step_clock(0.0)
 
 
 def _cuts(fault: Fault) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from nodes.rehearsal import agent, far_end
 from nodes.rehearsal.hosts import NETWORK, Host
 from nodes.rehearsal.process import PHRASES, REPORTS, SCRIPTS, SEED
 from nodes.rehearsal.remote import Running
+from nodes.rehearsal.stepped import sitecustomize
 from protocols.errors import RemoteProtocolError
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -86,7 +87,10 @@ def merged(settings: Settings, over: Settings) -> dict[str, dict[str, object]]:
 
 @dataclass(slots=True)
 class HostedNode:
-    """A node on a host. After its launcher, or its host, was killed `start` begins it again, with its state."""
+    """A node on a host, with the host's wall clock.
+
+    After its launcher, or its host, was killed `start` begins it again, with its state.
+    """
 
     host: Host
     file: Path
@@ -101,7 +105,7 @@ class HostedNode:
     async def start(self) -> None:
         """Start its launcher. Raises: NotRun."""
         with self.log.open("a") as log:
-            self.running = await self.host.start((*COMMAND, "up", "--config", str(self.file)), log)
+            self.running = await self.host.start((*COMMAND, "up", "--config", str(self.file)), log, steps(self.host))
 
     async def ready(self, needed: Mapping[str, int], within_s: float = READY_S) -> Roster:
         """Return its roster once so many processes of each role are active. Raises: NotReady."""
@@ -242,6 +246,11 @@ async def callees(
         await running.stop(STOP_S)
 
 
+def steps(host: Host) -> dict[str, str]:
+    """Return what to add to an environment so that wall clocks follow the host's."""
+    return {"PYTHONPATH": str(Path(sitecustomize.__file__).parent), sitecustomize.CLOCK: str(host.clock)}
+
+
 def _written(host: Host, name: str, text: str) -> Path:
     file = host.directory / name
     host.path(file).write_text(text, encoding="utf-8")
@@ -278,5 +287,6 @@ __all__ = [
     "merged",
     "nats",
     "node",
+    "steps",
     "toml",
 ]

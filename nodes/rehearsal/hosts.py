@@ -1,10 +1,10 @@
 """Test hosts: machines in all that a node can notice, made of Linux namespaces and gone with who has them.
 
 Each has a network of its own (loopback, and `eth0` to a router between them), its own process ids, host name, mounts
-and monotonic clock (the first has ours, the others are an hour apart each), and if wanted a disk of limited size. The
-files of this machine are everybody's. The router forwards; what it must not is a rule `from A to B blackhole`, which
-drops packets and tells nobody: a partition has directions, and a host that is switched off is first cut off, so that
-nothing of its dying is heard.
+and monotonic clock (the first has ours, the others are an hour apart each), a wall clock that can be stepped, and if
+wanted a disk of limited size. The files of this machine are everybody's. The router forwards; what it must not is a
+rule `from A to B blackhole`, which drops packets and tells nobody: a partition has directions, and a host that is
+switched off is first cut off, so that nothing of its dying is heard.
 
     ours -- socket --> ground (network, PID and mount namespaces: the router; for who is not root a user one, too)
                          +-- host (network, PID, mount, UTS, IPC and time namespaces), one each
@@ -30,6 +30,7 @@ from typing import IO, Any, Final
 
 from nodes.errors import NodeError
 from nodes.rehearsal.remote import EVERYBODY, KEEPER, Done, Failed, Keeper, NotRun, Running, sockets
+from nodes.rehearsal.stepped.sitecustomize import AHEAD
 from supervisors.leash import die_with
 
 GROUND: Final = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -62,6 +63,16 @@ class Host:
         self._life: Running | None = None
         self._keeper_pid = 0
         self._was_off = False
+
+    @property
+    def clock(self) -> Path:
+        """The file that says how far ahead its wall clock is (`stepped/sitecustomize.py`)."""
+        return self.directory / "clock"
+
+    def step_clock(self, seconds: float) -> None:
+        """Set its wall clock ahead of ours by so much from now on, for the Python processes that follow `clock`."""
+        with self.path(self.clock).open("r+b") as file:
+            file.write(AHEAD.pack(seconds))
 
     @property
     def is_on(self) -> bool:
@@ -114,7 +125,10 @@ class Host:
         await self._ground.unwire(self._number)
 
     async def power_on(self) -> None:
-        """Give it power: a new machine with the old disk, name and address, on which nothing runs. Raises: NoHosts."""
+        """Give it power: a new machine with the old disk, name and address, on which nothing runs.
+
+        Raises: NotRun, Failed.
+        """
         self._life, keeper = await self._ground.life(self.name, self.ahead_s)
         await self._ground.wire(self._number, self._life.pid)
         await _ip(
@@ -218,8 +232,7 @@ class _Ground:
                 ("unshare", *HOST, *clock, *KEEPER, name), Path("/"), self._log, self._log, theirs.fileno()
             )  # fmt: skip
         keeper = Keeper(ours)
-        async with asyncio.timeout(START_S):
-            await keeper.here()
+        await keeper.here()
         return life, keeper
 
     async def wire(self, number: int, pid: int) -> None:
@@ -260,19 +273,14 @@ async def hosts(names: Sequence[str], directory: Path, disk_mb: int = 0) -> Asyn
     """Have hosts of these names for the length of the block, each with a directory of its own below `directory`.
 
     `disk_mb`: how large the disk of each is, which is then gone with the hosts; 0: a directory of ours, which stays.
-    Raises: NoHosts, where the machine does not give namespaces.
+    Raises: NoHosts, where the machine does not give namespaces, with its reason.
     """
     with TemporaryFile("w+") as log:
         unshare, ours = _unshare(log)
         gone = asyncio.Event()
         keeper = Keeper(ours, gone.set)
         try:
-            ground = await _begun(keeper, log, disk_mb)
-            made = [Host(ground, number, name, directory / name) for number, name in enumerate(names)]
-            for host in made:
-                os.makedirs(host.directory, exist_ok=True)
-                await ground.disk(host.directory)
-            await asyncio.gather(*(host.power_on() for host in made))
+            ground, made = await _begun(keeper, log, names, directory, disk_mb)
             yield Hosts(ground, made)
         finally:
             keeper.end()
@@ -296,17 +304,24 @@ def _unshare(log: IO[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     return made, ours
 
 
-async def _begun(keeper: Keeper, log: IO[Any], disk_mb: int) -> _Ground:
-    """Return the ground once it routes. Raises: NoHosts."""
+async def _begun(
+    keeper: Keeper, log: IO[Any], names: Sequence[str], directory: Path, disk_mb: int
+) -> tuple[_Ground, list[Host]]:
+    """Return the ground once it routes, and the hosts once they are on. Raises: NoHosts."""
     try:
         async with asyncio.timeout(START_S):
-            pid = await keeper.here()
+            ground = _Ground(keeper, log, await keeper.here(), disk_mb)
             await keeper.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], Path("/"))
-            await _ip(keeper, "link set lo up")
+            made = [Host(ground, number, name, directory / name) for number, name in enumerate(names)]
+            for host in made:
+                os.makedirs(host.directory, exist_ok=True)
+                await ground.disk(host.directory)
+                host.path(host.clock).write_bytes(AHEAD.pack(0.0))
+            await asyncio.gather(*(host.power_on() for host in made))
+            return ground, made
     except (NotRun, Failed, TimeoutError) as error:
         log.seek(0)
-        raise NoHosts(f"no network namespaces here: {log.read().strip() or error}") from error
-    return _Ground(keeper, log, pid, disk_mb)
+        raise NoHosts(f"no test hosts here: {log.read().strip() or error}") from error
 
 
 def _may_make_namespaces(status: str) -> bool:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from nodes.rehearsal import hosted
+from nodes.rehearsal import hosts as harness
 from nodes.rehearsal.faults import Fault, FaultKind, draw, inflict
 from nodes.rehearsal.hosts import Hosts, NoHosts, hosts
 from nodes.rehearsal.remote import NotRun
@@ -109,6 +111,51 @@ async def test_a_disk_is_full_until_it_is_not_and_survives_a_power_cut(pair: Hos
     await a.power_on()
     assert (await a.run(write)).out == "words\nwords\n"
     assert a.path(a.directory / "file").read_text() == "words\nwords\n"
+
+
+STEPPED = """
+import asyncio, sys, time
+from datetime import UTC, datetime
+while sys.stdin.readline():
+    ours, now = time.time(), datetime.now(UTC).timestamp()
+    assert abs(ours - now) < 1 > abs(time.time_ns() / 1e9 - now) and abs(datetime.now().timestamp() - now) < 1
+    time.sleep(0.01)
+    asyncio.run(asyncio.sleep(0.01))
+    print(f"{ours} {time.monotonic()}\\n", end="", flush=True)
+"""
+
+
+async def test_the_wall_clock_of_a_host_is_stepped_while_its_programs_run_and_nothing_else(pair: Hosts) -> None:
+    a = pair["a"]
+    answers, said = os.pipe()
+    asked, asks = os.pipe()
+    environment = hosted.steps(a)
+    await a.keeper.start([sys.executable, "-c", STEPPED], a.directory, said, said, asked, environment)
+    seen = []
+    for ahead_s in (0.0, 7200.0, -3.0, 0.0):
+        a.step_clock(ahead_s)
+        os.write(asks, b"\n")
+        wall, monotonic = map(float, (await asyncio.to_thread(os.read, answers, 1000)).split())
+        seen.append((wall - time.time(), monotonic - time.monotonic()))
+    assert [round(wall) for wall, _ in seen] == [0, 7200, -3, 0]
+    assert all(abs(monotonic - a.ahead_s) < 1 for _, monotonic in seen)
+    for fd in (answers, said, asked, asks):
+        os.close(fd)
+
+
+async def test_who_is_not_root_has_them_in_a_user_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "_may_make_namespaces", lambda _: False)
+    try:
+        async with hosts(("a", "b"), tmp_path, disk_mb=1) as made:
+            a, b = made.values()
+            await (await begin(b, "serve", b.address)).says("ready")
+            assert await ask(a, b, "hello") == "answer hello"
+            users = (await a.run(["cat", "/proc/self/uid_map"])).out.split()
+            assert users == ["0", str(os.geteuid()), "1"]
+            await b.power_off()
+            await b.power_on()
+    except NoHosts as error:
+        pytest.skip(str(error))
 
 
 async def test_a_command_that_is_not_there_is_refused_by_name(pair: Hosts) -> None:
