@@ -80,7 +80,11 @@ class Report:
     """When each of those answers began: monotonic seconds."""
     gaps: list[tuple[float, float]] = field(default_factory=list)
     """When a gap in the bot's stream was over (monotonic seconds), and its length in ms; the long ones only."""
+    longest: list[tuple[float, float]] = field(default_factory=list)
+    """The same of the longest gap in each second."""
     worst_gap_ms: float = 0.0
+    at_once_ms: float = 0.0
+    """The longest time in which two sources were heard at once."""
     bot_voice_s: float = 0.0
     packets: int = 0
 
@@ -187,6 +191,8 @@ class Callee:
         self.report.answers_ms = [round(ms, 1) for ms in heard.answers_ms]
         self.report.answered_s = [round(at, 3) for at in heard.answered_s]
         self.report.gaps = [(round(at, 3), round(ms, 1)) for at, ms in heard.gaps]
+        self.report.longest = [(round(at, 3), round(ms, 1)) for at, ms in heard.longest]
+        self.report.at_once_ms = round(heard.at_once_s * 1000, 1)
         self.report.worst_gap_ms, self.report.packets = round(heard.worst_gap_ms, 1), heard.packets
         self.report.bot_voice_s = round(heard.voice_s, 2)
         self._earpiece.close()

@@ -1,8 +1,9 @@
 """A callee's RTP: speaks 20 ms at a time, and notes when the bot's voice comes, goes and has gaps.
 
 The stamps are what a person at the phone would notice: the first loud sample after one's own last one is the answer,
-and a hole in the stream is a hole, whatever the far side believes to have sent. They are the kernel's, of each packet's
-arrival: how long this process then takes to read it, with all callees of a rehearsal in it, is nobody's gap.
+and a hole in the stream is a hole, whatever the far side believes to have sent, and from whichever machine it goes on.
+They are the kernel's, of each packet's arrival: how long this process then takes to read it, with all callees of a
+rehearsal in it, is nobody's gap.
 
 So it reads when it sends, every 20 ms, and costs a hundred callees a sixth of a core: what is left of the machine is
 the node's that they call.
@@ -37,8 +38,14 @@ GAP_MS = 60.0
 """Between two packets of one stream; more is noted with its moment. Ordinary is 20."""
 MOST_GAPS = 200
 """Noted for one call; the oldest go."""
+MOST_SECONDS = 1200
+"""Of a call, for each of which its longest gap is kept; the oldest go."""
+AT_ONCE_S = 0.2
+"""Two sources are heard at once when so little time is between their packets; ten frames."""
 _LOUD_CODES = bytes(abs(int(sample)) > LOUD for sample in g711.ULAW_TO_PCM)
 """Mu-law code to 1 when it is loud."""
+
+Source = tuple[str, int]
 
 
 @dataclass(slots=True)
@@ -57,6 +64,43 @@ class Heard:
     """When each of those answers began."""
     gaps: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_GAPS))
     """When a gap was over, and how many ms it had."""
+    longest: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_SECONDS))
+    """The same of the longest gap in each second, however short it was."""
+    at_once_s: float = 0.0
+    """The longest time in which two sources were heard at once: two who took the call for theirs."""
+    _sources: dict[Source, float] = field(default_factory=dict)
+    _at_once_since_s: float = 0.0
+
+    def packet(self, source: Source, now: float) -> None:
+        """Note that a packet has come from somewhere.
+
+        >>> heard = Heard()
+        >>> for n in range(100):
+        ...     heard.packet(("10.0.0.1", 4000), n * 0.02)
+        ...     if 20 <= n < 70:
+        ...         heard.packet(("10.0.0.2", 4000), n * 0.02 + 0.01)
+        >>> round(heard.at_once_s, 2), round(heard.worst_gap_ms), len(heard.longest)
+        (1.17, 20, 2)
+        """
+        self.packets += 1
+        if self.last_packet_s:
+            self._gap(now, (now - self.last_packet_s) * 1000)
+        self.last_packet_s = now
+        self._sources = {one: at for one, at in self._sources.items() if now - at <= AT_ONCE_S} | {source: now}
+        if len(self._sources) < 2:
+            self._at_once_since_s = 0.0
+        else:
+            self._at_once_since_s = self._at_once_since_s or now
+            self.at_once_s = max(self.at_once_s, now - self._at_once_since_s)
+
+    def _gap(self, now: float, gap_ms: float) -> None:
+        self.worst_gap_ms = max(self.worst_gap_ms, gap_ms)
+        if gap_ms > GAP_MS:
+            self.gaps.append((now, gap_ms))
+        if not self.longest or int(self.longest[-1][0]) != int(now):
+            self.longest.append((now, gap_ms))
+        elif gap_ms > self.longest[-1][1]:
+            self.longest[-1] = (now, gap_ms)
 
 
 class Earpiece:
@@ -122,7 +166,7 @@ class Earpiece:
     def _read(self) -> None:
         while True:
             try:
-                data, ancillary, _, _ = self._socket.recvmsg(2048, _ANCILLARY)
+                data, ancillary, _, source = self._socket.recvmsg(2048, _ANCILLARY)
             except BlockingIOError:
                 return
             except OSError:
@@ -132,17 +176,11 @@ class Earpiece:
             except RemoteProtocolError:
                 continue
             if packet.payload_type == 0:
-                self._hear(packet.payload, _arrived(ancillary))
+                self._hear(packet.payload, source, _arrived(ancillary))
 
-    def _hear(self, payload: bytes, now: float) -> None:
+    def _hear(self, payload: bytes, source: Source, now: float) -> None:
         heard = self.heard
-        heard.packets += 1
-        if heard.last_packet_s:
-            gap_ms = (now - heard.last_packet_s) * 1000
-            heard.worst_gap_ms = max(heard.worst_gap_ms, gap_ms)
-            if gap_ms > GAP_MS:
-                heard.gaps.append((now, gap_ms))
-        heard.last_packet_s = now
+        heard.packet(source, now)
         if not _is_loud(payload):
             return
         if self._awaits_answer and now > self._spoke_until_s and not self._frames:
