@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median_low
 from typing import Final
 
 from protocols.wire.ids import NodeId
@@ -54,10 +53,8 @@ class Barred:
     reason: str
 
 
-def barred(us: Candidate, residents: Iterable[Resident], server_ahead_s: float | None = None) -> Barred | None:
+def barred(us: Candidate, residents: Iterable[Resident]) -> Barred | None:
     """Return why a machine may not join; None when it may. Nobody there: it is the first.
-
-    `server_ahead_s`: the same of the NATS server's clock, where it is known: asked when no node lives.
 
     >>> n1 = Resident("c", NodeId("n1"), 1, ahead_s=3.0)
     >>> barred(Candidate("c", NodeId("n2"), 1), [n1]).reason
@@ -74,20 +71,16 @@ def barred(us: Candidate, residents: Iterable[Resident], server_ahead_s: float |
             return Barred(Bar.OTHER_PROTOCOL, f"{reason}: install the same release")
     if any(one.node == us.node for one in there):
         return Barred(Bar.CLASHING_ID, f"there is a living node {us.node} already: give this one another node.id")
-    whose, ahead_s = _clock(there, server_ahead_s)
-    if abs(ahead_s) > MOST_S:
-        where = f"{abs(ahead_s):.1f} s {'behind' if ahead_s > 0 else 'ahead of'} that of {whose}"
+    if there and abs((one := _middle(there)).ahead_s) > MOST_S:
+        where = f"{abs(one.ahead_s):.1f} s {'behind' if one.ahead_s > 0 else 'ahead of'} that of {one.node}"
         mend = "set it, and keep it with chrony or another NTP client"
         return Barred(Bar.CLOCK_OFF, f"the clock is {where} ({MOST_S:g} s are allowed): {mend}")
     return None
 
 
-def _clock(residents: list[Resident], server_ahead_s: float | None) -> tuple[str, float]:
-    """Return whose clock counts, and how far it is ahead: the middle one of all, for one of them may be wrong."""
-    if not residents:
-        return "the NATS server", server_ahead_s or 0.0
-    middle_s = median_low(one.ahead_s for one in residents)
-    return next((one.node, one.ahead_s) for one in residents if one.ahead_s == middle_s)
+def _middle(residents: list[Resident]) -> Resident:
+    """Return the node whose clock is the middle one of all: one of them may be wrong."""
+    return sorted(residents, key=lambda one: one.ahead_s)[(len(residents) - 1) // 2]
 
 
 def _short(cluster: str) -> str:

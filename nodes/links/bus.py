@@ -114,6 +114,11 @@ class Bus:
         """Whether NATS is there now."""
         return self._connection.up.is_set()
 
+    @property
+    def trouble(self) -> str:
+        """What the last try to connect came to, where it failed."""
+        return self._connection.trouble
+
     async def up(self) -> None:
         """Return when NATS is there."""
         await self._connection.up.wait()

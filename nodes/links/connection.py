@@ -63,7 +63,10 @@ def obey_cancellation() -> None:
 
 
 class Connection:
-    """One client at a time, kept by `run`. `up` is set while it is connected; `generation`: how often it came up."""
+    """One client at a time, kept by `run`. `up` is set while it is connected; `generation`: how often it came up.
+
+    `trouble`: what is wrong while it is not, in words.
+    """
 
     def __init__(self, login: Login, name: str) -> None:
         self.up = asyncio.Event()
@@ -72,7 +75,7 @@ class Connection:
         self._login, self._name = login, name
         self._client: Client | None = None
         self._standing: list[Attach] = []
-        self._last_error = ""
+        self.trouble = ""
 
     @property
     def client(self) -> Client:
@@ -159,7 +162,7 @@ class Connection:
 
     async def _on_up(self) -> None:
         self.generation += 1
-        self._last_error = ""
+        self.trouble = ""
         self.up.set()
         log.info("bus.up", generation=self.generation)
 
@@ -172,8 +175,8 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         """Log an error once, not at each of five tries in a second."""
         text = f"{type(error).__name__}: {error}{_advice(error)}"
-        if text != self._last_error:
-            self._last_error = text
+        if text != self.trouble:
+            self.trouble = text
             log.warning("bus.error", error=text)
 
 

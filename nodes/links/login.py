@@ -8,7 +8,7 @@ What is wrong with a file is told before anything is connected, with its key.
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from nats.errors import Error
 
 from nodes.config import Config, ConfigError
 from nodes.links import cluster_state, server
+from nodes.links.cluster_state import ClusterState
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role, inbox, user_of
 
@@ -78,23 +79,41 @@ def login(config: Config, role: Role) -> Login:
     Raises: `ConfigError`, which names the key of a file that cannot be used, or an address that is missing;
     `BadClusterState`; `OSError` when the embedded server was never started.
     """
-    node, nats = config.node.id, config.nats
-    proof = {"user": user_of(node, role)}
-    where = Login(server.url(config), inbox(node, role))
+    nats, url = config.nats, server.url(config)
     if config.has_server:
-        tls = {"tls": _trust(nats.ca, None, None, is_own=True)} if where.is_encrypted else {}
-        options = {**proof, "password": server.password(config, role), **tls}
-        return replace(where, embedded=server.settings(config), options=options)
-    options = {}
+        options = _password(config, role, server.password(config, role)) | _encryption(config, url, is_own=True)
+        return Login(url, inbox(config.node.id, role), server.settings(config), options)
+    proof: dict[str, Any] = {}
     if nats.nkey:
-        options["nkeys_seed"] = str(_file("nkey", nats.nkey, role))
+        proof["nkeys_seed"] = str(_file("nkey", nats.nkey, role))
     elif nats.creds:
-        options["user_credentials"] = str(_file("creds", nats.creds, role))
-    elif "@" not in where.url and (cluster := cluster_state.read(config.paths.state)):
-        options = {**proof, "password": cluster.password(node, role)}
-    if where.is_encrypted:
-        options["tls"] = _trust(nats.ca, nats.cert, nats.key)
-    return replace(where, options=options)
+        proof["user_credentials"] = str(_file("creds", nats.creds, role))
+    elif "@" not in url and (cluster := cluster_state.read(config.paths.state)):
+        return of_cluster(config, role, cluster, url)
+    return Login(url, inbox(config.node.id, role), options=proof | _encryption(config, url))
+
+
+def of_cluster(config: Config, role: Role, cluster: ClusterState, url: str) -> Login:
+    """Return how a role of this node logs in at a server of the cluster, also before it has joined."""
+    options = _password(config, role, cluster.password(config.node.id, role)) | _encryption(config, url)
+    return Login(url, inbox(config.node.id, role), options=options)
+
+
+def _password(config: Config, role: Role, password: str) -> dict[str, Any]:
+    return {"user": user_of(config.node.id, role), "password": password}
+
+
+def _encryption(config: Config, url: str, *, is_own: bool = False) -> dict[str, Any]:
+    """Return whom to believe, and who we are. Raises: `ConfigError`.
+
+    `is_own`: this machine's own server, at an address that its certificate need not name, and which wants none of us.
+    """
+    if urlsplit(url).scheme != "tls":
+        return {}
+    nats = config.nats
+    made = _trust(nats.ca, None, None) if is_own else _trust(nats.ca, nats.cert, nats.key)
+    made.check_hostname = not is_own
+    return {"tls": made}
 
 
 def plain(url: str, node: NodeId) -> Login:
@@ -112,16 +131,12 @@ def _file(key: str, path: Path, role: Role) -> Path:
     return file
 
 
-def _trust(ca: Path | None, cert: Path | None, key: Path | None, *, is_own: bool = False) -> ssl.SSLContext:
-    """Return whom we believe and who we are. Raises: `ConfigError`.
-
-    `is_own`: it is the server of this machine, at an address that its certificate need not name.
-    """
+def _trust(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
+    """Return whom we believe and who we are. Raises: `ConfigError`."""
     try:
         made = ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError("configuration", "nats.ca", f"{ca}: {_reason(error)}") from error
-    made.check_hostname = not is_own
     if cert:
         try:
             made.load_cert_chain(cert, key)
@@ -134,4 +149,4 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-__all__ = ["Login", "NotEncrypted", "StrictClient", "login", "plain"]
+__all__ = ["Login", "NotEncrypted", "StrictClient", "login", "of_cluster", "plain"]

@@ -39,13 +39,6 @@ def test_the_first_machine_of_a_cluster_is_barred_by_nobody() -> None:
     assert barred(US, []) is None
 
 
-def test_the_servers_clock_counts_where_no_node_lives_yet() -> None:
-    told = barred(US, [], server_ahead_s=-4.0)
-    assert told is not None
-    assert (told.bar, "the NATS server" in told.reason) == (Bar.CLOCK_OFF, True)
-    assert barred(US, [resident()], server_ahead_s=-4.0) is None
-
-
 def test_one_wrong_clock_among_three_bars_nobody() -> None:
     others = [resident(), resident(node=N3, ahead_s=0.1), resident(node=NodeId("n4"), ahead_s=9.0)]
     assert barred(US, others) is None

@@ -1,0 +1,149 @@
+"""`ringmaster cluster`: make a cluster, give machines their keys, and have this one join.
+
+Keys travel as one file, made for one node on a machine of the cluster and unpacked on the new one: only there, and only
+when nothing speaks against it, is anything written. Whoever has such a file can be any node, so it is written for its
+owner only, and never to a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from nodes import lock
+from nodes.commands.client import configured
+from nodes.commands.terminal import ENDING
+from nodes.config import Config, ConfigError, Nats
+from nodes.config_cluster import is_loopback
+from nodes.errors import NodeError
+from nodes.files import write_private
+from nodes.links import cluster_keys, cluster_state, server, server_settings
+from nodes.links.cluster_keys import BadKeys, ClusterKeys
+from nodes.links.neighbours import NobodyAnswers, neighbours
+from protocols.joining import Candidate, barred
+from protocols.wire.envelope import VERSION
+from protocols.wire.ids import NodeId
+
+_EVERYWHERE: Final = ("0.0.0.0", "::")
+
+
+class NotThat(NodeError):
+    """What was asked of the command makes no sense, or not here."""
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    what = parser.add_subparsers(dest="what", required=True, metavar="init|keys|join")
+    told = "make a cluster, of which this machine is the first"
+    init = what.add_parser("init", help=told, description=told)
+    init.add_argument("name", help="letters, digits, - and _")
+    told = "let a node into the cluster, and write the file that it joins with"
+    keys = what.add_parser("keys", help=told, description=told)
+    keys.add_argument("node", help="its node.id")
+    keys.add_argument("--to", type=Path, metavar="FILE", help="write it there, for its owner only; default: to a pipe")
+    address = "where it reaches NATS, again for each server; default: where the one here listens"
+    keys.add_argument("--nats", action="append", default=[], metavar="URL", help=address)
+    told = "have this machine join, with the file that was made for it"
+    join = what.add_parser("join", help=told, description=told)
+    join.add_argument("file", type=Path)
+    unasked = "join also when NATS is not reached, and so nobody is asked about the node's id and clock"
+    join.add_argument("--unasked", action="store_true", help=unasked)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it. Raises: NodeError, OSError."""
+    config = configured(args)
+    match args.what:
+        case "init":
+            return _init(config, args.name)
+        case "keys":
+            return _keys(config, args.node, args.nats, args.to)
+        case _:
+            return ENDING.run(_join(config, args.file, args.unasked))
+
+
+def _init(config: Config, name: str) -> int:
+    if not cluster_state.NAME.fullmatch(name):
+        raise NotThat(f"{name!r} is no name: letters, digits, - and _, at most 64")
+    _check_down(config)
+    made = cluster_keys.make(config.paths.state, name, config.node.id)
+    print(f"cluster {name} ({made.id[:8]}) is made, and {config.node.id} is its first node")
+    if not config.cluster.is_joined:
+        print("set cluster.bind, and nats.bind or nats.url, to addresses of this machine that the others reach")
+    print("for each other machine, here: ringmaster cluster keys NODE --to FILE")
+    return 0
+
+
+def _keys(config: Config, node: str, nats: Sequence[str], to: Path | None) -> int:
+    if not cluster_state.NODE.fullmatch(node):
+        raise NotThat(f"{node!r} is no node.id: letters, digits, - and _")
+    if to is None and sys.stdout.isatty():
+        raise NotThat("keys are secret: say --to FILE, or send them where nobody reads them")
+    addresses = _addresses(config, nats)
+    cluster_keys.keys_for(config.paths.state, NodeId(node), addresses)  # before anybody is let in
+    cluster_state.add(config.paths.state, [NodeId(node)])
+    packed = cluster_keys.packed(cluster_keys.keys_for(config.paths.state, NodeId(node), addresses))
+    if config.has_server and server.let_in(config):
+        print(f"the nats-server here lets {node} in now", file=sys.stderr)
+    if to is None:
+        sys.stdout.write(packed.decode())
+        return 0
+    write_private(to, packed)
+    print(f"{to}: bring it to {node}, and there: ringmaster cluster join {to.name}", file=sys.stderr)
+    return 0
+
+
+def _addresses(config: Config, given: Sequence[str]) -> tuple[str, ...]:
+    """Return where a new node is to find NATS. Raises: `NotThat`, `ConfigError`."""
+    if given:
+        try:
+            return Nats(",".join(given)).urls
+        except ValueError as error:
+            raise NotThat(f"--nats: {str(error).removeprefix('url: ')}") from error
+    if not config.has_server:
+        return tuple(server.url(config).split(","))
+    bind, key = config.nats.bind, "nats.bind"
+    if is_loopback(bind) or bind in _EVERYWHERE:
+        reason = "which says no other machine where NATS is here: set an address of this machine, or say --nats URL"
+        raise ConfigError("configuration", key, f"is {bind}, {reason}")
+    if config.nats.port:
+        return (server_settings.local_url(config, config.nats.port),)
+    return (server.url(config),)
+
+
+async def _join(config: Config, file: Path, is_unasked: bool) -> int:
+    keys, state = cluster_keys.read(file), config.paths.state
+    cluster_keys.refuse(keys, file, state, config.node.id)
+    _check_down(config)
+    told = await _asked(config, keys, is_unasked)
+    cluster_keys.unpack(keys, state)
+    print(f"{config.node.id} is of cluster {keys.name} ({keys.cluster[:8]}) now: {told}; remove {file}")
+    if not config.cluster.is_joined:
+        print("set cluster.bind to an address of this machine that the others reach, then: ringmaster up")
+    return 0
+
+
+async def _asked(config: Config, keys: ClusterKeys, is_unasked: bool) -> str:
+    """Ask the living nodes whether this one may join. Raises: `BadKeys`, `NobodyAnswers`."""
+    try:
+        found = await neighbours(config, keys)
+    except NobodyAnswers as error:
+        if not is_unasked:
+            raise NotThat(f"{error}; to join without asking about id and clock: --unasked") from error
+        return "nobody was asked about its id and clock, which is done at its start"
+    if told := barred(Candidate(keys.cluster, config.node.id, VERSION), found):
+        raise BadKeys("", "", told.reason)
+    names = ", ".join(sorted(one.node for one in found))
+    return f"{names} had nothing against it" if names else "no other node lives, so nobody could be asked"
+
+
+def _check_down(config: Config) -> None:
+    """Refuse to change the passwords of a node that runs: its processes would not be let in any more."""
+    if (pid := lock.holder(config.paths.state)) is not None:
+        raise NotThat(f"a node runs with this state directory (process {pid}): stop it first")
+
+
+__all__ = ["describe", "run"]
