@@ -1,0 +1,188 @@
+"""The other side of `protocols.takeover`: a node that keeps the calls of others, and goes on with them when those die.
+
+What it does: counts the leases, answers who asks, and says what is to be taken. What it does not: hold the records.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from protocols.machine import Expired, Notify
+from protocols.wire.ids import CallId, NodeId
+
+Order: TypeAlias = tuple[int, int]
+"""Epoch and revision of a record: of two of one call the higher is the later."""
+LEASE_S: Final = 3.0
+"""One heartbeat: nobody is taken for dead by suspicion who has asked within this."""
+EPOCH_GAP: Final = 16
+"""What an heir adds to the epoch of a call that it takes: its owner's edge may have begun a few lives of the call of
+which the heir has not heard."""
+MAX_PAST: Final = 100_000
+"""Calls of others that an heir remembers to have had, or given up; the oldest are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record has come from this node that names us. `is_up`: the callee has answered."""
+
+    owner: NodeId
+    call_id: CallId
+    order: Order
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The call is over at its owner, or is kept no longer for another reason."""
+
+    owner: NodeId
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A node's edge asks which of these calls we have; `calls`: with the order of its own record. Answer: `Tell`."""
+
+    node: NodeId
+    calls: Mapping[CallId, Order]
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """This node is dead, as far as is known; proven, or only suspected."""
+
+    node: NodeId
+    is_proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """It is not, or not any more."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """These calls of that node are ours from now on; `close`: these have never been answered, nobody can save them."""
+
+    owner: NodeId
+    calls: tuple[CallId, ...]
+    close: tuple[CallId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """The answer. Copies of the calls that are in neither list have been given up: the owner tells them anew."""
+
+    to: NodeId
+    about: tuple[CallId, ...]
+    taken: tuple[CallId, ...]
+    closed: tuple[CallId, ...]
+
+
+HeirInput: TypeAlias = Kept | Dropped | Asked | Dead | Alive | Expired
+HeirEvent: TypeAlias = Take | Tell
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What an heir has had of a call: a copy given up (`took` is None), taken, or closed."""
+
+    least: Order
+    """A record that is to be kept again is not before this."""
+    took: bool | None = None
+
+
+class Heir:
+    """The calls of all other nodes that we keep, and those that we have had of them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[NodeId, dict[CallId, Kept]] = {}
+        self._past: OrderedDict[CallId, _Past] = OrderedDict()
+        self._asked_at: dict[NodeId, float] = {}
+        self._waits: dict[NodeId, float] = {}
+        """Suspected ones, and when their leases are over."""
+
+    @property
+    def deadline(self) -> float | None:
+        """The end of the first lease of a node that is suspected to be dead."""
+        return min(self._waits.values(), default=None)
+
+    def keeps(self, owner: NodeId, call_id: CallId) -> bool:
+        """Say whether we would go on with this call if that node died."""
+        return call_id in self._kept.get(owner, {})
+
+    def step(self, given: HeirInput, now: float) -> list[Notify[HeirEvent]]:
+        """Take one input at `now`; return what is to be done, in order."""
+        match given:
+            case Kept():
+                self._keep(given)
+            case Dropped(owner=owner, call_id=call_id):
+                self._kept.get(owner, {}).pop(call_id, None)
+            case Asked():
+                return [Notify(self._answer(given, now))]
+            case Dead(node=node, is_proven=True):
+                self._waits.pop(node, None)
+                return self._take(node)
+            case Dead(node=node):
+                self._waits.setdefault(node, self._asked_at.get(node, now - LEASE_S) + LEASE_S)
+            case Alive(node=node):
+                self._waits.pop(node, None)
+            case Expired():
+                pass
+        over = [node for node, at in self._waits.items() if at <= now]
+        return [told for node in over for told in self._take_suspected(node)]
+
+    def _keep(self, given: Kept) -> None:
+        kept = self._kept.setdefault(given.owner, {})
+        past, before = self._past.get(given.call_id), kept.get(given.call_id)
+        if (past is None or past.least <= given.order) and (before is None or before.order <= given.order):
+            kept[given.call_id] = given
+            self._past.pop(given.call_id, None)
+
+    def _answer(self, given: Asked, now: float) -> Tell:
+        node, took = given.node, dict[CallId, bool]()
+        self._asked_at[node] = now
+        if node in self._waits:
+            self._waits[node] = now + LEASE_S
+        for call_id, order in given.calls.items():
+            past = self._past.get(call_id)
+            if past is not None and past.took is not None and order < past.least:
+                took[call_id] = past.took
+            else:  # never ours, or theirs again since
+                self._kept.get(node, {}).pop(call_id, None)
+                self._remember(call_id, _Past(order))
+        return Tell(
+            node,
+            tuple(given.calls),
+            taken=tuple(call_id for call_id, is_up in took.items() if is_up),
+            closed=tuple(call_id for call_id, is_up in took.items() if not is_up),
+        )
+
+    def _take_suspected(self, node: NodeId) -> list[Notify[HeirEvent]]:
+        del self._waits[node]
+        return self._take(node)
+
+    def _take(self, node: NodeId) -> list[Notify[HeirEvent]]:
+        kept = self._kept.pop(node, {}).values()
+        for one in kept:
+            self._remember(one.call_id, _Past((one.order[0] + EPOCH_GAP, 0), one.is_up))
+        calls = tuple(one.call_id for one in kept if one.is_up)
+        close = tuple(one.call_id for one in kept if not one.is_up)
+        return [Notify(Take(node, calls, close))] if kept else []
+
+    def _remember(self, call_id: CallId, past: _Past) -> None:
+        self._past.pop(call_id, None)
+        self._past[call_id] = past
+        if len(self._past) > MAX_PAST:
+            self._past.popitem(last=False)
+
+
+__all__ = [
+    "EPOCH_GAP", "LEASE_S", "MAX_PAST", "Alive", "Asked", "Dead", "Dropped", "Heir", "HeirEvent", "HeirInput", "Kept",
+    "Order", "Take", "Tell",
+]  # fmt: skip

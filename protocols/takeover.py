@@ -1,0 +1,325 @@
+"""Who has a call when its machine is silent: its owner, and the heir that the owner has named (`protocols.heir`).
+
+Each record that leaves its machine names one heir: the node that goes on with the call when the owner is dead. No store
+is asked. What there is to be decided about a call is decided at its heir, in the order in which the heir hears of it:
+
+    an heir ...              is asked by the owner's node      hears that the owner is dead
+    keeps the call           gives its copy up: "not taken"    takes it (suspected: not before the lease is over)
+    has taken it             "taken"                           -
+    has ended it unanswered  "closed"                          -
+
+So an owner knows how each call stands:
+
+    SURE    all who may take it have answered lately. The lease runs from when the *question* was sent, and an heir
+            counts from when it arrived, later: until it is over, suspicion has taken nothing. Whoever is *proven* dead
+            does not speak.
+    WARY    somebody who may have taken it has not answered. The callee is the witness: while they send their audio
+            here, nobody has moved it, and the call goes on.
+    SILENT  ... and nothing is heard of the callee, either: say nothing, send nothing, decide nothing; ask.
+
+Doubt ends with an answer about that call, or with the proof that who is in doubt is dead: then all others are asked,
+for somebody may have taken it from the dead. Records and questions carry the call's order, so that a copy that comes
+late is older than what its heir has given up, or has taken.
+
+Not here: who is dead (`protocols.membership`), which node is to be heir, and how a record travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, TypeAlias
+
+from protocols.heir import LEASE_S
+from protocols.machine import Expired, Notify, earliest
+from protocols.wire.ids import CallId, NodeId
+
+ASK_S: Final = 0.5
+QUIET_S: Final = 1.0
+"""A callee of whom nothing is heard for so long is no witness: 50 frames that did not come."""
+AWAY_S: Final = 1.0
+"""A step that comes so late after the last one was kept from coming: what was known before it is old."""
+MAX_ASKED: Final = 500
+
+
+class Standing(Enum):
+    """How sure an owner is that a call is still its own."""
+
+    SURE = "sure"
+    WARY = "wary"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """This call is ours, and this node may take it from now on; empty: nobody. Who was named before is to forget it."""
+
+    call_id: CallId
+    heir: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over, or has been let go."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A node has answered what was asked at `asked_s`: of the calls that were named, which it has taken or closed."""
+
+    node: NodeId
+    asked_s: float
+    about: tuple[CallId, ...] = ()
+    taken: tuple[CallId, ...] = ()
+    closed: tuple[CallId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """These other nodes live, as far as we know: any of them may become an heir, and is asked."""
+
+    nodes: frozenset[NodeId]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """This node is proven dead; whoever comes back under its name knows nothing of what it had."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class CalleeHeard:
+    """The callee's audio arrives."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CalleeQuiet:
+    """Nothing is heard of the callee, for `QUIET_S` at least when we are wary."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """Another node has shown that it is the owner: it has sent a later record."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask this node which of these calls it has; without any, only that it answers."""
+
+    node: NodeId
+    calls: tuple[CallId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """The call stands so from now on."""
+
+    call_id: CallId
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """The call is another's. `was_closed`: it was closed as unanswered, so that nobody but us can hang up on them."""
+
+    call_id: CallId
+    was_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retell:
+    """The heir of these calls has given up its copies: tell it their records anew."""
+
+    heir: NodeId
+    calls: tuple[CallId, ...]
+
+
+OwnerInput: TypeAlias = Named | Ended | Answered | Known | Gone | CalleeHeard | CalleeQuiet | Overruled | Expired
+OwnerEvent: TypeAlias = Ask | Stand | LetGo | Retell
+
+
+@dataclass(slots=True)
+class _Owned:
+    heir: NodeId = NodeId("")
+    former: set[NodeId] = field(default_factory=set)
+    """Those that may still have a record in which they are the heir."""
+    doubts: set[NodeId] = field(default_factory=set)
+    """Those that may have taken it."""
+    is_heard: bool = True
+    standing: Standing = Standing.SURE
+
+    @property
+    def claimants(self) -> set[NodeId]:
+        return {self.heir, *self.former, *self.doubts} - {NodeId("")}
+
+
+class Owner:
+    """All calls of one edge that have, or had, an heir on another machine. `now`: seconds, monotonic."""
+
+    def __init__(self, now: float) -> None:
+        self._calls: dict[CallId, _Owned] = {}
+        self._loose: set[tuple[NodeId, CallId]] = set()
+        """Who may still have a copy of a call that is ours no longer."""
+        self._known: frozenset[NodeId] = frozenset()
+        self._vouched: dict[NodeId, float] = {}
+        """Until when each node has certainly taken nothing by suspicion."""
+        self._ask_at: dict[NodeId, float] = {}
+        """Whom we ask: all that we know, and all that may take a call of ours."""
+        self._is_in_doubt = False
+        self._seen = now
+        self._hears_from = now
+        """From when on what we know of the callees is true: until then we were away."""
+
+    @property
+    def deadline(self) -> float | None:
+        """The next question, or the end of a lease."""
+        then = [at for at in (*self._vouched.values(), self._hears_from) if at > self._seen]
+        return earliest([*self._ask_at.values(), *then])
+
+    def standing(self, call_id: CallId, now: float) -> Standing:
+        """Return how a call stands at this instant, also when no step has found it yet. One without heirs is SURE."""
+        if (call := self._calls.get(call_id)) is None:
+            return Standing.SURE
+        if not call.doubts and all(now < self._vouched_until(node) for node in call.claimants):
+            return Standing.SURE
+        is_away = now - self._seen > AWAY_S or now < self._hears_from
+        return Standing.WARY if call.is_heard and not is_away else Standing.SILENT
+
+    def claimants(self, call_id: CallId) -> frozenset[NodeId]:
+        """Return who may take this call, or may have: its heir, and whoever has not given up its copy yet."""
+        return frozenset(call.claimants) if (call := self._calls.get(call_id)) else frozenset()
+
+    def vouches(self, node: NodeId, now: float, within_s: float = 2 * ASK_S) -> bool:
+        """Say whether a node has answered what we asked within the last seconds: it can be an heir."""
+        return now < self._vouched_until(node) - LEASE_S + within_s
+
+    def step(self, given: OwnerInput, now: float) -> list[Notify[OwnerEvent]]:
+        """Take one input at `now`; return what is to be done, in order."""
+        if now - self._seen > AWAY_S:
+            self._hears_from = now + QUIET_S + AWAY_S / 2
+        self._seen = now
+        told = self._take(given, now)
+        return [Notify(event) for event in (*told, *self._doubt(now), *self._asking(now))]
+
+    def _take(self, given: OwnerInput, now: float) -> list[OwnerEvent]:
+        match given:
+            case Named(call_id=call_id, heir=heir):
+                self._name(self._calls.setdefault(call_id, _Owned()), heir, now)
+            case Ended(call_id=call_id):
+                self._release(call_id, now)
+            case Answered():
+                return self._answered(given, now)
+            case Known(nodes=nodes):
+                self._known = nodes
+                self._ask_at |= {node: now for node in nodes - self._ask_at.keys()}
+            case Gone(node=node):
+                self._gone(node, now)
+            case CalleeHeard(call_id=call_id) | CalleeQuiet(call_id=call_id):
+                if call := self._calls.get(call_id):
+                    call.is_heard = isinstance(given, CalleeHeard)
+            case Overruled(call_id=call_id):
+                return self._let_go(call_id, now, was_closed=False)
+            case Expired():
+                pass
+        return []
+
+    def _name(self, call: _Owned, heir: NodeId, now: float) -> None:
+        if heir == call.heir:
+            return
+        if call.heir:
+            call.former.add(call.heir)
+            self._ask_at[call.heir] = now
+        call.heir = heir
+        call.former.discard(heir)
+        if heir:
+            self._ask_at.setdefault(heir, now)
+
+    def _answered(self, given: Answered, now: float) -> list[OwnerEvent]:
+        until = given.asked_s + LEASE_S
+        self._vouched[given.node] = max(until, self._vouched_until(given.node))
+        told: list[OwnerEvent] = []
+        again: list[CallId] = []
+        self._loose = {one for one in self._loose if one[0] != given.node or one[1] not in given.about}
+        for call_id in given.about:
+            if call_id in given.taken or call_id in given.closed:
+                told += self._let_go(call_id, now, was_closed=call_id in given.closed)
+            elif call := self._calls.get(call_id):
+                again += [call_id] if call.heir == given.node else []
+                if now < until:
+                    call.former.discard(given.node)
+                    call.doubts.discard(given.node)
+        return [*told, Retell(given.node, tuple(again))] if again else told
+
+    def _let_go(self, call_id: CallId, now: float, *, was_closed: bool) -> list[OwnerEvent]:
+        return [LetGo(call_id, was_closed)] if self._release(call_id, now) else []
+
+    def _release(self, call_id: CallId, now: float) -> bool:
+        """Have it no longer, and have nobody keep it as ours."""
+        if (call := self._calls.pop(call_id, None)) is None:
+            return False
+        self._loose |= {(node, call_id) for node in call.claimants}
+        self._ask_at |= dict.fromkeys(call.claimants, now)
+        return True
+
+    def _gone(self, node: NodeId, now: float) -> None:
+        """Nobody speaks there any more; but whom it may have taken, others may have taken from it."""
+        self._doubt(now)
+        others = self._known - {node}
+        for call in self._calls.values():
+            if node in call.doubts:
+                call.doubts = (call.doubts | others) - {node}
+                self._ask_at |= dict.fromkeys(call.doubts, now)
+            call.former.discard(node)
+            call.heir = NodeId("") if call.heir == node else call.heir
+        self._loose = {one for one in self._loose if one[0] != node}
+        self._vouched.pop(node, None)
+        self._ask_at.pop(node, None)
+
+    def _doubt(self, now: float) -> list[OwnerEvent]:
+        """Find who has not answered in time, and how each call stands now."""
+        told: list[OwnerEvent] = []
+        if not self._is_in_doubt and all(now < self._vouched_until(node) for node in self._ask_at):
+            return told
+        self._is_in_doubt = False
+        for call_id, call in self._calls.items():
+            new = {node for node in call.claimants - call.doubts if now >= self._vouched_until(node)}
+            call.doubts |= new
+            self._ask_at |= dict.fromkeys(new, now)
+            self._is_in_doubt |= bool(call.doubts)
+            if (standing := self.standing(call_id, now)) is not call.standing:
+                call.standing = standing
+                told.append(Stand(call_id, standing))
+        return told
+
+    def _asking(self, now: float) -> Iterable[OwnerEvent]:
+        for node in [node for node, at in self._ask_at.items() if at <= now]:
+            if node not in self._known and not self._is_claimed(node):
+                del self._ask_at[node]
+                continue
+            self._ask_at[node] = now + ASK_S
+            named = [call_id for call_id, call in self._calls.items() if node in call.doubts | call.former]
+            named += [call_id for of, call_id in self._loose if of == node]
+            for k in range(0, max(1, len(named)), MAX_ASKED):
+                yield Ask(node, tuple(named[k : k + MAX_ASKED]))
+
+    def _vouched_until(self, node: NodeId) -> float:
+        return self._vouched.get(node, float("-inf"))
+
+    def _is_claimed(self, node: NodeId) -> bool:
+        return any(of == node for of, _ in self._loose) or any(node in call.claimants for call in self._calls.values())
+
+
+__all__ = [
+    "ASK_S", "AWAY_S", "MAX_ASKED", "QUIET_S", "Answered", "Ask", "CalleeHeard", "CalleeQuiet", "Ended", "Gone",
+    "Known", "LetGo", "Named", "Overruled", "Owner", "OwnerEvent", "OwnerInput", "Retell", "Stand", "Standing",
+]  # fmt: skip

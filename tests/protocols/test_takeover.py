@@ -1,0 +1,298 @@
+"""Who has a call, whatever breaks: one fault at a time, and every call has one owner, who knows that it is alone."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from protocols.heir import EPOCH_GAP, LEASE_S, Asked, Dead, Dropped, Heir, Kept, Take, Tell
+from protocols.machine import Expired
+from protocols.takeover import (
+    ASK_S,
+    AWAY_S,
+    QUIET_S,
+    Answered,
+    Ask,
+    CalleeHeard,
+    CalleeQuiet,
+    Ended,
+    Gone,
+    Known,
+    LetGo,
+    Named,
+    Owner,
+    Retell,
+    Stand,
+    Standing,
+)
+from protocols.testing import calm, stormy
+from protocols.wire.ids import CallId, NodeId
+from tests.protocols.takeover_world import NATS, World
+
+A, B, D = NodeId("a"), NodeId("b"), NodeId("d")
+NODES = (A, B, D)
+C = CallId("c")
+UNTIL = LEASE_S + 0.01
+"""A lease that was asked for at 0 s is over."""
+
+
+def told(machine: Owner | Heir, given: Any, now: float) -> list[Any]:
+    return [notice.event for notice in machine.step(given, now)]
+
+
+def owning(heir: NodeId = B) -> Owner:
+    """The owner of one call whose heir has answered what was asked at 0 s."""
+    owner = Owner(0.0)
+    told(owner, Known(frozenset((B, D))), 0.0)
+    told(owner, Answered(B, 0.0), 0.0)
+    told(owner, Answered(D, 0.0), 0.0)
+    assert Stand(C, Standing.SURE) not in told(owner, Named(C, heir), 0.0)
+    return owner
+
+
+def awake(owner: Owner, until: float) -> Owner:
+    """Time passes, and the owner looks all the while."""
+    for k in range(1, int(until / ASK_S) + 1):
+        owner.step(Expired(), k * ASK_S)
+    return owner
+
+
+# ---- an owner --------------------------------------------------------------------------------------------------
+
+
+def test_an_owner_asks_everybody_twice_a_second_and_is_sure_while_its_heir_answers() -> None:
+    owner = owning()
+    for k in range(1, 20):
+        assert {one.node for one in told(owner, Expired(), k * ASK_S)} == {B, D}
+        assert told(owner, Answered(B, k * ASK_S), k * ASK_S) == []
+    assert owner.standing(C, 10.0) is Standing.SURE
+
+
+def test_the_lease_runs_from_the_question_and_not_from_the_answer() -> None:
+    owner = awake(owning(), 2.5)
+    owner.step(Answered(B, 0.5), 2.5)
+    assert owner.standing(C, 0.49 + LEASE_S) is Standing.SURE
+    assert owner.standing(C, 0.51 + LEASE_S) is not Standing.SURE
+
+
+def test_in_doubt_a_call_goes_on_while_the_callee_is_heard_and_not_when_they_are_not() -> None:
+    owner = awake(owning(), LEASE_S - ASK_S)
+    assert Stand(C, Standing.WARY) in told(owner, Expired(), UNTIL)
+    assert told(owner, CalleeQuiet(C), UNTIL) == [Stand(C, Standing.SILENT)]
+    assert told(owner, CalleeHeard(C), UNTIL) == [Stand(C, Standing.WARY)]
+
+
+def test_after_a_pause_nothing_is_sent_until_the_callee_would_have_been_missed() -> None:
+    owner = awake(owning(), 1.0)
+    assert owner.standing(C, 9.0) is Standing.SILENT
+    assert told(owner, Expired(), 9.0)[0] == Stand(C, Standing.SILENT)
+    for k in range(3):
+        owner.step(Expired(), 9.5 + k * ASK_S)
+    assert owner.standing(C, 9.0 + QUIET_S) is Standing.SILENT
+    assert owner.standing(C, 9.0 + QUIET_S + AWAY_S) is Standing.WARY
+
+
+def test_doubt_ends_with_an_answer_about_the_call_and_its_heir_is_told_it_again() -> None:
+    owner = awake(owning(), LEASE_S - ASK_S)
+    assert Ask(B, (C,)) in told(owner, Expired(), UNTIL)
+    assert Stand(C, Standing.SURE) not in told(owner, Answered(B, UNTIL), UNTIL)
+    assert told(owner, Answered(B, UNTIL, (C,)), UNTIL) == [Retell(B, (C,)), Stand(C, Standing.SURE)]
+
+
+def test_an_answer_that_was_read_when_its_lease_was_over_ends_no_doubt() -> None:
+    owner = awake(owning(), 10.0)
+    assert Stand(C, Standing.SURE) not in told(owner, Answered(B, 6.0, (C,)), 10.0)
+
+
+def test_a_call_that_another_has_is_let_go_and_one_that_was_closed_is_to_be_hung_up_on() -> None:
+    for answer, let_go in (
+        (Answered(B, UNTIL, (C,), taken=(C,)), LetGo(C)),
+        (Answered(B, UNTIL, (C,), closed=(C,)), LetGo(C, was_closed=True)),
+    ):
+        owner = awake(owning(), UNTIL)
+        assert told(owner, answer, UNTIL)[0] == let_go
+        assert told(owner, answer, UNTIL) == []
+        assert owner.standing(C, 99.0) is Standing.SURE  # nobody asks for it any more
+
+
+def test_who_was_heir_before_is_asked_about_the_call_until_it_has_given_its_copy_up() -> None:
+    owner = owning()
+    assert told(owner, Named(C, D), 0.1) == [Ask(B, (C,))]
+    assert Ask(B, (C,)) in told(owner, Expired(), 0.1 + ASK_S)
+    owner.step(Answered(B, 0.6, (C,)), 0.6)
+    assert Ask(B, ()) in told(owner, Expired(), 1.2)
+
+
+def test_the_heirs_of_a_call_that_is_over_are_asked_to_forget_it() -> None:
+    owner = owning()
+    assert told(owner, Ended(C), 0.1) == [Ask(B, (C,))]
+
+
+def test_when_an_heir_in_doubt_is_proven_dead_all_others_are_asked_for_they_may_have_it_from_the_dead() -> None:
+    owner = awake(owning(), 5.0)
+    assert told(owner, Gone(B), 5.1) == [Ask(D, (C,))]
+    assert Stand(C, Standing.SURE) in told(owner, Answered(D, 5.1, (C,)), 5.1)
+
+
+def test_an_heir_that_is_proven_dead_while_its_lease_ran_has_taken_nothing() -> None:
+    owner = owning()
+    assert told(owner, Gone(B), 0.1) == []
+    assert owner.standing(C, 0.1) is Standing.SURE
+
+
+# ---- an heir ---------------------------------------------------------------------------------------------------
+
+
+def keeping(epoch: int = 1) -> Heir:
+    heir = Heir()
+    heir.step(Kept(A, C, (epoch, 5), is_up=True), 0.0)
+    return heir
+
+
+def test_proof_takes_a_call_at_once_and_suspicion_when_the_lease_is_over() -> None:
+    assert told(keeping(), Dead(A, is_proven=True), 0.0) == [Take(A, (C,))]
+    heir = keeping()
+    heir.step(Asked(A, {}), 1.0)
+    assert told(heir, Dead(A, is_proven=False), 2.0) == []
+    assert heir.deadline == 1.0 + LEASE_S
+    assert told(heir, Expired(), 1.0 + LEASE_S) == [Take(A, (C,))]
+
+
+def test_who_asks_is_not_dead_whatever_is_suspected() -> None:
+    heir = keeping()
+    heir.step(Asked(A, {}), 0.0)
+    heir.step(Dead(A, is_proven=False), 2.0)
+    heir.step(Asked(A, {}), 2.5)
+    assert told(heir, Expired(), LEASE_S) == []
+    assert told(heir, Expired(), 2.5 + LEASE_S) == [Take(A, (C,))]
+
+
+def test_a_call_that_is_asked_for_by_name_is_taken_by_nobody_until_it_is_told_again() -> None:
+    heir = keeping()
+    assert told(heir, Asked(A, {C: (1, 5)}), 0.0) == [Tell(A, (C,), (), ())]
+    heir.step(Kept(A, C, (1, 4), is_up=True), 0.0)  # it was on its way
+    assert told(heir, Dead(A, is_proven=True), 0.0) == []
+    heir.step(Kept(A, C, (1, 5), is_up=True), 0.0)
+    assert told(heir, Dead(A, is_proven=True), 0.0) == [Take(A, (C,))]
+
+
+def test_what_was_taken_is_said_to_be_until_its_owner_is_a_later_one() -> None:
+    heir = keeping(epoch=3)
+    heir.step(Dead(A, is_proven=True), 0.0)
+    assert told(heir, Asked(A, {C: (4, 9)}), 9.0) == [Tell(A, (C,), (C,), ())]
+    heir.step(Kept(A, C, (3, 6), is_up=True), 9.0)  # it was on its way
+    assert not heir.keeps(A, C)
+    later = (3 + EPOCH_GAP, 1)
+    assert told(heir, Asked(D, {C: later}), 9.0) == [Tell(D, (C,), (), ())]
+    heir.step(Kept(D, C, later, is_up=True), 9.0)
+    assert heir.keeps(D, C)
+
+
+def test_a_call_that_is_over_at_its_owner_is_taken_by_nobody() -> None:
+    heir = keeping()
+    heir.step(Dropped(A, C), 0.0)
+    assert told(heir, Dead(A, is_proven=True), 0.0) == []
+
+
+def test_a_call_that_nobody_had_answered_is_closed_and_said_to_be() -> None:
+    heir = Heir()
+    heir.step(Kept(A, C, (1, 1), is_up=False), 0.0)
+    assert told(heir, Dead(A, is_proven=True), 0.0) == [Take(A, (), (C,))]
+    assert told(heir, Asked(A, {C: (1, 2)}), 0.0) == [Tell(A, (C,), (), (C,))]
+
+
+# ---- whatever breaks -------------------------------------------------------------------------------------------
+
+
+def settled(n_calls: int = 3, seed: int = 0, names: tuple[str, ...] = ("a", "b", "d")) -> World:
+    weather = stormy(Random(seed).randbytes, loss=0.05, latest_s=0.1) if seed else calm(0.005)
+    world = World(names, weather, n_calls)
+    until_settled(world)
+    return world
+
+
+def until_settled(world: World, within_s: float = 30.0) -> None:
+    for _ in range(round(within_s * 4)):
+        world.run(0.25)
+        if world.is_settled():
+            return
+    owners = {name: sorted(node.calls) for name, node in world.nodes.items()}
+    raise AssertionError(f"not settled: {owners}\n" + "\n".join(world.log[-40:]))
+
+
+def isolate(world: World, name: NodeId) -> None:
+    world.cuts |= {pair for other in (*NODES, NATS) for pair in ((name, other), (other, name)) if other != name}
+
+
+class OneFaultAtATime(RuleBasedStateMachine):
+    """Three machines; before each fault every call has a sure owner and an heir that knows it."""
+
+    @initialize(seed=st.integers(0, 2**32), n_calls=st.integers(1, 4))
+    def begin(self, seed: int, n_calls: int) -> None:
+        self.world = settled(n_calls, seed)
+
+    def _heal(self) -> None:
+        self.world.cuts.clear()
+        self.world.is_nats_up = True
+        until_settled(self.world)
+        self.world.run(1.0)
+        until_settled(self.world)
+
+    @rule(who=st.sampled_from(NODES), is_proven=st.booleans(), seconds=st.sampled_from([0.3, 1.0, 6.0, 40.0]),
+          with_disk=st.booleans())  # fmt: skip
+    def a_machine_dies(self, who: NodeId, is_proven: bool, seconds: float, with_disk: bool) -> None:
+        self.world.crash(who, is_proven=is_proven)
+        self.world.run(max(seconds, 0.0 if is_proven else 4.0))
+        self.world.come_back(who, with_disk=with_disk)
+        self._heal()
+
+    @rule(who=st.sampled_from(NODES), seconds=st.floats(0.5, 8.0) | st.sampled_from([2.9, 3.0, 3.1, 60.0]))
+    def a_machine_stands_still(self, who: NodeId, seconds: float) -> None:
+        self.world.pause(who, seconds)
+        self.world.run(seconds)
+        self._heal()
+
+    @rule(one=st.sampled_from(NODES), other=st.sampled_from(NODES), both=st.booleans(), seconds=st.floats(0.5, 20.0))
+    def a_link_is_cut(self, one: NodeId, other: NodeId, both: bool, seconds: float) -> None:
+        self.world.cuts |= {(one, other), (other, one)} if both else {(one, other)}
+        self.world.run(seconds)
+        self._heal()
+
+    @rule(who=st.sampled_from(NODES), seconds=st.floats(0.5, 20.0))
+    def a_machine_is_cut_off(self, who: NodeId, seconds: float) -> None:
+        isolate(self.world, who)
+        self.world.run(seconds)
+        self._heal()
+
+    @rule(seconds=st.floats(0.5, 20.0))
+    def nats_is_down(self, seconds: float) -> None:
+        self.world.is_nats_up = False
+        self.world.run(seconds)
+        self._heal()
+
+    @rule(who=st.sampled_from(NODES))
+    def a_spare_becomes_the_edge(self, who: NodeId) -> None:
+        self.world.replace_edge(who)
+        self._heal()
+
+    @rule(which=st.integers(0, 3), seconds=st.floats(0.5, 8.0))
+    def a_callee_sends_nothing(self, which: int, seconds: float) -> None:
+        callees = list(self.world.callees.values())
+        callee = callees[which % len(callees)]
+        callee.is_sending = not callee.is_sending
+        self.world.run(seconds)
+        until_settled(self.world)
+
+    @invariant()
+    def each_call_has_one_owner(self) -> None:
+        if hasattr(self, "world"):
+            owners = [call_id for node in self.world.nodes.values() for call_id in node.calls]
+            assert sorted(owners) == sorted(self.world.callees)
+
+
+TestOneFaultAtATime = OneFaultAtATime.TestCase
+TestOneFaultAtATime.settings = settings(max_examples=25, stateful_step_count=5, deadline=None)
