@@ -18,6 +18,7 @@ import msgspec
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.wire.campaigns import CAMPAIGN_MESSAGES
+from protocols.wire.cluster import CLUSTER_MESSAGES
 from protocols.wire.desk import DESK_MESSAGES
 from protocols.wire.do_not_call import DO_NOT_CALL_MESSAGES
 from protocols.wire.envelope import VERSION, Frame, Refusal
@@ -38,7 +39,7 @@ _FRAMES: Final = msgspec.msgpack.Decoder(Frame)
 KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
-        *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, Refusal,
+        *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

@@ -1,0 +1,142 @@
+"""Who is in the cluster: what each node says of itself, and what a node's processes are told of the others.
+
+A node has one spokesman, its active edge, or else the first of `SPEAKERS` that is active: everybody works that out from
+the same word. It says its `NodeWord` to the other nodes' spokesmen and on NATS, hears theirs, and tells the processes
+of its own node with `ClusterTold`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from protocols.wire.ids import Identity, NodeId
+
+SPEAKERS: Final = ("edge", "central", "desk", "recorder")
+"""The roles that may speak for their node, the first that is there: all of them have NATS."""
+
+
+class NodeState(StrEnum):
+    """How another node is, as far as we know. `silent`: nobody has shown yet that it is dead, and it may come back."""
+
+    ALIVE = "alive"
+    SILENT = "silent"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProcess:
+    """One process of a node. `address`: where other machines reach it; `is_active`: it is no spare."""
+
+    role: str
+    name: str
+    identity: Identity
+    address: str
+    pid: int
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A launcher that was declared dead."""
+
+    node: NodeId
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWord:
+    """A node by its own word. What counts is who said it last: `epoch` rises with each start of its launcher,
+    `revision` with each change of its processes.
+
+    `door`: of its launcher (`nodes.links.door`). `wall`: its wall clock, in seconds, when it said so. `is_in`: it has
+    found nothing that bars it from the cluster; a newcomer asks first. `load`: what its calls take of what it can, 0
+    to 1. `hears`: other nodes that are alive to it. `dead`: whom it has declared dead lately, also if they have come
+    back since: whoever reads their own name there asks their heirs before they send anything.
+    """
+
+    node: NodeId
+    epoch: int
+    revision: int
+    cluster: str
+    protocol: int
+    version: str
+    zone: str
+    roles: tuple[str, ...]
+    door: str
+    wall: float
+    processes: tuple[NodeProcess, ...]
+    is_in: bool = True
+    is_draining: bool = False
+    calls: int = 0
+    load: float = 0.0
+    hears: tuple[NodeId, ...] = ()
+    dead: tuple[Death, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Another node: its last word and how it is. `is_proven`: its launcher is dead for certain; else it was silent."""
+
+    word: NodeWord
+    state: NodeState
+    is_proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTold:
+    """All other nodes, as our spokesman knows them. `bar`: why ours is not in the cluster; then there are none.
+
+    `dead`: as in `NodeWord`.
+    """
+
+    revision: int
+    nodes: tuple[Member, ...]
+    bar: str = ""
+    dead: tuple[Death, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeen:
+    """A member, as an operator wants to see it.
+
+    `heard_s`: how long ago it was last heard. `ahead_s`: how far its wall clock was before ours then.
+    """
+
+    member: Member
+    heard_s: float
+    ahead_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSeen:
+    """The cluster as a spokesman sees it: `us`, the others, and `waiting`: who is not let in -> why."""
+
+    us: NodeWord
+    nodes: tuple[NodeSeen, ...]
+    bar: str = ""
+    waiting: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GetCluster:
+    """Say who is in the cluster. Answered by a node's spokesman; refused by others as `not_spokesman`."""
+
+    Reply: ClassVar[type[ClusterSeen]] = ClusterSeen
+
+
+def spokesman(processes: Iterable[NodeProcess]) -> Identity | None:
+    """Return who speaks for a node with these processes; None: nobody can."""
+    active = [one for one in processes if one.is_active and one.role in SPEAKERS]
+    first = min(active, key=lambda one: SPEAKERS.index(one.role), default=None)
+    return first.identity if first else None
+
+
+CLUSTER_MESSAGES: Final = (NodeWord, ClusterTold, GetCluster, ClusterSeen)
+
+__all__ = [
+    "CLUSTER_MESSAGES", "SPEAKERS", "ClusterSeen", "ClusterTold", "Death", "GetCluster", "Member", "NodeProcess",
+    "NodeSeen", "NodeState", "NodeWord", "spokesman",
+]  # fmt: skip
