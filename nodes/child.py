@@ -33,6 +33,9 @@ from supervisors.parent import Parent
 log = logs.get(__name__)
 OPERATORS: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EADDRINUSE))
 """What the system refuses because of how it is set up or how full it is: nobody needs to know in which line."""
+STAND_INS: Final = "RINGMASTER_STAND_INS"
+"""The environment variable that names other modules for roles, `media=nodes.rehearsal.scripted.media ...`: what stands
+in for them in a rehearsal."""
 N_LINES: Final = 30
 LINE_CHARS: Final = 200
 """Of a traceback. The launcher keeps lines of 16 kB (`supervisors.leash`)."""
@@ -47,7 +50,7 @@ async def become(name: str, role: str) -> None:
     asyncio.get_running_loop().set_exception_handler(_told)
     parent = await Parent.attach(watch.over_process(log.warning))
     try:
-        module = importlib.import_module(f"nodes.{role}.process")
+        module = importlib.import_module(_module_of(role))
         priority.claim(role)
         collector.settle()
         await module.run(parent, config, identity)
@@ -55,6 +58,11 @@ async def become(name: str, role: str) -> None:
         fail(error)
     finally:
         parent.close()
+
+
+def _module_of(role: str) -> str:
+    stand_ins = dict(pair.split("=", 1) for pair in os.environ.get(STAND_INS, "").split())
+    return stand_ins.get(role, f"nodes.{role}.process")
 
 
 def main() -> Never:

@@ -140,6 +140,14 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
+class Edge:
+    """Signalling and conversations."""
+
+    capacity: int = within(0, 0, 100_000)
+    """So many calls at one time; 0: as many as it learns that this machine carries."""
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
     """Directories of the engines' models; the defaults come with the package."""
 
@@ -223,6 +231,7 @@ class Config:
     rtp: Rtp = field(default_factory=Rtp)
     media: Media = field(default_factory=Media)
     speech: Speech = field(default_factory=Speech)
+    edge: Edge = field(default_factory=Edge)
     models: Models = field(default_factory=Models)
     cluster: Cluster = field(default_factory=Cluster)
     nats: Nats = field(default_factory=Nats)
@@ -291,6 +300,6 @@ def parse(text: str, file: str, base: Path) -> Config:
 
 __all__ = [
     "Config", "ConfigError", "ENVIRONMENT", "PINNED", "REFUSED_NUMBERS", "ROLES", "load", "parse", "pinned",
-    "RoleName", "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Models", "Cluster", "Nats", "Central",
-    "Desk", "Recorder", "Fetch", "Telemetry",
+    "RoleName", "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Edge", "Models", "Cluster", "Nats",
+    "Central", "Desk", "Recorder", "Fetch", "Telemetry",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`ringmaster bench core|crowd|media|sync|turn`: what the design promises, measured, and a floor beside it."""
+"""`ringmaster bench cluster|core|crowd|media|sync|turn`: what the design promises, measured, and a floor beside it."""
 
 from __future__ import annotations
 
@@ -42,16 +42,21 @@ TURN_CALLS = 8
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Which, and for whom."""
-    parser.add_argument("what", choices=("core", "crowd", "media", "sync", "turn"))
+    parser.add_argument("what", choices=("cluster", "core", "crowd", "media", "sync", "turn"))
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--peers", action="store_true", help="core: other people's actors, too, where installed")
     parser.add_argument("--calls", type=_numbers, default=(), metavar="N,N", help="crowd: how many are wanted, in turn")
     parser.add_argument("--seconds", type=float, default=0.0, help="crowd, media, sync: length of a run")
-    parser.add_argument("--state", default="var/bench", metavar="DIR", help="crowd, turn: where the node's state stays")
+    parser.add_argument("--sessions", type=int, default=0, metavar="N", help="cluster: so many calls at once")
+    parser.add_argument("--scale", type=float, default=0.0, help="cluster: how fast a call goes by; 1: as in life")
+    parser.add_argument("--seed", type=int, default=1, help="cluster: of what is killed")
+    parser.add_argument(
+        "--state", default="var/bench", metavar="DIR", help="cluster, crowd, turn: where the node's state stays"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table. Core and crowd: exit 1 when a promise is broken.
+    """Print the table. Cluster, core and crowd: exit 1 when a promise is broken.
 
     Media, sync and turn: exit 0 whatever it says, for a shared machine is no judge of elapsed time.
     """
@@ -59,6 +64,12 @@ def run(args: argparse.Namespace) -> int:
         from nodes.commands.bench_core import core
 
         return core(args.json, args.peers)
+    if args.what == "cluster":
+        from nodes.commands import bench_cluster as many
+
+        logs.configure("error", "n1", "bench")
+        state = Path(args.state).resolve()
+        return many.cluster(args.sessions or many.SESSIONS, args.scale or many.SCALE, args.seed, state, args.json)
     if args.what == "crowd":
         from nodes.commands import bench_crowd
 

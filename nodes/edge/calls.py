@@ -48,7 +48,7 @@ class Calls:
         self.disk = Disk(
             means.config.paths.checkpoint, launcher, self.keepers, self._legacy.last_over, self._heirs.recent
         )
-        self.load = Load(means.mesh, self.records, cores(), Machine())
+        self.load = Load(means.mesh, self.records, cores(), Machine(), fixed=means.config.edge.capacity)
         means.gives_up = lambda: self.load.gives_up
         self.is_active = False
 

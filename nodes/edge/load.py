@@ -39,9 +39,11 @@ class Load:
         n_cores: int,
         machine: Machine,
         clock: Callable[[], float] = time.monotonic,
+        fixed: int = 0,
     ) -> None:
+        """`fixed`: so many calls are taken, whatever is learnt; 0: as many as that says."""
         self._records, self._n_cores, self._machine = records, n_cores, machine
-        self._capacity = Capacity(n_cores)
+        self._capacity, self._fixed = Capacity(n_cores), fixed
         self._engines: dict[Identity, list[SpeechLoad]] = {}
         self._silences: dict[Identity, Silence] = {}
         self._media: dict[Identity, MediaLoad] = {}
@@ -57,7 +59,7 @@ class Load:
 
     def takes(self) -> bool:
         """Say whether one more call may be taken now."""
-        return self._capacity.takes(len(self._records()))
+        return len(self._records()) < self._fixed if self._fixed else self._capacity.takes(len(self._records()))
 
     def activate(self) -> None:
         """Be the edge: the calls that were taken over are held, whatever is known of the others."""
@@ -72,10 +74,11 @@ class Load:
 
     def figures(self) -> dict[str, float]:
         """What an operator sees of it."""
+        limit = self._fixed or self._capacity.limit
         return {
             "cores": float(self._n_cores),
-            "capacity": float(self._capacity.limit),
-            "room": float(max(0, self._capacity.limit - len(self._records()))),
+            "capacity": float(limit),
+            "room": float(max(0, limit - len(self._records()))),
             "used": round(self._capacity.used, 3),
             "late_ms": round(self._capacity.late_s * 1000, 1),
             "gives_up": float(self.gives_up),

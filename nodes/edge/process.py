@@ -110,7 +110,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
     start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
     tree = Supervisor(
         [
-            Dynamic(start, id="calls", max_children=MAX_CALLS, restart=Restart.TEMPORARY),
+            Dynamic(start, id="calls", max_children=config.edge.capacity or MAX_CALLS, restart=Restart.TEMPORARY),
             Dynamic(TrunkRegistration, id="registrations", restart=Restart.PERMANENT, backoff=REGISTERS_AGAIN),
         ]
     )

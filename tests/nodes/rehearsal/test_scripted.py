@@ -1,0 +1,105 @@
+"""Stand-ins for media, speech and telephones: the same messages in the same order, with time in the place of sound."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, State
+from nodes.rehearsal.scripted.media import ScriptedMedia
+from nodes.rehearsal.scripted.pace import Pace
+from nodes.rehearsal.scripted.phones import Phones
+from nodes.rehearsal.scripted.speech import ScriptedSpeech
+from protocols.machine import Transmit
+from protocols.sip import Answered, Dial, Ended, HangUp, Listening, Local, Phase, Received, Uac
+from protocols.sip.message import parse
+from protocols.wire import messages as wire
+from protocols.wire.ids import ChannelId, Identity, PromptHash, ScriptHash
+
+PACE = Pace(0.05, 0.01, 0.01)
+EDGE, MEDIA, SPEECH = (Identity(f"n1.{name}:1") for name in ("edge-0", "media-0", "speech-0"))
+CHANNEL = wire.Channel(ChannelId("c1"), EDGE, 4000, 1, 1, 1, 0.0, remote_host="127.0.0.1", remote_port=5004)
+
+
+@pytest.fixture
+async def edge(tmp_path: Path) -> AsyncIterator[Mesh]:
+    meshes = [await Mesh.start(who, f"ipc://{tmp_path}/{who}") for who in (EDGE, MEDIA, SPEECH)]
+    roles = ("edge", "media", "speech")
+    peers = tuple(
+        Peer(role, f"{role}-0", one.identity, one.endpoint, os.getpid(), State.ACTIVE)
+        for role, one in zip(roles, meshes, strict=True)
+    )
+    for mesh in meshes:
+        mesh.roster(Roster(1, peers))
+    ScriptedMedia(meshes[1], PACE, is_spare=False)
+    speech = ScriptedSpeech(meshes[2], PACE)
+    speech._scripts.add(ScriptHash("s"))
+    yield meshes[0]
+    for mesh in meshes:
+        await mesh.close()
+
+
+async def test_a_callee_says_hello_and_answers_what_was_played(edge: Mesh) -> None:
+    told: asyncio.Queue[object] = asyncio.Queue()
+    for kind in (wire.SpeechStarted, wire.SpeechEnded, wire.PlayEnded, wire.Heard):
+        edge.serve(kind, lambda news, _: told.put_nowait(news))
+    hear = wire.Hear(CHANNEL.channel_id, EDGE, ScriptHash("s"), ("yes_no",), 3)
+    await edge.ask(SPEECH, hear)
+    now = asyncio.get_running_loop().time()
+    playing = wire.Playing(7, (PromptHash("p"),), now)
+    channel = wire.Channel(
+        CHANNEL.channel_id, EDGE, 4000, 1, 1, 1, now, remote_host="127.0.0.1", playing=playing, engine=SPEECH
+    )  # fmt: skip
+    await edge.ask(MEDIA, wire.SetChannel(channel))
+    async with asyncio.timeout(5):
+        while not isinstance(news := await told.get(), wire.PlayEnded):
+            pass
+        assert news.play_id == 7
+        while not isinstance(news := await told.get(), wire.Heard):
+            pass
+    assert (news.turn, news.meaning) == (3, wire.Meaning("yes_no", "yes", {"value": "yes"}))
+
+
+async def test_an_engine_that_does_not_know_the_script_says_so(edge: Mesh) -> None:
+    with pytest.raises(Exception, match="unknown_script"):
+        await edge.ask(SPEECH, wire.Hear(CHANNEL.channel_id, EDGE, ScriptHash("other"), ("yes_no",), 1))
+
+
+def test_telephones_answer_once_and_know_who_hung_up() -> None:
+    udp = socket.AF_INET, socket.SOCK_DGRAM
+    with socket.socket(*udp) as ours, socket.socket(*udp) as theirs:
+        for one in (ours, theirs):
+            one.bind(("127.0.0.1", 0))
+            one.settimeout(5)
+        phones, there = Phones(theirs), theirs.getsockname()
+        caller = Uac(Local(*ours.getsockname()), os.urandom, None)
+        events: list[object] = []
+
+        def carry_out(given: Dial | HangUp | Received) -> None:
+            for effect in caller.step(given, 0.0):
+                if isinstance(effect, Transmit):
+                    ours.sendto(effect.data, there)
+                else:
+                    events.append(effect.event)
+
+        def exchange() -> None:
+            phones.take_one()
+            data, source = ours.recvfrom(65_535)
+            carry_out(Received(parse(data), source))
+
+        carry_out(Dial("sip:n1@there", "sip:us@here", Listening("127.0.0.1", 4000), there))
+        exchange()
+        assert any(isinstance(event, Answered) for event in events)
+        assert phones.report() == {"rung": 1, "rung_twice": 0, "hung_up": 0, "up": 1}
+        phones.take_one()  # the ACK
+        carry_out(HangUp())
+        exchange()
+        assert caller.phase in (Phase.ENDED, Phase.FINISHED)
+        assert any(isinstance(event, Ended) for event in events)
+        assert phones.report() == {"rung": 1, "rung_twice": 0, "hung_up": 1, "up": 0}
