@@ -77,10 +77,12 @@ def told(step: CallStep, given: SeatTold) -> list[Outcome]:
     """Take what is said of a seat, or of the search for one; return what the conversation is to be told."""
     handed, is_seat = step.record.handover, isinstance(given.given, machine.SeatReserved)
     ours = handed.seat if handed else ""
+    is_other = given.seat != ours or (handed is not None and given.desk != handed.desk)
     is_stale = handed is None or given.number not in (0, handed.number)
-    if is_stale and is_seat and given.seat != ours:
+    is_second = is_seat and bool(ours) and given.seat == ours and is_other  # whoever has signed in at two desks
+    if is_seat and is_other and (is_stale or is_second):
         step.do(TellDesk(given.desk, wire.ReleaseSeat(step.record.order.call_id, given.seat)))
-    if is_stale or (given.seat and given.seat != ours and not is_seat):
+    if is_stale or is_second or (given.seat and not is_seat and is_other):
         return []
     return _step(step, given.given, given.desk)
 

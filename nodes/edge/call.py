@@ -45,7 +45,7 @@ from nodes.call.effects import (
     VerifyLeg,
     Want,
 )
-from nodes.call.inputs import BusinessAnswered, Input, LineClosed, RecordTo, Resumed, Spoken
+from nodes.call.inputs import BusinessAnswered, Input, LineClosed, RecordTo, Resumed, SeatTold, Spoken
 from nodes.edge import desks, diary, ears, line, placing
 from nodes.edge.alarm import Alarm
 from nodes.edge.keeper import Keeper
@@ -71,6 +71,7 @@ class CallActor(AnyCall):
         self._order = keeper.record.order
         self._script = _script_of(self._order)
         self._alarm = Alarm(self, CallActor.expired)
+        self._places = desks.Places()
         self._asked: dict[type[Question], asyncio.Task[Input | None]] = {}
         """Of each kind the last one that was asked."""
 
@@ -92,6 +93,8 @@ class CallActor(AnyCall):
 
     def take(self, given: Input) -> None:
         """Something has happened: do what it comes to. What is answered at once is taken in the same turn."""
+        if isinstance(given, SeatTold) and not self._places.is_news(given):
+            return
         waiting = deque([given])
         while waiting:
             for effect in self._step(waiting.popleft()):
@@ -128,7 +131,7 @@ class CallActor(AnyCall):
             case TellDesk():
                 return desks.tell(means, effect)
             case TellDesks():
-                return desks.tell_all(means, effect)
+                return self._places.tell(means, effect)
             case DialLeg(local=local, order=dial):
                 self._keeper.is_dialling = True
                 self._leg.tell(Leg.dial, local, dial)

@@ -43,12 +43,29 @@ def tell(means: Means, effect: TellDesk) -> SeatTold | None:
     return SeatTold(machine.SeatLost(), effect.desk, message.seat)
 
 
-def tell_all(means: Means, effect: TellDesks) -> SeatTold | None:
-    """Tell every desk; where there is none there is nobody to wait for."""
-    desks = [peer.identity for peer in means.roster.active("desk")]
-    for desk in desks:
-        means.mesh.tell(desk, effect.message)
-    return SeatTold(machine.NobodyHere()) if isinstance(effect.message, JoinQueue) and not desks else None
+class Places:
+    """One caller's places in the queues of all desks: nobody is there for them only when every desk has said so.
+
+    It is not in the record: whoever goes on with the call joins anew, and every desk says again what it has to say.
+    """
+
+    def __init__(self) -> None:
+        self._waits_at: set[Identity] = set()
+
+    def tell(self, means: Means, effect: TellDesks) -> SeatTold | None:
+        """Tell every desk that the caller waits, or does not; where there is none there is nobody to wait for."""
+        desks = [peer.identity for peer in means.desks()]
+        reached = {desk for desk in desks if means.mesh.tell(desk, effect.message)}
+        is_joining = isinstance(effect.message, JoinQueue)
+        self._waits_at = reached if is_joining else set()
+        return SeatTold(machine.NobodyHere()) if is_joining and not reached else None
+
+    def is_news(self, given: SeatTold) -> bool:
+        """Say whether the call is to hear this: not that nobody is at one desk while it waits at another."""
+        if not isinstance(given.given, machine.NobodyHere) or given.desk not in self._waits_at:
+            return True
+        self._waits_at.discard(given.desk)
+        return not self._waits_at
 
 
 async def asked(means: Means, record: CallRecord, effect: ForASeat) -> SeatTold | None:
@@ -77,7 +94,7 @@ def _answered_wall(record: CallRecord) -> str:
 async def _reserved(means: Means, call_id: CallId, effect: Reserve) -> SeatTold:
     """Ask the desks one after the other."""
     answer: HandoverInput = machine.NobodyHere()
-    for peer in means.roster.active("desk"):
+    for peer in means.desks():
         ask = ReserveSeat(call_id, effect.skill)
         try:
             reserved = await means.mesh.ask(peer.identity, ask, timeout_s=machine.CONNECTED_S)
@@ -108,4 +125,4 @@ async def _told(
     return SeatTold(then, effect.desk, effect.seat, effect.number) if then else None
 
 
-__all__ = ["ForASeat", "asked", "tell", "tell_all"]
+__all__ = ["ForASeat", "Places", "asked", "tell"]

@@ -12,7 +12,7 @@ from nodes.edge.fetch import Fetcher
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
 from nodes.links.mesh import Mesh
-from nodes.links.roster import NOBODY, Roster
+from nodes.links.roster import NOBODY, Peer, Roster
 from protocols.wire.events import CallEvent
 from protocols.wire.ids import CallId, NodeId
 from protocols.wire.load import GivesUp
@@ -50,6 +50,10 @@ class Means:
     def node_id(self) -> NodeId:
         """This node."""
         return self.config.node.id
+
+    def desks(self) -> list[Peer]:
+        """Return the desks that there are, in the order in which they are asked."""
+        return self.roster.active("desk")
 
     def attach(self, call_id: CallId, call: Ref[AnyCall]) -> None:
         """What media and speech tell of this call is for this actor."""

@@ -296,6 +296,15 @@ def test_a_seat_that_comes_too_late_is_given_back(rig: Rig) -> None:
     assert (rig.record.phase, rig.handed.seat) == (CallPhase.BRIDGED, "ann")
 
 
+def test_the_seat_of_an_agent_who_has_signed_in_at_two_desks_is_given_back_at_the_second(rig: Rig) -> None:
+    rig.come_to()
+    record = rig.record
+    assert rig.told(machine.SeatReserved("ann"), "ann", OTHER) == []
+    assert rig.released() == [(OTHER, wire.ReleaseSeat(CALL, "ann"))]
+    assert rig.told(machine.SeatLost(), "ann", OTHER) == []
+    assert (rig.record, rig.handed.desk) == (record, DESK)
+
+
 def test_a_seat_for_no_handover_is_given_back(rig: Rig) -> None:
     rig.start()
     rig.answered(machine.NobodyHere(), seat="")

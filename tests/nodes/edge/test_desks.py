@@ -76,13 +76,26 @@ async def test_a_node_without_a_desk_is_a_node_where_nobody_is(around: Surroundi
     around.follow("desk-0", "desk-1")
     nobody = SeatTold(machine.NobodyHere())
     assert await asked(around, call, Reserve(3, "service")) == replace(nobody, number=3)
-    assert desks.tell_all(around.means, TellDesks(wire.JoinQueue(CALL, "service"))) == nobody
-    assert desks.tell_all(around.means, TellDesks(wire.LeaveQueue(CALL))) is None
+    places = desks.Places()
+    assert places.tell(around.means, TellDesks(wire.JoinQueue(CALL, "service"))) == nobody
+    assert places.tell(around.means, TellDesks(wire.LeaveQueue(CALL))) is None
 
 
 async def test_every_desk_is_told_who_waits(around: Surroundings) -> None:
-    assert desks.tell_all(around.means, TellDesks(wire.JoinQueue(CALL, "service"))) is None
+    assert desks.Places().tell(around.means, TellDesks(wire.JoinQueue(CALL, "service"))) is None
     assert {(await around.hears(wire.JoinQueue))[0] for _ in range(2)} == {"desk-0", "desk-1"}
+
+
+async def test_nobody_is_there_for_a_caller_only_when_the_last_desk_has_said_so(around: Surroundings) -> None:
+    places, join = desks.Places(), TellDesks(wire.JoinQueue(CALL, "service"))
+    first, second = (SeatTold(machine.NobodyHere(), desk) for desk in (FIRST, SECOND))
+    places.tell(around.means, join)
+    assert [places.is_news(said) for said in (first, first, second)] == [False, True, True]
+    places.tell(around.means, join)  # somebody has come or gone: they wait at both again
+    assert [places.is_news(said) for said in (second, first)] == [False, True]
+    places.tell(around.means, join)
+    assert places.is_news(SeatTold(FOUND, FIRST, "ann"))
+    assert places.is_news(SeatTold(machine.NobodyHere(), number=3))
 
 
 async def test_the_agents_side_is_opened_where_the_callee_is(around: Surroundings, call: CallRecord) -> None:
