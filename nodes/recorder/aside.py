@@ -4,7 +4,7 @@ A report that is empty for a minute is no reason not to dial, and the events are
 never waits for somebody to mend a file. What it sets aside it keeps, beside the new one, under a name that says since
 when; the new one knows why it was begun (`Store.note`), and reads the streams from their beginning (`Store.is_filled`).
 
-    ringmaster.duckdb.broken-20260303T100000Z       and its siblings: shards, write-ahead logs
+    ringmaster.duckdb.broken-20260303T100000Z       and its write-ahead log
 """
 
 from __future__ import annotations
@@ -41,10 +41,7 @@ def opened(database: Path, locked_s: float = LOCKED_S) -> Store:
 def renewed(database: Path, reason: str) -> Store:
     """Set the database aside and return a new one, which knows it. Raises: StoreUnwritable, OSError."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    stem, suffix = database.stem, database.suffix
-    files = [database, *database.parent.glob(f"{stem}.[0-9]*{suffix}")]
-    files += [log_ for file in list(files) if (log_ := file.with_name(f"{file.name}.wal")).exists()]
-    for file in files:
+    for file in (database, database.with_name(f"{database.name}.wal")):
         if file.exists():
             file.rename(file.with_name(f"{file.name}.broken-{moment}"))
     log.error("database.set_aside", file=f"{database.name}.broken-{moment}", reason=reason)

@@ -31,6 +31,7 @@ from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
 from nodes.recorder.export import NotExported, export
+from nodes.recorder.figures import report
 from nodes.recorder.rounds import Rounds
 from nodes.recorder.rows import row_of
 from nodes.recorder.store import Store, StoreBroken, StoreLocked, StoreUnwritable
@@ -163,7 +164,7 @@ class Recorder:
         try:
             calls = await self._read(lambda store: reports.open_calls(store, asked, self._bus.node_id))
             gone = await self._gone(calls) if calls else set()
-            return await self._read(lambda store: reports.report(store, asked, gone))
+            return report(await self._read(lambda store: reports.figures(store, asked, gone)))
         except reports.BadTime as error:
             raise Refused("bad_time") from error
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
 
 from nodes.recorder import queries
 from nodes.recorder.store import Store
-from protocols.wire.ids import CallId, NodeId
-from protocols.wire.reports import LEDGER_PAGE, GetLedger, GetReport, Ledger, LedgerRow, Report
+from protocols.wire.ids import CallId, CampaignId, NodeId
+from protocols.wire.reports import LEDGER_PAGE, Figures, GetLedger, GetReport, Ledger, LedgerRow
 
 
 class BadTime(ValueError):
@@ -23,33 +23,42 @@ def open_calls(store: Store, asked: GetReport, node: NodeId) -> list[CallId]:
     return [CallId(str(row["call_id"])) for row in rows]
 
 
-def report(store: Store, asked: GetReport, gone: Collection[CallId] = ()) -> Report:
-    """Return the report on the attempts of a campaign and a time. Raises BadTime.
+def figures(store: Store, asked: GetReport, gone: Collection[CallId] = ()) -> Figures:
+    """Return the figures of the attempts of a campaign and a time. Raises BadTime.
 
     What turns and handovers took is of events in that time, whenever their call began. `gone`: calls without an end
     that nobody has any more; who had answered was lost.
     """
     given = _range(asked)
-    figures: dict[str, object] = {}
-    figures |= store.records(queries.CALLS, {**given, "gone": list(gone)})[0]
-    figures |= store.records(queries.TURNS, given)[0]
-    figures |= store.records(queries.TOTALS)[0]
-    rows = store.records(queries.DISPOSITIONS, {**given, "gone": list(gone)})
-    dispositions = {row["disposition"]: row["n"] for row in rows}
-    return msgspec.convert({**figures, "dispositions": dispositions, "note": store.note}, Report)
+    calls = {row.pop("disposition"): row for row in store.records(queries.CALLS, {**given, "gone": list(gone)})}
+    turns, totals = store.records(queries.TURNS, given)[0], store.records(queries.TOTALS)[0]
+    seen = {name: found or {} for name, found in turns.items() if name.endswith("_ms")}
+    return msgspec.convert({**turns, **seen, **totals, "calls": calls, "note": store.note}, Figures)
 
 
 def ledger(store: Store, asked: GetLedger) -> Ledger:
     """Return a page of a campaign's ledger."""
     given: dict[str, str | int] = {"campaign": asked.campaign_id}
     total = store.records(queries.LEDGER_TOTAL, given)[0]["total"]
-    given |= {"limit": LEDGER_PAGE, "offset": max(0, asked.offset)}
-    rows = msgspec.convert(store.records(queries.LEDGER_PAGE, given), tuple[LedgerRow, ...])
-    return Ledger(msgspec.convert(total, int), rows)
+    page = store.records(queries.LEDGER_PAGE, given | {"limit": LEDGER_PAGE, "offset": max(0, asked.offset)})
+    if dialled := [row for row in page if row["attempt_id"]]:
+        _add_ends(store, asked.campaign_id, dialled)
+    return Ledger(msgspec.convert(total, int), msgspec.convert(page, tuple[LedgerRow, ...]))
+
+
+def _add_ends(store: Store, campaign: CampaignId, dialled: Sequence[dict[str, object]]) -> None:
+    attempts = [str(row["attempt_id"]) for row in dialled]
+    first, last = (datetime.fromisoformat(str(dialled[at]["wall"])) for at in (0, -1))
+    between = {"since": (first - queries.LONGEST).isoformat(), "until": (last + queries.LONGEST).isoformat()}
+    rows = store.records(queries.ENDS, {"campaign": campaign, "attempts": attempts, **between})
+    ends = {row.pop("attempt_id"): row for row in rows}
+    for row in dialled:
+        row |= ends.get(row["attempt_id"], {"disposition": "open"})
 
 
 def _range(asked: GetReport) -> dict[str, str]:
-    return {"campaign": asked.campaign_id, "since": _moment(asked.since), "until": _moment(asked.until)}
+    since, until = _moment(asked.since) or "-infinity", _moment(asked.until) or "infinity"
+    return {"campaign": asked.campaign_id, "since": since, "until": until}
 
 
 def _moment(text: str) -> str:
@@ -61,4 +70,4 @@ def _moment(text: str) -> str:
     raise BadTime(text)
 
 
-__all__ = ["BadTime", "ledger", "open_calls", "report"]
+__all__ = ["BadTime", "figures", "ledger", "open_calls"]

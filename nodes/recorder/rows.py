@@ -15,7 +15,6 @@ from nodes.reading import read_json
 from nodes.recorder.store import Row, dead_letter
 from protocols.errors import RemoteProtocolError
 from protocols.wire import events, journal
-from protocols.wire.campaigns import contact_of
 from protocols.wire.events import CallEvent
 from protocols.wire.subjects import Stream
 
@@ -41,9 +40,7 @@ def row_of(stream: Stream, seq: int, data: bytes) -> Row | None:
 
 
 def _event(event: CallEvent) -> Row:
-    """A call of no campaign has no contact, and is its own."""
-    values = {**msgspec.to_builtins(event), "wall": event.wall.isoformat()}
-    return Row("events", contact_of(event.attempt_id) or event.call_id, values)
+    return Row("events", {**msgspec.to_builtins(event), "wall": event.wall.isoformat()})
 
 
 def _entry(entry: journal.Entry) -> Row | None:
@@ -52,7 +49,7 @@ def _entry(entry: journal.Entry) -> Row | None:
         if isinstance(entry, journal.Returned):
             values |= {"disposition": RETURNED, "cause": entry.reason}
         values |= {"wall": entry.at.isoformat(), "refusal_id": f"{entry.campaign_id}/{entry.contact_id}"}
-        return Row(TABLE_OF[type(entry)], entry.contact_id, values)
+        return Row(TABLE_OF[type(entry)], values)
     return None
 
 

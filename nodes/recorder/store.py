@@ -1,13 +1,10 @@
-"""The files of the recorder: DuckDB, one file a shard, written by one thread, each row once.
+"""The file of a recorder: DuckDB, written by one thread, each row once.
 
 A row's first columns are its key, and a key that is there already stays as it is: events may come twice, so a batch is
 written, committed, and only then acknowledged. A batch is one JSON text and one parameter a table (16,000 rows a second
 where row by row gives 120). A row that DuckDB will not take does not hold up the others: it becomes a dead letter.
 
-Shards are chosen by blake2b of the contact, which does not change with the library's version; a transaction writes one
-shard, so after a crash one shard may be a batch ahead of another, and the redelivered batch evens that out.
-
-One process at a time can open the files; others ask the recorder, or read its Parquet exports. Not for the event loop:
+One process at a time can open the file; others ask the recorder, or read its Parquet exports. Not for the event loop:
 every call here may take tens of milliseconds.
 """
 
@@ -20,14 +17,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import duckdb
 
 from nodes.errors import NodeError
-from nodes.recorder import queries
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "events": {
@@ -51,7 +46,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 """Table to column to type; the first column is the key."""
 
 BOOK: Final = "name VARCHAR PRIMARY KEY, value VARCHAR"
-"""The columns of the table in which a database keeps what it is, in its first file; no view shows it."""
+"""The columns of the table in which a database keeps what it is; no view shows it."""
+FILE: Final = "shard0"
+"""Under this name the file is attached to the connection, whose own database is in memory."""
 COLUMNS: Final = "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND table_name = ?"
 LONG: Final = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
 """What DuckDB calls a type, and what we call it."""
@@ -62,10 +59,9 @@ Value: TypeAlias = str | int | float | Sequence[str] | Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row for a table of `TABLES`. `shard_by`: rows of one contact say the same and lie in one file."""
+    """One row for a table of `TABLES`."""
 
     table: str
-    shard_by: str
     values: Mapping[str, Value]
 
 
@@ -86,14 +82,10 @@ class StoreUnwritable(StoreError):
 
 
 class Store:
-    """All shards, attached to one connection. `write` from one thread, `records` and `copy_out` from one other."""
+    """One file, open. `write` from one thread, `records` and `copy_out` from one other."""
 
-    def __init__(self, database: Path, n_shards: int = 1, memory: str = "512MB") -> None:
-        """Open or make the file `database`, and its siblings `.1`, `.2` if there are more shards than one.
-
-        The number of shards stays what it was when the files were made. Raises StoreLocked, StoreBroken,
-        StoreUnwritable.
-        """
+    def __init__(self, database: Path, memory: str = "512MB") -> None:
+        """Open or make the file. Raises StoreLocked, StoreBroken, StoreUnwritable."""
         self.database, directory = database, database.parent
         self.directory = directory
         spill = directory / f"{database.stem}.spill"
@@ -101,16 +93,13 @@ class Store:
         directory.mkdir(parents=True, exist_ok=True)
         self._writer = _connection(directory, spill, memory)
         try:
-            self._shards = [self._attach(database, n) for n in range(n_shards)]
+            self._attach(database)
             self._writer.execute(f"CREATE TABLE IF NOT EXISTS {self._book} ({BOOK})")
         except BaseException:
             self._writer.close()  # or its locks would outlive the error
             raise
         for table in TABLES:
-            union = " UNION ALL ".join(f"SELECT * FROM {shard}.{table}" for shard in self._shards)
-            self._writer.execute(f"CREATE VIEW {table} AS {union}")
-        for view in queries.VIEWS:
-            self._writer.execute(view)
+            self._writer.execute(f"CREATE VIEW {table} AS SELECT * FROM {FILE}.{table}")
         self._reader = self._writer.cursor()
 
     @property
@@ -134,10 +123,7 @@ class Store:
 
     def write(self, rows: Iterable[Row]) -> int:
         """Write a batch and return how many rows were new. Raises StoreBroken, StoreUnwritable: write it again."""
-        by_shard: dict[str, list[Row]] = defaultdict(list)
-        for row in rows:
-            by_shard[self._shard_of(row.shard_by)].append(row)
-        return sum(self._write_shard(shard, batch) for shard, batch in by_shard.items())
+        return self._write(list(rows))
 
     def records(
         self, sql: str, parameters: Mapping[str, str | int | list[str]] | None = None
@@ -178,50 +164,43 @@ class Store:
         with suppress(duckdb.Error):
             self._writer.close()
 
-    def _attach(self, database: Path, n: int) -> str:
-        shard = f"shard{n}"
-        path = database.with_suffix(f".{n}{database.suffix}") if n else database
+    def _attach(self, path: Path) -> None:
         try:
-            self._writer.execute(f"ATTACH {_quoted(path)} AS {shard}")
+            self._writer.execute(f"ATTACH {_quoted(path)} AS {FILE}")
             for table, columns in TABLES.items():  # before anything is written
-                found = self._writer.execute(COLUMNS, [shard, table]).fetchall()
+                found = self._writer.execute(COLUMNS, [FILE, table]).fetchall()
                 if found and {name: kind.replace(*LONG) for name, kind in found} != dict(columns):
                     raise StoreBroken(f"{path}: table {table} is of another version: {_shown(dict(found))}")
             for table, columns in TABLES.items():
                 declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
                 key = next(iter(columns))
-                self._writer.execute(f"CREATE TABLE IF NOT EXISTS {shard}.{table} ({declared}, PRIMARY KEY ({key}))")
+                self._writer.execute(f"CREATE TABLE IF NOT EXISTS {FILE}.{table} ({declared}, PRIMARY KEY ({key}))")
         except duckdb.Error as error:
             raise _why(path, error) from error
-        return shard
 
     @property
     def _book(self) -> str:
-        return "shard0.book"
+        return f"{FILE}.book"
 
     def _write_book(self, name: str, value: str) -> None:
         self._writer.execute(f"INSERT OR REPLACE INTO {self._book} VALUES (?, ?)", [name, value])
 
-    def _shard_of(self, shard_by: str) -> str:
-        digest = blake2b(shard_by.encode(errors="replace"), digest_size=8).digest()
-        return self._shards[int.from_bytes(digest, "big") % len(self._shards)]
-
-    def _write_shard(self, shard: str, rows: Sequence[Row]) -> int:
-        """Write rows of one shard at once; if DuckDB has something against one, one by one."""
+    def _write(self, rows: Sequence[Row]) -> int:
+        """Write rows at once; if DuckDB has something against one, one by one."""
         try:
-            return self._commit(shard, rows)
+            return self._commit(rows)
         except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
             if len(rows) > 1:
-                return sum(self._write_shard(shard, [row]) for row in rows)
-            return self._commit(shard, [dead_letter(_key(rows[0]), str(error), _shown(rows[0].values))])
+                return sum(self._write([row]) for row in rows)
+            return self._commit([dead_letter(_key(rows[0]), str(error), _shown(rows[0].values))])
 
-    def _commit(self, shard: str, rows: Sequence[Row]) -> int:
+    def _commit(self, rows: Sequence[Row]) -> int:
         by_table: dict[str, list[Mapping[str, Value]]] = defaultdict(list)
         for row in rows:
             by_table[row.table].append(row.values)
         try:
             self._writer.begin()
-            new = sum(self._insert(shard, table, batch) for table, batch in by_table.items())
+            new = sum(self._insert(table, batch) for table, batch in by_table.items())
             self._writer.commit()
         except duckdb.Error as error:
             with suppress(duckdb.TransactionException):  # a commit that failed has rolled itself back
@@ -233,18 +212,18 @@ class Store:
             raise
         return new
 
-    def _insert(self, shard: str, table: str, batch: Sequence[Mapping[str, Value]]) -> int:
+    def _insert(self, table: str, batch: Sequence[Mapping[str, Value]]) -> int:
         """Insert what is not there. Strict: a value that is not of its column's type is an error, not NULL."""
         shape = json.dumps([TABLES[table]])
         rows = f"SELECT unnest(from_json_strict(?::JSON, {_quoted(shape)}), recursive := true)"
-        done = self._writer.execute(f"INSERT INTO {shard}.{table} {rows} ON CONFLICT DO NOTHING", [json.dumps(batch)])
+        done = self._writer.execute(f"INSERT INTO {FILE}.{table} {rows} ON CONFLICT DO NOTHING", [json.dumps(batch)])
         count = done.fetchone()
         return int(count[0]) if count else 0
 
 
 def dead_letter(letter_id: str, reason: str, body: str) -> Row:
     """Return the row that keeps what could not be read, under an id that is the same when it comes again."""
-    return Row("dead_letters", "", {"letter_id": letter_id, "reason": reason[:500], "body": body[:10_000]})
+    return Row("dead_letters", {"letter_id": letter_id, "reason": reason[:500], "body": body[:10_000]})
 
 
 def _connection(directory: Path, spill: Path, memory: str) -> duckdb.DuckDBPyConnection:

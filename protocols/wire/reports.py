@@ -52,6 +52,37 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """Attempts that ended in one way. `timed`: of how many calls `duration_s` is the sum."""
+
+    attempts: int = 0
+    answered: int = 0
+    lost: int = 0
+    recovered: int = 0
+    duration_s: float = 0.0
+    timed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a report is made of, so that those of several databases can be added. `_ms`: milliseconds -> how often."""
+
+    calls: dict[str, Tally] = field(default_factory=dict)
+    """By disposition."""
+    understood: int = 0
+    not_understood: int = 0
+    silent: int = 0
+    handovers: int = 0
+    handovers_failed: int = 0
+    turn_ms: dict[int, int] = field(default_factory=dict)
+    first_word_ms: dict[int, int] = field(default_factory=dict)
+    handover_ms: dict[int, int] = field(default_factory=dict)
+    events: int = 0
+    dead_letters: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class GetReport:
     """Report on the attempts that began from `since` up to `until`; without a campaign, on all. Refused: `bad_time`."""
 
@@ -126,6 +157,7 @@ REPORT_MESSAGES: tuple[type, ...] = (Report, GetReport, Ledger, GetLedger, Expor
 __all__ = [
     "Export",
     "Exported",
+    "Figures",
     "GetLedger",
     "GetReport",
     "LEDGER_PAGE",
@@ -133,4 +165,5 @@ __all__ = [
     "LedgerRow",
     "REPORT_MESSAGES",
     "Report",
+    "Tally",
 ]

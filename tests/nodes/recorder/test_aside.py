@@ -14,8 +14,9 @@ import pytest
 
 from nodes.links.bus import Bus
 from nodes.recorder.aside import opened
+from nodes.recorder.figures import report
 from nodes.recorder.process import Recorder
-from nodes.recorder.reports import report
+from nodes.recorder.reports import figures
 from nodes.recorder.store import Store, dead_letter
 from protocols.wire import events
 from protocols.wire.events import CallEvent, Kind
@@ -68,7 +69,7 @@ def test_what_cannot_be_opened_is_set_aside_and_kept_and_the_new_one_says_so(how
     assert not store.is_filled(Stream.EVENTS)
     (aside,) = tmp_path.glob("ringmaster.duckdb.broken-*Z")
     assert aside.read_bytes() == unusable
-    said = report(store, GetReport())
+    said = report(figures(store, GetReport()))
     assert aside.name in said.note
     assert said.dead_letters == 0
     store.close()

@@ -1,21 +1,25 @@
 """What the figures of a report mean, on events written down by hand."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from nodes.recorder.export import NotExported, export
-from nodes.recorder.reports import BadTime, ledger, open_calls, report
+from nodes.recorder.figures import report as reported
+from nodes.recorder.reports import BadTime, figures, ledger, open_calls
 from nodes.recorder.rows import row_of
 from nodes.recorder.store import Row, Store
 from protocols.wire import events, journal
 from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
-from protocols.wire.reports import LEDGER_PAGE, GetLedger, GetReport
+from protocols.wire.reports import LEDGER_PAGE, GetLedger, GetReport, Report
 from protocols.wire.subjects import Stream
 
 AT = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
@@ -65,6 +69,10 @@ class Book:
         self.rows.append(row)
 
 
+def report(store: Store, asked: GetReport, gone: Collection[CallId] = ()) -> Report:
+    return reported(figures(store, asked, gone))
+
+
 def answered() -> tuple[str, dict[str, Value]]:
     return "call.answered", {"after_ms": 3000}
 
@@ -77,9 +85,25 @@ def over(disposition: str, by: str, cause: str, duration_s: float = 0.0) -> tupl
     return "call.ended", {"disposition": disposition, "cause": cause, "by": by, "duration_s": duration_s}
 
 
-@pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])
-def book(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Book]:
-    store = Store(tmp_path / "ringmaster.duckdb", n_shards=request.param)
+CROWDED_DAYS = """
+INSERT INTO shard0.events
+SELECT format('c{}-{}:{}', day, call, n), format('c{}-{}', day, call), format('c{}-{}', day, call), 'spring', 'n1',
+       CAST($first AS TIMESTAMPTZ) + to_days(CAST(day AS INT)) + to_seconds(80.0 * call + n), n + 1,
+       ['call.placing', 'call.answered', 'prompt.started', 'prompt.started', 'call.ended'][n + 1],
+       format('{{"answer_ms": {}, "disposition": "completed", "by": "us", "cause": "script", "duration_s": 9}}', n)
+FROM range($days) AS days(day), range(1000) AS calls(call), range(5) AS told(n)
+"""
+
+
+def cpu_s(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    store = Store(tmp_path / "ringmaster.duckdb")
     yield Book(store)
     store.close()
 
@@ -193,6 +217,26 @@ def test_a_report_is_of_its_campaign_and_its_time(book: Book) -> None:
     assert report(book.store, GetReport(SPRING)).attempts == 2
     assert report(book.store, GetReport(since="2026-03-04T00:00:00+00:00")).attempts == 1
     assert report(book.store, GetReport(SPRING, until="2026-03-04T00:00:00+00:00")).attempts == 1
+
+
+def test_a_call_over_midnight_is_of_the_day_on_which_it_began_with_the_end_it_came_to(book: Book) -> None:
+    midnight = datetime.fromisoformat("2026-03-04T00:00:00+00:00")
+    book.call("a", answered(), over("completed", "us", "script", 9.0), at=midnight - timedelta(seconds=2.5))
+    book.write()
+    before = report(book.store, GetReport(SPRING, until=midnight.isoformat()))
+    assert (before.attempts, before.answered, before.dispositions) == (1, 1, {"completed": 1})
+    assert report(book.store, GetReport(SPRING, since=midnight.isoformat())).attempts == 0
+
+
+def test_the_report_of_a_day_costs_no_more_when_there_are_many_days_before_it(tmp_path: Path) -> None:
+    asked, cost = GetReport(since=AT.isoformat()), dict[int, float]()
+    for n_days in (1, 30):
+        store = Store(tmp_path / f"{n_days}.duckdb")
+        store._writer.execute(CROWDED_DAYS, {"first": AT - timedelta(days=n_days - 1), "days": n_days})
+        assert report(store, asked).attempts == 1000
+        cost[n_days] = min(map(cpu_s, repeat(partial(report, store, asked), 5)))
+        store.close()
+    assert cost[30] < 4 * cost[1], "of the days before, the last one is read"
 
 
 @pytest.mark.parametrize("bound", ["yesterday", "2026-03-04", "2026-03-04T00:00:00"])

@@ -26,17 +26,10 @@ def ringing(attempt: AttemptId = ATTEMPT) -> bytes:
     return msgspec.json.encode(events.to_body(event))
 
 
-def test_an_event_is_a_row_of_its_contacts_shard() -> None:
+def test_an_event_is_a_row() -> None:
     row = row_of(Stream.EVENTS, 1, ringing())
     assert row is not None
-    assert (row.table, row.shard_by) == ("events", "ada")
-    assert row.values["fields"] == {"after_ms": 812}
-
-
-def test_an_event_of_a_call_without_a_campaign_is_sharded_by_its_call() -> None:
-    row = row_of(Stream.EVENTS, 1, ringing(AttemptId("7c1f")))
-    assert row is not None
-    assert row.shard_by == "c1"
+    assert (row.table, row.values["fields"]) == ("events", {"after_ms": 812})
 
 
 @pytest.mark.parametrize(

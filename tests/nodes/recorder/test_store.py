@@ -27,7 +27,7 @@ from pathlib import Path
 from nodes.recorder.store import Row, Store
 store = Store(Path(sys.argv[1]))
 for batch in count():
-    store.write([Row("outcomes", "", {"attempt_id": f"{batch}/{n}", "campaign_id": "c", "contact_id": "k",
+    store.write([Row("outcomes", {"attempt_id": f"{batch}/{n}", "campaign_id": "c", "contact_id": "k",
         "disposition": "busy", "cause": "", "wall": "2026-03-03T12:00:00Z"}) for n in range(50)])
     print(batch, flush=True)
 """
@@ -38,7 +38,7 @@ def event(n: int, **changed: Any) -> Row:
         "event_id": f"e{n}", "call_id": f"c{n}", "attempt_id": "", "campaign_id": "", "node_id": "n1",
         "wall": "2026-03-03T12:00:00+01:00", "seq": n, "kind": "call.ringing", "fields": {"after_ms": n, "name": "王"},
     }  # fmt: skip
-    return Row("events", f"c{n}", {**values, **changed})
+    return Row("events", {**values, **changed})
 
 
 @pytest.fixture
@@ -87,24 +87,6 @@ def test_a_poisoned_row_becomes_a_dead_letter_and_the_others_are_written(store: 
     store.write(batch)
     assert count(store) == 2
     assert count(store, "dead_letters") == 1
-
-
-def test_rows_of_one_key_lie_in_one_shard_and_are_read_as_one_table(database: Path) -> None:
-    rows = [event(n) for n in range(200)]
-    store = Store(database, n_shards=3)
-    store.write(rows)
-    store.close()
-    again = Store(database, n_shards=3)
-    assert again.write(rows) == 0
-    assert count(again) == 200
-    again.close()
-    sizes = []
-    for path in sorted(database.parent.glob("*.duckdb")):
-        one = Store(path)
-        sizes.append(count(one))
-        one.close()
-    assert sum(sizes) == 200
-    assert min(sizes) > 40
 
 
 def test_a_file_that_another_process_has_open_is_refused_with_its_name(database: Path) -> None:
