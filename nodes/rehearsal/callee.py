@@ -87,6 +87,10 @@ class Report:
     """The longest time in which two sources were heard at once."""
     bot_voice_s: float = 0.0
     packets: int = 0
+    first_packet_s: float = 0.0
+    last_packet_s: float = 0.0
+    ended_s: float = 0.0
+    """Moments as above."""
 
 
 class Callee:
@@ -195,6 +199,8 @@ class Callee:
         self.report.at_once_ms = round(heard.at_once_s * 1000, 1)
         self.report.worst_gap_ms, self.report.packets = round(heard.worst_gap_ms, 1), heard.packets
         self.report.bot_voice_s = round(heard.voice_s, 2)
+        self.report.first_packet_s, self.report.last_packet_s = heard.first_packet_s, heard.last_packet_s
+        self.report.ended_s = time.monotonic()
         self._earpiece.close()
         self._publish(self.report)
 

@@ -53,6 +53,7 @@ class Heard:
     """What has come out of the earpiece so far; times are monotonic seconds, 0.0 for never."""
 
     packets: int = 0
+    first_packet_s: float = 0.0
     last_packet_s: float = 0.0
     worst_gap_ms: float = 0.0
     voice_s: float = 0.0
@@ -85,7 +86,7 @@ class Heard:
         self.packets += 1
         if self.last_packet_s:
             self._gap(now, (now - self.last_packet_s) * 1000)
-        self.last_packet_s = now
+        self.first_packet_s, self.last_packet_s = self.first_packet_s or now, now
         self._sources = {one: at for one, at in self._sources.items() if now - at <= AT_ONCE_S} | {source: now}
         if len(self._sources) < 2:
             self._at_once_since_s = 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from nodes.rehearsal.hosted import HostedNode
+from nodes.rehearsal.hosted import NATS, HostedNode
 from nodes.rehearsal.hosts import Hosts
 
 
@@ -41,8 +41,6 @@ INSTANT: Final = frozenset({FaultKind.PROCESS})
 """Over as soon as they are done."""
 STEPS_S: Final = (-7200.0, -3.0, 3.0, 7200.0)
 """Of wall clocks: what a time server puts right, and a wrong zone."""
-NATS: Final = "nats"
-"""As a role: the server, which the roster does not name, for it is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +151,7 @@ def _cuts(fault: Fault) -> list[tuple[str, str]]:
 
 def victim(node: HostedNode, role: str) -> int:
     """Return the process of a role, by its id on its host; the first, and 0 where there is none now."""
-    if role == NATS:
+    if role == NATS:  # which the roster does not name, for it speaks no word of ours
         return next((pid for pid, line in node.host.processes().items() if _program(line) == "nats-server"), 0)
     role, _, spare = role.partition(" ")
     roster = node.roster()
@@ -165,4 +163,4 @@ def _program(line: str) -> str:
     return line.partition(" ")[0].rpartition("/")[2]
 
 
-__all__ = ["INSTANT", "NATS", "Fault", "FaultKind", "Inflicted", "draw", "inflict", "victim"]
+__all__ = ["INSTANT", "Fault", "FaultKind", "Inflicted", "draw", "inflict", "victim"]

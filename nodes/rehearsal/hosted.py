@@ -37,7 +37,10 @@ READY_S: Final = 60.0
 STOP_S: Final = 20.0
 LOOK_S: Final = 0.05
 SIP_PORT: Final = 5060
+NATS: Final = "nats"
 NATS_PORT: Final = 4222
+STATE: Final = "state"
+"""In a host's directory: the node's, or the callees'."""
 STORE: Final = "10GB"
 """What streams may be promised, whatever the disk has: they ask for more than a rehearsal fills."""
 DESK_PORT: Final = 8080
@@ -100,7 +103,7 @@ class HostedNode:
     @property
     def state(self) -> Path:
         """Its state directory, as we find it."""
-        return self.host.path(self.host.directory / "state")
+        return self.host.path(self.host.directory / STATE)
 
     async def start(self) -> None:
         """Start its launcher. Raises: NotRun."""
@@ -162,7 +165,7 @@ async def node(
     """
     own: Settings = {
         "node": {"id": host.name},
-        "paths": {"state": "state"},
+        "paths": {"state": STATE},
         "sip": {"bind": host.address, "port": SIP_PORT, "allow": [NETWORK]},
         "rtp": {"bind": host.address, "ports": [20_000, 20_000 + 2 * channels - 1]},
         "media": {"channels": channels},
@@ -212,7 +215,10 @@ class Callees:
     def lived(self) -> list[dict[str, Any]]:
         """Return what the callees of calls that are over have lived through (`nodes.rehearsal.callee`, `Report`)."""
         with suppress(FileNotFoundError):
-            return [json.loads(line) for line in self.host.path(self.host.directory / REPORTS).read_text().splitlines()]
+            return [
+                json.loads(line)
+                for line in self.host.path(self.host.directory / STATE / REPORTS).read_text().splitlines()
+            ]
         return []
 
 
@@ -225,7 +231,8 @@ async def callees(
     `agents`, `n_phrases`: as on a stage (`nodes/commands/stage.py`). Raises: NotReady, NotRun.
     """
     paths = [_written(host, f"{name}.yaml", text) for name, text in scripts.items()]
-    settings: Settings = {"node": {"id": host.name}, "paths": {"state": "."}, "nats": {"url": nats_url}}
+    settings: Settings = {"node": {"id": host.name}, "paths": {"state": STATE}, "nats": {"url": nats_url}}
+    host.path(host.directory / STATE).mkdir(exist_ok=True)
     file, log = _written(host, "callees.toml", toml(settings)), _log(host, "callees")
     environment = {
         ENVIRONMENT: str(file),
@@ -279,6 +286,10 @@ def _last_line(log: Path) -> str:
 
 __all__ = [
     "COMMAND",
+    "NATS",
+    "NATS_PORT",
+    "NOTHING",
+    "STATE",
     "Callees",
     "HostedNode",
     "NotReady",
