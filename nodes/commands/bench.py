@@ -1,4 +1,4 @@
-"""`ringmaster bench cluster|core|crowd|media|sync|turn`: what the design promises, measured, and a floor beside it."""
+"""`ringmaster bench cluster|core|crowd|media|sync|takeover|turn`: what the design promises, measured."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TURN_CALLS = 8
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Which, and for whom."""
-    parser.add_argument("what", choices=("cluster", "core", "crowd", "media", "sync", "turn"))
+    parser.add_argument("what", choices=("cluster", "core", "crowd", "media", "sync", "takeover", "turn"))
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--peers", action="store_true", help="core: other people's actors, too, where installed")
     parser.add_argument("--calls", type=_numbers, default=(), metavar="N,N", help="crowd: how many are wanted, in turn")
@@ -50,13 +50,12 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=int, default=0, metavar="N", help="cluster: so many calls at once")
     parser.add_argument("--scale", type=float, default=0.0, help="cluster: how fast a call goes by; 1: as in life")
     parser.add_argument("--seed", type=int, default=1, help="cluster: of what is killed")
-    parser.add_argument(
-        "--state", default="var/bench", metavar="DIR", help="cluster, crowd, turn: where the node's state stays"
-    )
+    parser.add_argument("--state", default="var/bench", metavar="DIR", help="where the nodes' state stays")
+    parser.add_argument("--kinds", default="", metavar="KIND,KIND", help="takeover: what is ended; all, if not said")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table. Cluster, core and crowd: exit 1 when a promise is broken.
+    """Print the table. Cluster, core, crowd and takeover: exit 1 when a promise is broken.
 
     Media, sync and turn: exit 0 whatever it says, for a shared machine is no judge of elapsed time.
     """
@@ -75,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
 
         calls, seconds = args.calls or bench_crowd.CALLS, args.seconds or bench_crowd.SECONDS
         return bench_crowd.crowd(calls, seconds, Path(args.state).resolve(), args.json)
+    if args.what == "takeover":
+        from nodes.commands import bench_takeover
+
+        return bench_takeover.takeover(args.kinds, Path(args.state).resolve(), args.json)
     if args.what == "media":
         rows = ENDING.run(measure(CALLS, args.seconds or SECONDS))
         _media(rows, args.json)

@@ -137,8 +137,7 @@ def _alone(id: str, program: Program, ended: list[str], restarts: int = 0) -> Ab
 
 def _configuration(state: Path, settings: str, channels: int) -> Path:
     """Write a configuration with free ports into an empty state directory. Raises: NotAStage."""
-    file = state / SETTINGS
-    _empty(state, file)
+    file = emptied(state)
     first = _free_block(2 * channels)
     file.write_text(
         f'{MARK}[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
@@ -148,8 +147,12 @@ def _configuration(state: Path, settings: str, channels: int) -> Path:
     return file
 
 
-def _empty(state: Path, file: Path) -> None:
-    """Have an empty directory: a new one, or one that an earlier stage has left; nobody loses anything else."""
+def emptied(state: Path) -> Path:
+    """Have a directory with nothing in it but a configuration that marks it: a new one, or what an earlier stage left.
+
+    Nobody loses anything else. Returns the configuration's file. Raises: NotAStage.
+    """
+    file = state / SETTINGS
     try:
         if any(state.iterdir()) and not (file.is_file() and file.read_text(errors="replace").startswith(MARK)):
             raise NotAStage(f"--state {state}: is not empty, and not a rehearsal's: name another directory")
@@ -159,6 +162,8 @@ def _empty(state: Path, file: Path) -> None:
     except FileNotFoundError:
         pass
     state.mkdir(parents=True)
+    file.write_text(MARK)
+    return file
 
 
 def _written(scripts: Mapping[str, str], state: Path) -> list[Path]:
@@ -210,4 +215,4 @@ def _is_free(port: int) -> bool:
     return True
 
 
-__all__ = ["NotAStage", "Stage", "StageDown", "stage"]
+__all__ = ["NotAStage", "Stage", "StageDown", "emptied", "stage"]
