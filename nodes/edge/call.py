@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Coroutine
-from typing import assert_never
+from typing import Final, assert_never
 
 from grammars.errors import GrammarError
 from grammars.script_model import Script
@@ -58,6 +58,8 @@ from protocols.wire.messages import Deafen, PlaceCall
 from supervisors import Exit, Normal, Ref
 
 log = logs.get(__name__)
+MAX_ON_HOLD: Final = 256
+"""Inputs that wait while it is not known whose the call is; the oldest are dropped first."""
 
 
 class CallActor(AnyCall):
@@ -74,6 +76,7 @@ class CallActor(AnyCall):
         self._places = desks.Places()
         self._asked: dict[type[Question], asyncio.Task[Input | None]] = {}
         """Of each kind the last one that was asked."""
+        self._on_hold: deque[Input] = deque(maxlen=MAX_ON_HOLD)
 
     def init(self) -> None:
         """Begin the call, or go on with it, as the first thing after the start, so that starting never waits."""
@@ -92,10 +95,17 @@ class CallActor(AnyCall):
         self.take(Expired())
 
     def take(self, given: Input) -> None:
-        """Something has happened: do what it comes to. What is answered at once is taken in the same turn."""
+        """Something has happened: do what it comes to. What is answered at once is taken in the same turn.
+
+        While it is not known whose the call is, it waits: whoever knows wakes us with `Expired`, or ends us.
+        """
         if isinstance(given, SeatTold) and not self._places.is_news(given):
             return
-        waiting = deque([given])
+        self._on_hold.append(given)
+        if self._keeper.is_silent():
+            return
+        waiting = deque(self._on_hold)
+        self._on_hold.clear()
         while waiting:
             for effect in self._step(waiting.popleft()):
                 if (answer := self._carry_out(effect)) is not None:

@@ -25,6 +25,8 @@ class Keeper:
         """Where the leg's events go: set by the call's actor in each of its lives."""
         self.is_dialling = False
         """The leg has been told to dial: one that knows of nothing has died of it, and nothing has been sent."""
+        self.is_silent: Callable[[], bool] = lambda: False
+        """Whether the call may be another machine's meanwhile, and nothing of it is to be said or decided here."""
         self.seats: dict[str, Callable[[SeatNews], object]] = {}
         """Who hears of a seat that is no agent's: a browser's leg, of its own. All others are the call's."""
 

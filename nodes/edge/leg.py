@@ -123,7 +123,8 @@ class SipLeg(Leg, Endpoint):
         for effect in effects:
             match effect:
                 case Transmit(data=data, to=to) if to is not None:
-                    self._trunk.send(data, to)
+                    if not self._keeper.is_silent():  # what is held back is sent again, as if it had been lost
+                        self._trunk.send(data, to)
                 case Notify(event=Finished()):
                     self.stop()
                 case Notify(event=event):

@@ -26,6 +26,8 @@ from protocols.wire import messages as wire
 DSCP_EF: Final = 46
 LOST_S: Final = 3.0
 """One heartbeat of the cluster: after this, silence on the line is news."""
+QUIET_S: Final = 1.0
+"""And after this, while the far end may have gone on with another machine (`protocols.takeover`)."""
 _MAX_DATAGRAM: Final = 2048
 _MAX_PAYLOAD: Final = 960
 """120 ms in one packet; real ones carry 20, and none over 60."""
@@ -48,7 +50,7 @@ class Line:
         self._keys = KeyReceiver()
         self.reception = Reception()
         self._heard_at = 0.0  # seconds, of the last packet, or of when we began to wait for one
-        self._is_heard = self._is_lost = False
+        self._is_heard = self._is_lost = self._is_wary = False
         self._sent_n = -2  # number of the last packet sent; the first is after a pause
         self._reported_at = 0.0
         self.sent = self._octets = 0
@@ -78,6 +80,10 @@ class Line:
         if numbers != self._numbers:
             self._numbers, self._sent_n = numbers, -2
         self._wanted = wanted
+
+    def beware(self, *, is_wary: bool) -> None:
+        """Send nothing to a far end that is not heard: it may have gone on with another machine."""
+        self._is_wary = is_wary
 
     def expect(self) -> None:
         """Wait for the far end from now on: what came before went to another process."""
@@ -110,7 +116,7 @@ class Line:
         """Return the caller's next 20 ms, or the gap; tells of keys and silence that are over their time."""
         if self._keys.deadline is not None:
             self._pressed(self._keys.lapse(at), at)
-        if at - self._heard_at > LOST_S and self._wanted.sends and not self._is_lost:
+        if at - self._heard_at > (QUIET_S if self._is_wary else LOST_S) and self._wanted.sends and not self._is_lost:
             self._is_lost, self._is_heard = True, False
             self._tell(wire.AudioLost(self._wanted.channel_id, at - self._heard_at))
         return self._buffer.playout(at)
@@ -199,7 +205,7 @@ class Line:
         The first packet after a pause carries the marker bit (RFC 3551 s.4.1), as does the first of a press.
         """
         n = self._numbers.index(at)
-        if n <= self._sent_n or not self._wanted.sends:
+        if n <= self._sent_n or not self._wanted.sends or (self._is_wary and self._is_lost):
             return False
         if press is not None:
             header = self._numbers.header(n, self._wanted.dtmf_type, press.is_first, press.age)
@@ -235,4 +241,4 @@ def _address(host: str, port: int) -> Address:
     return numeric, port
 
 
-__all__ = ["DSCP_EF", "LOST_S", "Line"]
+__all__ = ["DSCP_EF", "LOST_S", "QUIET_S", "Line"]

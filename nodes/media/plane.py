@@ -30,6 +30,7 @@ from protocols.wire.desk import LinkAudio, LinkFrame
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.load import MediaLoad
 from protocols.wire.messages import AudioFrame
+from protocols.wire.takeover import Beware
 
 _REPLAY_FRAMES: Final = 50
 """In one message, when an engine is told what it has missed."""
@@ -116,6 +117,13 @@ class MediaPlane:
             self._tell(wanted.engine, wire.Audio(tuple(missed[k : k + _REPLAY_FRAMES])))
         if peer := self._channels.get(wanted.bridge):
             self._move_beside(channel, peer)
+
+    def beware(self, order: Beware) -> None:
+        """Send nothing on these while their far ends are not heard, or send again. Unknown ones are nobody's."""
+        for channel_id in order.channels:
+            channel = self._channels.get(channel_id)
+            if channel and isinstance(channel.line, Line):
+                channel.line.beware(is_wary=order.is_wary)
 
     def link(self, audio: LinkAudio) -> None:
         """Take what seats have said; frames of channels that are gone are dropped."""

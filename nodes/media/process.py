@@ -26,6 +26,7 @@ from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.desk import LinkAudio
 from protocols.wire.ids import Identity
+from protocols.wire.takeover import Beware
 from supervisors.parent import Activate, Parent, Stop, Told
 
 _RTP: Final = "rtp-"
@@ -43,6 +44,7 @@ class Served:
         mesh.serve(wire.SendDigits, self.press)
         mesh.serve(wire.CloseChannel, self.close)
         mesh.serve(LinkAudio, self.link)
+        mesh.serve(Beware, lambda order, _: plane.beware(order))
         mesh.serve(wire.GetStatus, self.status)
 
     def open(self, order: wire.OpenChannel, sender: Identity) -> wire.ChannelOpened:

@@ -29,6 +29,7 @@ from protocols.wire.load import LOAD_MESSAGES
 from protocols.wire.messages import MESSAGES
 from protocols.wire.reconcile import RECONCILE_MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
+from protocols.wire.takeover import TAKEOVER_MESSAGES
 
 MAX_BODY: Final = 256 * 1024
 """Bytes of one packed message: 20 ms of 1,000 callers, or a script of 60,000 words."""
@@ -39,7 +40,8 @@ _FRAMES: Final = msgspec.msgpack.Decoder(Frame)
 KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
-        *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES, Refusal,
+        *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES,
+        *TAKEOVER_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

@@ -24,6 +24,7 @@ from nodes.edge.call import CallActor
 from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg
 from nodes.edge.means import AnyCall
+from protocols.machine import Expired
 from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Media, Ringing, Side
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, ChannelId
@@ -214,3 +215,18 @@ async def test_a_call_that_came_without_its_script_can_be_ended(rig: Rig) -> Non
     async with rig.life():
         ended = await rig.around.event(Kind.ENDED)
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
+
+
+async def test_a_call_that_may_be_another_machines_decides_nothing_until_it_is_known_to_be_ours(rig: Rig) -> None:
+    async with rig.life() as call:
+        await rig.asks(call)
+        before = rig.keeper.record
+        rig.keeper.is_silent = lambda: True
+        await call.ask(AnyCall.take, YES)
+        await call.ask(AnyCall.take, HangUpOrdered(Disposition.FAILED, "ordered"))
+        assert rig.keeper.record == before
+        rig.keeper.is_silent = lambda: False
+        await call.ask(AnyCall.take, Expired())
+        await rig.around.event(Kind.ENDED)
+    answers = [event for event in rig.around.events if event.kind is Kind.ENDED]
+    assert [event.fields["cause"] for event in answers] == ["ordered"]

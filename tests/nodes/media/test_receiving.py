@@ -4,13 +4,14 @@ import socket
 
 from nodes.audio.g711 import SILENCE, encode, fade, ulaw_to_alaw
 from nodes.audio.tones import tone
-from nodes.media.line import LOST_S
+from nodes.media.line import LOST_S, QUIET_S
 from protocols.rtp import is_rtcp, rtcp
 from protocols.rtp.dtmf import TelephoneEvent, press
 from protocols.rtp.latch import GRACE_S
 from protocols.rtp.packet import Packet
 from protocols.wire.ids import ChannelId
 from protocols.wire.messages import AudioArrived, AudioLost, BeepHeard, DigitPressed
+from protocols.wire.takeover import Beware
 
 
 async def test_the_first_packet_is_told_and_no_other(rig, far) -> None:
@@ -178,3 +179,21 @@ async def test_a_spare_reads_nothing(rig, far) -> None:
     far.say(b"\x42" * 160)
     rig.frames(3)
     assert rig.sockets[far.near[1]].recv(2048).endswith(b"\x42")
+
+
+async def test_in_doubt_who_is_not_heard_is_told_nothing_and_hears_again_when_they_are_heard(rig, far) -> None:
+    """Their audio may have gone on with another machine: then two would speak to them (`protocols.takeover`)."""
+    rig.plane.set(rig.channel(far))
+    assert len(rig.converse(far, [bytes(160)] * 5)) == 5
+    rig.plane.beware(Beware((ChannelId("c"), ChannelId("unknown")), is_wary=True))
+    rig.frames(int((QUIET_S + 0.1) / 0.02))
+    assert [round(told.silent_s, 1) for told in rig.heard_of(AudioLost)] == [QUIET_S]
+    far.heard()
+    rig.frames(10)
+    assert not far.heard()
+    assert len(rig.converse(far, [bytes(160)] * 5)) >= 4
+    rig.frames(int((QUIET_S + 0.1) / 0.02))
+    rig.plane.beware(Beware((ChannelId("c"),), is_wary=False))
+    far.heard()
+    rig.frames(10)
+    assert len(far.heard()) == 10
