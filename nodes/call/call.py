@@ -147,13 +147,13 @@ def _resume(step: CallStep, given: Resumed) -> None:
     if record.phase is CallPhase.DONE:
         return step.do(Stop())
     if not record.placed_s and not record.leg_phase:  # nobody has had it
-        step.write(version=VERSION, owner=given.owner, placed_s=step.now)
+        step.write(version=VERSION, owner=given.owner, epoch=given.epoch, placed_s=step.now)
         step.note(Kind.PLACING, script=step.script.hash if step.script else "")
         return _place(step, is_refused=given.is_refused)
     if record.version < VERSION:
         step.record = record = older.grown(record, step.script, step.now)
     was_open = {one.what for one in record.asked}
-    step.write(version=VERSION, owner=given.owner, epoch=record.epoch + 1, asked=())
+    step.write(version=VERSION, owner=given.owner, epoch=max(record.epoch + 1, given.epoch), asked=())
     if record.phase is CallPhase.ENDING:
         step.write(ending_s=step.now)  # each life waits anew for its leg
         handing.release_again(step)

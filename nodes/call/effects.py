@@ -21,9 +21,14 @@ Sentences: TypeAlias = tuple[tuple[Part, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Write down that this has happened, as the call's event of this number. Done before all else of its step."""
+    """Write down that this has happened, as the call's event of this number. Done before all else of its step.
+
+    `owner` and `epoch`: in which life of the call. Two successors that went on from different records of it may give
+    the same number, and are different processes.
+    """
 
     number: int
+    owner: Identity
     epoch: int
     kind: Kind
     fields: dict[str, Value]

@@ -50,6 +50,8 @@ class Resumed:
     """The speech processes that live."""
     is_refused: bool = False
     """The do-not-call list has the callee."""
+    epoch: int = 0
+    """Above that of every life before, also of those whose last record has reached nobody."""
 
 
 @dataclass(frozen=True, slots=True)

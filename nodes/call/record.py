@@ -102,7 +102,7 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One call, whole. `revision` rises with every write; `epoch` with every resume, so that event ids never repeat."""
+    """One call, whole. `revision` rises with every write, `epoch` with every life: a later record is known by them."""
 
     order: PlaceCall
     phase: CallPhase = CallPhase.PLACING

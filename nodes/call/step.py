@@ -49,7 +49,7 @@ class CallStep:
         number = self.record.n_events + 1
         self.write(n_events=number)
         given = {name: value for name, value in fields.items() if value is not None}
-        self._notes.append(Note(number, self.record.epoch, kind, given))
+        self._notes.append(Note(number, self.record.owner, self.record.epoch, kind, given))
 
     def since_placed_ms(self) -> int:
         """Return whole milliseconds since the order was taken."""

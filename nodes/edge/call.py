@@ -84,7 +84,7 @@ class CallActor(AnyCall):
         self._keeper.happened = lambda event: ref.tell(CallActor.take, event)
         means.attach(self._order.call_id, ref)
         is_refused = means.refusals.refuses(self._order)
-        self.defer(CallActor.take, Resumed(means.mesh.identity, means.engines.living, is_refused))
+        self.defer(CallActor.take, Resumed(means.mesh.identity, means.engines.living, is_refused, means.epoch))
 
     def terminate(self, reason: Exit) -> None:
         """Messages for this life have nowhere to go any more."""

@@ -18,7 +18,7 @@ from nodes.edge.heirs import Heirs, Legacy
 from nodes.edge.keeper import Keeper
 from nodes.edge.load import Load
 from nodes.edge.means import AnyCall, Means
-from nodes.edge.succession import Here, taken_up
+from nodes.edge.succession import Here, epoch_after, taken_up
 from nodes.edge.views import Views
 from nodes.edge.will import Will
 from nodes.links.roster import Roster
@@ -68,7 +68,9 @@ class Calls:
         if found := self.disk.read():
             self._legacy.inherit(found.legacy)
         here = Here(self.disk.opened.launcher, self.disk.opened.boot, self._means.trunk.port, time.monotonic())
-        keepers = [self._keep(taken_up(record, found, here)) for record in self._legacy.take()]
+        records = [taken_up(record, found, here) for record in self._legacy.take()]
+        self._means.epoch = epoch_after(records, time.time())
+        keepers = [self._keep(record) for record in records]
         for keeper in keepers:
             await self._go_on(keeper)
         for event in list(self._legacy.recent):

@@ -1,7 +1,7 @@
 """The call's events: dated, and handed to the bus, which keeps them until the stream has them.
 
-An event's id is call, epoch and number. The epoch rises with every resume, so that what a successor says never carries
-the id of something its predecessor said and did not get to write down.
+An event's id is call, owner, epoch and number. Numbers rise within a life of the call, epochs with each life in one
+process, and a process is never another: so whoever goes on, and from however old a record, never gives an id again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logs.get(__name__)
 def write(order: PlaceCall, node_id: NodeId, note: Note, post: Callable[[CallEvent], None]) -> None:
     """Date one event of a call and hand it on. `post` takes it at once and keeps the order."""
     event = CallEvent(
-        event_id=f"{order.call_id}:{note.epoch}:{note.number}",
+        event_id=f"{order.call_id}:{note.owner}:{note.epoch}:{note.number}",
         call_id=order.call_id,
         attempt_id=order.attempt_id,
         campaign_id=order.campaign_id,

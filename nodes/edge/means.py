@@ -38,6 +38,8 @@ class Means:
     post: Callable[[CallEvent], None]
     refusals: Refusals
     roster: Roster = NOBODY
+    epoch: int = 0
+    """Of the lives that calls begin in this process: above those of all its predecessors."""
     is_stopping: bool = False
     """The launcher has told this process to stop."""
     fetcher: Fetcher = field(default_factory=Fetcher)

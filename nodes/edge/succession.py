@@ -8,6 +8,7 @@ asked whether it is still there; after a longer one it is hung up on, and counte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -43,6 +44,16 @@ def taken_up(record: CallRecord, found: Checkpoint | None, here: Here) -> CallRe
     return _ending(record)
 
 
+def epoch_after(records: Iterable[CallRecord], wall_s: float) -> int:
+    """Return the epoch of the lives that calls begin at a successor: above those of all owners before it.
+
+    Not one more than a record's, which may be older than what its owner did last: two successors of which one had
+    heard nothing of the other would be in the same epoch, and an heir of both could not tell whose record is later.
+    Whoever goes on has begun later: the wall's milliseconds say so on every machine, and a record if they do not.
+    """
+    return max(round(wall_s * 1000), *(record.epoch + 1 for record in records), 0)
+
+
 def _ending(record: CallRecord) -> CallRecord:
     """Return the record of a call that is to be hung up on, or given up while it rings; or that ends already."""
     if record.ending is not None:
@@ -59,4 +70,4 @@ def _rebased(record: CallRecord, alive_s: float, now: float) -> CallRecord:
     return replace(record, leg=leg, answered_s=answered_s, placed_s=now, silent_since_s=0.0)
 
 
-__all__ = ["NODE_LOST", "OUTAGE_S", "Here", "taken_up"]
+__all__ = ["NODE_LOST", "OUTAGE_S", "Here", "epoch_after", "taken_up"]

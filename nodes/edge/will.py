@@ -66,7 +66,7 @@ class Will(Actor):
         give_back(means, record)
         if record.channel is not None and not means.is_stopping:  # media stops at the same moment
             carried = await close_channel(means, record.media, record.channel.channel_id)
-        step = CallStep(replace(self._keeper.record, over=how), None, time.monotonic())
+        step = CallStep(replace(self._keeper.record, owner=means.mesh.identity, over=how), None, time.monotonic())
         ending.closed(step, carried)
         self._keeper.put(step.record)
         for effect in step.effects:

@@ -21,7 +21,7 @@ from nodes.central.search import N_LOOKS, N_OVER, Missing
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened
 from nodes.edge.heirs import Legacy, bequest
-from nodes.edge.succession import Here, taken_up
+from nodes.edge.succession import Here, epoch_after, taken_up
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import AttemptId, CallId, CampaignId, ScriptHash
@@ -68,6 +68,7 @@ class Edge:
 
     calls: dict[CallId, CallRecord] = field(default_factory=dict)
     legacy: Legacy = field(default_factory=Legacy)
+    epoch: int = 0
     dirty: set[CallId] = field(default_factory=set)
     """Changed since the last flush to the disk."""
 
@@ -327,11 +328,13 @@ class Reconciliation(RuleBasedStateMachine):
         assert legacy is not None
         found = checkpoint.read(self.disk)
         legacy.inherit(found.legacy)
+        self.now += 0.1
         here = Here(str(self.launcher), "boot", 5060, self.now)
-        self.edge = Edge(legacy=legacy)
+        records = [taken_up(one, found, here) for one in legacy.take()]
+        self.edge = Edge(legacy=legacy, epoch=epoch_after(records, self.now))
         for spare in self.spares:  # it hears no more of the dead one than has reached it
             spare.take(len(spare.coming))
-        self._go_on([taken_up(one, found, here) for one in legacy.take()])
+        self._go_on(records)
         for spare in self.spares:
             self._tell_all(spare)
         self._flush()
@@ -341,7 +344,7 @@ class Reconciliation(RuleBasedStateMachine):
         assert self.edge
         for one in records:
             self.edge.calls[one.order.call_id] = one
-            one = replace(one, epoch=one.epoch + 1, is_doubtful=False, leg=leg())
+            one = replace(one, epoch=max(one.epoch + 1, self.edge.epoch), is_doubtful=False, leg=leg())
             if one.ending:
                 self.up.discard(one.order.call_id)
                 self._over(one, one.ending.disposition.value)

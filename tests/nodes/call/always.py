@@ -30,7 +30,7 @@ def is_step(before: CallRecord, after: CallRecord, effects: Sequence[Effect], gi
     notes = [one for one in effects if isinstance(one, wants.Note)]
     assert list(effects[: len(notes)]) == notes, "events come before everything else"
     assert [note.number for note in notes] == list(range(before.n_events + 1, after.n_events + 1)), "without a hole"
-    assert all(note.epoch == after.epoch for note in notes)
+    assert all((note.owner, note.epoch) == (after.owner, after.epoch) for note in notes)
     for note in notes:
         needed, allowed = FIELDS[note.kind]
         known = needed | allowed
@@ -131,7 +131,7 @@ def is_record(record: CallRecord) -> None:
 def is_world(world: World) -> None:
     """Hold the call and the other ends together to what is always true of them."""
     record, line, phone = world.record, world.line, world.phone
-    ids = [(note.epoch, note.number) for note in world.notes]
+    ids = [(note.owner, note.epoch, note.number) for note in world.notes]
     assert len(set(ids)) == len(ids), "an event's id is never given twice"
     if not world.lag:
         assert [note.number for note in world.notes] == list(range(1, record.n_events + 1)), "events are without a hole"

@@ -338,9 +338,9 @@ class World:
         """Another process goes on, with the last record that an heir has: perhaps one step behind."""
         self.desk.edge_died(self.owner)
         self.n_owners += 1
-        heirs = self.before  # one without the dial would dial again; one without the last life would give its ids again
+        heirs = self.before  # one without the dial would dial again
         has_dialled = bool(heirs.leg_phase) == bool(self.record.leg_phase)
-        is_behind = is_behind and bool(heirs.placed_s) and has_dialled and heirs.epoch == self.record.epoch
+        is_behind = is_behind and bool(heirs.placed_s) and has_dialled
         self.lag += is_behind
         self.record = self.before = unpack(pack(heirs if is_behind else self.record))
         self._todo.clear()

@@ -7,16 +7,18 @@ from datetime import UTC, datetime
 from nodes.call.effects import Note
 from nodes.edge.diary import write
 from protocols.wire.events import CallEvent, Kind
-from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
+from protocols.wire.ids import AttemptId, CallId, CampaignId, Identity, NodeId
 from protocols.wire.messages import PlaceCall
 
 
 def test_an_event_is_named_by_its_call_the_life_of_it_and_its_number() -> None:
     order = PlaceCall(AttemptId("spring.ada.1"), CallId("c1"), "sip:ada@h", b"", campaign_id=CampaignId("spring"))
     posted: list[CallEvent] = []
-    write(order, NodeId("n1"), Note(7, 2, Kind.RINGING, {"after_ms": 900}), posted.append)
+    write(order, NodeId("n1"), Note(7, Identity("n1.edge-0:f"), 2, Kind.RINGING, {"after_ms": 900}), posted.append)
     (event,) = posted
-    assert (event.event_id, event.seq, event.kind, event.fields) == ("c1:2:7", 7, Kind.RINGING, {"after_ms": 900})
+    assert (event.event_id, event.seq, event.kind, event.fields) == (
+        "c1:n1.edge-0:f:2:7", 7, Kind.RINGING, {"after_ms": 900},
+    )  # fmt: skip
     assert (event.call_id, event.attempt_id, event.campaign_id) == ("c1", "spring.ada.1", "spring")
     assert event.node_id == "n1"
     assert abs((datetime.now(UTC) - event.wall).total_seconds()) < 60

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.heirs import Heirs, Legacy, bequest
 from nodes.edge.keeper import Keeper
+from nodes.edge.succession import epoch_after
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
@@ -49,6 +50,15 @@ def test_a_new_epoch_is_later_than_any_revision_of_the_one_before() -> None:
     old, new = record(revision=90, epoch=1), record(revision=12, epoch=2)
     assert tell(Legacy(), of(old, new)).take() == [new]
     assert tell(Legacy(), of(new, old)).take() == [new]
+
+
+def test_of_two_successors_that_went_on_from_one_record_the_one_that_began_later_has_the_later_record() -> None:
+    """The first has come further with the call, and died before the second had heard of it; a fellow heir had."""
+    one = record(revision=12, epoch=3)
+    first = record(revision=90, epoch=epoch_after([one], wall_s=1000.0))
+    second = record(revision=13, epoch=epoch_after([one], wall_s=1000.2))
+    assert tell(Legacy(), of(first, second)).take() == [second]
+    assert tell(Legacy(), of(second, first)).take() == [second]
 
 
 def test_a_record_whose_script_is_not_known_comes_without_it_so_that_its_call_can_be_ended() -> None:

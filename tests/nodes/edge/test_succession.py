@@ -8,7 +8,7 @@ import pytest
 
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.checkpoint import LAYOUT, Checkpoint, Opened
-from nodes.edge.succession import OUTAGE_S, Here, taken_up
+from nodes.edge.succession import OUTAGE_S, Here, epoch_after, taken_up
 from protocols.sip import Disposition, HangUp
 from protocols.sip import Phase as LegPhase
 from tests.nodes.edge.records import leg, record
@@ -73,3 +73,9 @@ def test_a_call_that_ended_already_ends_as_it_was_to() -> None:
 def test_after_another_boot_the_call_has_lasted_as_long_as_it_had() -> None:
     after = taken_up(record(answered_s=40.0), found(alive_s=55.0, boot="another"), HERE)
     assert HERE.now - after.answered_s == 15.0
+
+
+def test_a_successor_begins_lives_after_all_that_it_knows_of_also_when_the_wall_clock_was_set_back() -> None:
+    assert epoch_after([], wall_s=5.0) == 5000
+    assert epoch_after([record(epoch=3)], wall_s=5.0) == 5000
+    assert epoch_after([record(epoch=3), record(epoch=9000)], wall_s=5.0) == 9001
