@@ -286,7 +286,7 @@ class World:
             self.give(given)
             if is_twice:
                 self.give(given)
-        elif isinstance(question, wants.Keep):
+        elif self.asks.get(wants.Keep) is question:
             del self.asks[wants.Keep]
 
     def _answer_to(self, question: Question, is_good: bool) -> Input | None:
