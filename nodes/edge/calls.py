@@ -99,8 +99,9 @@ class Calls:
             await self._go_on(self._keep(record))
 
     def _give_back(self, given: KeepOnly, sender: Identity) -> None:
-        for message in (*self._legacy.only(given), KeptOnly()):
-            self._means.mesh.tell(sender, message)
+        if (strays := self._legacy.only(given, sender)) is not None:
+            for message in (*strays, KeptOnly()):
+                self._means.mesh.tell(sender, message)
 
     @property
     def is_settled(self) -> bool:

@@ -22,7 +22,7 @@ from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Checkpoint, Opened
 from nodes.edge.heirs import bequest
 from nodes.edge.keeper import Keeper
-from nodes.edge.recent import telling
+from nodes.edge.recent import tellings
 from nodes.errors import in_words
 from nodes.links import incarnation
 from nodes.telemetry import logs
@@ -179,7 +179,7 @@ class Disk:
         self._limit = max(SMALLEST, GROWS * self._size)
 
     def _frames(self, events: Sequence[CallEvent], records: Iterable[CallRecord]) -> list[bytes]:
-        frames = [checkpoint.frame(telling(events))] if events else []
+        frames = [checkpoint.frame(told) for told in tellings(events)]
         for record in records:
             for message in bequest(record, self._scripts.__contains__):
                 frames.append(checkpoint.frame(message))

@@ -11,8 +11,8 @@ to be over, and of two records of one call the later.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -20,7 +20,7 @@ from typing import Final
 from grammars.script_pack import script_hash
 from nodes.call.record import CallPhase, CallRecord, pack, unpack
 from nodes.edge.keeper import Keeper
-from nodes.edge.recent import Recent, telling
+from nodes.edge.recent import Recent, tellings
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.telemetry import logs
@@ -28,6 +28,7 @@ from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.wire.events import CallEvent
 from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity, ScriptHash
+from protocols.wire.reconcile import MAX_ASKED
 
 log = logs.get(__name__)
 MAX_OVER: Final = 100_000
@@ -56,6 +57,12 @@ def bequest(
     yield told
 
 
+def only(calls: Sequence[CallId]) -> Iterator[KeepOnly]:
+    """Yield what says that these are all calls, in as many messages as that takes."""
+    for begin in range(0, max(1, len(calls)), MAX_ASKED):
+        yield KeepOnly(tuple(calls[begin : begin + MAX_ASKED]), is_last=begin + MAX_ASKED >= len(calls))
+
+
 class Heirs:
     """The active side: sends what changes."""
 
@@ -66,7 +73,8 @@ class Heirs:
         self._unsettled: set[Identity] = set()
         """Those that may still have a call to give back."""
         self._scripts: dict[CallId, ScriptHash] = {}
-        """Of each call that has been written and is not over."""
+        """Of each call that has been written and is not over; and how many have each."""
+        self._users: Counter[ScriptHash] = Counter()
         self.unused: Callable[[ScriptHash], None] = lambda script: None
         """Told of a script when the last call that had it is over."""
         self._written: dict[CallId, Keeper] = {}
@@ -81,11 +89,11 @@ class Heirs:
         self._heirs = {heir: self._heirs.get(heir, set()) for heir in living}
         self._unsettled = (self._unsettled & living) | new
         for heir in new:
-            if events := list(self.recent):
-                self._mesh.tell(heir, telling(events))
+            for told in tellings(self.recent):
+                self._mesh.tell(heir, told)
             for keeper in self._calls.values():
                 self._bequeath(heir, keeper.record)
-            if not self._mesh.tell(heir, KeepOnly(tuple(self._calls))):
+            if not all([self._mesh.tell(heir, part) for part in only(tuple(self._calls))]):
                 self._unsettled.discard(heir)  # one that reads nothing has nothing to give back
 
     def settled(self, heir: Identity) -> None:
@@ -101,7 +109,8 @@ class Heirs:
         """A record has changed."""
         order = keeper.record.order
         if keeper.record.phase is not CallPhase.DONE and order.call_id not in self._scripts:
-            self._scripts[order.call_id] = script_hash(order.script)
+            self._scripts[order.call_id] = script = script_hash(order.script)
+            self._users[script] += 1
         self._soon()
         self._written[keeper.record.order.call_id] = keeper
 
@@ -118,8 +127,7 @@ class Heirs:
     def _send(self) -> None:
         written, self._written = self._written, {}
         noted, self._noted = self._noted, []
-        if noted and self._heirs:
-            told = telling(noted)
+        for told in tellings(noted) if self._heirs else ():
             for heir in self._heirs:
                 self._mesh.tell(heir, told)
         for keeper in written.values():
@@ -132,8 +140,12 @@ class Heirs:
     def _over(self, call_id: CallId) -> None:
         """Have everybody forget the script of a call that is over, unless another call has it, too."""
         script = self._scripts.pop(call_id, None)
-        if script is None or script in self._scripts.values():
+        if script is None:
             return
+        self._users[script] -= 1
+        if self._users[script]:
+            return
+        del self._users[script]
         for heir, known in self._heirs.items():
             if script in known:
                 known.discard(script)
@@ -158,6 +170,8 @@ class Legacy:
         self._kept: dict[CallId, KeepRecord] = {}
         self._scripts: dict[ScriptHash, bytes] = {}
         self._over: OrderedDict[CallId, None] = OrderedDict()
+        self._only: dict[Identity, set[CallId]] = {}
+        """The calls that an active edge has, as far as it has said so."""
         self.recent = Recent()
         """Events that the active edge may not have brought to their stream."""
 
@@ -179,9 +193,15 @@ class Legacy:
             if kept is None or (kept.epoch, kept.revision) < (given.epoch, given.revision):
                 self._kept[given.call_id] = given
 
-    def only(self, given: KeepOnly) -> list[KeepScript | KeepRecord]:
-        """Keep the records of these calls; return the others, with their scripts: their owner does not know them."""
-        calls = set(given.calls)
+    def only(self, given: KeepOnly, sender: Identity) -> list[KeepScript | KeepRecord] | None:
+        """Keep the records of these calls; return the others, with their scripts: their owner does not know them.
+
+        None: more of it is to come.
+        """
+        calls = self._only.get(sender, set()) | set(given.calls)
+        self._only = {} if given.is_last else {sender: calls}
+        if not given.is_last:
+            return None
         strays = [self._kept.pop(call_id) for call_id in self._kept.keys() - calls]
         scripts = {stray.script for stray in strays} & self._scripts.keys()
         return [*(KeepScript(script, self._scripts[script]) for script in scripts), *strays]
@@ -234,4 +254,4 @@ class Legacy:
         return records
 
 
-__all__ = ["Heirs", "Legacy", "bequest"]
+__all__ = ["Heirs", "Legacy", "bequest", "only"]

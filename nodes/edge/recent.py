@@ -8,7 +8,7 @@ does the recorder.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -26,19 +26,23 @@ KEPT_S: Final = 10.0
 waits is on disk within 0.25 s (`nodes.links.courier`)."""
 MOST: Final = 10_000
 """Of what 500 calls note in that time."""
+TOLD_BYTES: Final = 64 * 1024
 
 
 class Recent:
-    """The events of the last `KEPT_S` seconds, the oldest first. `now`: seconds, monotonic."""
+    """The events of the last `KEPT_S` seconds, the oldest first, each once. `now`: seconds, monotonic."""
 
     def __init__(self) -> None:
-        self._events: deque[tuple[float, CallEvent]] = deque(maxlen=MOST)
+        self._events: OrderedDict[str, tuple[float, CallEvent]] = OrderedDict()
 
     def add(self, event: CallEvent, now: float) -> None:
-        """Keep one, and no longer those that are old."""
-        self._events.append((now, event))
-        while self._events[0][0] < now - KEPT_S:
-            self._events.popleft()
+        """Keep one, and no longer those that are old. One that is known is as old as it was."""
+        self._events.setdefault(event.event_id, (now, event))
+        while self._events:
+            since_s, _ = first = next(iter(self._events.values()))
+            if since_s >= now - KEPT_S and len(self._events) <= MOST:
+                break
+            del self._events[first[1].event_id]
 
     def learn(self, told: KeepEvents, now: float) -> None:
         """Keep what the active edge has noted. One that cannot be read is a newer edge's: that edge has posted it."""
@@ -49,16 +53,27 @@ class Recent:
                 log.warning("event.unreadable", error=str(error))
 
     def inherit(self, other: Recent) -> None:
-        """Keep what another has, too; an event may then be there twice."""
-        self._events.extend(other._events)
+        """Keep what another has, too."""
+        for event_id, kept in other._events.items():
+            self._events.setdefault(event_id, kept)
 
     def __iter__(self) -> Iterator[CallEvent]:
-        return (event for _, event in self._events)
+        return (event for _, event in self._events.values())
 
 
-def telling(events: Iterable[CallEvent]) -> KeepEvents:
-    """Return what heirs are told of these."""
-    return KeepEvents(tuple(msgspec.json.encode(to_body(event)) for event in events))
+def tellings(events: Iterable[CallEvent]) -> Iterator[KeepEvents]:
+    """Yield what heirs are told of these: as many messages as it takes, for one has its limit (`codec.MAX_BODY`)."""
+    bodies: list[bytes] = []
+    n_bytes = 0
+    for event in events:
+        body = msgspec.json.encode(to_body(event))
+        if bodies and n_bytes + len(body) > TOLD_BYTES:
+            yield KeepEvents(tuple(bodies))
+            bodies, n_bytes = [], 0
+        bodies.append(body)
+        n_bytes += len(body)
+    if bodies:
+        yield KeepEvents(tuple(bodies))
 
 
-__all__ = ["KEPT_S", "Recent", "telling"]
+__all__ = ["KEPT_S", "Recent", "tellings"]

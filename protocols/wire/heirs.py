@@ -47,10 +47,11 @@ class KeepOnly:
     """These are all calls that this edge has, and their records have been told: what else you kept is another's.
 
     An heir that has a record of another call gives it back to the sender: its predecessor has told that heir alone.
-    Then it says `KeptOnly`.
+    Then it says `KeptOnly`. Where they are too many for a message, `is_last` is that of the last one.
     """
 
     calls: tuple[CallId, ...]
+    is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from nodes.edge.heirs import Legacy, bequest
 from nodes.edge.succession import Here, epoch_after, taken_up
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
-from protocols.wire.ids import AttemptId, CallId, CampaignId, ScriptHash
+from protocols.wire.ids import AttemptId, CallId, CampaignId, Identity, ScriptHash
 from protocols.wire.journal import Answered, Attempted, Contact, Steered
 from protocols.wire.journal import Phase as CampaignPhase
 from protocols.wire.reconcile import CallsFound
@@ -58,7 +58,7 @@ class Spare:
                 case KeepRecord() as kept:
                     self.legacy.keep(kept)
                 case KeepOnly() as only:
-                    strays += self.legacy.only(only)
+                    strays += self.legacy.only(only, Identity("n1.edge-0:1")) or ()
         return strays
 
 

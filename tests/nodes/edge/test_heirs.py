@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.call.record import CallPhase, CallRecord
-from nodes.edge.heirs import Heirs, Legacy, bequest
+from nodes.edge.heirs import Heirs, Legacy, bequest, only
 from nodes.edge.keeper import Keeper
 from nodes.edge.succession import epoch_after
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
+from protocols.wire.reconcile import MAX_ASKED
 from tests.nodes.edge.records import record
 
+OWNER = Identity("n1.edge-0:1")
 Told = KeepScript | KeepRecord
 
 
@@ -73,9 +75,22 @@ def test_a_record_that_cannot_be_read_is_one_call_and_not_all() -> None:
 
 def test_an_heir_gives_back_what_its_new_owner_does_not_know() -> None:
     legacy = tell(Legacy(), of(record("c1"), record("c2")))
-    strays = legacy.only(KeepOnly((CallId("c1"),)))
+    strays = legacy.only(KeepOnly((CallId("c1"),)), OWNER)
+    assert strays is not None
     assert tell(Legacy(), strays).take() == [record("c2")]
     assert legacy.take() == [record("c1")]
+
+
+def test_an_owner_says_in_several_messages_which_calls_it_has_if_they_are_many() -> None:
+    names = [f"c{n}" for n in range(MAX_ASKED + 1)]
+    legacy = tell(Legacy(), of(*map(record, [*names, "stray"])))
+    first, last = only([CallId(name) for name in names])
+    assert legacy.only(first, Identity("an owner that died of it")) is None
+    assert legacy.only(first, OWNER) is None
+    (_, stray) = legacy.only(last, OWNER) or []
+    assert isinstance(stray, KeepRecord)
+    assert stray.call_id == "stray"
+    assert list(only([])) == [KeepOnly(())]
 
 
 calls = st.sampled_from(["c1", "c2", "c3"])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nodes.edge.checkpoint import Alive, Opened, frame, read
 from nodes.edge.disk import Disk
-from nodes.edge.recent import KEPT_S, Recent, telling
+from nodes.edge.recent import KEPT_S, Recent, tellings
+from protocols.wire.codec import MAX_BODY, encode
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.heirs import KeepEvents
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
@@ -29,12 +30,36 @@ def test_an_heir_knows_what_was_noted_in_the_last_seconds_and_no_more() -> None:
 
 def test_what_heirs_are_told_is_what_was_noted() -> None:
     noted, heir = [event(1), event(2)], Recent()
-    heir.learn(telling(noted), 0.0)
+    for told in tellings(noted):
+        heir.learn(told, 0.0)
     assert list(heir) == noted
 
 
+def test_however_much_was_noted_each_message_can_be_sent() -> None:
+    noted = [event(number) for number in range(1, 3000)]
+    told = list(tellings(noted))
+    assert len(told) > 1
+    assert all(len(encode(one)) <= MAX_BODY for one in told)
+    heir = Recent()
+    for one in told:
+        heir.learn(one, 0.0)
+    assert list(heir) == noted
+    assert list(tellings([])) == []
+
+
+def test_what_is_told_again_is_there_once_and_grows_no_younger() -> None:
+    recent, other = Recent(), Recent()
+    for now in (0.0, KEPT_S - 1):
+        recent.add(event(1), now)
+        other.add(event(1), now)
+    recent.inherit(other)
+    assert len(list(recent)) == 1
+    recent.add(event(2), KEPT_S + 1)
+    assert [one.seq for one in recent] == [2]
+
+
 def test_an_event_of_a_newer_edge_is_left_out_and_the_others_are_kept() -> None:
-    told = telling([event(1)])
+    (told,) = tellings([event(1)])
     heir = Recent()
     heir.learn(KeepEvents((b'{"kind": "sung"}', b"garbage", *told.bodies)), 0.0)
     assert [one.seq for one in heir] == [1]
@@ -54,7 +79,7 @@ async def test_the_disk_has_the_events_of_the_last_seconds_beside_the_records_th
 
 def test_a_file_gives_back_only_what_was_noted_shortly_before_its_edge_was_last_alive() -> None:
     told = [
-        Opened(1, "l", "b"), telling([event(1)]), Alive(50.0), telling([event(2)]), Alive(50.0 + 3 * KEPT_S),
-        telling([event(3)]), Alive(50.0 + 3 * KEPT_S + 1),
+        Opened(1, "l", "b"), *tellings([event(1)]), Alive(50.0), *tellings([event(2)]), Alive(50.0 + 3 * KEPT_S),
+        *tellings([event(3)]), Alive(50.0 + 3 * KEPT_S + 1),
     ]  # fmt: skip
     assert [one.seq for one in read(b"".join(map(frame, told))).legacy.recent] == [3]
