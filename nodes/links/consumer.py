@@ -80,8 +80,9 @@ class Consumer:
 
     async def _opened(self) -> Pull:
         if self._pull is None or self._generation != self._connection.generation:
-            if self._pull is not None:
-                await self._pull.close()
+            left, self._pull = self._pull, None  # whatever fails below, it is not left twice
+            if left is not None:
+                await left.close()
             generation = self._connection.generation
             config = ConsumerConfig(
                 durable_name=self._durable,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any, Final
 
 import nats.errors
@@ -59,9 +60,10 @@ class Pull:
         return [*first, *await self._waiting(n - 1)] if first and n > 1 else first
 
     async def close(self) -> None:
-        """Leave."""
+        """Leave; of a connection that is closed there is nothing left."""
         if self._subscription is not None:
-            await self._subscription.unsubscribe()
+            with suppress(nats.errors.ConnectionClosedError, nats.errors.BadSubscriptionError):
+                await self._subscription.unsubscribe()
 
     async def _waiting(self, n: int) -> list[Msg]:
         return await self._ask({"batch": n, "max_bytes": BYTES, "no_wait": True}, n, 0.0)

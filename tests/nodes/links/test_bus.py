@@ -278,6 +278,18 @@ async def test_a_consumer_goes_on_where_it_was_after_the_server_has_come_back(bu
     assert fetched in (["e1"], ["e0", "e1"]), "an acknowledgement that the server had not yet written is lost with it"
 
 
+async def test_a_consumer_whose_stream_is_away_for_more_than_one_try_goes_on_when_it_is_there_again(bus: Bus):
+    consumer = bus.consume(Stream.EVENTS, "recorder")
+    assert await consumer.fetch(timeout_s=0) == []
+    await bus._connection.jetstream.delete_stream(Stream.EVENTS)
+    for _ in range(3):
+        with pytest.raises(BusAway):
+            await consumer.fetch(timeout_s=0)
+    await bus.ensure_layout()
+    await bus.commit(HERE, "e1", {})
+    assert [one.event_id for one in await consumer.fetch(timeout_s=3)] == ["e1"]
+
+
 # ---- buckets ------------------------------------------------------------------------------------------------------
 
 
