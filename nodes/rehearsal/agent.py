@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,8 @@ from nodes.telemetry import logs
 
 AGENTS: Final = "RINGMASTER_REHEARSAL_AGENTS"
 """Environment variable: the agents' names, joined with `,`; `ann:service+billing` gives Ann two skills."""
+DESKS: Final = "RINGMASTER_REHEARSAL_DESKS"
+"""Environment variable: the run directories of the nodes at whose desks they sit, in turn, joined with `:`."""
 REPORTS: Final = "agents.jsonl"
 """In the state directory."""
 ACCEPT_S: Final = 1.0
@@ -58,8 +62,10 @@ class Served:
 class Agent:
     """One agent for the length of a rehearsal. `run` comes back to a desk that went away."""
 
-    def __init__(self, name: str, skills: tuple[str, ...], run: Path, reports: Path) -> None:
-        self._name, self._skills, self._run, self._reports = name, skills, run, reports
+    def __init__(self, name: str, skills: tuple[str, ...], desk: Path, reports: Path) -> None:
+        """`desk`: the run directory of the node at whose desk they sit."""
+        self.desk = desk
+        self._name, self._skills, self._reports = name, skills, reports
         self._served: Served | None = None
         self._accepted_s = self._last_frame_s = 0.0
 
@@ -73,8 +79,8 @@ class Agent:
             await asyncio.sleep(LOOK_S)
 
     async def _sit_down(self) -> None:
-        address = (self._run / "desk.url").read_text()
-        token = (self._run / "token").read_text()
+        address = (self.desk / "desk.url").read_text()
+        token = (self.desk / "token").read_text()
         async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}socket") as socket:
             hello = {"token": token, "agent": self._name, "skills": self._skills, "ready": True}
             await _say(socket, "hello", **hello)
@@ -145,12 +151,16 @@ class Agent:
         self._served, self._accepted_s = None, 0.0
 
 
-def agents_of(given: str, run: Path, reports: Path) -> list[Agent]:
-    """Return the agents that `AGENTS` names."""
+def agents_of(given: str, desks: Sequence[Path], reports: Path) -> list[Agent]:
+    """Return the agents that `AGENTS` names, shared out among the desks.
+
+    >>> [one.desk.name for one in agents_of("ann:service,ben,cat", [Path("n1"), Path("n2")], Path("agents.jsonl"))]
+    ['n1', 'n2', 'n1']
+    """
     agents = []
-    for one in filter(None, given.split(",")):
+    for desk, one in zip(cycle(desks), filter(None, given.split(",")), strict=False):
         name, _, skills = one.partition(":")
-        agents.append(Agent(name, tuple(filter(None, skills.split("+"))), run, reports))
+        agents.append(Agent(name, tuple(filter(None, skills.split("+"))), desk, reports))
     return agents
 
 
@@ -165,4 +175,4 @@ async def _say(socket: aiohttp.ClientWebSocketResponse, kind: str, **fields: obj
         await socket.send_str(json.dumps({"type": kind, **fields}))
 
 
-__all__ = ["AGENTS", "REPORTS", "Agent", "agents_of"]
+__all__ = ["AGENTS", "DESKS", "REPORTS", "Agent", "agents_of"]

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ Settings = Mapping[str, Mapping[str, object]]
 """Tables of a configuration: name -> key -> value."""
 
 NOTHING: Final[Settings] = {}
+NO_VARIABLES: Final[Mapping[str, str]] = {}
 COMMAND: Final = (sys.executable, "-m", "nodes.cli")
 """`ringmaster`, for whoever runs it on a host."""
 READY_S: Final = 60.0
@@ -98,6 +99,7 @@ class HostedNode:
     host: Host
     file: Path
     log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
     running: Running | None = None
 
     @property
@@ -108,7 +110,9 @@ class HostedNode:
     async def start(self) -> None:
         """Start its launcher. Raises: NotRun."""
         with self.log.open("a") as log:
-            self.running = await self.host.start((*COMMAND, "up", "--config", str(self.file)), log, steps(self.host))
+            self.running = await self.host.start(
+                (*COMMAND, "up", "--config", str(self.file)), log, {**steps(self.host), **self.env}
+            )
 
     async def ready(self, needed: Mapping[str, int], within_s: float = READY_S) -> Roster:
         """Return its roster once so many processes of each role are active. Raises: NotReady."""
@@ -157,9 +161,13 @@ class HostedNode:
 
 @asynccontextmanager
 async def node(
-    host: Host, settings: Settings = NOTHING, more: str = "", channels: int = CHANNELS
+    host: Host,
+    settings: Settings = NOTHING,
+    more: str = "",
+    channels: int = CHANNELS,
+    env: Mapping[str, str] = NO_VARIABLES,
 ) -> AsyncIterator[HostedNode]:
-    """Have a node on a host, started; with these settings beside those that its address asks for.
+    """Have a node on a host, started; with these settings beside those that its address asks for, and variables.
 
     Its id is the host's name. Wait for `ready` with what you need of it. Raises: NotRun.
     """
@@ -173,7 +181,7 @@ async def node(
     }
     file = host.directory / "ringmaster.toml"
     host.path(file).write_text(toml(merged(own, settings), more))
-    made = HostedNode(host, file, _log(host, "node"))
+    made = HostedNode(host, file, _log(host, "node"), env)
     await made.start()
     try:
         yield made
@@ -214,21 +222,31 @@ class Callees:
 
     def lived(self) -> list[dict[str, Any]]:
         """Return what the callees of calls that are over have lived through (`nodes.rehearsal.callee`, `Report`)."""
+        return self._lines(REPORTS)
+
+    def served(self) -> list[dict[str, Any]]:
+        """Return what the agents beside them have lived through (`nodes.rehearsal.agent`, `Served`)."""
+        return self._lines(agent.REPORTS)
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
         with suppress(FileNotFoundError):
-            return [
-                json.loads(line)
-                for line in self.host.path(self.host.directory / STATE / REPORTS).read_text().splitlines()
-            ]
+            lines = self.host.path(self.host.directory / STATE / name).read_text().splitlines()
+            return [json.loads(line) for line in lines]
         return []
 
 
 @asynccontextmanager
 async def callees(
-    host: Host, nats_url: str, scripts: Mapping[str, str], seed: int = 1, agents: str = "", n_phrases: int = 0
+    host: Host,
+    nats_url: str,
+    scripts: Mapping[str, str],
+    seed: int = 1,
+    n_phrases: int = 0,
+    env: Mapping[str, str] = NO_VARIABLES,
 ) -> AsyncIterator[Callees]:
     """Have callees on a host who know `scripts` (name -> text), and are told of their calls over NATS.
 
-    `agents`, `n_phrases`: as on a stage (`nodes/commands/stage.py`). Raises: NotReady, NotRun.
+    `n_phrases`: as on a stage (`nodes/commands/stage.py`). `env`: further variables. Raises: NotReady, NotRun.
     """
     paths = [_written(host, f"{name}.yaml", text) for name, text in scripts.items()]
     settings: Settings = {"node": {"id": host.name}, "paths": {"state": STATE}, "nats": {"url": nats_url}}
@@ -238,8 +256,8 @@ async def callees(
         ENVIRONMENT: str(file),
         SCRIPTS: ":".join(map(str, paths)),
         SEED: str(seed),
-        agent.AGENTS: agents,
         PHRASES: str(n_phrases),
+        **env,
     }
     with log.open("a") as lines:
         running = await host.start(
@@ -286,9 +304,11 @@ def _last_line(log: Path) -> str:
 
 __all__ = [
     "COMMAND",
+    "DESK_PORT",
     "NATS",
     "NATS_PORT",
     "NOTHING",
+    "NO_VARIABLES",
     "STATE",
     "Callees",
     "HostedNode",

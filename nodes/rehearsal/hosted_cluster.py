@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ async def cluster(
     callees: Host,
     settings: Settings = NOTHING,
     channels: int = hosted.CHANNELS,
+    env: Mapping[str, str] = hosted.NO_VARIABLES,
 ) -> AsyncIterator[HostedCluster]:
     """Have a node on each of `hosts`, started; they are of one cluster, and so is whoever keeps callees on `callees`.
 
@@ -46,7 +47,9 @@ async def cluster(
     async with AsyncExitStack() as stack:
         made = {
             host.name: await stack.enter_async_context(
-                hosted.node(host, hosted.merged(_settings(host, hosts, servers, url), settings), channels=channels)
+                hosted.node(
+                    host, hosted.merged(_settings(host, hosts, servers, url), settings), channels=channels, env=env
+                )
             )
             for host in everybody
         }

@@ -49,8 +49,9 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     exchange = Exchange(parent.sockets["sip"], by_hash, repertoires, seed, config.paths.state / REPORTS)
     bus = await Bus.connect(login(config, Role.COMMAND), name=identity, node_id=config.node.id)
     await bus.subscribe(ALL_EVENTS, lambda body, _: exchange.event(from_body(body)))
+    desks = os.environ.get(agent.DESKS, str(config.paths.run)).split(":")
     agents = agent.agents_of(
-        os.environ.get(agent.AGENTS, ""), config.paths.run, config.paths.state / agent.REPORTS
+        os.environ.get(agent.AGENTS, ""), [*map(Path, desks)], config.paths.state / agent.REPORTS
     )  # fmt: skip
     async with asyncio.TaskGroup() as tasks:
         people = [tasks.create_task(run()) for run in (exchange.run, *(one.run for one in agents))]
