@@ -53,6 +53,11 @@ class Doorway:
         host, found = self._socket.getsockname()
         self.address = f"{host}:{found}"
 
+    @property
+    def n_held(self) -> int:
+        """How many are connected."""
+        return len(self._held)
+
     def open(self) -> None:
         """Take connections from now on, on the running loop."""
         self._loop = asyncio.get_running_loop()

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
-from protocols.wire.cluster import Death, NodeState
+from protocols.wire.cluster import ClusterTold, Death, NodeState
 from protocols.wire.ids import NodeId
 
 SILENT_S: Final = 3.0
@@ -127,9 +127,17 @@ class Membership:
         """Who was declared dead lately, also if they have come back."""
         return tuple(self._deaths)
 
+    def knows(self, node: NodeId) -> bool:
+        """Return whether a node is alive, silent, or has not been dead for long."""
+        return node in self._nodes
+
+    def epoch(self, node: NodeId) -> int:
+        """Return which launcher of a node is heard; 0: none."""
+        return seen.epoch if (seen := self._nodes.get(node)) else 0
+
     def heard_s(self, node: NodeId) -> float:
-        """Return when a node was last heard."""
-        return self._nodes[node].heard_s
+        """Return when a node was last heard; never: minus infinity."""
+        return seen.heard_s if (seen := self._nodes.get(node)) else float("-inf")
 
     def wants_witness(self, now: float) -> bool:
         """Return whether somebody is so silent that it matters whether we hear NATS."""
@@ -152,9 +160,12 @@ class Membership:
                 assert_never(given)
         return [Notify(one) for one in news]
 
-    def forget(self, node: NodeId) -> None:
-        """A node is not of the cluster any more."""
-        self._nodes.pop(node, None)
+    def go_on(self, told: ClusterTold, now: float) -> None:
+        """Begin with what another judge of this node has told: everybody has a fresh period."""
+        for one in told.nodes:
+            seen = _Seen(one.word.epoch, now, now, one.state, one.is_proven, now, hears=frozenset(one.word.hears))
+            self._nodes[one.word.node] = seen
+        self._deaths = dict.fromkeys(told.dead, now)
 
     # ---- words and proof ---------------------------------------------------------------------------------------------
 

@@ -26,13 +26,15 @@ from nodes.links.errors import BusAway, LayoutMismatch, ObjectBroken, StreamBrok
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.lease import RENEW_S
 from nodes.links.login import login
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.server import room
+from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
-from protocols.wire.ids import Identity
+from protocols.wire.ids import Identity, node_of
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import CENTRAL_READS, Role
 from protocols.wire.subjects import Bucket
@@ -59,6 +61,8 @@ class Central:
         self._memory = Memory(bus, self._lease, identity, clock)
         self._requests = Requests(self._memory, Importer(self._memory, bus.objects, key, config.sip), key)
         self._roster: Roster = NOBODY
+        self.members = Members(mesh, config)
+        self.members.on_change(lambda _: self._place())
 
     def serve(self) -> None:
         """Answer the mesh from now on."""
@@ -70,12 +74,18 @@ class Central:
         """Take the launcher's word on who lives."""
         self._roster = roster
         self._mesh.roster(roster)
+        self.members.follow(roster)
+        self._place()
+
+    def _place(self) -> None:
+        """Have the leader know which edges there are: this node's, and those of all nodes that live."""
         if self._requests.leader:
             self._requests.leader.places.follow(self._homes())
 
     def _homes(self) -> dict[Identity, Home]:
-        node = self._config.node
-        return {peer.identity: Home(node.id, node.zone) for peer in self._roster.active("edge")}
+        ours, zones = self._config.node, {one.word.node: one.word.zone for one in self.members.nodes}
+        edges = [(peer.identity, node_of(peer.identity)) for peer in self.members.of_role("edge")]
+        return {edge: Home(node, zones.get(node, ours.zone)) for edge, node in edges}
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         """How this central is. `leading`: it leads; `led`: somebody does, here or on another node."""
@@ -217,10 +227,14 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         tasks.spawn(central.do_not_call.follow())
         tasks.spawn(central.run())
         tasks.spawn(central.look_after_streams())
+        speaker = Spokesman(mesh, bus, config, central.members, tasks)
+        tasks.spawn(speaker.run())
         await parent.ready(mesh.whereabouts())
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
-                central.follow(Roster.of(order.body["roster"]))
+                roster = Roster.of(order.body["roster"])
+                central.follow(roster)
+                speaker.follow(roster)
 
 
 __all__ = ["Central", "run"]

@@ -38,9 +38,11 @@ from nodes.links.bus import Bus
 from nodes.links.contact_key import contact_key
 from nodes.links.errors import LinkError
 from nodes.links.login import login
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
+from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.links.view import View
 from protocols.agent import Seat as State
@@ -149,11 +151,16 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
         write_private(config.paths.run / URL_FILE, address.encode())
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
         tasks.spawn(presence.run())
+        members = Members(mesh, config)
+        speaker = Spokesman(mesh, bus, config, members, tasks)
+        tasks.spawn(speaker.run())
         await parent.ready(mesh.whereabouts() | {"url": address})
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
                 roster = Roster.of(order.body["roster"])
                 mesh.roster(roster)
+                members.follow(roster)
+                speaker.follow(roster)
                 if node.roster is NOBODY:
                     tasks.spawn(node.recall())
                 node.follow(roster)

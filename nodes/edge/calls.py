@@ -129,6 +129,7 @@ class Calls:
         """Take the launcher's word on who lives."""
         before, self._means.roster = self._means.roster, roster
         self._means.mesh.roster(roster)
+        self._means.members.follow(roster)
         self._means.engines.follow(roster)
         self._heirs.follow(roster)
         self.load.roster = roster

@@ -61,6 +61,11 @@ class Load:
         """Say whether one more call may be taken now."""
         return len(self._records()) < self._fixed if self._fixed else self._capacity.takes(len(self._records()))
 
+    @property
+    def limit(self) -> int:
+        """How many calls it takes, as far as is known."""
+        return self._capacity.limit
+
     def activate(self) -> None:
         """Be the edge: the calls that were taken over are held, whatever is known of the others."""
         self._capacity = Capacity(self._n_cores, len(self._records()))

@@ -11,6 +11,7 @@ from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster
 from protocols.wire.events import CallEvent
@@ -47,6 +48,11 @@ class Means:
     """What this edge gives up just now, because it is nearly full."""
     calls: dict[CallId, Ref[AnyCall]] = field(default_factory=dict)
     """The actors whose channels media and speech talk about; a channel has its call's id."""
+    members: Members = field(init=False)
+    """Which processes there are on this node and on others, by role."""
+
+    def __post_init__(self) -> None:
+        self.members = Members(self.mesh, self.config)
 
     @property
     def node_id(self) -> NodeId:

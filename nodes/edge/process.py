@@ -37,6 +37,7 @@ from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import Roster
+from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.telemetry import logs
 from protocols.wire.events import CallEvent, to_body
@@ -127,7 +128,10 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
 
         calls.serve()
-        Requests(means, calls).serve()
+        requests = Requests(means, calls)
+        requests.serve()
+        speaker = Spokesman(mesh, bus, config, means.members, tasks, requests.of_node)
+        tasks.spawn(speaker.run())
         trees.serve(mesh, system.census)
         Far(mesh, system)  # other processes may watch the calls
         with failing_at_once():  # a tree that is stopped in order hangs up on everybody
@@ -140,6 +144,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                         await activate()
                     case Told(body={"roster": roster}):
                         calls.follow(Roster.of(roster))
+                        speaker.follow(means.roster)
                     case Stop():
                         means.is_stopping = True
                         trunk.close()

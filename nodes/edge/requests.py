@@ -21,6 +21,7 @@ from nodes.edge.calls import Calls
 from nodes.edge.means import Means
 from nodes.links.errors import Refused
 from nodes.links.roster import Peer, State
+from nodes.links.spokesman import Figures
 from nodes.telemetry import logs
 from protocols.sip import Disposition
 from protocols.wire import messages as wire
@@ -114,6 +115,11 @@ class Requests:
             raise Refused("not_active")
         if not self._calls.is_settled:
             raise Refused("unsettled")
+
+    def of_node(self) -> Figures:
+        """Return what this edge adds to its node's word."""
+        held, limit = len(self._calls.keepers), self._calls.load.limit
+        return Figures(self._is_draining, held, round(held / limit, 3) if limit else 1.0)
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         """Take no new calls, or take them again."""

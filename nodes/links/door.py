@@ -26,11 +26,21 @@ KEEPALIVES: Final = 3
 """Without an answer to so many of them the connection is given up, and made anew. That is no proof."""
 
 
+def is_address(text: str) -> bool:
+    """Return whether this can be a door's address: IPv4 and a port, as another node has said it."""
+    host, _, port = text.rpartition(":")
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except (OSError, ValueError):
+        return False
+    return port.isdecimal() and port.isascii() and 0 < int(port) <= 65535
+
+
 class Door:
     """One launcher's door. `is_met`: a connection is up, or was when last tried."""
 
     def __init__(self, address: str, is_dead: Callable[[], None]) -> None:
-        """`address`: as its node's word has it, `10.0.0.2:7400`. `is_dead()` is called once, at the proof."""
+        """`address`: as its node's word has it, `10.0.0.2:7400` (`is_address`). `is_dead()` is called at the proof."""
         host, _, port = address.rpartition(":")
         self._where = (host, int(port))
         self._is_dead = is_dead
@@ -77,4 +87,4 @@ def _keep_alive(ours: socket.socket) -> None:
     ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVES)
 
 
-__all__ = ["Door"]
+__all__ = ["Door", "is_address"]

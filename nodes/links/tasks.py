@@ -11,7 +11,7 @@ stopped in order: its successor is made for a death, and not for a goodbye.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
@@ -45,6 +45,13 @@ class Tasks:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task of the group. Raises: RuntimeError when the group has ended."""
+        self._begin(work)
+
+    def spawn_stoppable(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]:
+        """Run `work` as a task of the group, and return what stops it before the group ends. Raises as `spawn`."""
+        return self._begin(work)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]:
         try:
             task = self._group.create_task(work)
         except RuntimeError:
@@ -52,6 +59,7 @@ class Tasks:
             raise
         self._running.add(task)
         task.add_done_callback(self._ended)
+        return task.cancel
 
     async def close(self) -> None:
         """Cancel what is still running, and wait for its end; raise what has failed."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from nodes.config import Config
 from nodes.links.load import LoadTeller
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import Roster
@@ -94,7 +95,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks
     Served(plane, mesh, is_realtime)
     orphans = Orphans(plane, mesh)
     tasks.spawn(orphans.watch())
-    teller = LoadTeller(mesh, plane.load)
+    teller, members = LoadTeller(mesh, plane.load), Members(mesh, config)
     writer.start()
     await parent.ready(mesh.whereabouts())
     if not parent.is_spare:
@@ -108,6 +109,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks
             case Told(body={"roster": roster}):
                 teller.roster = orphans.roster = Roster.of(roster)
                 mesh.roster(orphans.roster)
+                members.follow(orphans.roster)
             case Stop():
                 plane.stop()
             case _:

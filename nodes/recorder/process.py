@@ -24,9 +24,11 @@ from nodes.links.bus import Bus
 from nodes.links.consumer import Consumer, Received
 from nodes.links.errors import BusAway, LinkError, Refused
 from nodes.links.login import login
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
+from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
@@ -229,11 +231,16 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     ):
         recorder.serve(mesh)
         recorder.run(tasks)
+        members = Members(mesh, config)
+        speaker = Spokesman(mesh, bus, config, members, tasks)
+        tasks.spawn(speaker.run())
         await parent.ready(mesh.whereabouts())
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
                 recorder.roster = Roster.of(order.body["roster"])
                 mesh.roster(recorder.roster)
+                members.follow(recorder.roster)
+                speaker.follow(recorder.roster)
 
 
 __all__ = ["Recorder", "run"]

@@ -28,6 +28,7 @@ from nodes import priority
 from nodes.config import Config
 from nodes.links.errors import Refused
 from nodes.links.load import LoadTeller
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import Roster
@@ -139,12 +140,14 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
             around = Surroundings(decoders, mesh.tell, time.monotonic, today, counts)
             teller = LoadTeller(mesh, lambda late_s: around.backlog.told(late_s, time.monotonic()))
             tasks.spawn(teller.run())
+            members = Members(mesh, config)
             Served(mesh, ears, Listening(ears, around, tasks), voice, counts)
             await parent.ready(mesh.whereabouts())
             async for order in parent.orders:
                 if isinstance(order, Told) and "roster" in order.body:
                     teller.roster = Roster.of(order.body["roster"])
                     mesh.roster(teller.roster)
+                    members.follow(teller.roster)
 
 
 def start_voice(directory: Path) -> Voice:

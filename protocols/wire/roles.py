@@ -22,6 +22,7 @@ from protocols.wire.subjects import (
     ALL_CAMPAIGNS,
     ALL_EVENTS,
     ALL_NODE_BEATS,
+    ALL_NODE_WORDS,
     OBJECT_STREAM,
     OBJECTS,
     Bucket,
@@ -154,41 +155,50 @@ COUNTED: Final = ("call.ended", "prompt.started", "handover.*", "recovered")
 """The kinds of events that the desk counts; none of them has what a callee has said."""
 _SERVICES: Final = ("$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>")
 
+_WORD: Final = f"rm.node.{_NODE}.word"
+"""What those publish who may speak for their node (`protocols.wire.cluster`); all of them hear the others'."""
+
 _TABLE: Final[Mapping[Role, Rights]] = {
     Role.CENTRAL: Rights(
         publish=(
-            ALL_CAMPAIGNS, "rm.state.campaigns.*", "rm.state.load.*",
+            _WORD, ALL_CAMPAIGNS, "rm.state.campaigns.*", "rm.state.load.*",
             "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN), *_consume(Stream.EVENTS, *CENTRAL_READS),
             "$JS.API.STREAM.PURGE.RM_CAMPAIGN",  # what is forgotten
             f"$O.{OBJECTS}.>", *_read(OBJECT_STREAM), f"$JS.API.STREAM.PURGE.{OBJECT_STREAM}",
             f"$JS.API.DIRECT.GET.{OBJECT_STREAM}.>", "$JS.API.CONSUMER.INFO.RM_CAMPAIGN.recorder",
             *_see(*Bucket), *_put(Bucket.LEASES, Bucket.CONFIG), *_put(Bucket.DNC, keys=">"),
         ),
+        subscribe=(ALL_NODE_WORDS,),
     ),
     Role.EDGE: Rights(
         publish=(
-            ALL_EVENTS, "rm.state.calls.*",
+            _WORD, ALL_EVENTS, "rm.state.calls.*",
             *_see(Bucket.CALLS, Bucket.DNC), *_put(Bucket.CALLS), *_put(Bucket.DNC),
         ),
+        subscribe=(ALL_NODE_WORDS,),
     ),
     Role.DESK: Rights(
         publish=(
-            f"rm.node.{_NODE}.beat", ALL_AGENT_BEATS, "rm.state.agents.*", "rm.state.nodes.*",
+            _WORD, f"rm.node.{_NODE}.beat", ALL_AGENT_BEATS, "rm.state.agents.*", "rm.state.nodes.*",
             "$JS.API.INFO", *_api(("STREAM.INFO.*",), "*"),
             *_see(*_PUBLIC), *_put(Bucket.AGENTS, Bucket.NODES),
         ),
-        subscribe=(*map(events_of, COUNTED), "rm.state.>", f"rm.node.{_NODE}.cmd.*", "$SRV.>"),
+        subscribe=(ALL_NODE_WORDS, *map(events_of, COUNTED), "rm.state.>", f"rm.node.{_NODE}.cmd.*", "$SRV.>"),
         answers=True,
     ),
     Role.RECORDER: Rights(
-        publish=tuple(
-            subject
-            for stream in Stream
-            for subject in (
-                *_consume(stream, "recorder"),
-                *_api(("CONSUMER.DELETE.*.recorder",), stream),  # a new database reads from the beginning
-            )
+        publish=(
+            _WORD,
+            *(
+                subject
+                for stream in Stream
+                for subject in (
+                    *_consume(stream, "recorder"),
+                    *_api(("CONSUMER.DELETE.*.recorder",), stream),  # a new database reads from the beginning
+                )
+            ),
         ),
+        subscribe=(ALL_NODE_WORDS,),
     ),
     Role.COMMAND: Rights(publish=(), subscribe=(ALL_EVENTS,)),
     Role.OPERATOR: Rights(publish=(">",), subscribe=(">",), never=(ALL_CAMPAIGNS, ALL_EVENTS), answers=True),

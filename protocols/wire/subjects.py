@@ -1,6 +1,7 @@
 """Every name on NATS, in one place: subjects, streams, buckets and keys.
 
     rm.node.<node>.beat            a node lives                         core
+    rm.node.<node>.word            who a node is, for other nodes       core
     rm.node.<node>.cmd.<verb>      ask a node something (`nats req`)    core, request and reply
     rm.agent.<agent>.beat          a seat lives                         core
     rm.state.<kind>.<id>           something has changed, with `rev`    core; the bucket is the copy for newcomers
@@ -60,6 +61,7 @@ EVERY_CAMPAIGN: Final = CampaignId("_every")
 """In the place of a campaign's name, for what is said of all of them; no campaign has it."""
 ALL_CAMPAIGNS: Final = "rm.campaign.>"
 ALL_NODE_BEATS: Final = "rm.node.*.beat"
+ALL_NODE_WORDS: Final = "rm.node.*.word"
 ALL_AGENT_BEATS: Final = "rm.agent.*.beat"
 DNC_MADE: Final = "list.made"
 """The key that says that the do-not-call list in its bucket is whole: one that was just made anew is not."""
@@ -72,6 +74,11 @@ def node_beat(node: NodeId) -> str:
     'rm.node.n1.beat'
     """
     return f"rm.node.{part(node)}.beat"
+
+
+def node_word(node: NodeId) -> str:
+    """Return the subject of what a node says of itself to the others of its cluster (`protocols.wire.cluster`)."""
+    return f"rm.node.{part(node)}.word"
 
 
 def node_command(node: NodeId, verb: str) -> str:
@@ -159,8 +166,9 @@ def part(text: str) -> str:
 
 __all__ = [
     "Stream", "Bucket", "part",
-    "node_beat", "node_command", "agent_beat", "state", "states", "call_event", "call_events", "events_of", "shard",
-    "campaign_events", "CALL_HEADER", "object_chunks", "object_meta", "OBJECTS", "OBJECT_STREAM",
+    "node_beat", "node_word", "node_command", "agent_beat", "state", "states", "call_event", "call_events", "events_of",
+    "shard", "campaign_events", "CALL_HEADER", "object_chunks", "object_meta", "OBJECTS", "OBJECT_STREAM",
     "dnc_removal", "DNC_MADE",
-    "ALL_EVENTS", "ALL_CAMPAIGNS", "EVERY_CAMPAIGN", "ALL_NODE_BEATS", "ALL_AGENT_BEATS",
+    "ALL_EVENTS", "ALL_CAMPAIGNS", "EVERY_CAMPAIGN", "ALL_NODE_BEATS", "ALL_NODE_WORDS",
+    "ALL_AGENT_BEATS",
 ]  # fmt: skip

@@ -1,0 +1,120 @@
+"""What a process knows of the cluster: which processes other nodes have, and how each node is.
+
+Its node's spokesman tells it (`ClusterTold`), and it tells the mesh. What it does not: judge anybody
+(`protocols.membership`), or speak to them. On a node that is alone nobody tells it anything, and then everything that
+is found by role is this node's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from nodes.config import Config
+from nodes.links.mesh import Mesh
+from nodes.links.roster import NOBODY, Peer, Roster, State
+from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState
+from protocols.wire.ids import Identity, NodeId, node_of
+
+NOT_TOLD: Final = ClusterTold(0, ())
+
+
+class Members:
+    """One process's. `told`: the spokesman's last word; `NOT_TOLD` before there was one."""
+
+    def __init__(self, mesh: Mesh, config: Config) -> None:
+        self._mesh, self._node, self._zone = mesh, config.node.id, config.node.zone
+        self._roster: Roster = NOBODY
+        self._changed: list[Callable[[Member], object]] = []
+        self.told: ClusterTold = NOT_TOLD
+        mesh.serve(ClusterTold, self._take)
+
+    @property
+    def nodes(self) -> tuple[Member, ...]:
+        """All other nodes, dead ones of the last ten minutes too."""
+        return self.told.nodes
+
+    @property
+    def bar(self) -> str:
+        """Why this node is not in the cluster; empty: it is, or it is meant to be alone."""
+        return self.told.bar
+
+    def node(self, node: NodeId) -> Member | None:
+        """Return what is known of another node; None: nothing."""
+        return next((one for one in self.told.nodes if one.word.node == node), None)
+
+    def state(self, node: NodeId) -> NodeState | None:
+        """Return how a node is; ours is alive. None: it is not of the cluster, as far as we know."""
+        if node == self._node:
+            return NodeState.ALIVE
+        return member.state if (member := self.node(node)) else None
+
+    def of_role(self, role: str) -> list[Peer]:
+        """Return the active processes of a role that can be asked: ours first, then our zone's, then all others.
+
+        None of a node that is silent or dead.
+        """
+        alive = [one.word for one in self.told.nodes if one.state is NodeState.ALIVE]
+        near_first = sorted(alive, key=lambda word: word.zone != self._zone)  # stable: the rest stays in its order
+        theirs = [peer_of(one) for word in near_first for one in word.processes if one.is_active and one.role == role]
+        return [*self._roster.active(role), *theirs]
+
+    def peer(self, identity: Identity) -> Peer | None:
+        """Return a process, ours or another node's, which may be silent; None: it has ended, or its node is dead."""
+        if node_of(identity) == self._node:
+            return self._roster.by_identity(identity)
+        member = self.node(node_of(identity))
+        if member is None or member.state is NodeState.DEAD:
+            return None
+        return next((peer_of(one) for one in member.word.processes if one.identity == identity), None)
+
+    def on_change(self, changed: Callable[[Member], object]) -> None:
+        """Call `changed(member)` for each node of which something is new: its word, its state, its launcher."""
+        self._changed.append(changed)
+
+    def follow(self, roster: Roster) -> None:
+        """Take the launcher's word on this node's own processes."""
+        self._roster = roster
+
+    def take(self, told: ClusterTold) -> None:
+        """Take the spokesman's word, and have the mesh know whom it may reach."""
+        before, self.told = self.told, told
+        self._connect(before, told)
+        known = {one.word.node: one for one in before.nodes}
+        for member in told.nodes:
+            if member != known.get(member.word.node):
+                for changed in self._changed:
+                    changed(member)
+
+    def _take(self, told: ClusterTold, sender: Identity) -> None:
+        if node_of(sender) == self._node:
+            self.take(told)
+
+    def _connect(self, before: ClusterTold, told: ClusterTold) -> None:
+        """Whoever is dead is left, and what was asked of them fails. Who is only taken for dead can be reached again:
+        they are told so, and may answer.
+        """
+        taken_for_dead = {one.word.node for one in before.nodes if _is_taken_for_dead(one)}
+        new = [one for one in told.nodes if _is_taken_for_dead(one) and one.word.node not in taken_for_dead]
+        if new:
+            self._mesh.members(_peers(one for one in told.nodes if one not in new))
+        self._mesh.members(_peers(told.nodes))
+
+
+def peer_of(process: NodeProcess) -> Peer:
+    """Return another node's process as the mesh wants it."""
+    state = State.ACTIVE if process.is_active else State.SPARE
+    at = process.address
+    return Peer(process.role, process.name, process.identity, at, process.pid, state, at)
+
+
+def _is_taken_for_dead(member: Member) -> bool:
+    return member.state is NodeState.DEAD and not member.is_proven
+
+
+def _peers(members: Iterable[Member]) -> list[Peer]:
+    reached = [one for one in members if one.state is not NodeState.DEAD or not one.is_proven]
+    return [peer_of(process) for one in reached for process in one.word.processes if process.address]
+
+
+__all__ = ["NOT_TOLD", "Members", "peer_of"]
