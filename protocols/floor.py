@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
-from protocols.moments import Moment
+from protocols.moments import Moment, shifted
 from protocols.wire.messages import DigitPressed, Heard, Meaning, Partial, SpeechEnded, SpeechStarted
 
 BARGE_IN_S = 0.3
@@ -136,11 +136,7 @@ class FloorState:
 
     def later(self, seconds: float) -> FloorState:
         """Return the floor as if so much less time had passed: nobody was there to listen."""
-        said = self.utterance
-        if said is not None:
-            ended_s = None if said.ended_s is None else said.ended_s + seconds
-            said = replace(said, since_s=said.since_s + seconds, ended_s=ended_s)
-        return replace(self, utterance=said, quiet_since_s=self.quiet_since_s + seconds)
+        return shifted(self, seconds)
 
 
 class Floor:

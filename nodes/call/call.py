@@ -16,25 +16,25 @@ from typing import Final
 
 from grammars import conversation_state as says
 from grammars.script_model import Script
-from nodes.call import ending, handing, line, older, placing, talk
+from nodes.call import ending, handing, line, moving, older, placing, talk, telephone
 from nodes.call.effects import (
     DialLeg,
     Effect,
     GetReady,
-    HangUpLeg,
     Prepare,
-    StartRecording,
     Stop,
     StopHearing,
-    VerifyLeg,
 )
 from nodes.call.inputs import (
     Answer,
     BusinessAnswered,
+    CameBack,
     HangUpOrdered,
     Hears,
     Input,
-    LegResumed,
+    Leaving,
+    Left,
+    LetGo,
     LineClosed,
     MediaLacks,
     NoEngineLeft,
@@ -45,15 +45,14 @@ from nodes.call.inputs import (
     RosterChanged,
     SeatTold,
     Spoken,
-    Telephone,
 )
-from nodes.call.record import UP, VERSION, Ask, Asked, CallPhase, CallRecord
+from nodes.call.record import GONE, UP, VERSION, Ask, Asked, CallPhase, CallRecord
 from nodes.call.step import CallStep
 from protocols.handover import SeatLost, Stage
 from protocols.machine import Expired, earliest
-from protocols.sip import Answered, Disposition, EarlyMedia, Ended, Media, MediaChanged, Ringing, Side
+from protocols.sip import Disposition
 from protocols.wire.events import Kind
-from protocols.wire.ids import ChannelId
+from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import (
     AudioArrived,
     AudioLost,
@@ -68,9 +67,6 @@ from protocols.wire.messages import (
 
 READY_S: Final = 240.0
 """A name is looked up in 5 s, each engine has 30 s for a script, a line takes 2 s."""
-HUNG_UP: Final = Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM)
-"""What a leg that has ended and cannot say how has probably seen."""
-_EARLY: Final = (CallPhase.PLACING, CallPhase.RINGING)
 
 
 class Call:
@@ -87,8 +83,10 @@ class Call:
     def deadline(self) -> float | None:
         """When `Expired` is wanted, in monotonic seconds; None when nothing is timed."""
         record = self.record
-        if record.phase is CallPhase.DONE:
+        if record.phase in GONE:
             return None
+        if record.is_waiting:
+            return record.arrival.until_s if record.arrival else None
         due = [one.until_s for one in record.asked]
         if record.phase is CallPhase.ENDING:
             return earliest([*due, None if record.over else record.ending_s + ending.ENDS_S])
@@ -108,14 +106,19 @@ def _take(step: CallStep, given: Input) -> None:
     match given:
         case Resumed():
             _resume(step, given)
-        case _ if phase is CallPhase.DONE:
+        case _ if phase in GONE:
             pass
+        case _ if step.record.is_waiting:
+            if moving.is_ours_now(step, given):
+                _go_on(step, frozenset(), is_moved=True)
+        case Leaving() | LetGo() | CameBack() | Left():
+            moving.leave(step, given)
         case Ready() | NotReady() | Spoken() | Hears() | NoEngineLeft() | BusinessAnswered() | LineClosed():
             _answered(step, given)
         case Expired():
             _expired(step)
         case AudioLost() | AudioArrived():
-            _heard_or_not(step, given)
+            telephone.heard_or_not(step, given)
         case HangUpOrdered(disposition=disposition, cause=cause):
             ending.hang_up(step, disposition, cause)
         case SeatTold():
@@ -135,41 +138,59 @@ def _take(step: CallStep, given: Input) -> None:
             if phase in UP:
                 talk.heard(step, given)
         case _:
-            _telephone(step, given)
+            telephone.told(step, given)
 
 
 # ---- a life begins --------------------------------------------------------------------------------------------------
 
 
 def _resume(step: CallStep, given: Resumed) -> None:
-    """Begin, or go on from the record: the one recovery path."""
-    record = step.record
-    if record.phase is CallPhase.DONE:
+    """Begin, or go on from the record, at this machine or another one: the one recovery path."""
+    record, moved = step.record, given.moved
+    if record.phase in GONE:
         return step.do(Stop())
-    if not record.placed_s and not record.leg_phase:  # nobody has had it
-        step.write(version=VERSION, owner=given.owner, epoch=given.epoch, placed_s=step.now)
+    is_new = not record.placed_s and not record.leg_phase  # nobody has had it
+    if record.version < VERSION and not is_new:
+        step.record = older.grown(record, step.script, step.now)
+    step.write(version=VERSION)
+    if is_new and moved is None:
+        step.write(owner=given.owner, epoch=given.epoch, placed_s=step.now)
         step.note(Kind.PLACING, script=step.script.hash if step.script else "")
         return _place(step, is_refused=given.is_refused)
-    if record.version < VERSION:
-        step.record = record = older.grown(record, step.script, step.now)
-    was_open = {one.what for one in record.asked}
-    step.write(version=VERSION, owner=given.owner, epoch=max(record.epoch + 1, given.epoch), asked=())
-    if record.phase is CallPhase.ENDING:
+    step.live(given.owner, given.epoch)
+    if moved.is_planned if moved else record.is_waiting:
+        return moving.wait(step, moved)
+    if moved and not moving.is_saved(record):
+        return moving.lose(step, moved)
+    if moved:
+        moving.settle(step, moved)
+    _go_on(step, given.engines, is_refused=given.is_refused, is_moved=moved is not None)
+
+
+def _go_on(step: CallStep, engines: frozenset[Identity], *, is_refused: bool = False, is_moved: bool = False) -> None:
+    """Go on from the record. `is_moved`: at another machine than the last that had it."""
+    was_open = {one.what for one in step.record.asked}
+    step.write(asked=())
+    if step.record.phase is CallPhase.ENDING:
         step.write(ending_s=step.now)  # each life waits anew for its leg
         handing.release_again(step)
-    if record.over is not None:
+    if not is_moved:
+        line.want(step)  # from this life: media tells it again what the last one may not have heard
+        telephone.far_end_said(step)
+    if step.record.over is not None:
         return ending.close_again(step)
-    if record.ending is None:
-        step.note(Kind.RECOVERED, what="call", phase=record.phase.value)
-        if not record.leg_phase and record.channel is None:
-            return _place(step, is_refused=given.is_refused)  # nobody has been dialled
-    line.want(step)  # from this life: media tells it again what the last one may not have heard
-    _catch_up(step)
-    if given.is_refused and step.record.phase in _EARLY:
+    if step.record.ending is None:
+        step.note(Kind.RECOVERED, what="call", phase=step.record.phase.value)
+        if not step.record.leg_phase and step.record.channel is None:
+            return _place(step, is_refused=is_refused)  # nobody has been dialled
+    telephone.catch_up(step)
+    if is_moved:
+        moving.begin_again(step)
+    if is_refused and step.record.phase in telephone.EARLY:
         ending.hang_up(step, Disposition.REJECTED, "do_not_call")  # they came on the list when nobody had this call
     if step.script is not None and step.record.phase in UP:
         handing.resume(step)
-        talk.resume(step, was_open, given.engines)
+        talk.resume(step, was_open, engines)
 
 
 def _place(step: CallStep, *, is_refused: bool) -> None:
@@ -192,86 +213,6 @@ def _dial(step: CallStep, given: Ready) -> None:
         line.tell(step)
     step.do(DialLeg(given.local, placing.dial(order, given.local, given.hop, given.listening, script.hash)))
     step.do(Prepare(script.speakable(order.slots)))
-
-
-def _catch_up(step: CallStep) -> None:
-    """Take from the leg's record what it may have told to nobody: one of the two has died in between."""
-    record, leg = step.record, step.record.leg
-    match record.leg_phase:
-        case "":
-            ending.over(step, "failed", record.ending.cause if record.ending else "lost_while_placing")
-        case "ended" | "finished":
-            _ended(step, _verdict(record))
-        case _ if record.ending:
-            step.do(HangUpLeg(record.ending))
-        case "confirmed" if record.phase in _EARLY:
-            _picked_up(step, leg.media if leg and leg.media else placing.NOWHERE)
-        case _ if leg and leg.media:
-            line.agree(step, leg.media)
-    if record.is_doubtful:
-        step.write(is_doubtful=False)
-        step.do(VerifyLeg())
-
-
-def _verdict(record: CallRecord) -> Ended:
-    if record.leg and record.leg.verdict:
-        return record.leg.verdict
-    return Ended(record.ending.disposition, record.ending.cause, Side.US) if record.ending else HUNG_UP
-
-
-# ---- the telephone --------------------------------------------------------------------------------------------------
-
-
-def _telephone(step: CallStep, given: Telephone) -> None:
-    phase = step.record.phase
-    match given:
-        case Ringing() if phase is CallPhase.PLACING:
-            step.write(phase=CallPhase.RINGING)
-            step.note(Kind.RINGING, after_ms=step.since_placed_ms())
-        case EarlyMedia(media=media) if phase in _EARLY:
-            line.agree(step, media)
-            step.note(Kind.EARLY_MEDIA, after_ms=step.since_placed_ms())
-        case Answered(media=media) if phase in _EARLY:
-            _picked_up(step, media)
-        case Answered() if phase is CallPhase.ENDING and not step.record.answered_s and not step.record.over:
-            step.write(answered_s=step.now)  # in the moment in which we gave up: it goes on ending
-            step.note(Kind.ANSWERED, after_ms=step.since_placed_ms())
-        case MediaChanged(media=media) | Answered(media=media) if phase in UP:
-            line.agree(step, media)
-            if step.record.silent_since_s:  # from another address, or after a hold: they are waited for anew
-                step.write(silent_since_s=step.now)
-        case Ended():
-            _ended(step, given)
-        case LegResumed():
-            _catch_up(step)
-        case _:
-            pass
-
-
-def _picked_up(step: CallStep, media: Media) -> None:
-    step.write(phase=CallPhase.ANSWERED, answered_s=step.now)
-    line.agree(step, media)
-    step.note(Kind.ANSWERED, after_ms=step.since_placed_ms())
-    if step.record.order.is_recorded:
-        step.do(StartRecording())
-    talk.begin(step)
-
-
-def _ended(step: CallStep, given: Ended) -> None:
-    disposition = given.disposition.value
-    if given.by is Side.THEM and step.script is not None and step.record.answered_s and step.record.over is None:
-        talk.converse(step, says.HungUp())
-        disposition = step.conversation().state.disposition or disposition
-    ending.over(step, disposition, given.cause, code=given.code, q850=given.q850, by=given.by.value)
-
-
-def _heard_or_not(step: CallStep, given: AudioLost | AudioArrived) -> None:
-    """Note since when the callee is silent; told again, by a media process that took over, that does not change."""
-    if isinstance(given, AudioArrived):
-        line.arrived(step, given)
-        step.write(silent_since_s=0.0)
-    elif not step.record.silent_since_s:
-        step.write(silent_since_s=step.now - given.silent_s)
 
 
 # ---- other processes ------------------------------------------------------------------------------------------------
@@ -366,4 +307,4 @@ def _follow_media(step: CallStep, *, is_new: bool) -> None:
         talk.heard(step, SpeechEnded(ChannelId(record.order.call_id), record.utterance, step.now))
 
 
-__all__ = ["HUNG_UP", "READY_S", "Call"]
+__all__ = ["READY_S", "Call"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from grammars.conversation_state import Fetch
+from nodes.call.record import CallRecord
 from protocols.floor import Listen
-from protocols.sip import Dial, HangUp, Local
+from protocols.sip import Dial, HangUp, Listening, Local
 from protocols.wire.desk import JoinQueue, LeaveQueue, OfferCall, ReleaseSeat
 from protocols.wire.events import Kind, Value
 from protocols.wire.ids import ChannelId, Identity
@@ -92,8 +93,48 @@ class HangUpLeg:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyLeg:
-    """Ask the far end whether it is still there."""
+class TakeOverLeg:
+    """Tell the far end that we are here from now on, which is also how it is asked whether it is still there.
+
+    `listening`: None when nothing is to be heard of it any more. `is_planned`: whoever had the call still has it, and a
+    refusal ends nothing.
+    """
+
+    local: Local
+    listening: Listening | None
+    is_planned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenumberLeg:
+    """Count on from above these: another machine uses the numbers in between, or has used them."""
+
+    cseq: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LetGoLeg:
+    """End the leg without a word to the far end: it goes on elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Tell who has the call that the far end is ours: they are to `LetGo`, and we wait for what they have `Left`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Tell who has the call that it does not come here (`CameBack`). `code`: what the far end has said; 0: nothing."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOn:
+    """Answer whoever has `Arrived`: this is the call as we leave it. None: it ends here, and they are to `LetGo`."""
+
+    record: CallRecord | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +165,9 @@ class GetReady:
 
 @dataclass(frozen=True, slots=True)
 class StartRecording:
-    """Say where the recording is to be: `RecordTo`, at once."""
+    """Say where the recording is to be: `RecordTo`, at once. `part`: 0, and one more at each machine it comes to."""
+
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +242,8 @@ class Keep:
 
 Question: TypeAlias = GetReady | Speak | HearCallee | AskBusiness | CloseLine | Reserve | Connect | Show | Keep
 """What is answered later."""
+Moving: TypeAlias = Arrived | GiveBack | HandOn
+"""What is said to the machine that the call comes from, or goes to."""
 Effect: TypeAlias = (
     Note
     | PutOnList
@@ -209,7 +254,10 @@ Effect: TypeAlias = (
     | TellDesks
     | DialLeg
     | HangUpLeg
-    | VerifyLeg
+    | TakeOverLeg
+    | RenumberLeg
+    | LetGoLeg
+    | Moving
     | Prepare
     | LateHandover
     | Stop
@@ -218,20 +266,26 @@ Effect: TypeAlias = (
 )
 
 __all__ = [
+    "Arrived",
     "AskBusiness",
     "CloseLine",
     "Connect",
     "DialLeg",
     "Effect",
     "GetReady",
+    "GiveBack",
+    "HandOn",
     "HangUpLeg",
     "HearCallee",
     "Keep",
     "LateHandover",
+    "LetGoLeg",
+    "Moving",
     "Note",
     "Prepare",
     "PutOnList",
     "Question",
+    "RenumberLeg",
     "Reserve",
     "Sentences",
     "Show",
@@ -239,9 +293,9 @@ __all__ = [
     "StartRecording",
     "Stop",
     "StopHearing",
+    "TakeOverLeg",
     "TellDesk",
     "TellDesks",
     "Unlink",
-    "VerifyLeg",
     "Want",
 ]

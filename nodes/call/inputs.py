@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from grammars.conversation_state import Fetched, FetchFailed
+from nodes.call.record import CallRecord
 from protocols.handover import HandoverInput
 from protocols.machine import Address, Expired
 from protocols.sip import (
@@ -42,6 +43,26 @@ from protocols.wire.messages import (
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """What another machine has ready for a call that goes on there; the record's moments are moved to its clock.
+
+    `nodes.call.moving.brought` makes such a record of another machine's, `needs_line` says whether a port is needed.
+    """
+
+    media: str
+    """The name of the media process there."""
+    port: int
+    """Its port for the call; 0 where there is no need of one: at a browser's, and for a call that ends."""
+    local: Local
+    """Our address for the far end's SIP, and for its audio."""
+    listening: Listening
+    outage_s: float = 0.0
+    """For so long nobody spoke or heard."""
+    is_planned: bool = False
+    """Whoever has the call has it until the far end has agreed, and keeps it if that refuses."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """Somebody has the call from now on: the first, or one who goes on. The one way to begin, and to recover."""
 
@@ -52,6 +73,33 @@ class Resumed:
     """The do-not-call list has the callee."""
     epoch: int = 0
     """Above that of every life before, also of those whose last record has reached nobody."""
+    moved: Moved | None = None
+    """It comes from another machine, with this record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Another machine has been given the record and asks the far end now. Go on with the call: it may come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """The far end is another machine's. Be still from now on: no BYE, no last event. `HandOn` says what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """The other machine does not take the call after all. `code`: what the far end has said to it; 0: nothing."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Who had the call has left it like this (`HandOn`), in moments of our clock. None: it has died meanwhile."""
+
+    record: CallRecord | None
+    outage_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +220,26 @@ ChannelNews: TypeAlias = Speech | PlayEnded | AudioArrived | AudioLost
 Answer: TypeAlias = Ready | NotReady | Spoken | Hears | NoEngineLeft | BusinessAnswered | LineClosed
 """What names the question that it answers."""
 FromTheEdge: TypeAlias = Resumed | HangUpOrdered | RosterChanged | MediaLacks | RecordTo | Expired
-Input: TypeAlias = FromTheEdge | Telephone | ChannelNews | SeatTold | Answer
+FromElsewhere: TypeAlias = Leaving | LetGo | CameBack | Left
+"""What comes of a planned move: the first three to who has the call, `LetGo` and the last to where it goes."""
+Input: TypeAlias = FromTheEdge | FromElsewhere | Telephone | ChannelNews | SeatTold | Answer
 
 __all__ = [
     "Answer",
     "BusinessAnswered",
+    "CameBack",
     "ChannelNews",
+    "FromElsewhere",
     "HangUpOrdered",
     "Hears",
     "Input",
+    "Leaving",
+    "Left",
     "LegResumed",
+    "LetGo",
     "LineClosed",
     "MediaLacks",
+    "Moved",
     "NoEngineLeft",
     "NotReady",
     "Ready",

@@ -13,7 +13,7 @@ from nodes.call.effects import Want
 from nodes.call.record import CallRecord
 from nodes.call.step import CallStep
 from protocols.sip import Media
-from protocols.wire.ids import ChannelId, PromptHash
+from protocols.wire.ids import ChannelId, Identity, PromptHash
 from protocols.wire.messages import AudioArrived, Channel, Playing
 
 
@@ -51,8 +51,15 @@ def tell(step: CallStep) -> None:
 
     A line that is being given back is not told: it would be opened anew.
     """
-    if step.record.channel is not None and step.record.over is None:
-        step.do(Want(step.record.channel))
+    if (channel := told(step.record)) is not None and step.record.over is None:
+        step.do(Want(channel))
+
+
+def told(record: CallRecord) -> Channel | None:
+    """Return the callee's channel as media is told it: here nobody speaks or hears while another machine does."""
+    if record.channel is None or not record.is_waiting:
+        return record.channel
+    return replace(record.channel, sends=False, playing=None, engine=Identity(""), recording="", bridge=ChannelId(""))
 
 
 def agree(step: CallStep, media: Media) -> None:
@@ -123,5 +130,6 @@ __all__ = [
     "side",
     "tell",
     "tell_link",
+    "told",
     "want",
 ]

@@ -18,7 +18,7 @@ from protocols.errors import RemoteProtocolError
 from protocols.floor import FloorState, Listen
 from protocols.handover import HandoverState
 from protocols.moments import Moment
-from protocols.sip import HangUp, LegRecord
+from protocols.sip import Ended, HangUp, LegRecord, Listening, Local
 from protocols.wire.ids import Identity
 from protocols.wire.messages import Channel, PlaceCall
 
@@ -38,10 +38,14 @@ class CallPhase(StrEnum):
     BRIDGED = "bridged"
     ENDING = "ending"
     DONE = "done"
+    MOVED = "moved"
+    """It goes on at another machine: nothing is left of it here, and nothing has ended."""
 
 
 UP: Final = (CallPhase.ANSWERED, CallPhase.CONVERSING, CallPhase.HANDING_OVER, CallPhase.BRIDGED)
 """The phases in which the callee is talked with, by whomever."""
+GONE: Final = (CallPhase.DONE, CallPhase.MOVED)
+"""The phases in which there is nothing to be done any more."""
 
 
 class Ask(StrEnum):
@@ -101,6 +105,22 @@ class Handed:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """The call comes from another machine, and the far end has not agreed to it yet, or its owner has not left it."""
+
+    until_s: Moment
+    local: Local
+    listening: Listening
+    """What the far end is told of us."""
+    is_planned: bool = False
+    """Who had it has it still: until they have left it, nothing is said, heard, asked or noted here."""
+    is_agreed: bool = False
+    """The far end has agreed: it is for us now, and who had it is to leave it."""
+    ended: Ended | None = None
+    """The far end has ended it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallRecord:
     """One call, whole. `revision` rises with every write, `epoch` with every life: a later record is known by them."""
 
@@ -152,6 +172,9 @@ class CallRecord:
     ending_s: Moment = 0.0
     """Since when it is ending."""
     over: Over | None = None
+    arrival: Arrival | None = None
+    n_moves: int = 0
+    """How often it has gone on at another machine: each has its own part of the recording."""
 
     # Times are on this machine's monotonic clock; 0.0: not yet.
 
@@ -162,10 +185,15 @@ class CallRecord:
         None while they are heard, have put us on hold, have not answered, or the call ends anyway.
         """
         is_held = self.channel is not None and not self.channel.sends
-        is_up = self.answered_s and self.phase not in (CallPhase.ENDING, CallPhase.DONE)
+        is_up = self.answered_s and self.phase not in (CallPhase.ENDING, *GONE)
         if not (is_up and self.silent_since_s) or is_held:
             return None
         return max(self.silent_since_s, self.answered_s) + GONE_AFTER_S
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is here, and another machine still has it."""
+        return self.arrival is not None and self.arrival.is_planned and self.phase is not CallPhase.MOVED
 
     @property
     def leg_phase(self) -> str:
@@ -187,9 +215,11 @@ def unpack(body: bytes) -> CallRecord:
 
 
 __all__ = [
+    "GONE",
     "GONE_AFTER_S",
     "UP",
     "VERSION",
+    "Arrival",
     "Ask",
     "Asked",
     "CallPhase",

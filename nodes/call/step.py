@@ -17,6 +17,7 @@ from nodes.call.effects import Effect, Note, PutOnList
 from nodes.call.record import Ask, Asked, CallRecord
 from protocols import amd, floor
 from protocols.wire.events import Kind, Value
+from protocols.wire.ids import Identity
 
 
 class CallStep:
@@ -39,6 +40,10 @@ class CallStep:
     def write(self, **changes: Any) -> None:
         """Change fields of the record."""
         self.record = replace(self.record, **changes)
+
+    def live(self, owner: Identity, least: int = 0) -> None:
+        """Begin another life: its records and channels, and the ids of its events, are later than any before."""
+        self.write(owner=owner, epoch=max(self.record.epoch + 1, least))
 
     def do(self, effect: Effect) -> None:
         """Have this done, after what was wanted before it."""

@@ -6,12 +6,13 @@ It tells its call the same events as a SIP leg, so that the call does not know t
 
 from __future__ import annotations
 
+from nodes.call.effects import TakeOverLeg
 from nodes.call.placing import NOWHERE, seat_of
 from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
-from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Ringing, Side
+from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, MediaChanged, OfferRefused, Ringing, Side
 from protocols.wire import desk as wire
 from protocols.wire.ids import ChannelId, Identity
 from supervisors import Timer
@@ -30,7 +31,7 @@ class BrowserLeg(Leg):
         """Begin: idle, or where the record says that the last life was."""
         ref = self.ref
         self._keeper.seats[self._seat] = lambda news: ref.tell(BrowserLeg.told, news)
-        if self._keeper.record.browser in ("inviting", "confirmed"):
+        if self._keeper.record.browser in ("inviting", "confirmed") and not self._keeper.record.is_waiting:
             _ = self.task(self._keep())
 
     def dial(self, local: Local, order: Dial) -> None:
@@ -49,6 +50,10 @@ class BrowserLeg(Leg):
             self._end(order.disposition, order.cause, Side.US)
         else:
             self.stop()
+
+    def take_over(self, order: TakeOverLeg) -> None:
+        """Tell the desk that the call is ours: it has agreed when it says so."""
+        _ = self.task(self._take_over(order.is_planned))
 
     def unanswered(self) -> None:
         """It has rung long enough."""
@@ -72,6 +77,19 @@ class BrowserLeg(Leg):
                 self._end(Disposition.NO_ANSWER, "browser_gone", Side.THEM)
             case _:
                 pass
+
+    async def _take_over(self, is_planned: bool) -> None:
+        if self._keeper.record.browser != "confirmed":
+            return
+        try:
+            await self._mesh.ask(self._desk, wire.KeepSeat(self._call_id, self._seat))
+        except LinkError:
+            if is_planned:  # who has the call goes on with it
+                self._keeper.happened(OfferRefused(0))
+            else:
+                self.ref.tell(BrowserLeg.told, wire.SeatLost(self._call_id, self._seat))
+        else:
+            self._keeper.happened(MediaChanged(NOWHERE))
 
     async def _keep(self) -> None:
         """Say that this process has the call now; an answer that our predecessor did not hear is told again."""

@@ -19,33 +19,38 @@ from grammars.script_model import Script
 from grammars.script_pack import unpack
 from nodes.call.call import Call
 from nodes.call.effects import (
+    Arrived,
     AskBusiness,
     CloseLine,
     Connect,
     DialLeg,
     Effect,
     GetReady,
+    GiveBack,
+    HandOn,
     HangUpLeg,
     HearCallee,
     Keep,
     LateHandover,
+    LetGoLeg,
     Note,
     Prepare,
     PutOnList,
     Question,
+    RenumberLeg,
     Reserve,
     Show,
     Speak,
     StartRecording,
     Stop,
     StopHearing,
+    TakeOverLeg,
     TellDesk,
     TellDesks,
     Unlink,
-    VerifyLeg,
     Want,
 )
-from nodes.call.inputs import BusinessAnswered, Input, LineClosed, RecordTo, Resumed, SeatTold, Spoken
+from nodes.call.inputs import BusinessAnswered, Input, LetGo, LineClosed, RecordTo, Resumed, SeatTold, Spoken
 from nodes.edge import desks, diary, ears, line, placing
 from nodes.edge.alarm import Alarm
 from nodes.edge.keeper import Keeper
@@ -97,12 +102,16 @@ class CallActor(AnyCall):
     def take(self, given: Input) -> None:
         """Something has happened: do what it comes to. What is answered at once is taken in the same turn.
 
-        While it is not known whose the call is, it waits: whoever knows wakes us with `Expired`, or ends us.
+        While it is not known whose the call is, it waits: whoever knows wakes us with `Expired`, or ends us. What has
+        waited for nothing but to hear that the call is another's is another's, too.
         """
         if isinstance(given, SeatTold) and not self._places.is_news(given):
             return
+        is_gone = isinstance(given, LetGo)
+        if is_gone:
+            self._on_hold.clear()
         self._on_hold.append(given)
-        if self._keeper.is_silent():
+        if self._keeper.is_silent() and not is_gone:
             return
         waiting = deque(self._on_hold)
         self._on_hold.clear()
@@ -147,10 +156,16 @@ class CallActor(AnyCall):
                 self._leg.tell(Leg.dial, local, dial)
             case HangUpLeg(order=hang_up):
                 self._leg.tell(Leg.hang_up, hang_up)
-            case VerifyLeg():
-                self._leg.tell(Leg.verify)
-            case StartRecording():
-                return RecordTo(means.recording(order.call_id))
+            case TakeOverLeg():
+                self._leg.tell(Leg.take_over, effect)
+            case RenumberLeg(cseq=cseq, version=version):
+                self._leg.tell(Leg.renumber, cseq, version)
+            case LetGoLeg():
+                self._leg.tell(Leg.let_go)
+            case Arrived() | GiveBack() | HandOn():
+                means.moving(order.call_id, effect)
+            case StartRecording(part=part):
+                return RecordTo(means.recording(order.call_id, part))
             case Prepare():
                 if self._script is not None:
                     _ = self.task(ears.prepare(means.engines, order.call_id, order.script, effect))

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from nodes.call.effects import TakeOverLeg
 from nodes.call.inputs import LegResumed
 from nodes.edge.keeper import Keeper
 from nodes.edge.trunk import Endpoint, Trunk
@@ -21,11 +22,10 @@ from protocols.sip import (
     Ended,
     Finished,
     HangUp,
-    Listening,
     Local,
     Offer,
-    Phase,
     Received,
+    Renumber,
     Request,
     Response,
     Side,
@@ -53,8 +53,16 @@ class Leg(Actor):
         """End it, whatever it is doing; `Ended` comes to the call. A leg that never dialled ends."""
         raise NotImplementedError
 
-    def verify(self) -> None:
-        """Ask the far end, which nobody has heard for a while, whether it is still there. One that is not has ended."""
+    def take_over(self, order: TakeOverLeg) -> None:
+        """Tell the far end that we are here now: `MediaChanged`, `OfferRefused` or `Ended` comes to the call."""
+        raise NotImplementedError
+
+    def renumber(self, cseq: int, version: int) -> None:
+        """Count on from above these; where nothing is counted, nothing changes."""
+
+    def let_go(self) -> None:
+        """End without a word to the far end: it goes on elsewhere."""
+        self.stop()
 
 
 class SipLeg(Leg, Endpoint):
@@ -92,11 +100,13 @@ class SipLeg(Leg, Endpoint):
         else:
             self._step(order)
 
-    def verify(self) -> None:
-        """Send a re-INVITE that says what is agreed already: who knows of no call any more says so (481)."""
-        if self._uac and self._uac.phase is Phase.CONFIRMED:
-            ours = self._uac.ours
-            self._step(TakeOver(self._uac.local, Listening(ours.host, ours.port)))
+    def take_over(self, order: TakeOverLeg) -> None:
+        """Send a re-INVITE that says where we are; who knows of no call any more says so (481)."""
+        self._step(TakeOver(order.local, order.listening, order.is_planned))
+
+    def renumber(self, cseq: int, version: int) -> None:
+        """Count requests and descriptions on from above these."""
+        self._step(Renumber(cseq, version))
 
     def offer(self, order: Offer) -> None:
         """Re-negotiate: a new address for our media, or hold."""
@@ -115,7 +125,7 @@ class SipLeg(Leg, Endpoint):
         self._trunk.attach(uac.sip_call_id, self.ref)
         return uac
 
-    def _step(self, given: Dial | HangUp | Offer | TakeOver | Received | Expired) -> None:
+    def _step(self, given: Dial | HangUp | Offer | TakeOver | Renumber | Received | Expired) -> None:
         if self._uac is None:
             return
         effects = self._uac.step(given, time.monotonic())

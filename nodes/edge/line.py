@@ -90,8 +90,9 @@ def set_channel(means: Means, name: str, channel: Channel, *, to_spares: bool) -
 
 
 def unlink(means: Means, name: str, channel_id: ChannelId) -> None:
-    """Close a channel that carries nothing to keep: an agent's side. Spares have none."""
-    means.mesh.tell(serving(means.roster, name), CloseChannel(channel_id))
+    """Close a channel of whose end nobody waits to hear: an agent's side, or one that goes on at another machine."""
+    for one in (serving(means.roster, name), *spares(means.roster, name)):
+        means.mesh.tell(one, CloseChannel(channel_id))
 
 
 async def close_channel(means: Means, name: str, channel_id: ChannelId) -> ChannelClosed:

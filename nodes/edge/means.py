@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from nodes.call.effects import Moving
 from nodes.call.inputs import Input
 from nodes.config import Config
 from nodes.edge.ears import Engines
@@ -46,6 +47,8 @@ class Means:
     fetcher: Fetcher = field(default_factory=Fetcher)
     gives_up: Callable[[], GivesUp] = lambda: GivesUp.NOTHING
     """What this edge gives up just now, because it is nearly full."""
+    moving: Callable[[CallId, Moving], None] = lambda call_id, word: None
+    """Where a call's words to the machine that it comes from, or goes to, are brought on their way."""
     calls: dict[CallId, Ref[AnyCall]] = field(default_factory=dict)
     """The actors whose channels media and speech talk about; a channel has its call's id."""
     members: Members = field(init=False)
@@ -76,11 +79,14 @@ class Means:
         """Return the address at which the far end of `hop` reaches our media."""
         return route_to(hop, self.config.rtp.bind)
 
-    def recording(self, call_id: CallId) -> str:
-        """Return the base path of a call's recording; empty while recordings are given up."""
+    def recording(self, call_id: CallId, part: int = 0) -> str:
+        """Return the base path of a part of a call's recording; empty while recordings are given up.
+
+        Each machine that a call comes to writes a part of its own: it may come back to one.
+        """
         if self.gives_up() >= GivesUp.RECORDINGS:
             return ""
-        return str(self.config.paths.recordings / call_id)
+        return str(self.config.paths.recordings / (f"{call_id}.{part}" if part else call_id))
 
 
 __all__ = ["AnyCall", "Means"]

@@ -15,7 +15,7 @@ from nodes.call import ending
 from nodes.call.effects import Note
 from nodes.call.line import link_of
 from nodes.call.placing import seat_of
-from nodes.call.record import CallPhase, CallRecord, Over
+from nodes.call.record import GONE, CallRecord, Over
 from nodes.call.step import CallStep
 from nodes.edge.diary import write
 from nodes.edge.keeper import Keeper
@@ -46,7 +46,7 @@ class Will(Actor):
     async def carry_out(self) -> None:
         """Hang up and say so, also of a call whose tree could not even be started; one that was over ends as it was."""
         record = self._keeper.record
-        if record.phase is CallPhase.DONE:
+        if record.phase in GONE:
             return
         how = record.over or self._given_up(record)
         log.error("call.given_up", call_id=record.order.call_id, cause=how.cause)

@@ -28,10 +28,12 @@ from protocols.sip.leg import (
     Phase,
     Received,
     Reject,
+    Renumber,
     Ring,
     Ringing,
     Side,
     TakeOver,
+    TakeoverStage,
 )
 from protocols.sip.message import Request, Response
 from protocols.sip.registration import Register, Registered, Registration, RegistrationFailed, Unregister, Unregistered
@@ -43,9 +45,9 @@ from protocols.sip.uas import Uas
 __all__ = [
     "Responder", "leg_key", "Request", "Response",
     "Uac", "Uas", "Local", "Entropy", "Credentials", "Listening",
-    "Received", "Dial", "Ring", "Accept", "Reject", "HangUp", "Offer", "TakeOver", "LegInput",
+    "Received", "Dial", "Ring", "Accept", "Reject", "HangUp", "Offer", "TakeOver", "Renumber", "LegInput",
     "Invited", "Ringing", "EarlyMedia", "Answered", "MediaChanged", "OfferRefused", "Ended", "Finished", "LegEvent",
-    "Media", "LocalMedia", "Dialog", "LegRecord", "Phase", "Side", "Disposition",
+    "Media", "LocalMedia", "Dialog", "LegRecord", "Phase", "Side", "Disposition", "TakeoverStage",
     "Registration", "Register", "Unregister", "Registered", "RegistrationFailed", "Unregistered",
     "Challenger", "Verdict",
 ]  # fmt: skip

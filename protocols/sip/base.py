@@ -15,7 +15,7 @@ from protocols.machine import Address, Effect, Expired, Notify, Transmit, earlie
 from protocols.sip.auth import CHALLENGES, Credentials
 from protocols.sip.build import Entropy, Local, new_branch, response
 from protocols.sip.dialog import Dialog
-from protocols.sip.leg import Ended, Finished, LegEvent, LegInput, LegRecord, Offer, Phase, Received
+from protocols.sip.leg import Ended, Finished, LegEvent, LegInput, LegRecord, Offer, Phase, Received, TakeoverStage
 from protocols.sip.message import Request, Response, parse
 from protocols.sip.replies import Replies
 from protocols.sip.requests import Outcome, Requests, Then
@@ -71,6 +71,7 @@ class Leg:
         """An offer that waits for its turn."""
         self._verdict: Ended | None = None
         """How the call ends when a cancelled INVITE is answered at last."""
+        self._takeover = TakeoverStage.NONE
 
     @classmethod
     def resume(cls, record: LegRecord, now: float, entropy: Entropy, credentials: Credentials | None = None) -> Self:
@@ -111,13 +112,14 @@ class Leg:
             wanted=self._wanted,
             verdict=self._verdict,
             acks=tuple(sent for sent, _ in self._acks.values()),
+            takeover=self._takeover,
         )
 
     def _restore(self, record: LegRecord, now: float) -> None:
         self.phase, self.dialog, self.next_hop, self.trunk = record.phase, record.dialog, record.next_hop, record.trunk
         self._requests.hop, self._requests.realms = record.next_hop, record.realms
         self.ours, self.media, self._timer = record.ours, record.media, record.timer
-        self._wanted, self._verdict = record.wanted, record.verdict
+        self._wanted, self._verdict, self._takeover = record.wanted, record.verdict, record.takeover
         times = {Alarm.SESSION: record.session_at_s, Alarm.RING: record.ring_until_s}
         times[Alarm.OFFER] = now if record.wanted else None
         times[Alarm.BYE] = now if record.phase is Phase.ENDED and record.dialog.remote_tag else None

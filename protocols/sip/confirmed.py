@@ -27,8 +27,10 @@ from protocols.sip.leg import (
     Offer,
     OfferRefused,
     Phase,
+    Renumber,
     Side,
     TakeOver,
+    TakeoverStage,
 )
 from protocols.sip.message import Request, Response
 from protocols.sip.requests import Outcome, Then
@@ -39,12 +41,18 @@ from protocols.sip.timers import SessionTimer
 TAKEOVER_GAP: Final = 50
 """What a successor adds to CSeq and to the SDP version. Its record may be older than the last request of the one that
 died, and a number used twice is answered 500."""
+PLANNED_TRIES: Final = 3
+"""So often does a planned move meet the far end's own offer (491) before it is given up: who has the call goes on."""
+_ASKING: Final = (TakeoverStage.ASKED, TakeoverStage.PLANNED)
 
 
 class ConfirmedLeg(Leg):
     """The half of a leg that does not care who called."""
 
-    _is_taking_over = False
+    _n_glares = 0
+    """How often a take-over has met the far end's own offer."""
+    _has_leapt = False
+    """The gap was too small, and is twice as large by now."""
 
     def _take(self, given: LegInput, now: float) -> Effects:
         match given:
@@ -55,6 +63,9 @@ class ConfirmedLeg(Leg):
                 return self._offer(now)
             case TakeOver():
                 return self._take_over(given, now)
+            case Renumber():
+                self._renumber(given.cseq, given.version)
+                return []
             case _:
                 return super()._take(given, now)
 
@@ -180,16 +191,29 @@ class ConfirmedLeg(Leg):
         if self.phase is not Phase.CONFIRMED:
             return []
         self.ours = replace(before, version=self.ours.version)
-        if outcome.code == 491:
+        if outcome.code == 491 and self._may_ask_again():
             self._wanted = self._wanted or wanted
             self._alarms[Alarm.OFFER] = now + self._back_off_s()
             return []
-        return self._lost(outcome, now) or [Notify(OfferRefused(outcome.code)), *self._offer(now)]
+        if outcome.code == 500 and self._takeover is TakeoverStage.ASKED and not self._has_leapt:
+            self._has_leapt, self._wanted = True, self._wanted or wanted  # a CSeq below one that was used (s.12.2.2)
+            self._renumber(self.dialog.local_cseq + TAKEOVER_GAP, self.ours.version + TAKEOVER_GAP)
+            return self._offer(now)
+        if lost := self._lost(outcome, now):
+            return lost
+        if self._takeover in _ASKING:
+            self._takeover = TakeoverStage.REFUSED
+        return [Notify(OfferRefused(outcome.code)), *self._offer(now)]
+
+    def _may_ask_again(self) -> bool:
+        self._n_glares += 1
+        return self._takeover is not TakeoverStage.PLANNED or self._n_glares < PLANNED_TRIES
 
     def _offer_accepted(self, answer: Response, now: float) -> Effects:
         if self.phase is not Phase.CONFIRMED:
             return []
-        self._is_taking_over = False
+        if self._takeover in _ASKING:
+            self._takeover = TakeoverStage.AGREED
         told = self._settle(answer, now)
         if not told and self.media:
             told = [Notify(MediaChanged(self.media))]
@@ -211,10 +235,13 @@ class ConfirmedLeg(Leg):
             return self._hang_up(Ended(Disposition.FAILED, "not_acceptable", Side.US), now)
 
     def _lost(self, outcome: Outcome, now: float) -> Effects:
-        """End the call if the far end has said, by words or silence, that it knows of none (s.12.2.1.2)."""
-        if outcome.code not in (408, 481):
+        """End the call if the far end has said, by words or silence, that it knows of none (s.12.2.1.2).
+
+        Not one that somebody else has: they hear of it, or will ask.
+        """
+        if outcome.code not in (408, 481) or self._takeover is TakeoverStage.PLANNED:
             return []
-        if self._is_taking_over and outcome.code == 481:
+        if self._takeover is TakeoverStage.ASKED and outcome.code == 481:
             return self._end(Ended(Disposition.COMPLETED, "remote_hangup_during_outage", Side.THEM, outcome.code))
         return self._hang_up(Ended(Disposition.FAILED, "dialog_lost", Side.NOBODY, outcome.code), now)
 
@@ -246,16 +273,28 @@ class ConfirmedLeg(Leg):
     def _take_over(self, given: TakeOver, now: float) -> Effects:
         """Go on from another machine, at other addresses; the record's times were those of another clock."""
         self.local = given.local
-        self.dialog = replace(self.dialog, local_cseq=self.dialog.local_cseq + TAKEOVER_GAP)
-        self.ours = replace(self.ours, version=self.ours.version + TAKEOVER_GAP)
-        self._requests.forget_invite()
+        self._renumber(self.dialog.local_cseq + TAKEOVER_GAP, self.ours.version + TAKEOVER_GAP)
         if self.phase is not Phase.CONFIRMED:
-            return self._end(Ended(Disposition.FAILED, "node_lost", Side.NOBODY))
-        self._is_taking_over = True
+            given_up = self._give_up()
+            self._requests.forget_invite()
+            return [*given_up, *self._end(Ended(Disposition.FAILED, "node_lost", Side.NOBODY))]
+        self._requests.forget_invite()
         self._alarms.clear()
-        self._keep_session(self._timer, now)
+        if given.listening is None:
+            return []
+        self._takeover = TakeoverStage.PLANNED if given.is_planned else TakeoverStage.ASKED
+        if not given.is_planned:  # else it is kept by whoever has the call, until the far end agrees
+            self._keep_session(self._timer, now)
         self._wanted = Offer(given.listening, self.ours.holds)
         return self._offer(now)
+
+    def _give_up(self) -> Effects:
+        """Say once, to whoever still rings, that nobody calls any more."""
+        return []
+
+    def _renumber(self, cseq: int, version: int) -> None:
+        self.dialog = replace(self.dialog, local_cseq=max(self.dialog.local_cseq, cseq))
+        self.ours = replace(self.ours, version=max(self.ours.version, version))
 
     def _is_inviting(self) -> bool:
         """Whether an INVITE is under way, in either direction: then nobody may begin another (s.14.1)."""

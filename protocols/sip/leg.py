@@ -32,6 +32,17 @@ class Phase(StrEnum):
     FINISHED = "finished"
 
 
+class TakeoverStage(StrEnum):
+    """What has become of the last `TakeOver`."""
+
+    NONE = ""
+    ASKED = "asked"
+    PLANNED = "planned"
+    """Asked, and whoever had the call still has it."""
+    AGREED = "agreed"
+    REFUSED = "refused"
+
+
 class Side(StrEnum):
     """Who ended it."""
 
@@ -112,7 +123,18 @@ class TakeOver:
     """Another machine goes on with the call: tell the far end our new addresses at once. First input after a resume."""
 
     local: Local
-    listening: Listening
+    listening: Listening | None
+    """None: nothing is to be heard any more, the call is being ended."""
+    is_planned: bool = False
+    """Who had the call lives, and goes on with it unless the far end agrees: a refusal ends nothing here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renumber:
+    """Count requests and descriptions on from above these: another machine has used, or may use, those before."""
+
+    cseq: int
+    version: int
 
 
 # ---- what a leg tells ---------------------------------------------------------------------------------------------
@@ -179,7 +201,7 @@ class Finished:
     """Nothing more will be sent or wanted: forget this leg."""
 
 
-LegInput: TypeAlias = Received | Expired | Dial | Ring | Accept | Reject | HangUp | Offer | TakeOver
+LegInput: TypeAlias = Received | Expired | Dial | Ring | Accept | Reject | HangUp | Offer | TakeOver | Renumber
 LegEvent: TypeAlias = Invited | Ringing | EarlyMedia | Answered | MediaChanged | OfferRefused | Ended | Finished
 
 
@@ -218,10 +240,11 @@ class LegRecord:
     """Those who have challenged our INVITE: who else asks for credentials is answered nothing."""
     acks: tuple[Transmit, ...] = ()
     """ACKs as they were sent, of the last 32 s: each is owed again when its 2xx is repeated."""
+    takeover: TakeoverStage = TakeoverStage.NONE
 
 
 __all__ = [
-    "Received", "Dial", "Ring", "Accept", "Reject", "HangUp", "Offer", "TakeOver", "LegInput",
+    "Received", "Dial", "Ring", "Accept", "Reject", "HangUp", "Offer", "TakeOver", "Renumber", "LegInput",
     "Invited", "Ringing", "EarlyMedia", "Answered", "MediaChanged", "OfferRefused", "Ended", "Finished", "LegEvent",
-    "LegRecord", "Phase", "Side",
+    "LegRecord", "Phase", "Side", "TakeoverStage",
 ]  # fmt: skip

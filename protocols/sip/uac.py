@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from protocols.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from protocols.machine import Notify
+from protocols.machine import Notify, Transmit
 from protocols.sip import build, causes, sdp, syntax, timers
 from protocols.sip.base import Alarm, Effects, ignore
 from protocols.sip.causes import Disposition
@@ -147,6 +147,13 @@ class Uac(ConfirmedLeg):
             return []
         self._alarms[Alarm.GIVE_UP] = now + 64 * T1
         return self._requests.send(build.cancel(invite.request), invite.to, ignore, now)
+
+    def _give_up(self) -> Effects:
+        """Send the CANCEL of an INVITE that another machine has sent, where it rings: its answer would go there."""
+        invite = self._requests.invite()
+        if invite is None or invite.state is not State.PROCEEDING or invite.to is None:
+            return []
+        return [Transmit(bytes(build.cancel(invite.request)), invite.to)]
 
     def _rung(self, alarm: Alarm, now: float) -> Effects:
         match alarm:

@@ -205,10 +205,10 @@ def test_only_grammar_and_speech_hear_the_callee_while_the_bot_speaks(policy: Ba
 
 def test_a_silence_does_not_count_while_nobody_is_there_to_hear_it() -> None:
     floor = Floor()
-    run(floor, (0.0, listen()))
+    run(floor, (1.0, listen()))
     late = Floor(floor.state.later(3.5))
-    assert run(late, (8.4, Expired())) == []
-    assert run(late, (8.5, Expired())) == [Silence()]
+    assert run(late, (9.4, Expired())) == []
+    assert run(late, (9.5, Expired())) == [Silence()]
 
 
 def test_a_result_that_nobody_could_give_has_its_time_anew() -> None:

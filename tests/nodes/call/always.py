@@ -11,15 +11,16 @@ from grammars.script_model import Script
 from nodes.call import effects as wants
 from nodes.call.call import Call
 from nodes.call.effects import Effect
-from nodes.call.inputs import Input
-from nodes.call.line import link_of
-from nodes.call.record import UP, Ask, CallPhase, CallRecord
+from nodes.call.inputs import Input, Left
+from nodes.call.line import link_of, told
+from nodes.call.record import GONE, UP, Ask, CallPhase, CallRecord
 from protocols.amd import AmdStage
 from protocols.handover import Stage
 from protocols.machine import Expired
 from protocols.moments import shifted
 from protocols.wire.events import FIELDS, Kind
 from protocols.wire.ids import ChannelId
+from protocols.wire.messages import Channel
 
 if TYPE_CHECKING:
     from tests.nodes.call.world import World
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 def is_step(before: CallRecord, after: CallRecord, effects: Sequence[Effect], given: Input, now: float) -> None:
     """Hold one step to what is always true of steps."""
     notes = [one for one in effects if isinstance(one, wants.Note)]
+    if isinstance(given, Left) and given.record is not None:
+        before = given.record
     assert list(effects[: len(notes)]) == notes, "events come before everything else"
     assert [note.number for note in notes] == list(range(before.n_events + 1, after.n_events + 1)), "without a hole"
     assert all((note.owner, note.epoch) == (after.owner, after.epoch) for note in notes)
@@ -42,14 +45,23 @@ def is_step(before: CallRecord, after: CallRecord, effects: Sequence[Effect], gi
     ended = [note for note in notes if note.kind is Kind.ENDED]
     assert len(ended) == (after.phase is CallPhase.DONE and before.phase is not CallPhase.DONE), "it ends once"
     assert not ended or notes[-1] is ended[0], "the end is the last event"
-    if before.phase is CallPhase.DONE:
+    if before.phase in GONE:
         assert after == before
         assert all(isinstance(one, wants.Stop) for one in effects), "nothing is done for a call that is over"
     others = [one for one in effects if not isinstance(one, wants.Note)]
     assert not any(isinstance(one, wants.PutOnList) for one in others[1:]), "whoever opts out is put on the list first"
     assert after.n_asked >= before.n_asked
-    if isinstance(given, Expired):
+    if after.is_waiting or after.phase is CallPhase.MOVED:
+        assert not notes, "who does not have the call says nothing of it"
+        assert not any(isinstance(one, wants.Question | wants.HangUpLeg | wants.TellDesk) for one in others)
+        assert all(is_still(one.channel) for one in others if isinstance(one, wants.Want))
+    elif isinstance(given, Expired):
         assert all(one.until_s > now for one in after.asked), "what nobody answers is given up"
+
+
+def is_still(channel: Channel) -> bool:
+    """Say whether nobody speaks or hears here."""
+    return not (channel.sends or channel.playing or channel.engine or channel.recording or channel.bridge)
 
 
 OTHER_CLOCKS_S: Final = (-5000.5, 86400.125, 1e6)
@@ -145,7 +157,7 @@ def is_world(world: World) -> None:
     channel_id = ChannelId(record.order.call_id)
     is_told = record.channel and (record.channel.port or record.answered_s) and not record.over
     if is_told and not line.is_behind:
-        assert line.channels.get(channel_id) == record.channel, "media knows what is wanted"
+        assert line.channels.get(channel_id) == told(record), "media knows what is wanted"
     has_seat = bool(record.handover and record.handover.seat)
     if not world.lag and world.now > world.orphans_until_s and (link := line.channels.get(link_of(record))):
         assert has_seat, "an agent's side is open only while a seat is ours"

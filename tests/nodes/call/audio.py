@@ -234,6 +234,12 @@ class Line:
         self._expect()
         self.flows()
 
+    def moves(self, channels: dict[ChannelId, Channel]) -> None:
+        """Another machine's media has the call from now on, with these channels; the callee is the same."""
+        self.spare = dict(channels)
+        self.dies()
+        self.spare = {}
+
     def lives(self) -> frozenset[Identity]:
         """Which engines there are."""
         return frozenset(self.engines)

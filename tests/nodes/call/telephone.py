@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from nodes.call.effects import TakeOverLeg
 from nodes.call.inputs import Input, LegResumed
+from nodes.call.placing import NOWHERE
 from nodes.call.record import CallRecord
 from protocols.sip import (
     Answered,
@@ -23,9 +25,11 @@ from protocols.sip import (
     Local,
     Media,
     MediaChanged,
+    OfferRefused,
     Phase,
     Ringing,
     Side,
+    TakeoverStage,
 )  # fmt: skip
 from protocols.sip.dialog import Dialog
 from protocols.sip.sdp import LocalMedia
@@ -65,6 +69,9 @@ class Telephone:
     n_byes: int = 0
     is_stopped: bool = False
     """A leg that never dialled has ended."""
+    refuses: int = 0
+    """With what it refuses whoever comes with the call from elsewhere; 0: not at all."""
+    agrees_s: float = 0.02
 
     @property
     def phase(self) -> str:
@@ -96,10 +103,39 @@ class Telephone:
             case _:
                 pass
 
-    def verify(self) -> None:
-        """Ask the far end whether it is still there."""
-        if self.phase == "confirmed" and self.phone is Phone.GONE:
-            self._ends(Ended(Disposition.COMPLETED, "remote_hangup_during_outage", Side.THEM))
+    def take_over(self, order: TakeOverLeg) -> None:
+        """Tell the far end where we are; it agrees, refuses, or knows of no call any more."""
+        match self.phase:
+            case "inviting" | "cancelling" if not self.is_browser:
+                self._hang_up(Ended(Disposition.FAILED, "node_lost", Side.NOBODY))
+            case "confirmed" if order.listening is not None:
+                self._asks(TakeoverStage.PLANNED if order.is_planned else TakeoverStage.ASKED)
+                self._later(self.agrees_s, lambda: self._taken_over(is_planned=order.is_planned))
+
+    def asked(self) -> Ended | OfferRefused | MediaChanged:
+        """Say what the callee's telephone answers to whoever comes with the call."""
+        if self.phone is Phone.GONE:
+            return Ended(Disposition.COMPLETED, "remote_hangup_during_outage", Side.THEM, 481)
+        leg = self.record().leg
+        return OfferRefused(self.refuses) if self.refuses else MediaChanged(leg.media if leg and leg.media else NOWHERE)
+
+    def _asks(self, stage: TakeoverStage) -> None:
+        if (leg := self.record().leg) is not None:
+            self.write(leg=replace(leg, takeover=stage))
+
+    def _taken_over(self, *, is_planned: bool) -> None:
+        if self.phase != "confirmed":
+            return
+        said = self.asked()
+        if isinstance(said, Ended) and not is_planned:
+            return self._ends(said)
+        said = OfferRefused(said.code) if isinstance(said, Ended) else said
+        self._asks(TakeoverStage.AGREED if isinstance(said, MediaChanged) else TakeoverStage.REFUSED)
+        self.tell(said)
+
+    def moves(self) -> None:
+        """The leg goes on from its record at another machine: nothing of it is known here but that."""
+        self.life += 1
 
     # ---- what the callee does ----------------------------------------------------------------------------------------
 

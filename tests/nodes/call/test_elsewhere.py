@@ -12,7 +12,7 @@ from protocols.moments import moments_of
 
 LENGTHS = {
     "PlaceCall.ring_s", "Dial.ring_s", "SessionTimer.interval_s", "Listen.noinput_s", "Listen.speech_s",
-    "Fetch.timeout_s", "AudioLost.silent_s",
+    "Fetch.timeout_s", "AudioLost.silent_s", "Moved.outage_s", "Left.outage_s",
 }  # fmt: skip
 """What ends in `_s` and is a length of time."""
 

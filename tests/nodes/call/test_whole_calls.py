@@ -204,6 +204,25 @@ class WholeCalls(RuleBasedStateMachine):
                 case _:
                     self.world.edge_dies(is_behind=who != "edge")
 
+    # ---- machines --------------------------------------------------------------------------------------------------
+
+    @rule(outage_s=st.sampled_from([0.0, 0.2, 3.0]), is_behind=RARELY, desk_dies=RARELY)
+    def machine_dies(self, outage_s: float, is_behind: bool, desk_dies: bool) -> None:
+        """Another one goes on."""
+        if not self.world.is_over:
+            self.world.machine_dies(outage_s, is_behind=is_behind, desk_dies=desk_dies)
+
+    @rule(refuses=st.sampled_from([0, 0, 0, 488, 491, 500, 408]))
+    def far_end_is_asked(self, refuses: int) -> None:
+        """Whoever comes with the call from elsewhere is taken, or is not."""
+        self.world.phone.refuses = refuses
+
+    @rule(agrees_s=st.sampled_from([0.01, 0.3, 5.0]))
+    def moves(self, agrees_s: float) -> None:
+        """The call is moved to another machine on purpose."""
+        self.world.phone.agrees_s = agrees_s
+        self.world.moves()
+
     # ---- time ------------------------------------------------------------------------------------------------------
 
     @rule(seconds=TIMES)
@@ -225,11 +244,13 @@ class WholeCalls(RuleBasedStateMachine):
         """When everything works again and the callee is silent, the call comes to its end."""
         world = self.world
         world.fate = None
+        world.phone.refuses, world.phone.agrees_s = 0, 0.02
         world.be_kind()
         until_s = world.now + KIND_S
         while not world.is_over and (next_s := world.clock.next_s) is not None and next_s <= until_s:
             world.clock.tick()
         assert world.is_over, (world.record.phase, world.deadline)
+        assert world.coming is None, "nowhere is it waited for"
         world.pass_(1.0)
         assert world.lag or world.phone.phone in ("idle", "gone"), "nobody rings for nothing, or holds a receiver"
         world.check()

@@ -19,15 +19,15 @@ from grammars.conversation_state import Fetched, FetchFailed
 from grammars.script import load
 from grammars.template import Prompt as Sentence
 from nodes.call import effects as wants
-from nodes.call import inputs
+from nodes.call import inputs, moving
 from nodes.call.call import Call
 from nodes.call.effects import Effect, Question
 from nodes.call.inputs import Input, SeatTold
-from nodes.call.line import channels_of, link_of
-from nodes.call.record import Ask, CallRecord, pack, unpack
+from nodes.call.line import channels_of, link_of, told
+from nodes.call.record import Ask, CallPhase, CallRecord, pack, unpack
 from protocols import handover as seats
 from protocols.machine import Expired
-from protocols.sip import Disposition, Listening
+from protocols.sip import Disposition, Ended, Listening, Local, OfferRefused
 from protocols.wire.desk import JoinQueue, OfferCall
 from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity, PromptHash
 from protocols.wire.messages import Channel, ChannelClosed, PlaceCall, Prompt
@@ -37,6 +37,7 @@ from tests.nodes.call.desk import Desk
 from tests.nodes.call.telephone import HERE, HOP, Telephone
 
 CALL: Final = CallId("c1")
+ELSEWHERE: Final = Local("192.0.2.7", 5060)
 SHIPPED: Final = Path(grammars.__file__).parent / "scripts"
 PACKED: Final = {
     path.stem: script_pack.pack(load(path.read_text()))
@@ -101,6 +102,9 @@ class World:
         """Asked after each step for such a fate of it."""
         self.orphans_until_s = 0.0
         """Until then what a dead life did not close may be open."""
+        self.coming: CallRecord | None = None
+        """The call where it is to go, while it is here still."""
+        self.coming_owner = Identity("")
         self.lag = 0
         """How often somebody went on with an older record than the last."""
         self._todo: deque[Callable[[], None]] = deque()
@@ -109,7 +113,7 @@ class World:
     @property
     def owner(self) -> Identity:
         """Who has the call."""
-        return Identity(f"n1.edge-0:{self.n_owners}")
+        return self.record.owner or Identity("n1.edge-0:1")
 
     @property
     def now(self) -> float:
@@ -227,13 +231,21 @@ class World:
                 self._todo.append(lambda: self.phone.dial(order))
             case wants.HangUpLeg(order=hang_up):
                 self._todo.append(lambda: self.phone.hang_up(hang_up))
-            case wants.VerifyLeg():
-                self._todo.append(self.phone.verify)
+            case wants.TakeOverLeg():
+                self._todo.append(lambda: self.phone.take_over(effect))
+            case wants.LetGoLeg():
+                self.phone.moves()
+            case wants.HandOn(record=left):
+                self._todo.append(lambda: self._joins(left))
+            case wants.RenumberLeg() | wants.Arrived() | wants.GiveBack():
+                pass
             case wants.StartRecording():
                 return inputs.RecordTo("/rec/c1" if self.records_calls else "")
             case wants.Stop():
-                self.is_over = True
+                self.is_over = self.record.phase is not CallPhase.MOVED
                 self.asks.clear()
+                if self.is_over:
+                    self._comes(inputs.LetGo())
             case wants.Prepare() | wants.LateHandover() | wants.Note():
                 pass
             case _:
@@ -338,16 +350,18 @@ class World:
         """Another process goes on, with the last record that an heir has: perhaps one step behind."""
         self.desk.edge_died(self.owner)
         self.n_owners += 1
-        heirs = self.before  # one without the dial would dial again
-        has_dialled = bool(heirs.leg_phase) == bool(self.record.leg_phase)
-        is_behind = is_behind and bool(heirs.placed_s) and has_dialled
+        is_behind = is_behind and self._may_be_behind()
         self.lag += is_behind
-        self.record = self.before = unpack(pack(heirs if is_behind else self.record))
+        self.record = self.before = unpack(pack(self.before if is_behind else self.record))
         self._todo.clear()
         self._live_again()
         self.is_dialling = False
         self._todo.append(self._go_on)
         self._do(self.phone.lives_again)
+
+    def _may_be_behind(self) -> bool:
+        """One without the dial would dial again."""
+        return bool(self.before.placed_s) and bool(self.before.leg_phase) == bool(self.record.leg_phase)
 
     def node_dies(self, away_s: float) -> None:
         """Everything dies; after so long the node is up again, with what is on its disk (`edge/succession.py`)."""
@@ -365,6 +379,90 @@ class World:
         self._write(is_doubtful=True, silent_since_s=0.0, floor=record.floor.later(away_s))
         self.edge_dies()
 
+    def machine_dies(self, outage_s: float, *, is_behind: bool = False, desk_dies: bool = False) -> None:
+        """The machine dies, and after so long another one goes on, with what it has been told."""
+        self.is_over, was_over = True, self.is_over
+        heirs = self.before if is_behind and self._may_be_behind() else self.record
+        self.lag += heirs is not self.record
+        self.record = self.before = moving.brought(unpack(pack(heirs)), 0.0)
+        self._todo.clear()
+        self._live_again()
+        self.phone.moves()
+        self.line.moves({})
+        self.line.engines.clear()
+        self.engine_comes(is_told=False)
+        self.desk.edge_died(self.owner)
+        if desk_dies:
+            self.desk.dies()
+        self.pass_(outage_s)
+        self.is_over, self.is_dialling = was_over, False
+        self.n_owners += 1
+        port = 40002 if moving.needs_line(self.record) else 0
+        there = inputs.Moved("media-0", port, ELSEWHERE, Listening(ELSEWHERE.host, port), outage_s)
+        if not was_over:
+            self._do(lambda: self._go_on(there))
+
+    # ---- it is moved on purpose --------------------------------------------------------------------------------------
+
+    def moves(self) -> None:
+        """Another machine is given the record, and asks the far end; the call goes on meanwhile."""
+        if self.coming is not None or self.is_over or not moving.is_movable(self.record):
+            return
+        self.n_owners += 1
+        self.coming = moving.brought(unpack(pack(self.record)), 0.0)
+        self.coming_owner = Identity(f"n2.edge-0:{self.n_owners}")
+        self.give(inputs.Leaving())
+        there = inputs.Moved("media-0", 40002, ELSEWHERE, Listening(ELSEWHERE.host, 40002), is_planned=True)
+        self._comes(inputs.Resumed(self.coming_owner, self.line.lives(), moved=there))
+
+    def _comes(self, given: Input) -> None:
+        """Step the call where it is to go, until it is gone again or `Left` is to be given."""
+        if (before := self.coming) is None:
+            return
+        call = Call(before, self.script)
+        effects = call.step(given, self.now)
+        always.is_step(before, call.record, effects, given, self.now)
+        always.is_same_on_another_clock(before, self.script, given, self.now, (call.record, effects))
+        self.coming = call.record
+        for effect in effects:
+            match effect:
+                case wants.TakeOverLeg():
+                    self.clock.after(self.phone.agrees_s, lambda: self._comes(self._planned()))
+                case wants.Arrived():
+                    self._do(lambda: self._take(inputs.LetGo()))
+                case wants.GiveBack(code=code):
+                    self.give(inputs.CameBack(code))
+                case wants.Stop():
+                    self.coming = None
+        if (due_s := call.deadline) is not None:
+            self.clock.at(due_s, lambda: self._is_late(call.record))
+
+    def _planned(self) -> Input:
+        said = self.phone.asked()
+        return OfferRefused(said.code) if isinstance(said, Ended) else said
+
+    def _is_late(self, record: CallRecord) -> None:
+        """Nothing has come for so long: who was asked to leave it may have died, and goes on no more."""
+        if self.coming is record and record.arrival and record.arrival.is_agreed:
+            self._joins(self.record, is_told=False)
+        elif self.coming is record:
+            self._comes(Expired())
+
+    def _joins(self, left: CallRecord | None, *, is_told: bool = True) -> None:
+        """Its owner has left it, or it ends there."""
+        if (coming := self.coming) is None or left is None:
+            return self._comes(inputs.LetGo())
+        self.coming = None
+        self._live_again()
+        channel = told(coming)
+        self.line.moves({channel.channel_id: channel} if channel else {})
+        self.record = self.before = coming
+        self.desk.edge_died(self.owner)
+        self.lag += not is_told
+        self.is_dialling = False
+        self._take(inputs.Left(left) if is_told else inputs.Expired())
+        self.promised = {}
+
     def _live_again(self) -> None:
         self.life += 1
         self.promised = {kind: self.due.get(kind, self.now) for kind in self.asks}
@@ -372,8 +470,8 @@ class World:
             self.promised[wants.HearCallee] = self.now  # an engine that hears already answers at once
         self.asks.clear()
 
-    def _go_on(self) -> None:
-        self._take(self._resumed())
+    def _go_on(self, moved: inputs.Moved | None = None) -> None:
+        self._take(replace(self._resumed(), moved=moved))
         self.promised = {}
         self.orphans_until_s = self.now + ORPHANS_S
         self.clock.at(self.orphans_until_s, self._close_orphans)
@@ -385,7 +483,8 @@ class World:
             self.line.close(channel_id)
 
     def _resumed(self) -> inputs.Resumed:
-        return inputs.Resumed(self.owner, self.line.lives(), self.is_forbidden)
+        owner = Identity(f"n1.edge-0:{self.n_owners}")
+        return inputs.Resumed(owner, self.line.lives(), self.is_forbidden)
 
     def leg_dies(self) -> None:
         """The leg goes on in another life."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from nodes.call.effects import TakeOverLeg
+from nodes.call.placing import NOWHERE
 from nodes.call.record import CallRecord
 from nodes.edge.browser import BrowserLeg
 from nodes.edge.keeper import Keeper
@@ -16,7 +19,19 @@ from nodes.edge.leg import Leg
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
-from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Listening, Local, Ringing, Side
+from protocols.sip import (
+    Answered,
+    Dial,
+    Disposition,
+    Ended,
+    HangUp,
+    Listening,
+    Local,
+    MediaChanged,
+    OfferRefused,
+    Ringing,
+    Side,
+)  # fmt: skip
 from protocols.wire import desk as wire
 from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity
 from protocols.wire.messages import Done, PlaceCall
@@ -24,6 +39,7 @@ from supervisors import Child, Ref, Restart, Supervisor, running
 
 EDGE, DESK = Identity("n1.edge-0:1"), Identity("n1.desk-0:1")
 CALL, SEAT = CallId("c1"), "phone-7"
+HERE = TakeOverLeg(Local("127.0.0.1", 0), Listening("", 0))
 
 
 class Rig:
@@ -143,6 +159,30 @@ async def test_the_next_life_goes_on_with_a_browser_that_is_still_there(rig: Rig
         assert await rig.hears() == wire.KeepSeat(CALL, SEAT)
         keeper.seats[SEAT](news(wire.SeatAccepted))
         assert isinstance(await rig.happens(), Answered)
+
+
+async def test_a_desk_is_asked_to_let_a_call_be_another_machines_as_a_telephone_would_be(rig: Rig) -> None:
+    async with rig.leg("confirmed") as (leg, keeper):
+        assert await rig.hears() == wire.KeepSeat(CALL, SEAT)
+        leg.tell(Leg.take_over, HERE)
+        assert await rig.hears() == wire.KeepSeat(CALL, SEAT)
+        assert await rig.happens() == MediaChanged(NOWHERE)
+        rig.has_seat = False
+        leg.tell(Leg.take_over, replace(HERE, is_planned=True))
+        assert await rig.happens() == OfferRefused(0)
+        assert keeper.record.browser == "confirmed"
+        leg.tell(Leg.take_over, HERE)
+        assert await rig.happens() == Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM)
+
+
+async def test_a_leg_that_goes_on_elsewhere_ends_without_a_word(rig: Rig) -> None:
+    async with rig.leg("confirmed") as (leg, _):
+        assert await rig.hears() == wire.KeepSeat(CALL, SEAT)
+        leg.tell(Leg.let_go)
+        async with asyncio.timeout(5):
+            while leg.is_alive:
+                await asyncio.sleep(0)
+        assert rig.told.empty()
 
 
 async def test_the_next_life_ends_with_a_browser_that_is_gone(rig: Rig) -> None:

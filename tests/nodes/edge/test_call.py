@@ -18,7 +18,8 @@ import pytest
 import grammars
 from grammars.script import load
 from grammars.script_pack import pack
-from nodes.call.inputs import HangUpOrdered
+from nodes.call.effects import HandOn, LetGoLeg, Moving, TakeOverLeg
+from nodes.call.inputs import HangUpOrdered, LetGo
 from nodes.call.record import Ask, CallPhase, CallRecord
 from nodes.edge.call import CallActor
 from nodes.edge.keeper import Keeper
@@ -66,7 +67,13 @@ class Telephone(Leg):
             self._keeper.write(browser="ended")
             self._keeper.happened(Ended(order.disposition, order.cause, Side.US))
 
-    def verify(self) -> None: ...
+    def take_over(self, order: TakeOverLeg) -> None:
+        self._told.put_nowait((order, self._keeper.record))
+
+    def renumber(self, cseq: int, version: int) -> None: ...
+
+    def let_go(self) -> None:
+        self._told.put_nowait((LetGoLeg(), self._keeper.record))
 
 
 @dataclass
@@ -230,3 +237,23 @@ async def test_a_call_that_may_be_another_machines_decides_nothing_until_it_is_k
         await rig.around.event(Kind.ENDED)
     answers = [event for event in rig.around.events if event.kind is Kind.ENDED]
     assert [event.fields["cause"] for event in answers] == ["ordered"]
+
+
+async def test_a_call_that_is_another_machines_leaves_nothing_here_and_says_nothing(rig: Rig) -> None:
+    """Also not what had been decided in doubt: that waited, and is for whoever has it now to decide."""
+    said: list[Moving] = []
+    rig.around.means.moving = lambda call_id, word: said.append(word)
+    async with rig.life() as call:
+        await rig.asks(call)
+        before, n_events = rig.keeper.record, len(rig.around.events)
+        rig.keeper.is_silent = lambda: True
+        await call.ask(AnyCall.take, HangUpOrdered(Disposition.FAILED, "ordered"))
+        call.tell(AnyCall.take, LetGo())
+        assert (await rig.around.hears(CloseChannel))[0] == "media-0"
+        assert (await rig.leg.get())[0] == LetGoLeg()
+        async with asyncio.timeout(5):
+            while call.is_alive:
+                await asyncio.sleep(0)
+    assert said == [HandOn(before)]
+    assert rig.keeper.record.phase is CallPhase.MOVED
+    assert len(rig.around.events) == n_events

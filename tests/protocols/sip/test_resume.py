@@ -22,8 +22,10 @@ from protocols.sip import (
     OfferRefused,
     Phase,
     Received,
+    Renumber,
     Side,
     TakeOver,
+    TakeoverStage,
     Uac,
     Uas,
 )
@@ -31,6 +33,7 @@ from protocols.sip.auth import Challenger
 
 Sdp = Callable[..., bytes]
 ELSEWHERE = TakeOver(Local("10.0.0.77", 5070), Listening("10.0.0.77", 6000))
+PLANNED = TakeOver(ELSEWHERE.local, ELSEWHERE.listening, is_planned=True)
 
 
 def sent_away(record: LegRecord) -> LegRecord:
@@ -183,12 +186,80 @@ class TestFromAnotherMachine:
         _, again = peer.answer(reinvite, 407, ("proxy-authenticate", Challenger("trunk", b"s").challenge(0)))
         assert (again.method, again.cseq.number) == ("INVITE", 53)
 
-    def test_a_call_that_was_still_ringing_is_lost(self, dialled, invite) -> None:
+    @pytest.mark.parametrize(("code", "field"), [(401, "www-authenticate"), (407, "proxy-authenticate")])
+    def test_whoever_challenged_the_call_is_answered_from_the_other_machine(
+        self, dialled, invite, sdp: Sdp, code: int, field: str
+    ) -> None:
+        """The realms are in the record, the credentials are the trunk's: both ends of the takeover have them."""
+        server = Challenger("trunk", b"s")
+        who = Credentials("r", "secret")
+        dialled.leg = Uac.resume(dialled.leg.record, dialled.now, random.Random(1).randbytes, who)
+        _, again = dialled.answer(invite, code, (field, server.challenge(0)))
+        dialled.answer(again, 200, body=sdp())
+        peer = successor(dialled, who)
+        (reinvite,) = peer.give(ELSEWHERE)
+        _, again = peer.answer(reinvite, code, (field, server.challenge(9)))
+        assert again.cseq.number == reinvite.cseq.number + 1
+        assert again.first(field.replace("www-authenticate", "authorization").replace("authenticate", "authorization"))
+        peer.answer(again, 200, body=sdp())
+        assert isinstance(peer.told[-1], MediaChanged)
+
+    def test_491_is_waited_for_as_long_as_it_comes_and_as_long_as_the_rfc_says(self, talking, sdp: Sdp) -> None:
+        """RFC 3261 s.14.1: the one who made the Call-ID waits 2.1 to 4 s."""
+        peer = successor(talking)
+        (reinvite,) = peer.give(ELSEWHERE)
+        for _ in range(6):
+            before = peer.now
+            peer.answer(reinvite, 491)
+            assert peer.wait(2.0) == []
+            reinvite, *_ = peer.wait(2.0)
+            assert 2.0 < peer.now - before <= 4.1
+        peer.answer(reinvite, 200, body=sdp())
+        assert isinstance(peer.told[-1], MediaChanged)
+
+    def test_a_gap_that_was_too_small_is_doubled_once(self, talking, sdp: Sdp) -> None:
+        peer = successor(talking)
+        (reinvite,) = peer.give(ELSEWHERE)
+        _, again = peer.answer(reinvite, 500)
+        assert (again.method, again.cseq.number) == ("INVITE", 103)
+        peer.answer(again, 500)
+        assert peer.told[-1] == OfferRefused(500)
+        assert peer.leg.record.takeover is TakeoverStage.REFUSED
+
+    def test_nobody_answers_the_other_machine_and_the_call_is_hung_up_on(self, talking) -> None:
+        peer = successor(talking)
+        peer.give(ELSEWHERE)
+        sent = peer.wait(33)
+        assert sent[-1].method == "BYE"
+        assert peer.told[-1] == Ended(Disposition.FAILED, "dialog_lost", Side.NOBODY, 408)
+
+    def test_a_successor_of_the_successor_knows_that_it_is_taking_over(self, talking) -> None:
+        """It may have died before the answer came; a callee who has left has left during the outage all the same."""
+        peer = successor(talking)
+        (reinvite,) = peer.give(ELSEWHERE)
+        peer = successor(peer)
+        peer.answer(reinvite, 481)
+        assert peer.told[-1].cause == "remote_hangup_during_outage"
+
+    def test_a_phone_that_rings_stops(self, dialled, invite) -> None:
+        """Its answer would go to a machine that is not there. Told once: nobody would hear what it says to it."""
         dialled.answer(invite, 180)
         peer = successor(dialled)
-        assert peer.give(ELSEWHERE) == []
+        (cancel,) = peer.give(ELSEWHERE)
+        assert (cancel.method, cancel.via, cancel.cseq.number) == ("CANCEL", invite.via, 1)
         assert peer.told[-2] == Ended(Disposition.FAILED, "node_lost", Side.NOBODY)
         assert peer.kinds()[-1] == "Finished"
+
+    def test_a_call_that_nobody_has_heard_of_is_not_dialled_again(self, dialled, invite) -> None:
+        peer = successor(dialled)
+        assert peer.give(ELSEWHERE) == []
+        assert peer.wait(40) == []
+
+    def test_a_call_that_is_being_ended_is_ended_from_here(self, talking) -> None:
+        peer = successor(talking)
+        assert peer.give(TakeOver(ELSEWHERE.local, None)) == []
+        (bye,) = peer.give(HangUp())
+        assert (bye.method, bye.cseq.number, bye.via.host) == ("BYE", 52, "10.0.0.77")
 
     def test_an_inbound_call_is_taken_over_too(self, talking, invite, make_peer, sdp: Sdp) -> None:
         callee = make_peer(Uas(Local("10.0.0.2", 5060), random.Random(5).randbytes))
@@ -199,6 +270,60 @@ class TestFromAnotherMachine:
         (reinvite,) = callee.give(ELSEWHERE)
         assert reinvite.cseq.number == 51
         assert callee.leg.phase is Phase.CONFIRMED
+
+
+class TestAPlannedMove:
+    """Who has the call goes on with it until the far end has agreed; so nothing here may end it."""
+
+    @pytest.mark.parametrize("code", [408, 481, 488, 500, 503])
+    def test_a_refusal_is_told_and_ends_nothing(self, talking, code: int) -> None:
+        peer = successor(talking)
+        (reinvite,) = peer.give(PLANNED)
+        (ack,) = peer.answer(reinvite, code)
+        assert ack.method == "ACK"
+        assert peer.told[-1] == OfferRefused(code)
+        assert peer.leg.record.takeover is TakeoverStage.REFUSED
+        assert peer.leg.phase is Phase.CONFIRMED
+
+    def test_nor_does_silence(self, talking) -> None:
+        peer = successor(talking)
+        peer.give(PLANNED)
+        assert {one.method for one in peer.wait(33)} == {"INVITE"}
+        assert peer.told[-1] == OfferRefused(408)
+
+    def test_it_is_given_up_when_their_own_offer_comes_in_between_again_and_again(self, talking) -> None:
+        peer = successor(talking)
+        (reinvite,) = peer.give(PLANNED)
+        for _ in range(2):
+            peer.answer(reinvite, 491)
+            reinvite, *_ = peer.wait(4.1)
+        peer.answer(reinvite, 491)
+        assert peer.told[-1] == OfferRefused(491)
+
+    def test_the_session_timer_is_not_ours_before_they_agree(self, dialled, invite, sdp: Sdp) -> None:
+        timer = ("session-expires", "90;refresher=uas")
+        dialled.answer(invite, 200, timer, body=sdp())
+        peer = successor(dialled)
+        (reinvite,) = peer.give(PLANNED)
+        peer.answer(reinvite, 100)
+        assert peer.wait(100) == []
+        peer.answer(reinvite, 200, timer, body=sdp())
+        assert peer.wait(70)[-1].method == "BYE", "and theirs from then on: nobody has refreshed it"
+
+    def test_the_numbers_of_both_machines_never_meet(self, talking, make_peer, sdp: Sdp) -> None:
+        """Who has the call leaps over those that the other may use, once it has given it the record."""
+        record = sent_away(talking.leg.record)
+        talking.give(Renumber(record.dialog.local_cseq + 100, record.ours.version + 100))
+        new = make_peer(Uac.resume(record, 0.0, random.Random(9).randbytes))
+        (theirs,) = new.give(PLANNED)
+        new.answer(theirs, 488)
+        (bye,) = talking.give(HangUp())
+        assert record.dialog.local_cseq < theirs.cseq.number < bye.cseq.number
+
+    def test_numbers_never_go_back(self, talking) -> None:
+        before = talking.leg.record
+        assert talking.give(Renumber(0, 0)) == []
+        assert talking.leg.record == before
 
 
 @pytest.mark.parametrize("n_steps", range(6))
