@@ -195,9 +195,11 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """The events' database; None: `ringmaster.duckdb` in the state directory."""
+    """The events' database; None: `ringmaster.duckdb` in the state directory. Beside it: `archive`, `exports`."""
 
     database: Path | None = None
+    keep_days: int = within(30, 0, 36500)
+    """After so many days events leave the database; reports read them from the archive then. 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +296,8 @@ def parse(text: str, file: str, base: Path) -> Config:
     if "nats" not in config.node.roles and not (config.nats.url or config.cluster.is_joined):
         raise ConfigError(file, "nats.url", "is missing, and node.roles starts no nats-server here")
     if config.recorder.database is None:
-        return replace(config, recorder=Recorder(config.paths.state / "ringmaster.duckdb"))
+        database = config.paths.state / "ringmaster.duckdb"
+        return replace(config, recorder=replace(config.recorder, database=database))
     return config
 
 

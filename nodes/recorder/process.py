@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
@@ -50,6 +51,10 @@ T = TypeVar("T")
 
 RETRY_S: Final = 1.0
 """Pause before NATS or the disk is tried again."""
+ARCHIVE_S: Final = 3600.0
+"""Between two looks for days that are over."""
+FIRST_S: Final = 60.0
+"""Before the first one, while a node starts."""
 FRESH_S: Final = 1.0
 """So long may the streams take to be read before a report; one is made in any case."""
 FIND_S: Final = 1.0
@@ -61,10 +66,11 @@ log = logs.get(__name__)
 class Recorder:
     """One database, what fills it and what reads it. `counts`: batches, rows and letters by word."""
 
-    def __init__(self, store: Store, bus: Bus) -> None:
+    def __init__(self, store: Store, bus: Bus, keep_days: int = 0) -> None:
+        """`keep_days`: how long events stay in the database; 0: for ever."""
         self.counts: Counter[str] = Counter()
         self.roster: Roster = NOBODY
-        self._store, self._bus = store, bus
+        self._store, self._bus, self._keep_days = store, bus, keep_days
         self._renewing = asyncio.Lock()
         self._rounds: dict[Stream, Rounds] = {}
         self._mesh: Mesh | None = None
@@ -83,6 +89,7 @@ class Recorder:
         """Begin to record, one of `tasks` for each stream: as soon as central has made them."""
         for stream in Stream:
             tasks.spawn(self.consume(stream))
+        tasks.spawn(self.archive_all())
 
     async def consume(self, stream: Stream) -> None:
         """Write down a stream, batch by batch, until cancelled."""
@@ -104,6 +111,29 @@ class Recorder:
             except BusAway as error:
                 log.warning("recorder.bus_away", stream=stream, error=str(error))
                 await asyncio.sleep(RETRY_S)
+
+    async def archive_all(self) -> None:
+        """Put days that are over into files, hour by hour, until cancelled."""
+        await asyncio.sleep(FIRST_S)
+        while True:
+            await self.archive(datetime.now(UTC))
+            await asyncio.sleep(ARCHIVE_S)
+
+    async def archive(self, now: datetime) -> None:
+        """Put the days that are over into files, day by day; between two the writer's thread is there for others.
+
+        A day is over an hour after midnight: what was told in it has come by then.
+        """
+        store, over = self._store, now - timedelta(seconds=ARCHIVE_S)
+        kept = (over - timedelta(days=self._keep_days)).date().isoformat() if self._keep_days else ""
+        try:
+            for day in await self._in(self._writer, partial(store.days_over, over.date().isoformat())):
+                written = await self._in(self._writer, partial(store.archive, day, day < kept))
+                log.info("archive.written", day=day, rows=written)
+        except StoreBroken as error:
+            await self._renew(store, str(error))
+        except StoreUnwritable as error:
+            log.error("archive.failed", error=str(error))
 
     async def _fill(self, store: Store, stream: Stream, consumer: Consumer) -> None:
         """Have a database that is new read the stream from its beginning."""
@@ -222,11 +252,12 @@ class Recorder:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be the recorder until the launcher says stop. Raises: `StoreUnwritable`, `OSError`."""
-    assert config.recorder.database is not None  # the configuration has put a path in the place of None
+    database = config.recorder.database
+    assert database is not None  # the configuration has put a path in the place of None
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
         closing(await Bus.connect(login(config, Role.RECORDER), name=identity, node_id=config.node.id)) as bus,
-        closing(Recorder(await asyncio.to_thread(opened, config.recorder.database), bus)) as recorder,
+        closing(Recorder(await asyncio.to_thread(opened, database), bus, config.recorder.keep_days)) as recorder,
         Tasks() as tasks,
     ):
         recorder.serve(mesh)

@@ -1,4 +1,4 @@
-"""The reports, as SQL over the tables of `store.TABLES`.
+"""The reports, as SQL over the tables of `store.TABLES`, and of `archive.Archive.tables`.
 
 `$campaign`: empty means all. `$since`, `$until`: moments, or `-infinity` and `infinity`.
 
@@ -117,7 +117,8 @@ FROM events WHERE ($campaign = '' OR campaign_id = $campaign)
 """
 
 TOTALS = """
-SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM dead_letters) AS dead_letters
+SELECT (SELECT count(*) FROM recent) + (SELECT n FROM archived) AS events,
+       (SELECT count(*) FROM dead_letters) AS dead_letters
 """
 
 _DECISIONS = """

@@ -14,8 +14,8 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -23,6 +23,8 @@ from typing import Final, TypeAlias
 import duckdb
 
 from nodes.errors import NodeError
+from nodes.recorder.archive import ALL_DAYS, Archive, days_around
+from nodes.recorder.queries import LONGEST
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "events": {
@@ -95,10 +97,13 @@ class Store:
         try:
             self._attach(database)
             self._writer.execute(f"CREATE TABLE IF NOT EXISTS {self._book} ({BOOK})")
+            columns = TABLES["events"]
+            self._archive = Archive(directory / "archive", database.stem, f"{FILE}.events", self._book, columns)
+            self._archive.begin(self._writer)
         except BaseException:
             self._writer.close()  # or its locks would outlive the error
             raise
-        for table in TABLES:
+        for table in TABLES.keys() - {"events"}:
             self._writer.execute(f"CREATE VIEW {table} AS SELECT * FROM {FILE}.{table}")
         self._reader = self._writer.cursor()
 
@@ -128,15 +133,21 @@ class Store:
     def records(
         self, sql: str, parameters: Mapping[str, str | int | list[str]] | None = None
     ) -> list[dict[str, object]]:
-        """Return what a query over tables and views yields, a dict a row; `$name` in it is a parameter.
+        """Return what a query over the tables yields, a dict a row; `$name` in it is a parameter.
 
-        Raises StoreBroken.
+        Of events it sees at least those that lie between its parameters `since` and `until`, or `queries.LONGEST` near
+        them. Raises StoreBroken.
         """
+        given = dict(parameters or {})
+        days = days_around(given.get("since"), given.get("until"), LONGEST)
         try:
-            self._reader.execute(sql, dict(parameters or {}))
-            names = [column[0] for column in self._reader.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in self._reader.fetchall()]
+            with self._reading(days) as head:
+                self._reader.execute(f"{head} {sql}", given)
+                names = [column[0] for column in self._reader.description or ()]
+                return [dict(zip(names, row, strict=True)) for row in self._reader.fetchall()]
         except duckdb.Error as error:
+            if self._archive.set_aside(self._reader, *days):
+                return self.records(sql, parameters)
             if _is_damage(error):
                 raise StoreBroken(f"{self.directory}: {error}") from error
             raise
@@ -148,10 +159,32 @@ class Store:
         if table == "events":
             what, to, how = f"SELECT *, {day} AS day FROM {table}", directory / table, f"{how}, PARTITION_BY (day)"
         try:
-            done = self._reader.execute(f"COPY ({what}) TO {_quoted(to)} ({how})").fetchone()
+            with self._reading() as head:
+                done = self._reader.execute(f"COPY ({head} {what}) TO {_quoted(to)} ({how})").fetchone()
         except duckdb.OperationalError as error:
             raise StoreUnwritable(f"{to}: {error}") from error
         return int(done[0]) if done else 0
+
+    def days_over(self, today: str) -> list[str]:
+        """Return the days before `today` of which there are events here, in order. Writer's thread."""
+        with self._telling():
+            return self._archive.days_over(self._writer, today)
+
+    def archive(self, day: str, drops: bool) -> int:
+        """Have a day's events in its file, and, if it `drops` them, only there; return how many were written.
+
+        Of the days that are over, in order, and no more after one that fails. Writer's thread.
+        Raises StoreBroken, StoreUnwritable.
+        """
+        try:
+            with self._telling():
+                return self._archive.keep(self._writer, day, drops)
+        except OSError as error:
+            raise StoreUnwritable(f"{self.directory}: {error}") from error
+        except (duckdb.Error, StoreError):
+            if self._archive.set_aside(self._writer, day, day):
+                return self.archive(day, drops)
+            raise
 
     def stop_reading(self) -> None:
         """Read no more. Reader's thread: a connection that is closed while it is used keeps its file for ever."""
@@ -198,19 +231,38 @@ class Store:
         by_table: dict[str, list[Mapping[str, Value]]] = defaultdict(list)
         for row in rows:
             by_table[row.table].append(row.values)
-        try:
+        with self._telling():
             self._writer.begin()
-            new = sum(self._insert(table, batch) for table, batch in by_table.items())
-            self._writer.commit()
+            try:
+                new = sum(self._insert(table, batch) for table, batch in by_table.items())
+                self._writer.commit()
+            except duckdb.Error:
+                with suppress(duckdb.TransactionException):  # a commit that failed has rolled itself back
+                    self._writer.rollback()
+                raise
+        return new
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say in our words what the writer has against it."""
+        try:
+            yield
         except duckdb.Error as error:
-            with suppress(duckdb.TransactionException):  # a commit that failed has rolled itself back
-                self._writer.rollback()
             if _is_damage(error):
                 raise StoreBroken(f"{self.directory}: {error}") from error
             if isinstance(error, duckdb.OperationalError):
                 raise StoreUnwritable(f"{self.directory}: {error}") from error
             raise
-        return new
+
+    @contextmanager
+    def _reading(self, days: tuple[str, str] = ALL_DAYS) -> Iterator[str]:
+        """Read as of one moment; the head of a query tells it where the events are at that moment."""
+        self._reader.begin()
+        try:
+            yield self._archive.tables(self._reader, *days)
+        finally:
+            with suppress(duckdb.Error):
+                self._reader.rollback()
 
     def _insert(self, table: str, batch: Sequence[Mapping[str, Value]]) -> int:
         """Insert what is not there. Strict: a value that is not of its column's type is an error, not NULL."""

@@ -15,7 +15,7 @@ HOMES = {
     "gruut": "grammars/lexicon.py",
     "webrtcvad": "nodes/audio/vad.py",
     "argon2": "nodes/admin/hashing.py",
-    "duckdb": "nodes/recorder/store.py",
+    "duckdb": "nodes/recorder/",
     "msgpack": "nodes/unpacking.py",
     "yaml": "grammars/script_tree.py",
     "phonenumbers": "nodes/central/contacts.py",
