@@ -1,15 +1,22 @@
 """The calls of one edge: begun once each, gone on with after a death, and told of what comes for them.
 
 What it does: knows every call by its keeper, has heirs and the disk know each record as it is written, and keeps what
-an active edge tells its spares. Becoming active is: read what is left, go on with every call of it, read the socket.
-What it does not: answer for them (`requests`), or decide what becomes of one (`call`).
+an active edge tells its spares. Becoming active is: read what is left, and the socket. Its calls are *asleep* then: one
+is gone on with when something comes for it, the others one after the other, the next due first; so that a thousand
+calls do not wait for each other. What it does not: answer for them (`requests`), or decide what becomes of one
+(`call`).
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Final
 
+from nodes.call.call import Call
 from nodes.call.inputs import HangUpOrdered, Input, RosterChanged
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import line
@@ -22,9 +29,11 @@ from nodes.edge.succession import Here, epoch_after, taken_up
 from nodes.edge.views import Views
 from nodes.edge.will import Will
 from nodes.links.roster import Roster
+from nodes.links.tasks import Tasks
 from nodes.machine import Machine, cores
 from nodes.telemetry import logs
-from protocols.sip import Disposition
+from protocols.machine import Address
+from protocols.sip import Disposition, Request, Response
 from protocols.wire.campaigns import ContactId
 from protocols.wire.events import CallEvent
 from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, KeptOnly
@@ -33,13 +42,17 @@ from protocols.wire.messages import PlaceCall
 from supervisors import DynamicRef, StartFailed, Supervisor, TooManyChildren
 
 log = logs.get(__name__)
+SLICE: Final = 50
+"""Events said in one turn of the loop: a few milliseconds."""
 
 
 class Calls:
     """The calls of this process. `trees`: where each call's supervision tree is started."""
 
-    def __init__(self, means: Means, trees: DynamicRef[[Keeper], Supervisor], views: Views, launcher: str) -> None:
-        self._means, self._trees, self._views = means, trees, views
+    def __init__(
+        self, means: Means, trees: DynamicRef[[Keeper], Supervisor], views: Views, launcher: str, tasks: Tasks
+    ) -> None:
+        self._means, self._trees, self._views, self._tasks = means, trees, views, tasks
         self.keepers: dict[CallId, Keeper] = {}
         """Of the calls that there are."""
         self._heirs = Heirs(means.mesh, self.keepers)
@@ -51,6 +64,11 @@ class Calls:
         self.load = Load(means.mesh, self.records, cores(), Machine(), fixed=means.config.edge.capacity)
         means.gives_up = lambda: self.load.gives_up
         self.is_active = False
+        self._asleep: dict[CallId, Keeper] = {}
+        self._waiting: dict[CallId, list[Callable[[], object]]] = {}
+        """What has come for calls that are asleep, or just waking."""
+        self._by_dialog: dict[str, CallId] = {}
+        """Of the calls that were ever asleep here, by SIP Call-ID."""
 
     def serve(self) -> None:
         """Keep, from now on, what an active edge tells its spares; and stop whoever must not be called any more."""
@@ -63,21 +81,62 @@ class Calls:
         mesh.serve(KeptOnly, lambda _, heir: self._heirs.settled(heir))
         mesh.serve(KeepEvents, lambda given, _: legacy.recent.learn(given, time.monotonic()))
 
-    async def activate(self) -> None:
-        """Be the edge: go on with every call that any heir has a record of, then take what the socket has for them."""
+    def activate(self) -> None:
+        """Be the edge: every call that any heir has a record of is ours, and so is what the socket has for them."""
         if found := self.disk.read():
             self._legacy.inherit(found.legacy)
         here = Here(self.disk.opened.launcher, self.disk.opened.boot, self._means.trunk.port, time.monotonic())
         records = [taken_up(record, found, here) for record in self._legacy.take()]
         self._means.epoch = epoch_after(records, time.time())
-        keepers = [self._keep(record) for record in records]
-        for keeper in keepers:
-            await self._go_on(keeper)
-        for event in list(self._legacy.recent):
-            self._means.post(event)
+        for record in records:
+            self._sleep(self._keep(record))
         self.is_active = True
+        self._means.trunk.nobody = self._has_dialog
         self._means.trunk.open()
-        log.info("edge.active", calls=len(keepers))
+        log.info("edge.active", calls=len(records))
+
+    async def wake_all(self) -> None:
+        """Go on with all calls, the next due first; then say again what may not have been heard of them."""
+        for call_id in sorted(self._asleep, key=lambda call_id: _due_s(self._asleep[call_id].record)):
+            await self._wake(call_id)
+        for n, event in enumerate(list(self._legacy.recent)):
+            self._means.post(event)
+            if not n % SLICE:
+                await asyncio.sleep(0)
+        log.info("edge.awake")
+
+    async def stop(self) -> None:
+        """This edge has been told to stop: calls that still sleep have nobody else who would hang up."""
+        for keeper in list(self._asleep.values()):
+            await Will(keeper, self._means).carry_out()
+
+    def later(self, call_id: CallId, what: Callable[[], object]) -> bool:
+        """Wake a call that is asleep, and do this once it is awake; False when it is not asleep."""
+        if (waiting := self._waiting.get(call_id)) is None:
+            return False
+        if not waiting:
+            self._tasks.spawn(self._wake(call_id))
+        waiting.append(what)
+        return True
+
+    def _sleep(self, keeper: Keeper) -> None:
+        call_id = keeper.record.order.call_id
+        self._asleep[call_id], self._waiting[call_id] = keeper, []
+        if leg := keeper.record.leg:
+            self._by_dialog[leg.dialog.sip_call_id] = call_id
+
+    async def _wake(self, call_id: CallId) -> None:
+        if keeper := self._asleep.pop(call_id, None):
+            await self._go_on(keeper)
+            if keeper.record.leg:
+                self._by_dialog.pop(keeper.record.leg.dialog.sip_call_id, None)
+            for what in self._waiting.pop(call_id):
+                what()
+
+    def _has_dialog(self, message: Request | Response, source: Address) -> bool:
+        """Say whether a message of nobody's is that of a call which sleeps, and gets it when it is awake."""
+        call_id = self._by_dialog.get(message.sip_call_id)
+        return call_id is not None and self.later(call_id, partial(self._means.trunk.take, message, source))
 
     async def _go_on(self, keeper: Keeper) -> None:
         try:
@@ -135,6 +194,8 @@ class Calls:
         self.load.roster = roster
         news: dict[str, RosterChanged] = {}
         for call_id, keeper in self.keepers.items():
+            if call_id in self._waiting:
+                continue  # it looks at what there is when it wakes
             if (media := keeper.record.media) not in news:
                 news[media] = line.changed(before, roster, media)
             self.tell(call_id, news[media])
@@ -148,6 +209,8 @@ class Calls:
 
     def tell(self, call_id: CallId, given: Input) -> None:
         """Tell a call that something has happened; one that is over needs no word."""
+        if self.later(call_id, partial(self.tell, call_id, given)):
+            return
         if call := self._means.calls.get(call_id):
             call.tell(AnyCall.take, given)
 
@@ -176,6 +239,12 @@ class Calls:
             if self.keepers.pop(keeper.record.order.call_id, None):  # it is written again after its end
                 self.load.n_over += 1
             self._legacy.ended(keeper.record.order.call_id)
+
+
+def _due_s(record: CallRecord) -> float:
+    """Return when a call wants to be stepped next, by itself; calls that wait for others only are the last."""
+    due_s = Call(record, None).deadline
+    return math.inf if due_s is None else due_s
 
 
 __all__ = ["Calls"]

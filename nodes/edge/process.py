@@ -117,10 +117,11 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
     )
     async with running(tree, hook=_note) as system:
         views = Views(bus, config.node.id)
-        calls = Calls(means, system.dynamic("calls", start), views, incarnation.of(os.getppid()))
+        calls = Calls(means, system.dynamic("calls", start), views, incarnation.of(os.getppid()), tasks)
 
         async def activate() -> None:
-            await calls.activate()
+            calls.activate()
+            tasks.spawn(calls.wake_all())
             tasks.spawn(calls.disk.run())
             tasks.spawn(views.run())
             tasks.spawn(calls.load.run())
@@ -147,6 +148,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                         speaker.follow(means.roster)
                     case Stop():
                         means.is_stopping = True
+                        await calls.stop()
                         trunk.close()
                     case _:
                         pass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import get_args
 
 from grammars.errors import GrammarError
@@ -142,6 +143,8 @@ class Requests:
 
     def _seat_told(self, news: SeatNews, desk: Identity) -> None:
         """A desk's word on a seat: for the leg whose seat it is, else for the call that is being handed over."""
+        if self._calls.later(news.call_id, partial(self._seat_told, news, desk)):
+            return
         if (keeper := self._calls.keepers.get(news.call_id)) and (leg := keeper.seats.get(news.seat)):
             leg(news)
         else:

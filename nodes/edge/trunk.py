@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from nodes import dial_plan
@@ -67,6 +68,8 @@ class Trunk:
     def __init__(self, config: Config, sock: socket.socket) -> None:
         self._config, self._socket = config, sock
         self._endpoints: dict[str, Ref[Endpoint]] = {}
+        self.nobody: Callable[[Request | Response, Address], bool] = lambda message, source: False
+        """Asked about what is no endpoint's; True: it will be `take`n again."""
         self._responder = Responder()
         self.registered: set[str] = set()
         """The trunks that know us now, of those that want to."""
@@ -166,14 +169,18 @@ class Trunk:
     def _take(self, data: bytes, source: Address) -> None:
         match self._responder.admit(data, source):
             case Request() | Response() as message:
-                if endpoint := self._endpoints.get(message.sip_call_id):
-                    endpoint.tell(Endpoint.received, message, source)
-                elif answer := self._responder.answer(message, source):
-                    self._answer(answer)
+                self.take(message, source)
             case None:
                 pass
             case refusal:
                 self._answer(refusal)
+
+    def take(self, message: Request | Response, source: Address) -> None:
+        """Bring a message to its endpoint; where there is none, and nobody wants it, answer it."""
+        if endpoint := self._endpoints.get(message.sip_call_id):
+            endpoint.tell(Endpoint.received, message, source)
+        elif not self.nobody(message, source) and (answer := self._responder.answer(message, source)):
+            self._answer(answer)
 
     def _answer(self, answer: Transmit) -> None:
         if answer.to is not None:

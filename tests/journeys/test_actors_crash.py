@@ -110,7 +110,7 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[R
         start = process.one_call(means)
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
         async with running(tree) as system:
-            edge = Calls(means, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody")
+            edge = Calls(means, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody", tasks)
             edge.disk = Disk(
                 config.paths.run / "clumsy", "nobody", {}, lambda n: [], ()
             )  # the node's own has the other
@@ -118,7 +118,8 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[R
             edge.serve()
             requests.serve()
             edge.follow(Roster(roster.revision, tuple(peer for peer in roster.processes if peer.role != "edge")))
-            await edge.activate()
+            edge.activate()
+            await edge.wake_all()
             yield requests
             means.is_stopping = True
             means.trunk.close()

@@ -84,7 +84,7 @@ def say_who_is_listed(state: Path) -> None:
 
 
 @asynccontextmanager
-async def an_edge(tmp_path: Path) -> AsyncIterator[Rig]:
+async def an_edge(tmp_path: Path, *, wakes: bool = True) -> AsyncIterator[Rig]:
     config = parse('[paths]\nstate = "."', "test", tmp_path)
     nowhere = await Bus.connect("nats://127.0.0.1:1", name="edge-0", node_id=NodeId("n1"))
     mesh = await Mesh.start(EDGE, f"ipc://{tmp_path}/edge")
@@ -98,11 +98,13 @@ async def an_edge(tmp_path: Path) -> AsyncIterator[Rig]:
             start = process.one_call(means)
             tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
             async with running(tree) as system:
-                calls = Calls(means, system.dynamic("calls", start), Views(nowhere, NodeId("n1")), "nobody")
+                calls = Calls(means, system.dynamic("calls", start), Views(nowhere, NodeId("n1")), "nobody", tasks)
                 requests = Requests(means, calls)
                 calls.serve()
                 requests.serve()
-                await calls.activate()
+                calls.activate()
+                if wakes:
+                    await calls.wake_all()
                 yield Rig(calls, requests, events, means, listed)
                 means.is_stopping = True
                 means.trunk.close()
