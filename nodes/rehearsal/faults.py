@@ -109,6 +109,8 @@ async def _begin(fault: Fault, hosts: Hosts, nodes: Mapping[str, HostedNode]) ->
         case FaultKind.LAUNCHER:
             await nodes[fault.host].kill_launcher()
         case FaultKind.POWER:
+            if fault.host in nodes:
+                nodes[fault.host].is_wanted = False
             await host.power_off()
         case FaultKind.PAUSE:
             host.pause()

@@ -35,6 +35,7 @@ NO_VARIABLES: Final[Mapping[str, str]] = {}
 COMMAND: Final = (sys.executable, "-m", "nodes.cli")
 """`ringmaster`, for whoever runs it on a host."""
 READY_S: Final = 60.0
+RESTART_S: Final = 1.0
 STOP_S: Final = 20.0
 LOOK_S: Final = 0.05
 SIP_PORT: Final = 5060
@@ -101,6 +102,8 @@ class HostedNode:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     running: Running | None = None
+    is_wanted: bool = False
+    """Whether `keep` is to start it."""
 
     @property
     def state(self) -> Path:
@@ -109,10 +112,18 @@ class HostedNode:
 
     async def start(self) -> None:
         """Start its launcher. Raises: NotRun."""
+        self.is_wanted = True
         with self.log.open("a") as log:
             self.running = await self.host.start(
                 (*COMMAND, "up", "--config", str(self.file)), log, {**steps(self.host), **self.env}
             )
+
+    async def keep(self) -> None:
+        """Start it again whenever it has ended by itself, as who supervises a machine's services does."""
+        while True:
+            await asyncio.sleep(RESTART_S)
+            if self.is_wanted and self.host.is_on and self.running and self.running.status is not None:
+                await self.start()
 
     async def ready(self, needed: Mapping[str, int], within_s: float = READY_S) -> Roster:
         """Return its roster once so many processes of each role are active. Raises: NotReady."""
@@ -149,6 +160,7 @@ class HostedNode:
 
     async def kill_launcher(self) -> None:
         """End its launcher, and so all of it; the host's kernel resets its connections. Returns when it has ended."""
+        self.is_wanted = False
         if self.running:
             self.running.kill()
             await self.running.wait()
@@ -156,6 +168,7 @@ class HostedNode:
     async def stop(self) -> int:
         """Have it end in order; return its exit status."""
         assert self.running
+        self.is_wanted = False
         return await self.running.stop(STOP_S)
 
 
