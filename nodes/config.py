@@ -145,6 +145,8 @@ class Edge:
 
     capacity: int = within(0, 0, 100_000)
     """So many calls at one time; 0: as many as it learns that this machine carries."""
+    gives_up: tuple[Literal["transcripts", "recordings"], ...] = ("transcripts", "recordings")
+    """What it may give up, in this order, before it refuses calls."""
 
 
 @dataclass(frozen=True, slots=True)

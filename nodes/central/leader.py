@@ -50,6 +50,8 @@ from protocols.wire.subjects import Bucket, Stream, events_of, state
 
 NEVER: Final = ("bad_name", "bad_target", "bad_caller_id", "bad_ring", dial_plan.REFUSED)
 """How an edge's refusals begin that would be the same tomorrow."""
+CLUSTER: Final = "cluster"
+"""In the place of a node's name: all of them."""
 TICK_S: Final = 0.25
 """How soon a freed place, a new token or an opened window is noticed."""
 LISTEN_S: Final = 1.0
@@ -78,7 +80,7 @@ class Leader:
         self.edges = Edges(mesh, self.places)
         self.keeper = Keeper(bus, memory)
         self.search = Search(mesh, self.places, self._fold)
-        self._gives_up = GivesUp.NOTHING
+        self._given_up: dict[str, GivesUp] = {}
         self._talk: dict[CampaignId, Mean] = {}
         self._told_held: dict[CampaignId, str] = {}
         self._changed: set[CampaignId] = set()
@@ -253,11 +255,12 @@ class Leader:
                     self._changed.discard(name)
 
     def _degrade(self) -> None:
-        """Publish what all edges have given up, when that has changed."""
-        if (gives_up := self.places.gives_up) is not self._gives_up:
-            self._gives_up = gives_up
-            log.warning("load.gives_up", what=gives_up.name.lower())
-            self._bus.publish(state("load", "cluster"), {"gives_up": gives_up.name.lower(), "rev": self._lease.token})
+        """Publish what each node has given up, and what all of them have, when that has changed."""
+        for name, gives_up in (*self.places.given_up.items(), (CLUSTER, self.places.gives_up)):
+            if gives_up is not self._given_up.get(name, GivesUp.NOTHING):
+                self._given_up[name] = gives_up
+                log.warning("load.gives_up", what=gives_up.name.lower(), of=name)
+                self._bus.publish(state("load", name), {"gives_up": gives_up.name.lower(), "rev": self._lease.token})
 
 
 async def until_lost(work: Coroutine[Any, Any, None]) -> None:

@@ -101,12 +101,22 @@ class Places:
         return sum(self._figures[edge].get("cores", 1.0) for edge in self._open())
 
     @property
+    def given_up(self) -> dict[NodeId, GivesUp]:
+        """What each node has given up."""
+        return {self._homes[edge].node: _given_up(figures) for edge, figures in self._figures.items()}
+
+    @property
     def gives_up(self) -> GivesUp:
         """What all of them have given up."""
-        return GivesUp(int(min((figures.get("gives_up", 0) for figures in self._figures.values()), default=0)))
+        return min(self.given_up.values(), default=GivesUp.NOTHING)
 
     def _open(self) -> list[Identity]:
         return [edge for edge, figures in self._figures.items() if not figures.get("draining")]
 
 
-__all__ = ["Places"]
+def _given_up(figures: Mapping[str, float]) -> GivesUp:
+    """Return what an edge says; one of another version may know more levels."""
+    return GivesUp(max(0, min(int(figures.get("gives_up", 0)), max(GivesUp))))
+
+
+__all__ = ["Home", "Places"]

@@ -34,6 +34,8 @@ CHANNELS = 200
 SETTINGS = "ringmaster.toml"
 MARK = "# A rehearsal's: the next one empties this directory.\n"
 """The first line of its configuration; a directory without such a file is somebody's own, and is not emptied."""
+EDGE = '[edge]\ngives_up = ["recordings"]\n'
+"""Callees of a rehearsal know by the events of a turn what they are asked."""
 
 
 class StageDown(NodeError):
@@ -142,7 +144,7 @@ def _configuration(state: Path, settings: str, channels: int) -> Path:
     file.write_text(
         f'{MARK}[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
         f"[rtp]\nports = [{first}, {first + 2 * channels - 1}]\n[nats]\nport = {_free_port(socket.SOCK_STREAM)}\n"
-        f"[desk]\nport = {_free_port(socket.SOCK_STREAM)}\n{settings}"
+        f"[desk]\nport = {_free_port(socket.SOCK_STREAM)}\n{EDGE}{settings}"
     )
     return file
 

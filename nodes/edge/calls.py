@@ -62,7 +62,7 @@ class Calls:
             means.config.paths.checkpoint, launcher, self.keepers, self._legacy.last_over, self._heirs.recent
         )
         self.load = Load(means.mesh, self.records, cores(), Machine(), fixed=means.config.edge.capacity)
-        means.gives_up = lambda: self.load.gives_up
+        means.given_up = lambda: self.load.gives_up
         self.is_active = False
         self._asleep: dict[CallId, Keeper] = {}
         self._waiting: dict[CallId, list[Callable[[], object]]] = {}

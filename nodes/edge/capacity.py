@@ -15,7 +15,8 @@ them only take the places of those that end, and that many are held beside.
 Late is what callers say and the engines have not heard yet, or the beat of media. Below `SURE` calls a core the limit
 falls only if it is we who keep the machine busy: when others do, fewer calls would help nobody.
 
-The other way round, what is nearly full gives recordings up (`degradation`), by the used share of the capacity.
+The other way round, what is nearly full gives something up (`degradation`), by the used share of what it can carry. For
+that, calls that ring count as if they cost what the others do: an edge that fills in waves is not full for that.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class Capacity:
         self._stepped_s: float | None = None
         self._channels = 0
         self.used = 0.0
+        self._could = self._limit
 
     @property
     def limit(self) -> int:
@@ -114,6 +116,10 @@ class Capacity:
     def late_s(self) -> float:
         """How late callers are answered beyond what is usual, lately."""
         return self._late
+
+    def room(self, held: int, share: float) -> int:
+        """Return how many more calls may be taken without using more than a share of what can be carried."""
+        return max(0, min(self.limit, math.ceil(self._could * share) - 1) - held)
 
     def takes(self, held: int) -> bool:
         """Say whether one more call may be taken."""
@@ -134,8 +140,10 @@ class Capacity:
             self._ceiling *= FORGET_PER_S**past_s
             self._sure = min(self._sure * FORGET_PER_S**past_s, self._most_sure)
             self._limit = max(self._sure, min(self._room(seen), self._ceiling))
-        carries = self._limit if self._late > LATE_S else max(self._sure, min(self._ceiling, self._endures(seen)))
-        self.used = seen.held / max(1.0, min(carries, seen.channels or carries, MOST))
+        could = seen.held * FULL / self._busy if self._busy else math.inf
+        could = self._limit if self._late > LATE_S else max(self._sure, min(self._ceiling, self._endures(seen, could)))
+        self._could = max(1.0, min(could, seen.channels or could, MOST))
+        self.used = seen.held / self._could
 
     def _cut(self, proven: float) -> None:
         """Have less than there is; and if it is we who keep the machine busy, be sure of no more than that."""
@@ -159,13 +167,13 @@ class Capacity:
 
     def _room(self, seen: Seen) -> float:
         """How many calls may be held while nobody is late."""
-        return min((seen.proven * GROWTH + STEP) * self._beside(seen), self._endures(seen))
+        return min((seen.proven * GROWTH + STEP) * self._beside(seen), self._endures(seen, self._carries))
 
-    def _endures(self, seen: Seen) -> float:
-        """How many calls this machine can do, by what they cost, or by how prompt it is."""
+    def _endures(self, seen: Seen, carries: float) -> float:
+        """How many calls this machine can do: `carries`, by what they cost, or more where it is prompt."""
         creep = PROMPT_CREEP if self._late <= PROMPT_S else CREEP
         crept = 0.0 if self._busy and self._ours >= OURS else seen.proven * creep + CREEP_STEP
-        return max(self._carries, crept) * self._beside(seen)
+        return max(carries, crept) * self._beside(seen)
 
     def _beside(self, seen: Seen) -> float:
         """How many calls are held to one that is proven, if those that come only replace those that go."""

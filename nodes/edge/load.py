@@ -13,7 +13,7 @@ from typing import Final
 
 from nodes.call.record import CallRecord
 from nodes.edge.capacity import PROVEN_S, Capacity, Seen
-from nodes.edge.degradation import next_given_up
+from nodes.edge.degradation import FIRST, next_given_up
 from nodes.links.load import TELL_S
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
@@ -41,7 +41,7 @@ class Load:
         clock: Callable[[], float] = time.monotonic,
         fixed: int = 0,
     ) -> None:
-        """`fixed`: so many calls are taken, whatever is learnt; 0: as many as that says."""
+        """`fixed`: so many calls are taken, whatever is learnt, and nothing is given up; 0: as many as that says."""
         self._records, self._n_cores, self._machine = records, n_cores, machine
         self._capacity, self._fixed = Capacity(n_cores), fixed
         self._engines: dict[Identity, list[SpeechLoad]] = {}
@@ -59,7 +59,10 @@ class Load:
 
     def takes(self) -> bool:
         """Say whether one more call may be taken now."""
-        return len(self._records()) < self._fixed if self._fixed else self._capacity.takes(len(self._records()))
+        n_held = len(self._records())
+        if self._fixed:
+            return n_held < self._fixed
+        return self.gives_up < GivesUp.CALLS and self._capacity.takes(n_held)
 
     @property
     def limit(self) -> int:
@@ -78,12 +81,12 @@ class Load:
             self.step(self._clock())
 
     def figures(self) -> dict[str, float]:
-        """What an operator sees of it."""
-        limit = self._fixed or self._capacity.limit
+        """What an operator sees of it. `room`: for campaigns, until something would have to be given up."""
+        n_held = len(self._records())
         return {
             "cores": float(self._n_cores),
-            "capacity": float(limit),
-            "room": float(max(0, limit - len(self._records()))),
+            "capacity": float(self._fixed or self._capacity.limit),
+            "room": float(max(0, self._fixed - n_held) if self._fixed else self._capacity.room(n_held, FIRST)),
             "used": round(self._capacity.used, 3),
             "late_ms": round(self._capacity.late_s * 1000, 1),
             "gives_up": float(self.gives_up),
@@ -92,7 +95,7 @@ class Load:
     def step(self, now: float) -> None:
         """Learn from what was told since the last step."""
         self._capacity.step(self._seen(now), now)
-        gives_up = next_given_up(self.gives_up, self._capacity.used)
+        gives_up = GivesUp.NOTHING if self._fixed else next_given_up(self.gives_up, self._capacity.used)
         if gives_up is not self.gives_up:
             self.gives_up = gives_up
             log.warning("load.gives_up", what=gives_up.name.lower(), **self.figures())

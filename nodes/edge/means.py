@@ -45,10 +45,12 @@ class Means:
     is_stopping: bool = False
     """The launcher has told this process to stop."""
     fetcher: Fetcher = field(default_factory=Fetcher)
-    gives_up: Callable[[], GivesUp] = lambda: GivesUp.NOTHING
-    """What this edge gives up just now, because it is nearly full."""
     moving: Callable[[CallId, Moving], None] = lambda call_id, word: None
     """Where a call's words to the machine that it comes from, or goes to, are brought on their way."""
+    given_up: Callable[[], GivesUp] = lambda: GivesUp.NOTHING
+    """How far this edge is full just now (`gives_up`)."""
+    fills_up: Callable[[], bool] = lambda: False
+    """Whether so many events wait for their stream that no new call is to be taken."""
     calls: dict[CallId, Ref[AnyCall]] = field(default_factory=dict)
     """The actors whose channels media and speech talk about; a channel has its call's id."""
     members: Members = field(init=False)
@@ -79,12 +81,16 @@ class Means:
         """Return the address at which the far end of `hop` reaches our media."""
         return route_to(hop, self.config.rtp.bind)
 
+    def gives_up(self, what: GivesUp) -> bool:
+        """Say whether this is given up just now: the edge is so full, and the operator lets it."""
+        return self.given_up() >= what and what.name.lower() in self.config.edge.gives_up
+
     def recording(self, call_id: CallId, part: int = 0) -> str:
         """Return the base path of a part of a call's recording; empty while recordings are given up.
 
         Each machine that a call comes to writes a part of its own: it may come back to one.
         """
-        if self.gives_up() >= GivesUp.RECORDINGS:
+        if self.gives_up(GivesUp.RECORDINGS):
             return ""
         return str(self.config.paths.recordings / (f"{call_id}.{part}" if part else call_id))
 

@@ -21,6 +21,7 @@ from nodes.edge.fetch import Fetcher
 from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg, SipLeg
 from nodes.edge.means import Means
+from nodes.edge.post import Post
 from nodes.edge.refusals import Refusals
 from nodes.edge.registration import TrunkRegistration
 from nodes.edge.requests import Requests
@@ -40,10 +41,10 @@ from nodes.links.roster import Roster
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.telemetry import logs
-from protocols.wire.events import CallEvent, to_body
 from protocols.wire.ids import Identity
+from protocols.wire.load import GivesUp
 from protocols.wire.roles import Role
-from protocols.wire.subjects import Bucket, call_event
+from protocols.wire.subjects import Bucket
 from supervisors import (
     AutoShutdown,
     Backoff,
@@ -57,8 +58,6 @@ from supervisors import (
 from supervisors.parent import Activate, Parent, Stop, Told
 
 log = logs.get(__name__)
-MAX_CALLS = 2 * MOST
-"""Calls of one edge: those that it takes, and as many that it takes over."""
 REGISTERS_AGAIN = Backoff(first_s=1.0, top_s=60.0, reset_after_s=120.0)
 
 
@@ -100,18 +99,16 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
 async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fetcher, tasks: Tasks) -> None:
     trunk = Trunk(config, parent.sockets["sip"])
 
-    def post(event: CallEvent) -> None:
-        bus.record(call_event(event.call_id, event.kind), event.event_id, to_body(event), event.call_id)
-        calls.noted(event)
-
+    post = Post(bus, lambda: means.gives_up(GivesUp.TRANSCRIPTS), lambda event: calls.noted(event))
     key = contact_key(config.paths.state)
     listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key)))
     refusals = Refusals(listed, key, tasks)
-    means = Means(config, mesh, trunk, Engines(mesh), post, refusals, fetcher=fetcher)
+    means = Means(config, mesh, trunk, Engines(mesh), post.take, refusals, fetcher=fetcher, fills_up=post.fills_up)
     start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
+    most = 2 * (config.edge.capacity or MOST)  # those that it takes, and as many that it takes over
     tree = Supervisor(
         [
-            Dynamic(start, id="calls", max_children=config.edge.capacity or MAX_CALLS, restart=Restart.TEMPORARY),
+            Dynamic(start, id="calls", max_children=most, restart=Restart.TEMPORARY),
             Dynamic(TrunkRegistration, id="registrations", restart=Restart.PERMANENT, backoff=REGISTERS_AGAIN),
         ]
     )
@@ -129,7 +126,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
 
         calls.serve()
-        requests = Requests(means, calls)
+        requests = Requests(means, calls, post.figures)
         requests.serve()
         speaker = Spokesman(mesh, bus, config, means.members, tasks, requests.of_node)
         tasks.spawn(speaker.run())

@@ -7,7 +7,7 @@ say to it. What it does not: hold or start calls (`calls`).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import get_args
 
@@ -37,8 +37,9 @@ log = logs.get(__name__)
 class Requests:
     """Answers for the calls of one edge."""
 
-    def __init__(self, means: Means, calls: Calls) -> None:
-        self._means, self._calls = means, calls
+    def __init__(self, means: Means, calls: Calls, figures: Callable[[], dict[str, float]] = dict) -> None:
+        """`figures`: further ones, for the status."""
+        self._means, self._calls, self._figures = means, calls, figures
         self._is_draining = False
 
     def serve(self) -> None:
@@ -56,7 +57,10 @@ class Requests:
             mesh.serve(news, self._seat_told)
 
     async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
-        """Take an order, once. Refuses: `not_active draining do_not_call_unknown node_full bad_script:`, `orders`."""
+        """Take an order, once.
+
+        Refuses: `not_active draining do_not_call_unknown spool_full node_full bad_script:`, `orders`.
+        """
         if not self._calls.is_active:
             raise Refused("not_active")
         if self._is_draining:
@@ -68,6 +72,8 @@ class Requests:
         order = orders.with_uri(order, self._means.config.sip)
         if reason := orders.objection(order, self._means.config.sip):
             raise Refused(reason)
+        if self._means.fills_up():
+            raise Refused("spool_full")
         if not self._calls.load.takes():
             raise Refused("node_full")
         try:
@@ -135,7 +141,9 @@ class Requests:
         figures["draining"] = float(self._is_draining)
         figures["registrations"] = float(len(self._means.trunk.registered))
         figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures}
-        figures |= self._means.refusals.figures | self._calls.figures()
+        figures |= self._means.refusals.figures | self._calls.figures() | self._figures()
+        if self._means.fills_up():
+            figures["room"] = 0.0
         return wire.Status("edge", os.getpid(), figures)
 
     def _told(self, given: ChannelNews, sender: Identity) -> None:

@@ -154,13 +154,19 @@ class Bus:
 
         await self._connection.attach(attach)
 
-    def record(self, subject: str, event_id: str, body: Body, call_id: str = "") -> bool:
-        """Take an event for its stream; never waits for NATS. False (`refuse`), counted, when the spool is full.
+    def record(self, subject: str, event_id: str, body: Body, call_id: str = "", *, may_drop: bool = False) -> bool:
+        """Take an event for its stream; never waits for NATS. False (`refuse`), counted: it may be dropped, and was.
 
         It is in memory until the stream has it, and on disk too when that takes longer than `ACK_S`. The stream
-        drops a second one with the same `event_id` within two minutes. `call_id`: becomes a header.
+        drops a second one with the same `event_id` within two minutes. `call_id`: becomes a header. `may_drop`: it
+        finds no room when the spool is full; others always do, and `spool_used` is the share that is in use.
         """
-        return self._courier.put(Record(event_id, subject, _json(body), call_id))
+        return self._courier.put(Record(event_id, subject, _json(body), call_id, may_drop))
+
+    @property
+    def spool_used(self) -> float:
+        """The share of the spool that is in use."""
+        return self._courier.used
 
     async def settled(self) -> None:
         """Return when the streams have all that was recorded."""
@@ -246,6 +252,8 @@ class Bus:
             "bus_stuck_s": max(writes.stuck().values(), default=0.0),
             "bus_refused_s": writes.refused_s((Stream.CAMPAIGN, subjects.Bucket.LEASES)),
             "records_waiting": float(self._courier.n_waiting),
+            "records_dropped": float(self.counts["spool_full"]),
+            "spool_used": round(self._courier.used, 3),
         }
 
     # ---- inside -------------------------------------------------------------------------------------------------

@@ -36,13 +36,20 @@ class Courier:
         self._is_away = False
 
     def put(self, record: Record) -> bool:
-        """Take a record; False (`refuse`), counted, when the spool is full."""
+        """Take a record; False (`refuse`), counted, when the spool is full and the record may be dropped."""
         if not self._spool.add(record):
+            if not self._counts["spool_full"]:
+                log.error("spool.full", waiting=len(self._spool))
             self._counts["spool_full"] += 1
             return False
         self._settled.clear()
         self._wanted.set()
         return True
+
+    @property
+    def used(self) -> float:
+        """The share of the spool that is in use."""
+        return self._spool.used
 
     @property
     def n_waiting(self) -> int:

@@ -6,7 +6,8 @@ The file is locked as long as its process lives, so a file that can be locked is
 predecessor could not deliver. Records are idempotent by their event id, so a file is replayed whole, and emptied when
 everything was taken. A line that was cut by a kill is dropped and counted.
 
-Full means `refuse`: the oldest records tell how calls began, and no report is better for losing them.
+Full means `refuse` for what may be dropped: the oldest records tell how calls began, and no report is better for losing
+them. What may not be always finds room, and whoever makes it is to make less before (`used`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Record:
     subject: str
     body: bytes
     call_id: str = ""
+    may_drop: bool = False
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -66,10 +68,15 @@ class Spool:
     def __len__(self) -> int:
         return len(self._records)
 
+    @property
+    def used(self) -> float:
+        """The share that is in use; above 1, where nothing more could be dropped."""
+        return max(len(self._records) / self._max_records, self._bytes / self._max_bytes)
+
     def add(self, record: Record) -> bool:
-        """Take a record; False (`refuse`) when there is no room."""
+        """Take a record; False (`refuse`) when there is no room, and it may be dropped."""
         size = self._bytes + len(record.body)
-        if len(self._records) >= self._max_records or size > self._max_bytes:
+        if record.may_drop and (len(self._records) >= self._max_records or size > self._max_bytes):
             return False
         self._records.append(record)
         self._bytes = size

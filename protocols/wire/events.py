@@ -11,7 +11,7 @@ event of a newer edge is recorded whole. Writing is strict about everything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -97,6 +97,31 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
         },
     ),
 }
+
+
+TRANSCRIPT: Final = frozenset(
+    (
+        Kind.PROMPT_STARTED, Kind.PROMPT_ENDED, Kind.HEARD, Kind.NOMATCH, Kind.NOINPUT, Kind.DTMF, Kind.STATE_ENTERED,
+    )
+)  # fmt: skip
+"""Kinds that tell how a conversation goes, turn by turn. What it comes to is in others: slots, tags, opt-outs, ends."""
+
+
+def shortened(event: CallEvent) -> CallEvent | None:
+    """Return what is left of an event while transcripts are given up: what reports count. None: nothing.
+
+    Of what was understood the words stay, for they are the outcome.
+    """
+    match event.kind:
+        case Kind.PROMPT_STARTED:
+            kept = {name: value for name, value in event.fields.items() if name != "prompts"}
+            return replace(event, fields={**kept, "spoken": ""})
+        case Kind.NOMATCH:
+            return replace(event, fields={**event.fields, "words": ""})
+        case Kind.PROMPT_ENDED | Kind.STATE_ENTERED | Kind.DTMF:
+            return None
+        case _:
+            return event
 
 
 WANTED_BY: Final = ("them", "callee", "agent")
@@ -205,6 +230,6 @@ def public_view(node: NodeId, campaign: CampaignId, stage: Stage, since: datetim
 
 
 __all__ = [
-    "CallEvent", "FIELDS", "Kind", "Stage", "Value", "WANTED_BY", "WANTED_CAUSES", "from_body", "is_wanted",
-    "public_view", "to_body",
+    "CallEvent", "FIELDS", "Kind", "Stage", "TRANSCRIPT", "Value", "WANTED_BY", "WANTED_CAUSES", "from_body",
+    "is_wanted", "public_view", "shortened", "to_body",
 ]  # fmt: skip

@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-NOT_NOW: Final = frozenset(("draining", "node_full", "not_active", "do_not_call_unknown"))
+NOT_NOW: Final = frozenset(("draining", "node_full", "not_active", "do_not_call_unknown", "spool_full"))
 """Reasons for which an edge refuses a call that say nothing about the call: the same order may be taken later."""
 
 
 class GivesUp(IntEnum):
-    """What an edge that is nearly full gives up, told as a figure of its status; one that is full takes no calls."""
+    """What an edge that fills up gives up, told as a figure of its status; each with all before it."""
 
     NOTHING = 0
-    RECORDINGS = 1
+    TRANSCRIPTS = 1
+    """What is said word by word: live captions, and the stages of a turn. What it comes to is told."""
+    RECORDINGS = 2
+    """Of calls that are answered from now on."""
+    CALLS = 3
+    """New ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -355,13 +355,18 @@ async def test_an_edge_that_does_not_answer_is_not_ordered_from_until_it_does(no
 
 
 async def test_what_all_edges_give_up_is_published(node: Node) -> None:
-    node.edge.tells = {"gives_up": 1.0}
-    told: asyncio.Queue[dict[str, object]] = asyncio.Queue()
-    await node.edge.bus.subscribe("rm.state.load.*", lambda body, subject: told.put_nowait(body))
+    node.edge.tells = {"gives_up": 2.0}
+    told: asyncio.Queue[tuple[str, object]] = asyncio.Queue()
+    await node.edge.bus.subscribe(
+        "rm.state.load.*", lambda body, subject: told.put_nowait((subject, body["gives_up"]))
+    )  # fmt: skip
     async with node.central("central-0") as central:
         await node.leads(central)
         async with asyncio.timeout(15):
-            assert (await told.get())["gives_up"] == "recordings"
+            assert await told.get() == ("rm.state.load.n1", "recordings")
+            assert await told.get() == ("rm.state.load.cluster", "recordings")
+            node.edge.tells = {"gives_up": 99.0}
+            assert await told.get() == ("rm.state.load.n1", "calls"), "of a version with more levels: all that we know"
 
 
 async def test_central_reads_how_calls_go_and_who_opts_out_and_nothing_that_was_said(node: Node) -> None:

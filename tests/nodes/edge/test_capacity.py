@@ -235,6 +235,15 @@ def test_the_used_share_is_of_what_could_be_carried_and_not_of_what_is_proven(he
     assert capacity.used == pytest.approx(used, abs=0.02)
 
 
+def test_an_edge_that_fills_in_waves_on_an_idle_machine_is_not_full_for_that() -> None:
+    """What is not proven yet limits what is taken; but nothing need be given up for it."""
+    capacity = Capacity(CORES)
+    lately(capacity, with_(QUIET, held=0, proven=0, busy=0.02), 0.0, 10.0)
+    lately(capacity, with_(QUIET, held=32, proven=0, busy=0.05), 10.0, 5.0)
+    assert not capacity.takes(32)
+    assert capacity.used < 0.2
+
+
 @few
 @given(st.floats(80.0, 300.0), st.floats(5.0, 15.0), st.floats(0.6, 1.0), st.integers(0, 2**32))
 def test_where_calls_come_and_go_those_that_ring_do_not_keep_the_others_out(

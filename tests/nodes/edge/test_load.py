@@ -87,7 +87,7 @@ async def test_an_edge_whose_callers_wait_takes_no_further_call_and_then_fewer(n
     assert node.load.figures()["room"] == 0
 
 
-async def test_recordings_are_given_up_before_new_calls(node: Node) -> None:
+async def test_words_and_recordings_are_given_up_before_new_calls(node: Node) -> None:
     given_up = []
     for held in range(1, 61):
         node.hold(held)
@@ -98,6 +98,24 @@ async def test_recordings_are_given_up_before_new_calls(node: Node) -> None:
     assert sorted(set(given_up)) == list(GivesUp)
     assert given_up == sorted(given_up)
     assert len(given_up) == 50
+    node.hold(48)
+    node.look()
+    assert not node.load.takes(), "new calls are taken again a little later than they were refused"
+    node.hold(47)
+    node.look()
+    assert node.load.takes()
+
+
+async def test_campaigns_get_the_room_up_to_where_something_would_be_given_up(node: Node) -> None:
+    node.hold(40)
+    await node.tells(waiting_s=0.0, seconds=20.0, channels=50)
+    assert node.load.figures()["room"] == 4
+    node.hold(44)
+    node.look()
+    assert (node.load.gives_up, node.load.figures()["room"], node.load.takes()) == (GivesUp.NOTHING, 0, True)
+    node.hold(45)
+    node.look()
+    assert node.load.gives_up is GivesUp.TRANSCRIPTS
 
 
 async def test_an_engine_that_lives_and_says_nothing_is_late(node: Node) -> None:

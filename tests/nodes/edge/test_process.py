@@ -30,6 +30,7 @@ from nodes.edge.views import Views
 from nodes.links import bus
 from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall
+from nodes.links.errors import Refused
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
@@ -38,7 +39,8 @@ from protocols.wire.campaigns import contact_id
 from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity, NodeId
-from protocols.wire.messages import Channel, PlaceCall
+from protocols.wire.load import GivesUp
+from protocols.wire.messages import Channel, GetStatus, PlaceCall
 from protocols.wire.subjects import Bucket
 from supervisors import Dynamic, Restart, Supervisor, running
 
@@ -172,3 +174,21 @@ async def test_who_came_on_the_list_when_nobody_had_the_call_is_rung_no_longer(r
             while keeper.record.ending is None:
                 await asyncio.sleep(0.01)
         assert keeper.record.ending == HangUp(Disposition.REJECTED, "do_not_call")
+
+
+async def test_while_events_pile_up_no_new_call_is_taken_and_one_that_is_there_is_still_known(rig: Rig) -> None:
+    await rig.requests.place(LISTED, DESK)
+    rig.means.fills_up = lambda: True
+    with pytest.raises(Refused, match="spool_full"):
+        await rig.requests.place(replace(LISTED, attempt_id=AttemptId("a2"), call_id=CallId("c2")), DESK)
+    assert (await rig.requests.place(LISTED, DESK)).duplicate
+    assert rig.requests.status(GetStatus(), DESK).figures["room"] == 0.0
+
+
+async def test_an_edge_gives_up_what_its_operator_lets_it(rig: Rig, tmp_path: Path) -> None:
+    rig.means.given_up = lambda: GivesUp.CALLS
+    assert rig.means.gives_up(GivesUp.TRANSCRIPTS)
+    assert rig.means.recording(CallId("c1")) == ""
+    rig.means.config = parse('[paths]\nstate = "."\n[edge]\ngives_up = ["transcripts"]', "test", tmp_path)
+    assert rig.means.gives_up(GivesUp.TRANSCRIPTS)
+    assert rig.means.recording(CallId("c1")) != ""

@@ -55,6 +55,44 @@ def test_however_the_stream_fails_it_gets_everything_and_each_once(failures: lis
         assert sorted(asyncio.run(run())) == sorted(f"e{n}" for n in range(n_records))
 
 
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.booleans(), st.none(), st.sampled_from(["before", "after"])), max_size=300))
+def test_however_long_it_is_away_what_must_not_be_dropped_arrives_once_and_the_rest_arrives_or_is_counted(
+    story: list[bool | str | None],
+):
+    """True and False: a record that may be dropped, and one that may not. None: the cluster is there for a moment."""
+
+    async def run() -> tuple[list[str], list[str], Counter[str]]:
+        stream, up, counts = Stream([]), asyncio.Event(), Counter[str]()
+        courier = Courier(Spool(None, "edge-0", max_records=5), stream.deliver, up, counts)
+        needed, n_tried = list[str](), 0
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(courier.run())
+            for n, one in enumerate(story):
+                if one is None:
+                    up.set()
+                    await asyncio.sleep(0)
+                    up.clear()
+                elif isinstance(one, str):
+                    stream.failures.append(one)
+                else:
+                    is_taken = courier.put(Record(f"e{n}", "s", b"{}", may_drop=one))
+                    assert is_taken or one
+                    needed += [] if one else [f"e{n}"]
+                    n_tried += 1
+            up.set()
+            await courier.settled()
+            running.cancel()
+        assert len(stream.taken) == n_tried - counts["spool_full"]
+        return stream.taken, needed, counts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "RETRY_S", 0.0)
+        taken, needed, _ = asyncio.run(run())
+    assert len(set(taken)) == len(taken)
+    assert set(needed) <= set(taken)
+
+
 async def test_what_was_recorded_before_the_stream_came_is_delivered_in_its_order(tmp_path: Path):
     stream, up = Stream([]), asyncio.Event()
     courier = Courier(Spool(tmp_path, "edge-0"), stream.deliver, up, Counter())
@@ -71,7 +109,7 @@ async def test_what_was_recorded_before_the_stream_came_is_delivered_in_its_orde
 async def test_a_full_spool_refuses_and_counts():
     counts: Counter[str] = Counter()
     courier = Courier(Spool(None, "edge-0", max_records=1), Stream([]).deliver, asyncio.Event(), counts)
-    assert [courier.put(Record(f"e{n}", "s", b"{}")) for n in range(3)] == [True, False, False]
+    assert [courier.put(Record(f"e{n}", "s", b"{}", may_drop=True)) for n in range(3)] == [True, False, False]
     assert counts == {"spool_full": 2}
 
 

@@ -18,7 +18,7 @@ from nodes.links.spool import Record, Spool
 
 
 def record(n: int) -> Record:
-    return Record(f"e{n}", "rm.ev.c1", b'{"n":%d}' % n)
+    return Record(f"e{n}", "rm.ev.c1", b'{"n":%d}' % n, may_drop=True)
 
 
 def filled(spool: Spool, n: int) -> Spool:
@@ -35,10 +35,19 @@ def save(spool: Spool) -> None:
 
 def test_a_full_spool_refuses_the_newest(tmp_path: Path):
     spool = filled(Spool(tmp_path, "edge-0", max_records=3), 3)
+    assert spool.used == 1.0
     assert not spool.add(record(3))
     spool.taken(1)
     assert spool.add(record(4))
     assert [one.event_id for one in spool.first(9)] == ["e1", "e2", "e4"]
+
+
+def test_what_may_not_be_dropped_finds_room_in_a_full_spool(tmp_path: Path):
+    spool = filled(Spool(tmp_path, "edge-0", max_records=3), 3)
+    assert spool.add(Record("end", "rm.ev.c1", b"{}"))
+    assert not spool.add(record(4))
+    assert [one.event_id for one in spool.first(9)] == ["e0", "e1", "e2", "end"]
+    assert spool.used > 1.0
 
 
 def test_a_spool_is_full_by_bytes_as_well(tmp_path: Path):
