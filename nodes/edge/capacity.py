@@ -70,8 +70,8 @@ PROVEN_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known at one moment. `held`: calls of any phase; `proven`: those that were answered `PROVEN_S` ago;
-    `over`: those that have ended since the last.
+    """What is known at one moment. `held`: calls of any phase; `up`: those that were answered, and `proven`: `PROVEN_S`
+    ago; `over`: those that have ended since the last.
 
     `waiting_s`: what is due at the worst engine, nine times in ten. `beat_s`: of media, late. `busy`, `ours`: shares of
     all cores, 0 to 1, everybody's and that of engines and media; None: unknown. `channels`: that media has in all.
@@ -85,6 +85,7 @@ class Seen:
     busy: float | None
     ours: float
     channels: int
+    up: int
 
 
 class Capacity:
@@ -96,7 +97,7 @@ class Capacity:
         self._limit = float(max(self._sure, held))
         self._carries = 0.0  # nobody has said how busy the machine is
         self._ceiling = math.inf
-        self._late = self._busy = self._ours = self._proven = 0.0
+        self._late = self._busy = self._ours = self._proven = self._up = 0.0
         self._came = self._went = 0.0  # calls a second
         self._held = held
         self._is_noticed = False
@@ -161,9 +162,11 @@ class Capacity:
         self._late += weight * (min(late_s(seen), WORST_S) - self._late)
         self._ours += weight * (seen.ours - self._ours)
         self._proven += weight * (seen.proven - self._proven)
+        self._up += weight * (seen.up - self._up)
         if seen.busy is not None:
             self._busy += weight * (seen.busy - self._busy)
-            self._carries = self._proven * FULL / self._busy if self._busy else math.inf
+            # of all that are up: after many have ended and been replaced, the proven ones alone would seem dear
+            self._carries = self._up * FULL / self._busy if self._busy else math.inf
 
     def _room(self, seen: Seen) -> float:
         """How many calls may be held while nobody is late."""
@@ -186,7 +189,7 @@ class Capacity:
 def late_s(seen: Seen) -> float:
     """Return how late callers are answered just now, beyond what is usual.
 
-    >>> late_s(Seen(held=1, proven=1, over=0, waiting_s=0.02, beat_s=0.015, busy=None, ours=0.1, channels=10))
+    >>> late_s(Seen(held=1, proven=1, over=0, waiting_s=0.02, beat_s=0.015, busy=None, ours=0.1, channels=10, up=1))
     0.15
     """
     return max(seen.waiting_s, seen.beat_s * BEAT_WEIGHT)

@@ -117,6 +117,7 @@ class Load:
             busy=self._machine.busy(),
             ours=ours_s / max(past_s, TELL_S) / self._n_cores,
             channels=sum(load.channels for load in media),
+            up=sum(record.answered_s > 0.0 for record in records),
         )
 
     def _silent_s(self, now: float) -> float:

@@ -71,6 +71,7 @@ class Machine:
             busy=min(1.0, load) if self.is_told else None,
             ours=min(1.0, ours) * 0.6,
             channels=self.channels,
+            up=self.n_up,
         )
         self.worst_s = max(self.worst_s, self.waiting_s)
         self.capacity.step(seen, self.now)
@@ -154,10 +155,11 @@ def lately(capacity: Capacity, seen: Seen, now: float, seconds: float) -> float:
     return now
 
 
-QUIET = Seen(held=40, proven=40, over=0, waiting_s=0.0, beat_s=0.001, busy=0.4, ours=0.4, channels=1000)
+QUIET = Seen(held=40, proven=40, over=0, waiting_s=0.0, beat_s=0.001, busy=0.4, ours=0.4, channels=1000, up=40)
 
 
 def with_(seen: Seen, **changes: float) -> Seen:
+    changes = {"up": changes.get("proven", seen.up), **changes}
     return Seen(**{**{name: getattr(seen, name) for name in Seen.__slots__}, **changes})  # type: ignore[arg-type]
 
 
