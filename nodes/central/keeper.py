@@ -25,6 +25,7 @@ from nodes.links.objects import Info, Writing
 from nodes.telemetry import logs
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Phase, RollRef, Steered
+from protocols.wire.roles import RECORDER_READS
 from protocols.wire.subjects import Stream
 
 EVERY: Final = 20_000
@@ -159,7 +160,7 @@ class Keeper:
         kept = self._memory.kept
         if kept is None or kept < self._memory.forgotten or not self._memory.leads:
             return  # somebody more has come since: once more
-        stored = await self._bus.stored_of(Stream.CAMPAIGN, "recorder")
+        stored = await self._bus.stored_of(Stream.CAMPAIGN, RECORDER_READS)
         up_to = kept if stored is None else min(kept, stored)
         await self._bus.purge(Stream.CAMPAIGN, before=up_to + 1)
         if up_to >= self._memory.forgotten:

@@ -24,7 +24,6 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import Header
-from nats.js.errors import NotFoundError
 
 from nodes.links import layout, service
 from nodes.links.bucket import Body, Bucket
@@ -189,9 +188,9 @@ class Bus:
             info = await self._connection.jetstream.stream_info(stream)
         return Extent(str(info.created), info.state.first_seq, info.state.last_seq)
 
-    def consume(self, stream: Stream, durable: str, subject: str = "") -> Consumer:
+    def consume(self, stream: Stream, durable: str, subject: str = "", idle_s: float | None = None) -> Consumer:
         """Return a durable consumer of a stream, or of its messages of one subject: `fetch`, store, `ack`."""
-        return Consumer(self._connection, stream, durable, subject)
+        return Consumer(self._connection, stream, durable, subject, idle_s)
 
     def kv(self, bucket: subjects.Bucket) -> Bucket:
         """Return a bucket: `get put create update delete watch`."""
@@ -207,13 +206,14 @@ class Bus:
             await self._connection.jetstream.purge_stream(stream, seq=before)
 
     async def stored_of(self, stream: Stream, durable: str) -> int | None:
-        """Return up to which sequence a consumer has stored a stream; None when there is none. Raises: `BusAway`."""
+        """Return up to which sequence the consumers with this name, or this name and a node's, have stored a stream.
+
+        None when there is none. Raises: `BusAway`.
+        """
         with away_for_errors():
-            try:
-                told = await self._connection.jetstream.consumer_info(stream, durable)
-            except NotFoundError:
-                return None
-        return told.ack_floor.stream_seq if told.ack_floor else 0
+            told = await self._connection.jetstream.consumers_info(stream)
+        theirs = [one for one in told if one.name == durable or one.name.startswith(f"{durable}-")]
+        return min((one.ack_floor.stream_seq if one.ack_floor else 0 for one in theirs), default=None)
 
     def lease(self, name: str, holder: str) -> Lease:
         """Return a lease that `holder` (an `Identity`) may come to hold: `keep` it every few seconds."""

@@ -48,9 +48,15 @@ class Received:
 class Consumer:
     """A durable consumer of one stream. Made again on each connection; what was not acknowledged comes again."""
 
-    def __init__(self, connection: Connection, stream: Stream, durable: str, subject: str = "") -> None:
-        """`subject`: of which messages, with NATS's wildcards; nats-server 2.9 takes one. Empty: of all."""
+    def __init__(
+        self, connection: Connection, stream: Stream, durable: str, subject: str = "", idle_s: float | None = None
+    ) -> None:
+        """`subject`: of which messages, with NATS's wildcards; nats-server 2.9 takes one. Empty: of all.
+
+        `idle_s`: when the server forgets it, if nobody asks it for anything meanwhile; None: never.
+        """
         self._connection, self._stream, self._durable, self._subject = connection, stream, durable, subject
+        self._idle_s = idle_s
         self._pull: Pull | None = None
         self._generation = 0
 
@@ -91,6 +97,7 @@ class Consumer:
                 ack_wait=ACK_WAIT_S,
                 max_ack_pending=MAX_UNACKED,
                 max_deliver=-1,
+                inactive_threshold=self._idle_s,
             )
             await self._connection.jetstream.add_consumer(self._stream, config)
             self._pull = await Pull.open(self._connection.client, self._stream, self._durable)

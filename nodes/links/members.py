@@ -49,6 +49,15 @@ class Members:
             return NodeState.ALIVE
         return member.state if (member := self.node(node)) else None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether each other node is heard or known to be dead: nobody may have what none of the others has."""
+        return (
+            self.told is not NOT_TOLD
+            and not self.bar
+            and all(one.state is not NodeState.SILENT for one in self.told.nodes)
+        )
+
     def of_role(self, role: str) -> list[Peer]:
         """Return the active processes of a role that can be asked: ours first, then our zone's, then all others.
 

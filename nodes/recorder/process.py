@@ -40,10 +40,10 @@ from nodes.recorder.rows import row_of
 from nodes.recorder.store import Store, StoreBroken, StoreLocked, StoreUnwritable
 from nodes.telemetry import logs
 from protocols.wire import reports as wire
-from protocols.wire.ids import CallId, Identity
+from protocols.wire.ids import CallId, Identity, NodeId
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.reconcile import MAX_ASKED, FindCalls
-from protocols.wire.roles import Role
+from protocols.wire.roles import RECORDER_READS, Role
 from protocols.wire.subjects import Stream
 from supervisors.parent import Parent, Told
 
@@ -55,6 +55,9 @@ ARCHIVE_S: Final = 3600.0
 """Between two looks for days that are over."""
 FIRST_S: Final = 60.0
 """Before the first one, while a node starts."""
+IDLE_S: Final = 7 * 86400.0
+"""So long may one of several nodes be away and go on where it was: as long as the stream keeps events. After that the
+journal no longer keeps for it what is to be forgotten."""
 FRESH_S: Final = 1.0
 """So long may the streams take to be read before a report; one is made in any case."""
 FIND_S: Final = 1.0
@@ -74,6 +77,8 @@ class Recorder:
         self._renewing = asyncio.Lock()
         self._rounds: dict[Stream, Rounds] = {}
         self._mesh: Mesh | None = None
+        self._members: Members | None = None
+        self._durable, self._idle_s = RECORDER_READS, None  # type: str, float | None
         self._writer = ThreadPoolExecutor(1, "recorder-writer")
         self._reader = ThreadPoolExecutor(1, "recorder-reader")
 
@@ -85,6 +90,10 @@ class Recorder:
         mesh.serve(wire.Export, self.export)
         mesh.serve(GetStatus, self.status)
 
+    def join(self, members: Members, node: NodeId) -> None:
+        """Be the recorder of one of several nodes: each reads everything for itself, so that each can report."""
+        self._members, self._durable, self._idle_s = members, f"{RECORDER_READS}-{node}", IDLE_S
+
     def run(self, tasks: Tasks) -> None:
         """Begin to record, one of `tasks` for each stream: as soon as central has made them."""
         for stream in Stream:
@@ -93,7 +102,7 @@ class Recorder:
 
     async def consume(self, stream: Stream) -> None:
         """Write down a stream, batch by batch, until cancelled."""
-        consumer, rounds = self._bus.consume(stream, "recorder"), Rounds()
+        consumer, rounds = self._bus.consume(stream, self._durable, idle_s=self._idle_s), Rounds()
         self._rounds[stream] = rounds
         store: Store | None = None
         while True:
@@ -137,6 +146,8 @@ class Recorder:
 
     async def _fill(self, store: Store, stream: Stream, consumer: Consumer) -> None:
         """Have a database that is new read the stream from its beginning."""
+        if self._members:  # what was read alone, before
+            await self._bus.consume(stream, RECORDER_READS).rewind()
         if not await self._in(self._writer, partial(store.is_filled, stream)):
             await consumer.rewind()
             await self._in(self._writer, partial(store.fill, stream))
@@ -194,15 +205,19 @@ class Recorder:
         """Answer with the figures of a campaign and a time."""
         await self._fresh()
         try:
-            calls = await self._read(lambda store: reports.open_calls(store, asked, self._bus.node_id))
+            node = NodeId("") if self._members else self._bus.node_id
+            calls = await self._read(lambda store: reports.open_calls(store, asked, node))
             gone = await self._gone(calls) if calls else set()
             return report(await self._read(lambda store: reports.figures(store, asked, gone)))
         except reports.BadTime as error:
             raise Refused("bad_time") from error
 
     async def _gone(self, calls: Sequence[CallId]) -> set[CallId]:
-        """Return which of these calls of our node none of its edges has; none, when one does not answer."""
-        edges = [peer.identity for peer in self.roster.active("edge")]
+        """Return which of these calls no edge has: none, when one does not answer, or cannot be asked."""
+        if self._members and not self._members.is_whole:
+            return set()
+        peers = self._members.of_role("edge") if self._members else self.roster.active("edge")
+        edges = [peer.identity for peer in peers]
         gone = set(calls) if edges else set()
         try:
             for edge in edges:
@@ -261,8 +276,10 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         Tasks() as tasks,
     ):
         recorder.serve(mesh)
-        recorder.run(tasks)
         members = Members(mesh, config)
+        if config.cluster.is_joined:
+            recorder.join(members, config.node.id)
+        recorder.run(tasks)
         speaker = Spokesman(mesh, bus, config, members, tasks)
         tasks.spawn(speaker.run())
         await parent.ready(mesh.whereabouts())

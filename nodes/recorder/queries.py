@@ -66,9 +66,9 @@ skips the blocks of other days by their smallest and largest `wall`, so other da
 
 OPEN = f"""
 SELECT call_id FROM {ATTEMPTS}
-WHERE disposition = 'open' AND node_id = $node AND told < now() - INTERVAL 10 SECOND
+WHERE disposition = 'open' AND ($node = '' OR node_id = $node) AND told < now() - INTERVAL 10 SECOND
 """
-"""Calls of a node that have no end, and of which nothing was told just now: its edges know whether they are still up.
+"""Calls of a node, or of all, that have no end, and of which nothing was told just now: edges know whether they are up.
 
 Ten seconds: what an edge's successor may take, and an event's way into the table.
 """

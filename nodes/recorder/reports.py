@@ -18,7 +18,7 @@ class BadTime(ValueError):
 
 
 def open_calls(store: Store, asked: GetReport, node: NodeId) -> list[CallId]:
-    """Return the calls of a node, among those that are asked about, that have no end yet. Raises BadTime."""
+    """Return the calls of a node, or of all without one, that are asked about and have no end yet. Raises BadTime."""
     rows = store.records(queries.OPEN, {**_range(asked), "node": node})
     return [CallId(str(row["call_id"])) for row in rows]
 

@@ -151,6 +151,9 @@ CALLS: Final = "central-calls"
 CENTRAL_READS: Final[Mapping[str, str]] = {CALLS: "call.*", "central-opt-outs": "opt_out"}
 """Central's consumers of events, and of which kinds each is: how calls go, and who asked for no more of them. Nothing
 that anybody has said; and one kind or family each, because nats-server 2.9 knows one subject a consumer."""
+RECORDER_READS: Final = "recorder"
+"""The recorder's consumer of each stream; with `-<node>` behind it where several nodes have one."""
+_RECORDERS: Final = (RECORDER_READS, f"{RECORDER_READS}-{_NODE}")
 COUNTED: Final = ("call.ended", "prompt.started", "handover.*", "recovered")
 """The kinds of events that the desk counts; none of them has what a callee has said."""
 _SERVICES: Final = ("$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>")
@@ -165,7 +168,7 @@ _TABLE: Final[Mapping[Role, Rights]] = {
             "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN), *_consume(Stream.EVENTS, *CENTRAL_READS),
             "$JS.API.STREAM.PURGE.RM_CAMPAIGN",  # what is forgotten
             f"$O.{OBJECTS}.>", *_read(OBJECT_STREAM), f"$JS.API.STREAM.PURGE.{OBJECT_STREAM}",
-            f"$JS.API.DIRECT.GET.{OBJECT_STREAM}.>", "$JS.API.CONSUMER.INFO.RM_CAMPAIGN.recorder",
+            f"$JS.API.DIRECT.GET.{OBJECT_STREAM}.>", "$JS.API.CONSUMER.LIST.RM_CAMPAIGN",
             *_see(*Bucket), *_put(Bucket.LEASES, Bucket.CONFIG), *_put(Bucket.DNC, keys=">"),
         ),
         subscribe=(ALL_NODE_WORDS,),
@@ -193,8 +196,9 @@ _TABLE: Final[Mapping[Role, Rights]] = {
                 subject
                 for stream in Stream
                 for subject in (
-                    *_consume(stream, "recorder"),
-                    *_api(("CONSUMER.DELETE.*.recorder",), stream),  # a new database reads from the beginning
+                    *_consume(stream, *_RECORDERS),
+                    # a new database reads from the beginning
+                    *_api((f"CONSUMER.DELETE.*.{name}" for name in _RECORDERS), stream),
                 )
             ),
         ),
@@ -212,4 +216,15 @@ _TABLE: Final[Mapping[Role, Rights]] = {
 }  # fmt: skip
 
 
-__all__ = ["CALLS", "CENTRAL_READS", "COUNTED", "Rights", "Role", "inbox", "rights", "user_of", "users"]
+__all__ = [
+    "CALLS",
+    "CENTRAL_READS",
+    "COUNTED",
+    "RECORDER_READS",
+    "Rights",
+    "Role",
+    "inbox",
+    "rights",
+    "user_of",
+    "users",
+]

@@ -245,14 +245,16 @@ async def test_the_journal_keeps_what_the_recorder_has_not_read(node: Node) -> N
     async with node.central("central-0") as central:
         await node.leads(central)
         await node.imports(central)
-        recorder = bus.consume(Stream.CAMPAIGN, "recorder")
+        read, recorder = (bus.consume(Stream.CAMPAIGN, name) for name in ("recorder-n2", "recorder"))
         received = await recorder.fetch()
         await node.operator.ask(central, wire.ForgetContact("sip:bob@127.0.0.1"))
         async with asyncio.timeout(15):
             while await bus.objects().info(SNAPSHOT) is None:
                 await asyncio.sleep(0.05)
         assert (await bus.extent(Stream.CAMPAIGN)).first == 1
-        await recorder.ack([*received, *await recorder.fetch()])
+        for each in (read, recorder):  # of two nodes: both must have it
+            assert (await bus.extent(Stream.CAMPAIGN)).first == 1
+            await each.ack([*received, *await each.fetch()] if each is recorder else await each.fetch())
         async with asyncio.timeout(15):
             while (await bus.extent(Stream.CAMPAIGN)).first == 1:
                 await asyncio.sleep(0.05)

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from nodes.config import Config, parse
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
@@ -23,11 +25,12 @@ from nodes.recorder.store import Store
 from protocols.wire import events, journal
 from protocols.wire import reports as wire
 from protocols.wire.campaigns import ContactId, attempt_id
+from protocols.wire.cluster import ClusterTold, Member, NodeState, NodeWord
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, CampaignId, Identity, NodeId
 from protocols.wire.messages import GetStatus
 from protocols.wire.reconcile import CallsFound, FindCalls
-from protocols.wire.subjects import call_event, campaign_events
+from protocols.wire.subjects import Stream, call_event, campaign_events
 from tests.conftest import NatsServer
 
 N_EVENTS = 3000
@@ -80,9 +83,13 @@ def database(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def recording(url: str, database: Path) -> AsyncIterator[Recorder]:
-    bus = await Bus.connect(url, name="recorder-0", node_id=NodeId("n1"))
+async def recording(url: str, database: Path, joined: Config | None = None) -> AsyncIterator[Recorder]:
+    node = joined.node.id if joined else NodeId("n1")
+    bus = await Bus.connect(url, name="recorder-0", node_id=node)
     recorder, tasks = Recorder(Store(database), bus), Tasks()
+    mesh = await Mesh.start(Identity(f"{node}.recorder-0:1"))
+    if joined:
+        recorder.join(Members(mesh, joined), node)
     await tasks.open()
     recorder.run(tasks)
     try:
@@ -90,7 +97,12 @@ async def recording(url: str, database: Path) -> AsyncIterator[Recorder]:
     finally:
         await tasks.close()
         await recorder.close()
+        await mesh.close()
         await bus.close()
+
+
+def joined(node: str) -> Config:
+    return parse(f"[node]\nid = {node!r}\n[cluster]\nbind = '127.0.0.1'", "test", Path("/"))
 
 
 @asynccontextmanager
@@ -253,3 +265,50 @@ async def _start(url: str, database: Path, stdin: int) -> asyncio.subprocess.Pro
     return await asyncio.create_subprocess_exec(
         *argv, stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
+
+
+async def test_the_recorders_of_two_nodes_each_have_every_event(
+    bus: Bus, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    await record(bus, 200)
+    async with recording(nats_server.url, tmp_path / "alone.duckdb") as alone, asked(alone) as (operator, name):
+        assert (await operator.ask(name, wire.GetReport())).events == 200
+    await record(bus, 300)
+    async with (
+        recording(nats_server.url, tmp_path / "alone.duckdb", joined("n1")) as one,
+        recording(nats_server.url, tmp_path / "two.duckdb", joined("n2")) as two,
+    ):
+        for recorder in (one, two):
+            async with asked(recorder) as (operator, name):
+                report = await operator.ask(name, wire.GetReport())
+                assert (report.events, report.attempts) == (300, 100)
+    stored = await bus._connection.jetstream.consumers_info(Stream.EVENTS)
+    assert sorted(one.name for one in stored) == ["recorder-n1", "recorder-n2"], "what nobody reads holds nothing back"
+
+
+async def test_a_call_of_another_node_is_lost_when_no_edge_of_any_node_has_it_and_each_can_be_asked(
+    bus: Bus, nats_server: NatsServer, database: Path
+) -> None:
+    held, gone = (CallEvent(name, CallId(name), AttemptId(""), CampaignId(""), NodeId("n2"), LONG_AGO, 1,
+                            Kind.ANSWERED, {"after_ms": 1}) for name in ("held", "gone"))  # fmt: skip
+    for made in (held, gone):
+        bus.record(call_event(made.call_id, made.kind), made.event_id, events.to_body(made))
+    await bus.settled()
+    edge = await Mesh.start(Identity("n1.edge-0:1"), "tcp://127.0.0.1:*")
+    edge.serve(FindCalls, lambda asked, _: CallsFound(tuple(name for name in asked.calls if name == "held"), ()))
+    other = NodeWord(NodeId("n2"), 1, 1, "c", 1, "v", "", ("edge",), "", 0.0, ())
+    async with recording(nats_server.url, database, joined("n1")) as recorder, asked(recorder) as (operator, name):
+        members = recorder._members
+        assert members
+        assert recorder._mesh
+        roster = Roster(2, (Peer("edge", "edge-0", edge.identity, edge.endpoint, 1, State.ACTIVE),))
+        recorder._mesh.roster(roster)
+        members.follow(roster)
+        assert (await operator.ask(name, wire.GetReport())).dispositions == {"open": 2}, "nobody was told of yet"
+        for state, dispositions in (
+            (NodeState.SILENT, {"open": 2}),
+            (NodeState.DEAD, {"open": 1, "lost": 1}),
+        ):
+            members.take(ClusterTold(1, (Member(other, state),)))
+            assert (await operator.ask(name, wire.GetReport())).dispositions == dispositions
+    await edge.close()
