@@ -26,6 +26,7 @@ from nodes.links import cluster_state
 from nodes.links.bucket import Body
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused
+from nodes.links.letting_in import let_in_who_lives
 from nodes.links.members import NOT_TOLD, Members
 from nodes.links.mesh import Mesh
 from nodes.links.others import Others
@@ -86,6 +87,7 @@ class Spokesman:
         """Our processes that have been told of the others."""
         self._has_subscribed = self._is_news = False
         self._bar = ""
+        let_in_who_lives(config, members, tasks)
         mesh.serve(NodeWord, lambda word, _: self._hear(word, is_echo=False))
         mesh.serve(GetCluster, self._show)
 
