@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ from nodes.links.bus import Bus
 from nodes.reading import read_json
 from nodes.telemetry import metrics
 from protocols.wire.campaigns import Campaigns
+from protocols.wire.cluster import Member, NodeState
 from protocols.wire.ids import AttemptId, CallId
 from protocols.wire.messages import PlaceCall
 from protocols.wire.subjects import Bucket
@@ -69,6 +70,27 @@ class Agents:
     """All agents of the cluster who have signed in. `stale_s`: as of `Calls`."""
 
     agents: tuple[AgentRow, ...]
+    stale_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node of the cluster. `state`: `up`, `incomplete`, `draining`, `silent` or `gone`; `desk`: where its API is."""
+
+    node_id: str
+    state: str
+    zone: str = ""
+    roles: tuple[str, ...] = ()
+    version: str = ""
+    desk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The nodes of the cluster, this one among them. `alone`: why this one is not in it; `stale_s`: as of `Calls`."""
+
+    nodes: tuple[NodeRow, ...]
+    alone: str = ""
     stale_s: float = 0.0
 
 
@@ -123,6 +145,7 @@ class Api:
             Route("POST", "/api/calls", "Place a call.", Role.MACHINE, self.place, Placed, NewCall),
             Route("GET", "/api/campaigns", "How all campaigns are going.", Role.VIEWER, self.campaigns, Campaigns),
             Route("GET", "/api/agents", "Agents who have signed in.", Role.VIEWER, self.agents, Agents),
+            Route("GET", "/api/nodes", "The nodes of the cluster.", Role.VIEWER, self.nodes, Nodes),
             Route("GET", "/api/tree", "This node's trees, with rates over a second.", Role.VIEWER, self.tree, NodeTree),
         )
 
@@ -132,7 +155,8 @@ class Api:
 
     async def ready(self, _: web.Request) -> object:
         """Whether calls can be placed here."""
-        told = readiness(await self._node.processes_lately(), self._bus.connected)
+        node = self._node
+        told = readiness(await node.processes_lately(), self._bus.connected, node.lent(), node.bar)
         return answer(told, 200 if told.ready else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:
@@ -151,6 +175,13 @@ class Api:
     async def agents(self, _: web.Request) -> Agents:
         """The view of the bucket `rm_agents`."""
         return Agents(tuple(_rows(AgentRow, "agent_id", self._cluster.things(Bucket.AGENTS))), self._stale_s)
+
+    async def nodes(self, _: web.Request) -> Nodes:
+        """Who there is, by the spokesman's word; how each is, by its own."""
+        shown = {row.node_id: row for row in _rows(NodeRow, "node_id", self._cluster.things(Bucket.NODES))}
+        others = {str(one.word.node): _node_row(one, shown) for one in self._node.others()}
+        rows = {**shown, **others}
+        return Nodes(tuple(row for _, row in sorted(rows.items())), self._node.bar or "", self._stale_s)
 
     @property
     def _stale_s(self) -> float:
@@ -173,6 +204,13 @@ class Api:
             caller_id=wanted.caller_id, ring_s=wanted.ring_s, is_recorded=wanted.is_recorded,
         )  # fmt: skip
         return Placed((await self._node.place(order)).call_id)
+
+
+def _node_row(one: Member, shown: Mapping[str, NodeRow]) -> NodeRow:
+    word = one.word
+    row = shown.get(word.node, NodeRow(word.node, "up"))
+    state = {NodeState.SILENT: "silent", NodeState.DEAD: "gone"}.get(one.state, row.state)
+    return replace(row, state=state, zone=word.zone, roles=word.roles, version=word.version)
 
 
 def _rows(row: type[T], key: str, things: Mapping[str, Mapping[str, Any]]) -> list[T]:

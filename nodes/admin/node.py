@@ -1,4 +1,4 @@
-"""This node's processes: who they are, how each is, and its edge, which takes orders for calls."""
+"""This node's processes, and how each is; and who takes what is asked: here, or in another node of the cluster."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from typing import Final, TypeVar
 
 from grammars.errors import ScriptError
 from nodes.checking import Scripts
+from nodes.config import ROLES, Config
 from nodes.links import trees
-from nodes.links.errors import LinkError, PeerGone, Refused
+from nodes.links.anywhere import ask_first
+from nodes.links.bucket import Body
+from nodes.links.errors import LinkError, Refused
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh, Request
 from nodes.links.roster import NOBODY, Peer, Roster
 from protocols.wire import messages as wire
 from protocols.wire.campaigns import Campaigns, ListCampaigns
+from protocols.wire.cluster import Member
 from protocols.wire.desk import Drain
-from protocols.wire.ids import Identity
+from protocols.wire.ids import Identity, NodeId, node_of
 from protocols.wire.inspection import TreeRow
 
 R = TypeVar("R")
 
 ASK_S: Final = 2.0
+ASK_LONG_S: Final = 5.0
 LATELY_S: Final = 1.0
 NEEDED: Final = ("edge", "media", "speech")
 """Without one of each, no call can be placed."""
@@ -44,10 +50,10 @@ class Process:
 
 
 class Node:
-    """The node, through the mesh. `roster`: the launcher's last word."""
+    """The node, through the mesh. `roster`: the launcher's last word. `members`: whom other nodes have."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self._mesh = mesh
+    def __init__(self, mesh: Mesh, members: Members, config: Config) -> None:
+        self._mesh, self._members, self._config = mesh, members, config
         self._scripts = Scripts()
         self.roster: Roster = NOBODY
         self.is_draining = False
@@ -57,6 +63,7 @@ class Node:
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word; an edge that is new is told whether we drain."""
         before, self.roster = self.roster, roster
+        self._members.follow(roster)
         self._lately = None
         for peer in roster.active("edge"):
             if self.is_draining and before.by_identity(peer.identity) not in before.active("edge"):
@@ -68,8 +75,8 @@ class Node:
         self.is_draining |= any(status.figures.get("draining") for status in told if status)
 
     def missing(self) -> list[str]:
-        """Return the roles without an active process, of those that a call needs."""
-        return [role for role in NEEDED if not self.roster.active(role)]
+        """Return the roles without an active process, of those that a call needs and this node is meant to have."""
+        return [role for role in NEEDED if role in self._config.node.roles and not self.roster.active(role)]
 
     async def processes(self) -> list[Process]:
         """Ask every process how it is, all at once."""
@@ -100,16 +107,16 @@ class Node:
             raise Refused(f"bad_script: {error}") from error
 
     async def place(self, order: wire.PlaceCall) -> wire.CallAccepted:
-        """Have the edge place a call. Raises: LinkError."""
-        return await self._mesh.ask(self._one("edge"), order)
+        """Have an edge place a call: ours, or the next that takes one. Raises: LinkError."""
+        return await self._ask("edge", order)
 
     async def campaigns(self) -> Campaigns:
-        """Ask central. Raises: LinkError; `not_leading` when another node's central leads."""
-        return await self._mesh.ask(self._one("central"), ListCampaigns(), ASK_S)
+        """Ask the central that leads. Raises: LinkError; `not_leading` when none does."""
+        return await self._ask("central", ListCampaigns(), ASK_S)
 
     async def do_not_call(self, asked: Request[R]) -> R:
         """Ask central about the do-not-call list. Raises: LinkError."""
-        return await self._mesh.ask(self._one("central"), asked)
+        return await self._ask("central", asked)
 
     async def drain(self, is_draining: bool) -> None:
         """Take no new calls on this node, or take them again. Raises: LinkError."""
@@ -117,11 +124,37 @@ class Node:
         for peer in self.roster.active("edge"):
             await self._mesh.ask(peer.identity, Drain(is_draining), ASK_S)
 
-    def _one(self, role: str) -> Identity:
-        """Return the active process of a role. Raises: PeerGone."""
-        if not (active := self.roster.active(role)):
-            raise PeerGone(role)
-        return active[0].identity
+    def lives(self, process: Identity) -> bool:
+        """Return whether a process has not ended, here or in another node; one that is only silent has not."""
+        return self._members.peer(process) is not None
+
+    def lent(self) -> list[str]:
+        """Return the roles that this node is not meant to have, and another node has for it."""
+        return [role for role in ROLES if role not in self._config.node.roles and self._members.of_role(role)]
+
+    @property
+    def bar(self) -> str | None:
+        """Why this node is not in its cluster; empty: it is. None: it is meant to be alone."""
+        return self._members.bar if self._config.cluster.is_joined else None
+
+    def description(self) -> Body:
+        """Return what this node is, as everybody may see it."""
+        return {"zone": self._config.node.zone, "roles": list(self._config.node.roles)}
+
+    def others(self) -> tuple[Member, ...]:
+        """Return the other nodes of the cluster, as far as they are known."""
+        return self._members.nodes
+
+    def keepers(self) -> list[Peer]:
+        """Return, for each other node that lives, who answers for its disk: its desk, else its edge."""
+        found: dict[NodeId, Peer] = {}
+        for peer in (*self._members.of_role("desk"), *self._members.of_role("edge")):
+            found.setdefault(node_of(peer.identity), peer)
+        return [peer for node, peer in found.items() if node != self._config.node.id]
+
+    async def _ask(self, role: str, message: Request[R], timeout_s: float = ASK_LONG_S) -> R:
+        _, reply = await ask_first(self._mesh, role, self._members.of_role(role), message, timeout_s)
+        return reply
 
     async def _processes(self, roster: Roster) -> list[Process]:
         return await asyncio.gather(*map(self._process, roster.processes))

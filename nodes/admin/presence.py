@@ -63,6 +63,7 @@ class Presence:
             "since": self._since.isoformat(),
             "version": self._version,
             "desk": self._url,
+            **self._node.description(),
             "processes": [f"{peer.name} {peer.state}" for peer in self._node.roster.processes],
         }
 

@@ -1,12 +1,13 @@
 """Whether calls can be placed here, part by part: what `/readyz` tells.
 
 It is made of what the node's processes say of themselves, and of the launcher's word on who lives.
-A part is `ok`, or it says in words what is wrong with it. Parts that no call can do without are what is `missing`.
+A part is `ok`, or it says in words what is wrong with it. Parts that no call can do without are what is `missing`. What
+this node is not meant to do may be done `elsewhere`, in another node of its cluster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from nodes.admin.node import NEEDED, Process
@@ -22,23 +23,32 @@ class Readiness:
 
 
 OK = "ok"
+ELSEWHERE = "elsewhere"
 
 
-def readiness(processes: Sequence[Process], is_connected: bool) -> Readiness:
-    """Judge a node. `is_connected`: whether this process has NATS.
+def readiness(
+    processes: Sequence[Process], is_connected: bool, lent: Collection[str] = (), bar: str | None = None
+) -> Readiness:
+    """Judge a node. `is_connected`: whether this process has NATS. `lent`: roles that another node has for this one.
+
+    `bar`: why the node is not in its cluster, empty when it is; None for one that is alone by its configuration.
 
     >>> readiness([], True).parts["edge"]
     'missing'
+    >>> readiness([], True, lent=["edge", "media", "speech"]).missing
+    ()
     """
-    roles = (*NEEDED, "central", "recorder")
+    roles = [role for role in (*NEEDED, "recorder") if role not in lent]
     parts = {role: _process(processes, role) for role in roles} | {
-        "central": _central(processes),
+        "central": ELSEWHERE if "central" in lent else _central(processes),
+        **{role: ELSEWHERE for role in (*NEEDED, "recorder") if role in lent},
+        **({} if bar is None else {"cluster": f"not in: {bar}" if bar else OK}),
         "nats": OK if is_connected else "away",
         "streams": _streams(processes),
         "records": _records(processes),
         "do_not_call": _do_not_call(processes),
     }
-    missing = tuple(name for name in (*NEEDED, "nats", "streams", "do_not_call") if parts[name] != OK)
+    missing = tuple(name for name in (*NEEDED, "nats", "streams", "do_not_call") if parts[name] not in (OK, ELSEWHERE))
     return Readiness(not missing, missing, parts)
 
 

@@ -12,7 +12,7 @@ COMMANDS: dict[str, str] = {
     "script": "check a script, or talk to it in the terminal",
     "report": "what the calls came to, from the recorder's database",
     "tree": "the supervision tree of the running node, live",
-    "cluster": "several machines as one: make a cluster, give keys, join",
+    "cluster": "several machines as one: make a cluster, join, see who is in it",
     "user": "who may sign in at the desk or ask its API, and as what",
     "doctor": "what this machine lacks, and how to mend it",
     "bench": "measure the promises, each beside its floor or peer",

@@ -76,7 +76,8 @@ async def _run(args: argparse.Namespace, order: PlaceCall, user: str) -> int:
             ended = await follow(client, order, captions)
         except asyncio.CancelledError:
             with suppress(NodeError):
-                await client.mesh.ask(client.one("edge").identity, EndCall(order.call_id), timeout_s=HANG_UP_S)
+                for peer in await client.everywhere("edge"):  # another's, if it is there by now
+                    await client.mesh.ask(peer.identity, EndCall(order.call_id), timeout_s=HANG_UP_S)
             raise
         if recording := ended.fields.get("recording"):
             print(f"recording: {recording}")
@@ -105,7 +106,7 @@ async def follow(client: Client, order: PlaceCall, captions: Captions) -> CallEv
 
     await client.events(take, call_events(order.call_id))
     try:
-        await client.mesh.ask(client.one("edge").identity, order)
+        await client.ask("edge", order)
     except LinkError as error:
         raise NotPlaced(f"the node does not take the call: {error}") from error
     while not over.done():

@@ -152,7 +152,7 @@ async def _send(
 async def forget(client: Client, target: str) -> int:
     """Have central forget somebody; return in how many campaigns they were. Raises: Declined."""
     try:
-        return (await client.mesh.ask(client.one("central").identity, ForgetContact(target))).campaigns
+        return (await client.ask("central", ForgetContact(target))).campaigns
     except LinkError as error:
         reason = IN_WORDS.get(error.reason, error.reason) if isinstance(error, Refused) else str(error)
         raise Declined(reason) from error
@@ -161,7 +161,7 @@ async def forget(client: Client, target: str) -> int:
 async def steer(client: Client, campaign_id: CampaignId, phase: str) -> CampaignStatus:
     """Have the campaign `running`, `paused` or `stopped`. Raises: Declined."""
     try:
-        return await client.mesh.ask(client.one("central").identity, SteerCampaign(campaign_id, phase))
+        return await client.ask("central", SteerCampaign(campaign_id, phase))
     except LinkError as error:
         raise _declined(campaign_id, error) from error
 
@@ -169,7 +169,7 @@ async def steer(client: Client, campaign_id: CampaignId, phase: str) -> Campaign
 async def status(client: Client, campaign_id: CampaignId) -> CampaignStatus:
     """Return how it is going. Raises: Declined."""
     try:
-        return await client.mesh.ask(client.one("central").identity, GetCampaign(campaign_id))
+        return await client.ask("central", GetCampaign(campaign_id))
     except LinkError as error:
         raise _declined(campaign_id, error) from error
 
@@ -184,14 +184,14 @@ async def _leading(client: Client) -> Peer:
     """Return the central process once it leads."""
     deadline = asyncio.get_running_loop().time() + LEAD_S
     while True:
-        peer = client.one("central")
-        try:
-            await client.mesh.ask(peer.identity, GetCampaign(CampaignId("none")))
-        except Refused as error:
-            if error.reason != "not_leading":
-                return peer
-        except LinkError:
-            pass
+        for peer in await client.everywhere("central"):
+            try:
+                await client.mesh.ask(peer.identity, GetCampaign(CampaignId("none")))
+            except Refused as error:
+                if error.reason != "not_leading":
+                    return peer
+            except LinkError:
+                pass
         if asyncio.get_running_loop().time() > deadline:
             raise Declined(f"no central process leads after {LEAD_S:g} s")
         await asyncio.sleep(LOOK_S)

@@ -12,18 +12,28 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from nodes import lock
 from nodes.config import Config, load
 from nodes.errors import NodeError
-from nodes.links.mesh import Mesh
-from nodes.links.roster import Peer, Roster, make_identity
+from nodes.links.anywhere import PASSED_OVER, ask_first
+from nodes.links.errors import LinkError, PeerGone, Refused
+from nodes.links.members import peer_of
+from nodes.links.mesh import Mesh, Request
+from nodes.links.outside import Outside
+from nodes.links.roster import Peer, Roster, State, make_identity
 from protocols.errors import RemoteProtocolError
+from protocols.wire.cluster import ClusterSeen, GetCluster, NodeProcess, NodeState, spokesman
 from protocols.wire.events import CallEvent, from_body
 from protocols.wire.roles import Role
 from protocols.wire.subjects import ALL_EVENTS
 
+R = TypeVar("R")
+
 LOOK_S = 0.1
+SPOKESMAN_S = 2.0
+"""So long may it take until somebody says who is in the cluster; a spokesman's successor needs some tenths."""
 
 
 class NotUp(NodeError):
@@ -60,8 +70,60 @@ class Client:
     def one(self, role: str) -> Peer:
         """Return the active process of a role. Raises: NotUp."""
         if not (active := self.roster().active(role)):
-            raise NotUp(f"the node's {role} process is not up")
+            raise NotUp(_down(role))
         return active[0]
+
+    async def ask(self, role: str, message: Request[R], timeout_s: float = 5.0) -> R:
+        """Return what the process of a role says, here or, where it does not take it, in another node of the cluster.
+
+        Raises: NotUp, LinkError.
+        """
+        return (await self.first(role, message, timeout_s))[1]
+
+    async def first(self, role: str, message: Request[R], timeout_s: float = 5.0) -> tuple[Peer, R]:
+        """Return the first of a role that takes a message, and what it says. Raises: NotUp, LinkError."""
+        here = self.roster().active(role)
+        try:
+            return await ask_first(self.mesh, role, here, message, timeout_s)
+        except (PeerGone, Refused) as error:
+            if isinstance(error, Refused) and error.reason not in PASSED_OVER:
+                raise
+            others = await self._elsewhere(role)
+            if not (here or others):
+                is_one_of_many = self.config.cluster.is_joined
+                raise NotUp(f"no {role} process of the cluster is up" if is_one_of_many else _down(role)) from error
+            if not others:
+                raise
+        return await ask_first(self.mesh, role, others, message, timeout_s)
+
+    async def cluster(self) -> ClusterSeen:
+        """Return who is in the cluster, as the node's spokesman sees it, who may just be becoming another.
+
+        Raises: NotUp.
+        """
+        give_up_s = time.monotonic() + SPOKESMAN_S
+        while True:
+            if (who := spokesman(map(_process_of, self.roster().processes))) is None:
+                raise NotUp("no process of the node can speak for it: edge, central, desk and recorder are not up")
+            try:
+                return await self.mesh.ask(who, GetCluster(), SPOKESMAN_S)
+            except LinkError as error:
+                if time.monotonic() > give_up_s:
+                    raise NotUp(f"{who} does not say who is in the cluster: {error}") from error
+                await asyncio.sleep(LOOK_S)
+
+    async def everywhere(self, role: str) -> list[Peer]:
+        """Return the active processes of a role, this node's first. Raises: NotUp."""
+        return [*self.roster().active(role), *await self._elsewhere(role)]
+
+    async def _elsewhere(self, role: str) -> list[Peer]:
+        """Return the active processes of a role in living nodes of the cluster, and let the mesh know them."""
+        if not self.config.cluster.is_joined:
+            return []
+        living = [one.member.word for one in (await self.cluster()).nodes if one.member.state is NodeState.ALIVE]
+        peers = [peer_of(one) for word in living for one in word.processes if one.is_active and one.address]
+        self.mesh.members(peers)
+        return [peer for peer in peers if peer.role == role]
 
     async def ready(self, needed: Mapping[str, int], within_s: float) -> Roster:
         """Return the roster once so many processes of each role are active. Raises: NotUp, saying what is missing."""
@@ -110,12 +172,21 @@ async def connected(config: Config, within_s: float = 0.0) -> AsyncIterator[Clie
     """Be a guest of the node for the length of the block, once it has been up for the first time. Raises: NotUp."""
     await _first_up(config.paths.run / "roster.json", within_s)
     identity = make_identity(config.node.id, "command", f"{os.getpid()}-{time.time_ns():x}")
-    client = Client(config, await Mesh.start(identity))
+    client = Client(config, await Mesh.start(identity, outside=Outside.of(config, is_guest=True)))
     try:
         client.roster()
         yield client
     finally:
         await client.close()
+
+
+def _process_of(peer: Peer) -> NodeProcess:
+    is_active = peer.state is State.ACTIVE
+    return NodeProcess(peer.role, peer.name, peer.identity, peer.address, peer.pid, is_active)
+
+
+def _down(role: str) -> str:
+    return f"the node's {role} process is not up"
 
 
 async def _first_up(roster: Path, within_s: float) -> None:

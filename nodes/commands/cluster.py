@@ -1,4 +1,4 @@
-"""`ringmaster cluster`: make a cluster, give machines their keys, and have this one join.
+"""`ringmaster cluster`: make a cluster, give machines their keys, have this one join, and see who is in it.
 
 Keys travel as one file, made for one node on a machine of the cluster and unpacked on the new one: only there, and only
 when nothing speaks against it, is anything written. Whoever has such a file can be any node, so it is written for its
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from nodes import lock
+from nodes.commands import cluster_status
 from nodes.commands.client import configured
 from nodes.commands.terminal import ENDING
 from nodes.config import Config, ConfigError, Nats
@@ -36,7 +37,7 @@ class NotThat(NodeError):
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    what = parser.add_subparsers(dest="what", required=True, metavar="init|keys|join")
+    what = parser.add_subparsers(dest="what", required=True, metavar="init|keys|join|status")
     told = "make a cluster, of which this machine is the first"
     init = what.add_parser("init", help=told, description=told)
     init.add_argument("name", help="letters, digits, - and _")
@@ -51,6 +52,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
     join.add_argument("file", type=Path)
     unasked = "join also when NATS is not reached, and so nobody is asked about the node's id and clock"
     join.add_argument("--unasked", action="store_true", help=unasked)
+    told = "who is in the cluster, how each node is, and who is not let in"
+    status = what.add_parser("status", help=told, description=told)
+    status.add_argument("--json", action="store_true", help="one JSON object a node")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
             return _init(config, args.name)
         case "keys":
             return _keys(config, args.node, args.nats, args.to)
+        case "status":
+            return ENDING.run(cluster_status.show(config, args.json))
         case _:
             return ENDING.run(_join(config, args.file, args.unasked))
 

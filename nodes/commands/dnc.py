@@ -141,7 +141,7 @@ async def _export(client: Client, args: argparse.Namespace, key: bytes) -> int:
 async def _ask(client: Client, message: Request[R]) -> R:
     """Ask central. Raises: NoList, NotUp."""
     try:
-        return await client.mesh.ask(client.one("central").identity, message, ASK_S)
+        return await client.ask("central", message, ASK_S)
     except LinkError as error:
         reason = IN_WORDS.get(error.reason, error.reason) if isinstance(error, Refused) else str(error)
         raise NoList(f"central does not keep the list: {reason}") from error

@@ -46,7 +46,7 @@ async def _run(args: argparse.Namespace) -> int:
 async def ask(client: Client, campaign: str = "", since: str = "", until: str = "") -> Report:
     """Return the recorder's report. Raises: NoReport, NotUp."""
     try:
-        return await client.mesh.ask(client.one("recorder").identity, GetReport(CampaignId(campaign), since, until))
+        return await client.ask("recorder", GetReport(CampaignId(campaign), since, until))
     except LinkError as error:
         if isinstance(error, Refused) and error.reason == "bad_time":
             raise NoReport("--since, --until: an ISO 8601 moment with offset, as 2026-03-03T10:00+00:00") from error

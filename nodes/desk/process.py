@@ -23,6 +23,7 @@ from nodes.admin.listener import served
 from nodes.admin.node import Node
 from nodes.admin.openapi import document
 from nodes.admin.presence import Presence
+from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.admin.signin import SignIn
 from nodes.config import Config
@@ -41,6 +42,7 @@ from nodes.links.login import login
 from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
+from nodes.links.recordings import Recordings
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
@@ -64,7 +66,7 @@ class Desk:
         self._mesh, self._bus, self._node_id, self._node, self._tasks = mesh, bus, node_id, node, tasks
         self._view = View(bus, Bucket.AGENTS)
         self._states: dict[str, State] = {}
-        self.seats = Seats(mesh, tasks, self._changed)
+        self.seats = Seats(mesh, tasks, self._changed, node.lives)
 
     def open(self) -> None:
         """Answer from now on."""
@@ -136,7 +138,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
 
 
 async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Tasks) -> None:
-    node, cluster, access = Node(mesh), Cluster(bus), _access(config)
+    members = Members(mesh, config)
+    node, cluster, access = Node(mesh, members, config), Cluster(bus), _access(config)
     desk = Desk(mesh, bus, config.node.id, node, tasks)
     desk.open()
     cluster.open(tasks)
@@ -146,12 +149,17 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     tasks.spawn(access.audit.run())
     website = pages.Web(access, desk.arrive, desk.seats.remove)
     tasks.spawn(website.watch())
-    listing = ListApi(node, contact_key(config.paths.state))
-    async with served(_app(Api(node, cluster, bus), listing, website, access), config.desk) as address:
+    members.on_change(lambda _: desk.seats.follow())
+    recordings = Recordings(config.paths.recordings)
+    recordings.serve(mesh)
+    apis = (
+        Api(node, cluster, bus), ListApi(node, contact_key(config.paths.state)),
+        RecordingsApi(mesh, recordings, node.keepers),
+    )  # fmt: skip
+    async with served(_app(*apis, website, access), config.desk) as address:
         write_private(config.paths.run / URL_FILE, address.encode())
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
         tasks.spawn(presence.run())
-        members = Members(mesh, config)
         speaker = Spokesman(mesh, bus, config, members, tasks)
         tasks.spawn(speaker.run())
         await parent.ready(mesh.whereabouts() | {"url": address})
@@ -159,12 +167,11 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
             if isinstance(order, Told) and "roster" in order.body:
                 roster = Roster.of(order.body["roster"])
                 mesh.roster(roster)
-                members.follow(roster)
-                speaker.follow(roster)
                 if node.roster is NOBODY:
                     tasks.spawn(node.recall())
                 node.follow(roster)
-                desk.seats.follow(roster)
+                speaker.follow(roster)
+                desk.seats.follow()
 
 
 def _access(config: Config) -> Access:
@@ -175,8 +182,8 @@ def _access(config: Config) -> Access:
     return Access(token, known, begun, audit.Audit(state / audit.FILE), cookie=f"ringmaster_{config.node.id}")
 
 
-def _app(api: Api, listing: ListApi, website: pages.Web, access: Access) -> web.Application:
-    table = (*api.table(), *listing.table(), *SignIn(access).table())
+def _app(api: Api, listing: ListApi, recorded: RecordingsApi, website: pages.Web, access: Access) -> web.Application:
+    table = (*api.table(), *listing.table(), *recorded.table(), *SignIn(access).table())
     api.document = document(table, version("ringmaster"), access.cookie)
     app = web.Application(middlewares=[guard(access, table, pages.OPEN)], client_max_size=MAX_BODY)
     app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])

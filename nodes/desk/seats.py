@@ -16,7 +16,6 @@ from nodes.desk.seat import Seat
 from nodes.desk.waiting import Caller, Waiting
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
-from nodes.links.roster import NOBODY, Roster
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.agent import Seat as State
@@ -31,14 +30,19 @@ log = logs.get(__name__)
 
 
 class Seats:
-    """The seats of one desk, by name. `changed(seat)` hears of every agent's change of state."""
+    """The seats of one desk, by name.
 
-    def __init__(self, mesh: Mesh, tasks: Tasks, changed: Callable[[AgentSeat], object]) -> None:
-        self._mesh, self._tasks, self._changed = mesh, tasks, changed
+    `changed(seat)` hears of every agent's change of state. `lives`: whether a process has not ended, here or in another
+    node, as far as is known; whoever is only silent has not.
+    """
+
+    def __init__(
+        self, mesh: Mesh, tasks: Tasks, changed: Callable[[AgentSeat], object], lives: Callable[[Identity], bool]
+    ) -> None:
+        self._mesh, self._tasks, self._changed, self._lives = mesh, tasks, changed, lives
         self._seats: dict[str, Seat] = {}
         self._channels: dict[ChannelId, Seat] = {}
         self._waiting = Waiting()
-        self._roster = NOBODY
 
     def serve(self) -> None:
         """Answer the mesh from now on."""
@@ -66,14 +70,15 @@ class Seats:
             self._channels = {channel: one for channel, one in self._channels.items() if one is not seat}
             seat.gone()
 
-    def follow(self, roster: Roster) -> None:
-        """Take the launcher's word: calls whose edge has died are another's soon, or nobody's."""
-        self._roster = roster
+    def follow(self) -> None:
+        """Take note of who has gone, here or in another node: the calls of an edge that has died are another's soon, or
+        nobody's.
+        """
         for seat in self._seats.values():
-            if seat.call and seat.edge and roster.by_identity(seat.edge) is None:
+            if seat.call and seat.edge and not self._lives(seat.edge):
                 asyncio.get_running_loop().call_later(ORPHAN_S, self._reap, seat, seat.call, seat.edge)
         for caller in self._waiting:
-            if roster.by_identity(caller.edge) is None:
+            if not self._lives(caller.edge):
                 self._waiting.leave(caller.call_id)
 
     @property
@@ -189,7 +194,7 @@ class Seats:
         return seat if seat and seat.call == call_id else None
 
     def _reap(self, seat: Seat, call_id: CallId, edge: Identity) -> None:
-        if seat.call == call_id and seat.edge == edge:
+        if seat.call == call_id and seat.edge == edge and not self._lives(edge):
             log.warning("seat.orphaned", call_id=call_id)
             self._channels.pop(seat.channel, None)
             seat.orphaned()

@@ -21,6 +21,7 @@ from nodes.edge import orders
 from nodes.edge.calls import Calls
 from nodes.edge.means import Means
 from nodes.links.errors import Refused
+from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer, State
 from nodes.links.spokesman import Figures
 from nodes.telemetry import logs
@@ -51,6 +52,7 @@ class Requests:
         mesh.serve(FindChannels, self.find_channels)
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(Drain, self.drain)
+        Recordings(self._means.config.paths.recordings).serve(mesh)
         for message in get_args(ChannelNews):  # each goes to the call whose channel it names
             mesh.serve(message, self._told)
         for news in SEAT_NEWS:

@@ -28,6 +28,7 @@ from protocols.wire.lives import LIFE_MESSAGES
 from protocols.wire.load import LOAD_MESSAGES
 from protocols.wire.messages import MESSAGES
 from protocols.wire.reconcile import RECONCILE_MESSAGES
+from protocols.wire.recordings import RECORDING_MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
 from protocols.wire.takeover import TAKEOVER_MESSAGES
 
@@ -41,7 +42,7 @@ KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
         *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES,
-        *TAKEOVER_MESSAGES, Refusal,
+        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from nodes import config as configuration
 from nodes.admin.api import Api
 from nodes.admin.cluster import Cluster
 from nodes.admin.do_not_call import ListApi
@@ -20,13 +21,16 @@ from nodes.admin.listener import served
 from nodes.admin.node import Node
 from nodes.admin.openapi import document
 from nodes.admin.presence import Presence
+from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.admin.signin import SignIn
 from nodes.config import Desk
 from nodes.links import trees
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
+from nodes.links.recordings import Recordings
 from nodes.links.roster import History, Launcher, Peer, Roster, State
 from nodes.links.tasks import Tasks
 from protocols.wire import messages as wire
@@ -102,13 +106,15 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     await bus.ensure_layout()
     tasks = Tasks()
     await tasks.open()
-    node, cluster = Node(meshes["desk"]), Cluster(bus)
+    config = configuration.parse("[paths]\nstate = '.'", "test", tmp_path)
+    node, cluster = Node(meshes["desk"], Members(meshes["desk"], config), config), Cluster(bus)
     node.follow(roster)
     cluster.open(tasks)
     state = tmp_path / "state"
     (state / "run").mkdir(parents=True)
     access, api = door(state), Api(node, cluster, bus)
-    table = (*api.table(), *ListApi(node, bytes(32)).table(), *SignIn(access).table())
+    recorded = RecordingsApi(meshes["desk"], Recordings(tmp_path / "recordings"), node.keepers)
+    table = (*api.table(), *ListApi(node, bytes(32)).table(), *recorded.table(), *SignIn(access).table())
     api.document = document(table, "0.1.0", access.cookie)
     app = web.Application(middlewares=[guard(access, table, ())], client_max_size=MAX_BODY)
     app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])

@@ -27,7 +27,7 @@ from tests.nodes.admin.conftest import NODE, Rig
 HELLO = Path("grammars/scripts/hello.yaml").read_text()
 ORDER = {"target": "sip:ann@127.0.0.1", "script": HELLO, "slots": {"name": "Alex"}}
 OPEN = ("/healthz", "/readyz")
-API = ("openapi.json", "calls", "campaigns", "agents", "tree", "session")
+API = ("openapi.json", "calls", "campaigns", "agents", "tree", "session", "nodes", "recordings", "recordings/audio")
 GUARDED = ("/metrics", *(f"/api/{name}" for name in API), "/nothing")
 
 

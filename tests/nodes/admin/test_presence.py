@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import nats
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from nodes.admin.figures import Events
 from nodes.admin.node import Node
 from nodes.admin.presence import SERVICE
+from nodes.config import parse
+from nodes.links.members import Members
 from nodes.telemetry import metrics
 from protocols.wire.events import CallEvent, Kind, to_body
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
@@ -93,7 +96,8 @@ async def test_an_edge_that_comes_up_while_the_node_drains_is_told(client, rig: 
 
 async def test_a_desk_that_comes_up_while_the_node_drains_learns_it_from_the_edge(rig: Rig) -> None:
     rig.is_draining = True
-    successor = Node(rig.mesh)
+    config = parse("", "test", Path.cwd())
+    successor = Node(rig.mesh, Members(rig.mesh, config), config)
     successor.follow(rig.roster)
     await successor.recall()
     assert successor.is_draining

@@ -72,19 +72,23 @@ class Side:
 class Rig:
     """All of it."""
 
-    def __init__(self, seats: Seats, address: str, sides: dict[Identity, Side]) -> None:
-        self.seats, self.address = seats, address
+    def __init__(self, seats: Seats, address: str, meshes: dict[Identity, Mesh]) -> None:
+        sides = {name: Side(mesh) for name, mesh in meshes.items() if name != DESK}
+        self.seats, self.address, self.meshes = seats, address, meshes
         self.edge, self.heir, self.media = (sides[name] for name in (EDGE, HEIR, MEDIA))
         self.called: asyncio.Queue[str] = asyncio.Queue()
         self.state = Path()
         self.access: Access
         self._peers = [
-            Peer(name.split(".")[1].split("-")[0], name, name, side.mesh.endpoint, 1, State.ACTIVE)
-            for name, side in sides.items()
+            Peer(name.split(".")[1].split("-")[0], name, name, mesh.endpoint, 1, State.ACTIVE)
+            for name, mesh in meshes.items()
         ]
 
-    def roster(self, *without: Identity) -> Roster:
-        return Roster(1, tuple(peer for peer in self._peers if peer.identity not in without))
+    def follow(self, *gone: Identity) -> None:
+        """Tell everybody who lives: all but these."""
+        for mesh in self.meshes.values():
+            mesh.roster(Roster(1, tuple(peer for peer in self._peers if peer.identity not in gone)))
+        self.seats.follow()
 
     def page(self, hello: dict[str, object] | None = None) -> AbstractAsyncContextManager[Page]:
         return page(self.address, **({} if hello is None else {"token": TOKEN, **hello}))
@@ -144,7 +148,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     tasks = Tasks()
     await tasks.open()
     changed: list[AgentSeat] = []
-    seats = Seats(meshes[DESK], tasks, changed.append)
+    seats = Seats(meshes[DESK], tasks, changed.append, meshes[DESK].knows)
     seats.serve()
     called: asyncio.Queue[str] = asyncio.Queue()
 
@@ -175,12 +179,9 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     tasks.spawn(website.watch())
     serving = AsyncExitStack()
     address = await serving.enter_async_context(served(app, configuration.Desk(port=0, connections_per_address=MOST)))
-    made = Rig(seats, address, {n: Side(meshes[n]) for n in names if n != DESK})
+    made = Rig(seats, address, meshes)
     made.called, made.state, made.access = called, state, access
-    desk = Peer("desk", "desk-0", DESK, meshes[DESK].endpoint, 1, State.ACTIVE)
-    for mesh in meshes.values():
-        mesh.roster(Roster(1, (*made.roster().processes, desk)))
-    seats.follow(made.roster())
+    made.follow()
     yield made
     await serving.aclose()
     await tasks.close()

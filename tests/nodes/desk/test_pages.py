@@ -132,6 +132,6 @@ async def test_a_successor_of_the_edge_is_told_that_the_browser_has_answered(rig
         await rig.call_browser(page)
         await page.say("accept", call=CALL)
         assert await rig.edge.told() == wire.SeatAccepted(CALL, "phone")
-        rig.seats.follow(rig.roster(EDGE))
+        rig.follow(EDGE)
         await rig.heir.mesh.ask(DESK, wire.KeepSeat(CALL, "phone"))
         assert await rig.heir.told() == wire.SeatAccepted(CALL, "phone")

@@ -209,7 +209,7 @@ async def test_an_agent_whose_call_nobody_claims_is_free_and_one_whose_call_is_c
     async with rig.agent("ann") as ann, rig.agent("ben") as ben:
         await rig.bridge(ann)
         await rig.bridge(ben, CallId("c2"))
-        rig.seats.follow(rig.roster(EDGE))
+        rig.follow(EDGE)
         await rig.heir.mesh.ask(DESK, wire.KeepSeat(CALL, "ann"))
         await ben.told("state", state="wrapup")  # ann's time was over before ben's
         assert [seat.call for seat in rig.seats.agents] == [CALL, ""]

@@ -1,0 +1,125 @@
+"""Recordings over HTTP, asked at a node that has not made them: a real server, real meshes, files on two disks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from nodes.admin import recordings
+from nodes.admin.recordings import RecordingsApi
+from nodes.admin.routes import handler_of
+from nodes.links.curve import ClusterKey
+from nodes.links.mesh import Mesh
+from nodes.links.outside import Outside
+from nodes.links.recordings import Recordings
+from nodes.links.roster import Peer, State
+from nodes.links.tasks import closing
+from protocols.wire.ids import Identity
+from protocols.wire.recordings import PIECE_BYTES
+
+NODES = ("n1", "n2", "n3")
+KEY = ClusterKey.make()
+
+
+@dataclass
+class Rig:
+    """Three nodes; the first is asked. `disks`: their directories."""
+
+    address: str
+    disks: dict[str, Path]
+    meshes: dict[str, Mesh]
+
+    def write(self, node: str, name: str, n_bytes: int) -> bytes:
+        data = os.urandom(n_bytes)
+        (self.disks[node] / name).write_bytes(data)
+        return data
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        async with aiohttp.ClientSession() as session, session.get(self.address + path) as reply:
+            return reply.status, await (reply.json() if "json" in reply.content_type else reply.read())
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with AsyncExitStack() as stack:
+        meshes: dict[str, Mesh] = {}
+        disks = {node: tmp_path / node for node in NODES}
+        for node in NODES:
+            disks[node].mkdir()
+            outside = Outside(KEY, "127.0.0.1")
+            mesh = await Mesh.start(Identity(f"{node}.desk-0:1"), f"ipc://{tmp_path}/{node}.sock", outside)
+            meshes[node] = await stack.enter_async_context(closing(mesh))
+        peers = [
+            Peer("desk", "desk-0", mesh.identity, mesh.address, 1, State.ACTIVE) for mesh in meshes.values()
+        ]  # fmt: skip
+        ours = Recordings(disks["n1"])
+        for node, mesh in meshes.items():
+            Recordings(disks[node]).serve(mesh)
+            mesh.members(peers)
+        api, app = RecordingsApi(meshes["n1"], ours, lambda: peers[1:]), web.Application()
+        app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in api.table()])
+        runner = web.AppRunner(app)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield Rig(f"http://127.0.0.1:{runner.addresses[0][1]}", disks, meshes)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
+async def test_a_recording_is_the_same_from_whichever_node_it_comes(rig: Rig, n_bytes: int) -> None:
+    for node in NODES:
+        data = rig.write(node, f"of-{node}.wav", n_bytes)
+        assert await rig.get(f"/api/recordings/audio?call=of-{node}") == (200, data)
+
+
+async def test_a_call_that_was_moved_has_a_part_on_each_machine_that_had_it(rig: Rig) -> None:
+    rig.write("n2", "c1.wav", 10)
+    second = rig.write("n3", "c1.1.wav", 20)
+    rig.write("n1", "c1.2.wav", 30)
+    for other in ("c1.3.wav.part", "c10.wav", "c1.x.wav", "c1.01.wav"):
+        rig.write("n1", other, 1)
+    status, told = await rig.get("/api/recordings?call=c1")
+    assert (status, [(one["part"], one["node"], one["n_bytes"]) for one in told["parts"]]) == (
+        200, [(0, "n2", 10), (1, "n3", 20), (2, "n1", 30)],
+    )  # fmt: skip
+    assert told["silent"] == []
+    assert await rig.get("/api/recordings/audio?call=c1&part=1") == (200, second)
+
+
+async def test_a_node_that_does_not_answer_is_named_and_the_others_parts_are_told(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "ASK_S", 0.1)
+    data = rig.write("n2", "c1.wav", 10)
+    await rig.meshes["n3"].close()
+    _, told = await rig.get("/api/recordings?call=c1")
+    assert ([one["node"] for one in told["parts"]], told["silent"]) == (["n2"], ["n3"])
+    assert await rig.get("/api/recordings/audio?call=c1") == (200, data)
+
+
+@pytest.mark.parametrize("call", ["", "nothing", "..%2Fn2%2Fc1", "%2A", ".hidden", "c1%00", "c1.wav", "x" * 200])
+async def test_what_is_no_recording_is_not_found_and_no_name_leaves_the_directory(rig: Rig, call: str) -> None:
+    rig.write("n1", "c1.wav", 10)
+    assert (await rig.get(f"/api/recordings?call={call}"))[1]["parts"] == []
+    assert (await rig.get(f"/api/recordings/audio?call={call}"))[0] == 409
+    assert (await rig.get("/api/recordings/audio?call=c1&part=-1"))[0] == 409
+    assert (await rig.get("/api/recordings/audio?call=c1&part=x"))[0] == 409
+
+
+async def test_a_node_that_dies_half_way_leaves_a_file_that_is_seen_to_be_cut(rig: Rig) -> None:
+    rig.write("n2", "c1.wav", 400 * PIECE_BYTES)  # far more than sockets on the way can hold
+    async with aiohttp.ClientSession() as session, session.get(f"{rig.address}/api/recordings/audio?call=c1") as reply:
+        await reply.content.readexactly(10)
+        await rig.meshes["n2"].close()
+        rig.meshes["n1"].members([])
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await reply.read()
