@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Final
 
@@ -69,6 +69,8 @@ class Calls:
         """What has come for calls that are asleep, or just waking."""
         self._by_dialog: dict[str, CallId] = {}
         """Of the calls that were ever asleep here, by SIP Call-ID."""
+        self._desks: object = None
+        means.members.on_change(lambda _: self.meet())
 
     def serve(self) -> None:
         """Keep, from now on, what an active edge tells its spares; and stop whoever must not be called any more."""
@@ -192,12 +194,25 @@ class Calls:
         self._means.engines.follow(roster)
         self._heirs.follow(roster)
         self.load.roster = roster
+        self._tell_of(before, self.keepers)
+
+    def meet(self) -> None:
+        """Something is new of another node: who wants an agent, or has one, hears which desks there are now."""
+        desks = (self._means.desks_alive(), [peer.identity for peer in self._means.desks()])
+        if desks != self._desks:
+            self._desks = desks
+            handed = {call_id: keeper for call_id, keeper in self.keepers.items() if keeper.record.handover}
+            self._tell_of(self._means.roster, handed)
+
+    def _tell_of(self, before: Roster, keepers: Mapping[CallId, Keeper]) -> None:
+        """Tell calls who lives now; `before`: who did."""
+        desks = self._means.desks_alive()
         news: dict[str, RosterChanged] = {}
-        for call_id, keeper in self.keepers.items():
+        for call_id, keeper in keepers.items():
             if call_id in self._waiting:
                 continue  # it looks at what there is when it wakes
             if (media := keeper.record.media) not in news:
-                news[media] = line.changed(before, roster, media)
+                news[media] = line.changed(before, self._means.roster, media, desks)
             self.tell(call_id, news[media])
 
     def _forbidden(self, contact: ContactId) -> None:

@@ -49,12 +49,15 @@ def spares(roster: Roster, name: str) -> list[Identity]:
     return [peer.identity for peer in roster.spare("media") if peer.name == name]
 
 
-def changed(before: Roster, after: Roster, name: str) -> RosterChanged:
-    """Return what a new roster means for a call whose sockets the media process of this name has."""
+def changed(before: Roster, after: Roster, name: str, desks: frozenset[Identity]) -> RosterChanged:
+    """Return what a new roster means for a call whose sockets the media process of this name has.
+
+    `desks`: of all nodes, those that may have a seat.
+    """
     is_new = serving(after, name) not in ("", serving(before, name))
     return RosterChanged(
         engines=frozenset(peer.identity for peer in after.active("speech")),
-        desks=frozenset(peer.identity for peer in after.processes if peer.role == "desk"),
+        desks=desks,
         is_media_new=is_new,
         is_media_other=is_new or spares(after, name) != spares(before, name),
     )

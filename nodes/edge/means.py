@@ -15,8 +15,9 @@ from nodes.edge.trunk import Trunk, route_to
 from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster
+from protocols.wire.cluster import NodeState
 from protocols.wire.events import CallEvent
-from protocols.wire.ids import CallId, NodeId
+from protocols.wire.ids import CallId, Identity, NodeId
 from protocols.wire.load import GivesUp
 from supervisors import Actor, Ref
 
@@ -65,8 +66,14 @@ class Means:
         return self.config.node.id
 
     def desks(self) -> list[Peer]:
-        """Return the desks that there are, in the order in which they are asked."""
-        return self.roster.active("desk")
+        """Return the desks that can be asked, in the order in which they are: ours, our zone's, all others."""
+        return self.members.of_role("desk")
+
+    def desks_alive(self) -> frozenset[Identity]:
+        """Return the desks that may have a seat of ours: also one whose node is silent, until it is dead."""
+        ours = {peer.identity for peer in self.roster.processes if peer.role == "desk"}
+        words = [one.word for one in self.members.nodes if one.state is not NodeState.DEAD]
+        return frozenset(ours | {one.identity for word in words for one in word.processes if one.role == "desk"})
 
     def attach(self, call_id: CallId, call: Ref[AnyCall]) -> None:
         """What media and speech tell of this call is for this actor."""

@@ -100,6 +100,7 @@ class Surroundings:
         self.means.roster = Roster(self.means.roster.revision + 1, tuple(peers))
         for mesh in self.peers.values():
             mesh.roster(self.means.roster)
+        self.means.members.follow(self.means.roster)
         self.means.engines.follow(self.means.roster)
         return self.means.roster
 

@@ -16,7 +16,8 @@ from nodes.call.record import CallRecord, Handed
 from nodes.edge import desks
 from protocols import handover as machine
 from protocols.wire import desk as wire
-from protocols.wire.ids import CallId, ChannelId, Identity
+from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState, NodeWord
+from protocols.wire.ids import CallId, ChannelId, Identity, NodeId
 from protocols.wire.messages import Channel, SetChannel
 from tests.nodes.edge.records import record
 from tests.nodes.edge.surroundings import EDGE, Surroundings, surroundings
@@ -96,6 +97,19 @@ async def test_nobody_is_there_for_a_caller_only_when_the_last_desk_has_said_so(
     places.tell(around.means, join)
     assert places.is_news(SeatTold(FOUND, FIRST, "ann"))
     assert places.is_news(SeatTold(machine.NobodyHere(), number=3))
+
+
+async def test_desks_of_other_nodes_are_asked_after_ours_and_a_silent_one_keeps_its_seats_until_it_is_dead(
+    around: Surroundings,
+) -> None:
+    def node(name: str, state: NodeState) -> Member:
+        desk = NodeProcess("desk", "desk-0", Identity(f"{name}.desk-0:1"), "", 1, is_active=True)
+        return Member(NodeWord(NodeId(name), 1, 1, "c", 1, "0", "", ("desk",), "", 0.0, (desk,)), state)
+
+    states = {"n2": NodeState.ALIVE, "n3": NodeState.SILENT, "n4": NodeState.DEAD}
+    around.means.members.take(ClusterTold(1, tuple(node(name, state) for name, state in states.items())))
+    assert [peer.identity for peer in around.means.desks()] == [FIRST, SECOND, "n2.desk-0:1"]
+    assert around.means.desks_alive() == {FIRST, SECOND, "n2.desk-0:1", "n3.desk-0:1"}
 
 
 async def test_the_agents_side_is_opened_where_the_callee_is(around: Surroundings, call: CallRecord) -> None:

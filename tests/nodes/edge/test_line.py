@@ -16,6 +16,7 @@ from protocols.wire.messages import Channel, CloseChannel, SetChannel
 from tests.nodes.edge.surroundings import CLOSED, EDGE, Surroundings, surroundings
 
 MEDIA, NAME = Identity("n1.media-0:1"), ChannelId("c")
+DESKS = frozenset({Identity("n2.desk-0:1")})
 WANTED = Channel(NAME, EDGE, 40000, ssrc=1, seq0=0, ts0=0, born_s=0.0)
 
 
@@ -45,11 +46,11 @@ async def test_a_port_is_given_back_and_what_was_carried_is_said_as_far_as_anybo
 
 
 async def test_a_call_is_told_whether_its_media_process_is_another_or_has_another_spare(around: Surroundings) -> None:
-    before, speech, desk = around.means.roster, EDGE.replace("edge", "speech"), EDGE.replace("edge", "desk")
-    assert line.changed(before, before, "media-0") == RosterChanged(frozenset({speech}), frozenset({desk}))
+    before, speech = around.means.roster, EDGE.replace("edge", "speech")
+    assert line.changed(before, before, "media-0", DESKS) == RosterChanged(frozenset({speech}), DESKS)
     after = around.follow("media-0", "speech-0", "desk-0")
-    assert line.changed(before, after, "media-0") == RosterChanged(frozenset(), frozenset(), True, True)
-    assert line.changed(before, after, "media-1") == RosterChanged(frozenset(), frozenset())
+    assert line.changed(before, after, "media-0", DESKS) == RosterChanged(frozenset(), DESKS, True, True)
+    assert line.changed(before, after, "media-1", DESKS) == RosterChanged(frozenset(), DESKS)
 
 
 def test_one_that_has_died_and_has_no_successor_yet_is_no_other(around: Surroundings) -> None:
@@ -57,8 +58,8 @@ def test_one_that_has_died_and_has_no_successor_yet_is_no_other(around: Surround
     spares = [peer for peer in before.processes if peer.state is State.SPARE]
     orphaned = replace(before, processes=tuple(peer for peer in before.processes if peer.identity != MEDIA))
     without = replace(before, processes=tuple(peer for peer in before.processes if peer not in spares))
-    assert not line.changed(before, orphaned, "media-0").is_media_other
-    assert line.changed(orphaned, before, "media-0").is_media_new
-    gone = line.changed(before, without, "media-0")
+    assert not line.changed(before, orphaned, "media-0", DESKS).is_media_other
+    assert line.changed(orphaned, before, "media-0", DESKS).is_media_new
+    gone = line.changed(before, without, "media-0", DESKS)
     assert (gone.is_media_new, gone.is_media_other) == (False, True)
     assert line.serving(NOBODY, "media-0") == ""
