@@ -8,12 +8,14 @@ from __future__ import annotations
 import errno
 import shutil
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from nodes import lock
 from nodes.config import Config, Paths
 from nodes.errors import NodeError, in_words
+from nodes.files import write_private
 
 
 class PortTaken(NodeError):
@@ -74,10 +76,27 @@ def run_directory(paths: Paths) -> Iterator[None]:
         yield
 
 
+def epoch(paths: Paths) -> int:
+    """Return when this node is started, in nanoseconds of the wall clock: later than every time before.
+
+    Also when that clock was put back meanwhile, for who says something with an earlier one is not heard any more. It is
+    kept on disk; where that is full, only the clock is believed.
+    """
+    file = paths.cluster / "epoch"
+    try:
+        before = int(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = 0
+    now = max(time.time_ns(), before + 1)
+    with suppress(OSError):
+        write_private(file, str(now).encode())
+    return now
+
+
 def _check_ours(paths: Paths) -> None:
     """Refuse to empty what no node has put there: `/` would be a bad state directory, for `/run` is another's."""
     if not lock.is_known(paths.state) and paths.run.exists() and any(paths.run.iterdir()):
         raise NoState(f"paths.state: {paths.run} exists and is not a node's: name another state directory")
 
 
-__all__ = ["NoState", "PortTaken", "run_directory", "udp_sockets"]
+__all__ = ["NoState", "PortTaken", "epoch", "run_directory", "udp_sockets"]

@@ -33,7 +33,7 @@ from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
 from nodes.greeting import greeting
 from nodes.histories import History, last_words
-from nodes.holdings import run_directory, udp_sockets
+from nodes.holdings import epoch, run_directory, udp_sockets
 from nodes.links.server import embedded, url
 from nodes.sink import Spooled, line_of
 from supervisors import (
@@ -124,7 +124,7 @@ class Launcher:
             if (cluster := self._config.cluster).is_joined:
                 door = stack.enter_context(closing(Doorway(cluster.bind, cluster.port)))
                 door.open()
-                self._door = door.address
+                self._door, self._epoch = door.address, epoch(self._config.paths)
             try:
                 await self._until_stopped(sockets)
             except (StartFailed, TreeDown, Gone) as error:

@@ -6,10 +6,11 @@
     says nothing for `SILENT_S`         silent          we may be the one who is cut off
     is silent, and there is a witness   dead            at once
 
-A witness is somebody else whom we have heard since the silence began, so that it is not ours: another node that does
-not hear it either, or the NATS server. A node that does hear it is a witness for its life. The server counts only where
-it stands elsewhere, or where there is no third node: one on our own machine says nothing about our network, but between
-two nodes there is no better witness.
+A witness is somebody else whom we hear while it is silent, so that the silence is not ours: another node that does not
+hear it either, or the NATS server. We have heard it all along for `WITNESS_S`: who was cut off and is back hears NATS
+first, and the others a moment later. A node that does hear the silent one is a witness for its life. The server counts
+only where there is one, for of several each side of a cut has its own; and where it stands elsewhere, or where there is
+no third node: one on our own machine says nothing about our network, but of two nodes only one has it.
 
 Who judges silence judges itself first, as in `supervisors/silence.py`: a look that comes late shows that it was we who
 were away, and everybody gets a fresh period, once. A later start of a launcher (`epoch`) takes the place of an earlier
@@ -31,9 +32,10 @@ SILENT_S: Final = 3.0
 LOOK_S: Final = 0.5
 LATE_S: Final = 0.25
 """A look that comes so much later than it was due says that we were away."""
-AFTER_S: Final = 1.0
-"""A witness was heard so much later than the suspect, twice the pause between two words: or both fell silent at once,
-for it is we who hear nobody."""
+FRESH_S: Final = 1.0
+"""A witness was heard so lately: twice the pause between two words."""
+WITNESS_S: Final = 1.5
+"""So long a witness was heard without a pause: longer than connections take to come back (`nodes.links.line`)."""
 LATELY_S: Final = 1.5
 """What a node says of others is worth something so long."""
 ON_ITS_WAY_S: Final = 1.0
@@ -62,7 +64,7 @@ class Proved:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The NATS server has answered us."""
+    """The NATS server has answered us, and there is only this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,15 @@ class _Seen:
     is_proven: bool = False
     died_s: float = 0.0
     silent_s: float = 0.0
+    witnessed_s: float = 0.0
+    """How much of its silence, up to now, was one during which we heard somebody else."""
     has_forgiven: bool = False
     hears: frozenset[NodeId] = frozenset()
 
 
 @dataclass(slots=True)
 class Membership:
-    """What one node knows of the others. `is_server_elsewhere`: NATS is not on this machine."""
+    """What one node knows of the others. `is_server_elsewhere`: NATS, of one server, is not on this machine."""
 
     is_server_elsewhere: bool
     due_s: float
@@ -141,7 +145,7 @@ class Membership:
 
     def wants_witness(self, now: float) -> bool:
         """Return whether somebody is so silent that it matters whether we hear NATS."""
-        return any(now - seen.heard_s > AFTER_S for seen in self._nodes.values() if seen.state is not NodeState.DEAD)
+        return any(now - seen.heard_s > FRESH_S for seen in self._nodes.values() if seen.state is not NodeState.DEAD)
 
     def step(self, given: Given, now: float) -> list[Notify[News]]:
         """Take what has come, or look at who is silent (`Expired`)."""
@@ -176,7 +180,7 @@ class Membership:
         if given.epoch < seen.epoch or (seen.is_proven and now - seen.died_s < ON_ITS_WAY_S):
             return []
         seen.heard_s = seen.counted_s = now
-        seen.silent_s, seen.has_forgiven, seen.hears = 0.0, False, given.hears
+        seen.silent_s, seen.witnessed_s, seen.has_forgiven, seen.hears = 0.0, 0.0, False, given.hears
         if seen.state is NodeState.ALIVE:
             return []
         seen.state, seen.is_proven = NodeState.ALIVE, False
@@ -187,7 +191,7 @@ class Membership:
         news: list[News] = []
         if before and before.state is NodeState.ALIVE and now - before.heard_s < LATELY_S:
             return [Clashed(given.node, given.epoch)]
-        if before and before.state is not NodeState.DEAD:
+        if before and not before.is_proven:
             news = self._died(given.node, before, True, now)
         self._nodes[given.node] = _Seen(given.epoch, now, now, hears=given.hears)
         return [*news, Changed(given.node, given.epoch, NodeState.ALIVE)]
@@ -209,9 +213,9 @@ class Membership:
         if now < self.due_s:
             return []
         is_late = now - self.due_s > LATE_S
-        for seen in self._nodes.values():
+        for node, seen in self._nodes.items():
             if seen.state is not NodeState.DEAD:
-                _count(seen, is_late, now)
+                _count(seen, is_late, self._hears_another(node, seen, now), now)
         news = self._judged(now)
         self._forget_old(now)
         left = [SILENT_S - seen.silent_s for seen in self._nodes.values() if seen.state is NodeState.ALIVE]
@@ -233,12 +237,20 @@ class Membership:
 
     def _has_witness(self, suspect: NodeId, seen: _Seen, now: float) -> bool:
         """Return whether the silence is the suspect's, and not ours."""
-        others = [one for node, one in self._nodes.items() if node != suspect and one.state is not NodeState.DEAD]
+        others = self._others_than(suspect)
         if any(suspect in one.hears and now - one.heard_s < LATELY_S for one in others):
             return False
-        since_s = max(seen.heard_s + AFTER_S, now - SILENT_S)
-        is_heard = any(one.heard_s >= since_s for one in others)
-        return is_heard or (self._answered_s >= since_s and (self.is_server_elsewhere or not others))
+        return seen.witnessed_s >= WITNESS_S - _ROUNDING_S
+
+    def _hears_another(self, suspect: NodeId, seen: _Seen, now: float) -> bool:
+        """Return whether we hear somebody just now, since we have heard nothing of the suspect."""
+        others = self._others_than(suspect)
+        counts = self.is_server_elsewhere or not others
+        heard_s = max([one.heard_s for one in others] + [self._answered_s] * counts, default=0.0)
+        return heard_s > seen.heard_s and now - heard_s < FRESH_S
+
+    def _others_than(self, suspect: NodeId) -> list[_Seen]:
+        return [one for node, one in self._nodes.items() if node != suspect and one.state is not NodeState.DEAD]
 
     def _forget_old(self, now: float) -> None:
         self._deaths = {death: at for death, at in self._deaths.items() if now - at < REMEMBER_S}
@@ -249,15 +261,15 @@ class Membership:
 _ROUNDING_S: Final = 1e-6
 
 
-def _count(seen: _Seen, is_late: bool, now: float) -> None:
+def _count(seen: _Seen, is_late: bool, is_witnessed: bool, now: float) -> None:
     """Count the silence since the last look, as far as we were there to hear."""
     passed, seen.counted_s = now - seen.counted_s, now
-    if not is_late:
-        seen.silent_s += passed
-    elif seen.has_forgiven:
-        seen.silent_s += min(passed, LOOK_S)
-    else:
-        seen.silent_s, seen.has_forgiven = 0.0, True
+    if is_late and not seen.has_forgiven:
+        seen.silent_s, seen.witnessed_s, seen.has_forgiven = 0.0, 0.0, True
+        return
+    counts_s = min(passed, LOOK_S) if is_late else passed
+    seen.silent_s += counts_s
+    seen.witnessed_s = seen.witnessed_s + counts_s if is_witnessed else 0.0
 
 
 def _is_old(seen: _Seen, now: float) -> bool:

@@ -118,6 +118,11 @@ class Bus:
         """What the last try to connect came to, where it failed."""
         return self._connection.trouble
 
+    @property
+    def is_one_server(self) -> bool:
+        """Whether NATS is a single server, as far as it has told us. False while it is away."""
+        return self._connection.is_live and len(self._connection.client.servers) == 1
+
     async def up(self) -> None:
         """Return when NATS is there."""
         await self._connection.up.wait()

@@ -212,7 +212,7 @@ class Mesh:
         link.line = Line(self._context, zmq.DEALER, receive)
         link.line.socket.setsockopt(zmq.ROUTING_ID, self.identity.encode())
         if node_of(peer.identity) != self._node:
-            self._secure(link.line)
+            self._reach(link.line)
         link.line.socket.connect(peer.endpoint)
         link.line.look()
         link.outbox = self._outbox(link.line, peer.identity, [])
@@ -224,10 +224,10 @@ class Mesh:
 
         return Outbox(line, head, pack, unreachable=lambda: self._forget_guest(to))
 
-    def _secure(self, line: Line) -> None:
+    def _reach(self, line: Line) -> None:
         if self._outside is None:
             raise LocalProtocolError("needs_a_key", "a peer on another machine")
-        self._outside.key.secure(line.socket, is_server=False)
+        self._outside.reach(line.socket)
 
     def _bind(self, endpoint: str) -> None:
         router = self._router.socket

@@ -18,6 +18,9 @@ from nodes.links.errors import NoPortFree
 
 CURVE_KEY: Final = "curve.key"
 """The cluster's key, below `paths.cluster`."""
+CONNECT_S: Final = 1.0
+"""A try to connect is given up after this, and the next one begins: the kernel's own pauses grow to a minute, and who
+was cut off shall be heard within a second of being back."""
 HANDSHAKE_S: Final = 5.0
 """Who has connected and has not shown the key by then is let go: a stranger holds a file descriptor no longer."""
 
@@ -42,6 +45,11 @@ class Outside:
             reason = f"{path}: {error.strerror}; ringmaster cluster init makes it, cluster join brings it"
             raise ConfigError("configuration", "cluster.bind", reason) from error
         return cls(key, "" if is_guest else config.cluster.bind, config.cluster.ports)
+
+    def reach(self, dealer: zmq.Socket[bytes]) -> None:
+        """Prepare a socket that will connect to another machine."""
+        self.key.secure(dealer, is_server=False)
+        dealer.setsockopt(zmq.CONNECT_TIMEOUT, int(CONNECT_S * 1000))
 
     def listen(self, router: zmq.Socket[bytes]) -> str:
         """Bind the first port that is free, and return the endpoint. Raises: `NoPortFree`, `zmq.ZMQError`."""

@@ -117,7 +117,7 @@ class Spokesman:
         self._asked_s: float | None = None
         self._answers: dict[NodeId, tuple[NodeWord, Resident]] = {}
         self._waiting: dict[NodeId, tuple[float, str]] = {}
-        self._is_news, self._beat_s, self._word_s, self._tell_s = True, now, now, now + WORD_S
+        self._is_news, self._beat_s, self._said_s, self._word_s, self._tell_s = True, now, now, now, now + WORD_S
         log.info("cluster.speaks", is_in=self._is_in)
 
     async def run(self) -> None:
@@ -160,9 +160,10 @@ class Spokesman:
             self._beat_s = now + BEAT_S
             for speaker in filter(None, (spokesman(one.processes) for one in others.words())):
                 self._mesh.tell(speaker, word)
+        if self._bar in (ASKING, NO_NATS) or others.wants_witness():
+            self._word_s = min(self._word_s, self._said_s + BEAT_S)
         if is_news or now >= self._word_s:
-            is_wanted = self._bar in (ASKING, NO_NATS) or others.wants_witness()
-            self._word_s = now + (BEAT_S if is_wanted else WORD_S)
+            self._said_s, self._word_s = now, now + WORD_S
             self._bus.publish(node_word(word.node), msgspec.to_builtins(word))
         if now >= self._tell_s:
             self._tell()
@@ -218,7 +219,8 @@ class Spokesman:
         elif word.epoch == launcher.epoch:
             if is_echo:
                 self._asked_s = self._clock() if self._asked_s is None else self._asked_s
-                self._others.answered()
+                if not self._config.nats.routes and self._bus.is_one_server:  # of several, each side of a cut has one
+                    self._others.answered()
         elif word.wall * 1e9 > launcher.epoch:  # not the last that our own predecessor said
             self._hear_namesake(word, is_older=word.epoch < launcher.epoch)
         self._wake.set()

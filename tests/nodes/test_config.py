@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nodes.config import Config, ConfigError, load, parse
 from nodes.errors import NodeError
 from nodes.greeting import greeting
-from nodes.holdings import udp_sockets
+from nodes.holdings import epoch, udp_sockets
 from nodes.launcher import roles
 
 BASE = Path("/srv/ringmaster")
@@ -96,6 +96,16 @@ def test_a_node_starts_the_processes_of_its_roles_and_no_others():
 def test_a_node_without_a_telephone_binds_no_port_for_one():
     with udp_sockets(read('[node]\nroles = ["nats", "desk"]')) as sockets:
         assert sockets == {}
+
+
+def test_a_nodes_epoch_rises_at_each_start_also_when_the_clock_was_put_back(tmp_path, monkeypatch):
+    paths = read(f'[paths]\nstate = "{tmp_path}"').paths
+    paths.cluster.mkdir()
+    first = epoch(paths)
+    monkeypatch.setattr("time.time_ns", lambda: first - 3600 * 10**9)
+    assert first < epoch(paths) < epoch(paths)
+    (paths.cluster / "epoch").write_text("is no number")
+    assert epoch(paths) == first - 3600 * 10**9
 
 
 def test_a_node_greets_with_what_it_has():

@@ -150,6 +150,23 @@ def test_the_server_is_a_witness_only_if_it_was_heard_after_the_silence_began(wo
     assert world.state[A] is NodeState.SILENT
 
 
+def test_who_was_cut_off_and_hears_nats_again_takes_nobody_for_dead_whom_it_hears_a_moment_later(world):
+    """The server is heard first, by whoever comes back; others take a second to be connected."""
+    world.live(2, [A, B], answers=True)
+    world.live(10)
+    assert world.state == {A: NodeState.SILENT, B: NodeState.SILENT}
+    world.live(1.2, answers=True)
+    world.live(2, [A, B], answers=True)
+    assert world.state == {A: NodeState.ALIVE, B: NodeState.ALIVE}
+    assert world.membership.dead == ()
+
+
+def test_a_later_launcher_proves_the_death_of_one_that_was_taken_for_dead(world):
+    world.live(1, [A])
+    world.live(SILENT_S + 1, answers=True)
+    assert world.give(Heard(A, 2)) == [Changed(A, 1, NodeState.DEAD, True), Changed(A, 2, NodeState.ALIVE)]
+
+
 def test_a_server_on_our_own_machine_is_a_witness_between_two_nodes_and_not_among_three():
     two, three = machine(False), machine(False)
     two.live(2, [A], answers=True)

@@ -33,3 +33,21 @@ def test_a_frame_that_lay_for_five_seconds_is_five_seconds_old():
 def test_a_clock_that_runs_slower_for_a_day_makes_nothing_old():
     age = Age()
     assert max(age.of(n * (1 - 1e-4), float(n)) for n in range(0, 86_400, 60)) < 0.01
+
+
+def test_a_clock_that_stood_still_while_its_machine_was_moved_makes_nothing_old_for_long():
+    """Its asks would be taken for late, by as much as it stood still, for an hour."""
+    age = Age()
+    for beat in range(20):
+        age.of(1000.0 + beat / 2, beat / 2)
+    ages = [age.of(1010.0 + beat / 2, 13.0 + beat / 2) for beat in range(10)]
+    assert 2.9 < ages[0] <= 3.0
+    assert max(ages[5:]) < 0.01
+    assert age.between_s == -997.0
+
+
+def test_what_lay_in_a_buffer_is_old_to_its_last_frame_however_much_there_was():
+    age = Age()
+    for beat in range(20):
+        age.of(beat / 2, beat / 2)
+    assert [round(age.of(10.0 + n / 2, 20.0 + n / 1000), 1) for n in range(20)] == [10.0 - n / 2 for n in range(20)]
