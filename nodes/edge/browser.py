@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nodes.call.effects import TakeOverLeg
 from nodes.call.placing import NOWHERE, seat_of
-from nodes.edge.keeper import Keeper
+from nodes.edge.keeper import Keeper, UntilKept, at_once
 from nodes.edge.leg import Leg
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
@@ -21,8 +21,8 @@ from supervisors import Timer
 class BrowserLeg(Leg):
     """The callee's leg of one call, at a browser."""
 
-    def __init__(self, keeper: Keeper, mesh: Mesh) -> None:
-        self._keeper, self._mesh = keeper, mesh
+    def __init__(self, keeper: Keeper, mesh: Mesh, until_kept: UntilKept = at_once) -> None:
+        self._keeper, self._mesh, self._until_kept = keeper, mesh, until_kept
         self._call_id = keeper.record.order.call_id
         self._desk, self._seat = seat_of(keeper.record.order.target) or (Identity(""), "")
         self._ringing: Timer | None = None
@@ -38,6 +38,13 @@ class BrowserLeg(Leg):
         """Let the page ring."""
         self._keeper.write(browser="inviting")
         self._ring(order.ring_s)
+        ref = self.ref
+        self._until_kept(self._keeper, lambda: ref.tell(BrowserLeg.offer))
+
+    def offer(self) -> None:
+        """Others have the record of the call: it may ring, if it is still to."""
+        if self._keeper.record.browser != "inviting":
+            return
         if self._mesh.tell(self._desk, wire.OfferCall(self._call_id, self._seat, ChannelId(self._call_id))):
             self._keeper.happened(Ringing())
         else:

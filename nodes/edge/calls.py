@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Final
+from itertools import chain
+from typing import Final, TypeVar
 
 from nodes.call.call import Call
 from nodes.call.inputs import HangUpOrdered, Input, RosterChanged
@@ -22,6 +24,7 @@ from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.disk import Disk
 from nodes.edge.heirs import Heirs, Legacy
+from nodes.edge.hold_back import HoldBack
 from nodes.edge.keeper import Keeper
 from nodes.edge.load import Load
 from nodes.edge.means import AnyCall, Means
@@ -36,7 +39,7 @@ from protocols.machine import Address
 from protocols.sip import Disposition, Request, Response
 from protocols.wire.campaigns import ContactId
 from protocols.wire.events import CallEvent
-from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, KeptOnly
+from protocols.wire.heirs import AskKept, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept, KeptOnly
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.messages import PlaceCall
 from supervisors import DynamicRef, StartFailed, Supervisor, TooManyChildren
@@ -44,6 +47,7 @@ from supervisors import DynamicRef, StartFailed, Supervisor, TooManyChildren
 log = logs.get(__name__)
 SLICE: Final = 50
 """Events said in one turn of the loop: a few milliseconds."""
+M = TypeVar("M")
 
 
 class Calls:
@@ -59,9 +63,17 @@ class Calls:
         self._legacy = Legacy()
         self._heirs.unused = self._legacy.forget
         self.disk = Disk(
-            means.config.paths.checkpoint, launcher, self.keepers, self._legacy.last_over, self._heirs.recent
+            means.config.paths.checkpoint,
+            launcher,
+            self.keepers,
+            self._legacy.last_over,
+            lambda: chain(self._legacy.recent, self._heirs.recent),
         )
         self.load = Load(means.mesh, self.records, cores(), Machine(), fixed=means.config.edge.capacity)
+        self._hold_back = HoldBack(self._heirs, self.disk)
+        means.until_kept = self._hold_back.until_kept
+        self._n_told: Counter[Identity] = Counter()
+        """How many messages of each active edge have come."""
         means.given_up = lambda: self.load.gives_up
         self.is_active = False
         self._asleep: dict[CallId, Keeper] = {}
@@ -76,12 +88,23 @@ class Calls:
         """Keep, from now on, what an active edge tells its spares; and stop whoever must not be called any more."""
         mesh, legacy = self._means.mesh, self._legacy
         self._means.refusals.watch(self._forbidden)
-        mesh.serve(KeepScript, lambda given, _: legacy.learn(given))
-        mesh.serve(ForgetScript, lambda given, _: legacy.forget(given.script))
-        mesh.serve(KeepRecord, self._inherit)
-        mesh.serve(KeepOnly, self._give_back)
+        self._serve(KeepScript, lambda given, _: legacy.learn(given))
+        self._serve(ForgetScript, lambda given, _: legacy.forget(given.script))
+        self._serve(KeepRecord, self._inherit)
+        self._serve(KeepOnly, self._give_back)
+        self._serve(KeepEvents, lambda given, _: legacy.recent.learn(given, time.monotonic()))
+        mesh.serve(AskKept, lambda given, owner: mesh.tell(owner, Kept(given.number, self._n_told[owner])))
+        mesh.serve(Kept, self._heirs.acknowledged)
         mesh.serve(KeptOnly, lambda _, heir: self._heirs.settled(heir))
-        mesh.serve(KeepEvents, lambda given, _: legacy.recent.learn(given, time.monotonic()))
+
+    def _serve(self, kind: type[M], keep: Callable[[M, Identity], object]) -> None:
+        """Keep what comes of this kind, and count it for whoever tells it."""
+
+        def count(given: M, owner: Identity) -> object:
+            self._n_told[owner] += 1
+            return keep(given, owner)
+
+        self._means.mesh.serve(kind, count)
 
     def activate(self) -> None:
         """Be the edge: every call that any heir has a record of is ours, and so is what the socket has for them."""
@@ -92,6 +115,7 @@ class Calls:
         self._means.epoch = epoch_after(records, time.time())
         for record in records:
             self._sleep(self._keep(record))
+        self._tasks.spawn(self.disk.run())
         self.is_active = True
         self._means.trunk.nobody = self._has_dialog
         self._means.trunk.open()
@@ -175,7 +199,7 @@ class Calls:
 
     def figures(self) -> dict[str, float]:
         """What an operator sees of it."""
-        return self.load.figures() | self._views.figures()
+        return self.load.figures() | self._views.figures() | self._heirs.figures() | self._hold_back.figures()
 
     async def begin(self, order: PlaceCall) -> None:
         """Begin a call. Raises: `StartFailed`, `TooManyChildren`."""

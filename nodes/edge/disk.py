@@ -2,9 +2,9 @@
 
     <state>/calls/checkpoint      frames (`checkpoint`), appended; written anew when it has grown
 
-Nothing waits for it: a thread packs and writes what has changed, every `FLUSH_S`, and at once when a person has
-answered or a call is over. It is not synced: it outlives processes, not the machine, which takes its calls with it
-anyway. When the disk refuses, the file is written anew until it takes it; calls do not notice.
+A thread packs and writes what has changed, every `FLUSH_S`; and one call's record at once when a person has answered,
+the call is over, or somebody waits for it (`hold_back`). It is not synced: it outlives processes, not the machine,
+which takes its calls with it anyway. When the disk refuses, the file is written anew until it takes it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Final
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Checkpoint, Opened
-from nodes.edge.heirs import bequest
-from nodes.edge.keeper import Keeper
+from nodes.edge.heir import bequest
+from nodes.edge.keeper import Keeper, Version, version
 from nodes.edge.recent import tellings
 from nodes.errors import in_words
 from nodes.links import incarnation
@@ -45,7 +45,7 @@ URGENT: Final = frozenset((CallPhase.ANSWERED, CallPhase.ENDING, CallPhase.DONE)
 
 
 class Disk:
-    """`calls`: all that there are. `over(n)`: the last that have ended. `recent`: what has just been noted.
+    """`calls`: all that there are. `over(n)`: the last that have ended. `recent()`: what has just been noted.
 
     `launcher`: `incarnation.of` it.
     """
@@ -56,7 +56,7 @@ class Disk:
         launcher: str,
         calls: Mapping[CallId, Keeper],
         over: Callable[[int], list[CallId]],
-        recent: Iterable[CallEvent],
+        recent: Callable[[], Iterable[CallEvent]],
     ) -> None:
         self._path, self._calls, self._over, self._recent = path, calls, over, recent
         self.opened = Opened(LAYOUT, launcher, incarnation.boot())
@@ -65,7 +65,12 @@ class Disk:
         self._noted: list[CallEvent] = []
         self._phases: dict[CallId, CallPhase] = {}
         self._scripts: set[ScriptHash] = set()
-        self._due, self._urgent = asyncio.Event(), asyncio.Event()
+        self._kept: dict[CallId, Version] = {}
+        """Which record of each call is on disk."""
+        self.wrote_some: Callable[[], None] = lambda: None
+        """Told when something has come to the disk."""
+        self._urgent: set[CallId] = set()
+        self._due, self._is_urgent = asyncio.Event(), asyncio.Event()
         self._fd: int | None = None
         self._size = self._limit = 0
         self._is_closed = False
@@ -101,7 +106,7 @@ class Disk:
         self._due.set()
         if record.phase is not self._phases.get(call_id, CallPhase.PLACING):
             if record.phase in URGENT:
-                self._urgent.set()
+                self.hurry(call_id)
             self._phases[call_id] = record.phase
             if record.phase is CallPhase.DONE:
                 del self._phases[call_id]
@@ -111,14 +116,26 @@ class Disk:
         self._noted.append(event)
         self._due.set()
 
+    def hurry(self, call_id: CallId) -> None:
+        """Write this call's record at once, and not with all others."""
+        self._urgent.add(call_id)
+        self._is_urgent.set()
+
+    def keeps(self, call_id: CallId, wanted: Version) -> bool:
+        """Say whether this record of a call is on disk, or a later one."""
+        return call_id in self._kept and self._kept[call_id] >= wanted
+
     async def run(self) -> None:
         """Write for ever; while there are calls, also that we live."""
+        loop = asyncio.get_running_loop()
         while not self._is_closed:
+            is_well = True
             if await _within(BEAT_S if self._calls else None, self._due):
-                await _within(FLUSH_S, self._urgent)
+                until_s = loop.time() + FLUSH_S
+                while is_well and await _within(until_s - loop.time(), self._is_urgent):
+                    is_well = await self._flush(is_urgent=True)
             self._due.clear()
-            self._urgent.clear()
-            if not await self._flush():
+            if not (is_well and await self._flush()):
                 self._due.set()
                 await asyncio.sleep(RETRY_S)
 
@@ -126,24 +143,40 @@ class Disk:
         """Write what has not been, and let go of the file."""
         self._is_closed = True
         self._thread.shutdown()
-        self._write(*self._wanted())
+        self._write(*self._wanted(is_urgent=False))
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
-    async def _flush(self) -> bool:
+    async def _flush(self, *, is_urgent: bool = False) -> bool:
         if self._is_closed:
             return True
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, *self._wanted())
+        wanted = self._wanted(is_urgent=is_urgent)
+        is_well = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, *wanted)
+        if is_well:
+            for record in wanted[1]:
+                self._keeps(record)
+            self.wrote_some()
+        return is_well
 
-    def _wanted(self) -> tuple[list[CallEvent], list[CallRecord], list[CallId] | None]:
+    def _keeps(self, record: CallRecord) -> None:
+        if record.phase is CallPhase.DONE:
+            self._kept.pop(record.order.call_id, None)
+        else:
+            self._kept[record.order.call_id] = version(record)
+
+    def _wanted(self, *, is_urgent: bool) -> tuple[list[CallEvent], list[CallRecord], list[CallId] | None]:
         """Return the events and records to write, and for a new file, which has all, the calls that are over."""
-        written, self._written = self._written, {}
+        urgent, self._urgent = self._urgent, set()
+        self._is_urgent.clear()
         noted, self._noted = self._noted, []
-        if self._fd is not None and self._size <= self._limit:
+        is_new = self._fd is None or self._size > self._limit
+        names = urgent & self._written.keys() if is_urgent and not is_new else self._written.keys()
+        written = {name: self._written.pop(name) for name in list(names)}
+        if not is_new:
             return noted, [keeper.record for keeper in written.values()], None
         records = [keeper.record for keeper in ({**self._calls, **written}).values()]
-        return list(self._recent), records, self._over(MAX_OVER)
+        return list(self._recent()), records, self._over(MAX_OVER)
 
     # ---- inside, on the thread -------------------------------------------------------------------------------------
 

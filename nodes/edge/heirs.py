@@ -12,55 +12,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
 from grammars.script_pack import script_hash
-from nodes.call.record import CallPhase, CallRecord, pack, unpack
-from nodes.edge.keeper import Keeper
+from nodes.call.record import CallPhase, CallRecord, unpack
+from nodes.edge.heir import Heir, bequest, only, to_keep
+from nodes.edge.keeper import Keeper, Version
 from nodes.edge.recent import Recent, tellings
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.telemetry import logs
-from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.errors import RemoteProtocolError
 from protocols.wire.events import CallEvent
-from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
+from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript, Kept
 from protocols.wire.ids import CallId, Identity, ScriptHash
-from protocols.wire.reconcile import MAX_ASKED
 
 log = logs.get(__name__)
+ASK_S: Final = 0.05
+"""So often heirs are asked how much has come, as long as it is more than they have said; sooner, if somebody waits."""
+ENOUGH: Final = 2
+"""Heirs that must have a record which nobody else has: one of them may die together with us."""
 MAX_OVER: Final = 100_000
 """Ended calls whose ids are remembered: more than a node dials in a day."""
-
-
-def to_keep(record: CallRecord) -> KeepRecord:
-    """Return what every heir is told of a record, packed; of a call that is over, only that it is."""
-    order = record.order
-    if record.phase is CallPhase.DONE:
-        return KeepRecord(order.call_id, record.revision, ScriptHash(""), b"", record.epoch)
-    body = pack(replace(record, order=replace(order, script=b"")))
-    return KeepRecord(order.call_id, record.revision, script_hash(order.script), body, record.epoch)
-
-
-def bequest(
-    record: CallRecord, knows: Callable[[ScriptHash], bool], told: KeepRecord | None = None
-) -> Iterable[KeepScript | KeepRecord]:
-    """Yield what an heir must be told of a call: the record, and before it the script if it does not know that yet.
-
-    `told`: the record as all heirs are told it (`to_keep`), where it is packed already.
-    """
-    told = told or to_keep(record)
-    if told.script and not knows(told.script):
-        yield KeepScript(told.script, record.order.script)
-    yield told
-
-
-def only(calls: Sequence[CallId]) -> Iterator[KeepOnly]:
-    """Yield what says that these are all calls, in as many messages as that takes."""
-    for begin in range(0, max(1, len(calls)), MAX_ASKED):
-        yield KeepOnly(tuple(calls[begin : begin + MAX_ASKED]), is_last=begin + MAX_ASKED >= len(calls))
 
 
 class Heirs:
@@ -68,8 +44,7 @@ class Heirs:
 
     def __init__(self, mesh: Mesh, calls: Mapping[CallId, Keeper]) -> None:
         self._mesh, self._calls = mesh, calls
-        self._heirs: dict[Identity, set[ScriptHash]] = {}
-        """Who they are, and which scripts each has."""
+        self._heirs: dict[Identity, Heir] = {}
         self._unsettled: set[Identity] = set()
         """Those that may still have a call to give back."""
         self._scripts: dict[CallId, ScriptHash] = {}
@@ -77,24 +52,29 @@ class Heirs:
         self._users: Counter[ScriptHash] = Counter()
         self.unused: Callable[[ScriptHash], None] = lambda script: None
         """Told of a script when the last call that had it is over."""
+        self.heard: Callable[[], None] = lambda: None
+        """Told when an heir has acknowledged something."""
         self._written: dict[CallId, Keeper] = {}
         self._noted: list[CallEvent] = []
         self.recent = Recent()
         self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who our spares are."""
         living = {peer.identity for peer in roster.spare("edge")}
         new = living - self._heirs.keys()
-        self._heirs = {heir: self._heirs.get(heir, set()) for heir in living}
-        self._unsettled = (self._unsettled & living) | new
+        self._heirs = {one: self._heirs.get(one) or Heir(self._mesh, one) for one in living}
+        self._unsettled &= living
         for heir in new:
-            for told in tellings(self.recent):
-                self._mesh.tell(heir, told)
-            for keeper in self._calls.values():
-                self._bequeath(heir, keeper.record)
-            if not all([self._mesh.tell(heir, part) for part in only(tuple(self._calls))]):
-                self._unsettled.discard(heir)  # one that reads nothing has nothing to give back
+            self._tell_all(self._heirs[heir])
+
+    def _tell_all(self, heir: Heir) -> None:
+        """It is to give back what we do not have; one that reads nothing has nothing to give back."""
+        records = [keeper.record for keeper in self._calls.values()]
+        if heir.all(self.recent, records, self._loop.time()):
+            self._unsettled.add(heir.identity)
+        self._ask_soon()
 
     def settled(self, heir: Identity) -> None:
         """An heir has given back what it had."""
@@ -127,15 +107,17 @@ class Heirs:
     def _send(self) -> None:
         written, self._written = self._written, {}
         noted, self._noted = self._noted, []
-        for told in tellings(noted) if self._heirs else ():
-            for heir in self._heirs:
-                self._mesh.tell(heir, told)
+        now = self._loop.time()
+        told = list(tellings(noted)) if self._heirs else []  # packed once, for all of them
+        for heir in self._heirs.values() if noted else ():
+            heir.events(noted, told)
         for keeper in written.values():
-            record = to_keep(keeper.record) if self._heirs else None  # packed once, for all of them
-            for heir in self._heirs:
-                self._bequeath(heir, keeper.record, record)
+            record = to_keep(keeper.record) if self._heirs else None
+            for heir in self._heirs.values():
+                heir.record(keeper.record, now, record)
             if keeper.record.phase is CallPhase.DONE:
                 self._over(keeper.record.order.call_id)
+        self._ask_soon()
 
     def _over(self, call_id: CallId) -> None:
         """Have everybody forget the script of a call that is over, unless another call has it, too."""
@@ -146,21 +128,55 @@ class Heirs:
         if self._users[script]:
             return
         del self._users[script]
-        for heir, known in self._heirs.items():
-            if script in known:
-                known.discard(script)
-                self._mesh.tell(heir, ForgetScript(script))
+        for heir in self._heirs.values():
+            heir.forget(script)
         self.unused(script)
 
-    def _bequeath(self, heir: Identity, record: CallRecord, told: KeepRecord | None = None) -> None:
-        known = self._heirs[heir]
-        try:
-            for message in bequest(record, known.__contains__, told):
-                self._mesh.tell(heir, message)
-                if isinstance(message, KeepScript):
-                    known.add(message.script)
-        except LocalProtocolError as error:  # too long for a message: this call alone has no heir
-            log.error("record.not_told", call_id=record.order.call_id, reason=str(error))
+    # ---- what they have acknowledged ---------------------------------------------------------------------------------
+
+    def acknowledged(self, given: Kept, sender: Identity) -> None:
+        """An heir says how much has come."""
+        if (heir := self._heirs.get(sender)) is None:
+            return
+        if heir.acknowledged(given):
+            self.heard()
+        else:
+            log.warning("heir.missed_something", heir=sender)
+            self._tell_all(heir)
+
+    def kept(self, call_id: CallId) -> dict[Identity, Version]:
+        """Return up to which record each heir keeps a call."""
+        return {one.identity: one.kept[call_id] for one in self._heirs.values() if call_id in one.kept}
+
+    def keep(self, call_id: CallId, wanted: Version) -> bool:
+        """Say whether two heirs have this record or a later one; where only one lives, whether that has."""
+        n = sum(one >= wanted for one in self.kept(call_id).values())
+        return n >= min(ENOUGH, len(self._heirs)) > 0
+
+    def figures(self) -> dict[str, float]:
+        """Say how many heirs there are, of how many calls none has a record, and how old what they lack is."""
+        heirs, now = list(self._heirs.values()), self._loop.time()
+        lacking = [[heir.lacks_since(call_id) for heir in heirs] for call_id in self._calls]
+        ages = [now - max(since for since in one if since) for one in lacking if one and None not in one]
+        return {
+            "heirs": float(len(heirs)),
+            "unreplicated": float(sum(not self.kept(call_id) for call_id in self._calls)),
+            "unkept_ms": round(max(ages, default=0.0) * 1000, 1),
+        }
+
+    def _ask_soon(self) -> None:
+        if self._timer is None and any(heir.is_behind for heir in self._heirs.values()):
+            self._timer = self._loop.call_later(ASK_S, self._ask)
+
+    def ask(self) -> None:
+        """Ask now."""
+        for heir in self._heirs.values():
+            heir.ask(self._loop.time())
+
+    def _ask(self) -> None:
+        self._timer = None
+        self.ask()
+        self._ask_soon()
 
 
 class Legacy:

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from nodes.call.inputs import Telephone
 from nodes.call.record import CallRecord
 from protocols.wire.desk import SeatNews
+
+Version: TypeAlias = tuple[int, int]
+"""Of two records of one call the one with the higher epoch is later, and in one epoch that with the higher revision."""
+
+
+def version(record: CallRecord) -> Version:
+    """Return what tells a record from an earlier one of its call."""
+    return record.epoch, record.revision
 
 
 class Keeper:
@@ -42,4 +50,13 @@ class Keeper:
             self._wrote(self)
 
 
-__all__ = ["Keeper"]
+UntilKept: TypeAlias = Callable[[Keeper, Callable[[], object]], None]
+"""Do something once others have the record that a call has now (`nodes.edge.hold_back`)."""
+
+
+def at_once(keeper: Keeper, do: Callable[[], object]) -> None:
+    """Do it now: there is nobody else."""
+    do()
+
+
+__all__ = ["Keeper", "UntilKept", "Version", "at_once", "version"]

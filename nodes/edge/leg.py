@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from nodes.call.effects import TakeOverLeg
 from nodes.call.inputs import LegResumed
-from nodes.edge.keeper import Keeper
+from nodes.edge.keeper import Keeper, UntilKept, at_once
 from nodes.edge.trunk import Endpoint, Trunk
-from protocols.machine import Expired, Notify, Transmit
+from protocols.machine import Effect, Expired, Notify, Transmit
 from protocols.sip import (
     Dial,
     Disposition,
     Ended,
     Finished,
     HangUp,
+    LegEvent,
     Local,
     Offer,
     Received,
@@ -68,8 +70,8 @@ class Leg(Actor):
 class SipLeg(Leg, Endpoint):
     """A leg at the end of a trunk: carries its machine's effects to the wire and its events to the call."""
 
-    def __init__(self, keeper: Keeper, trunk: Trunk) -> None:
-        self._keeper, self._trunk = keeper, trunk
+    def __init__(self, keeper: Keeper, trunk: Trunk, until_kept: UntilKept = at_once) -> None:
+        self._keeper, self._trunk, self._until_kept = keeper, trunk, until_kept
         self._uac: Uac | None = None
 
     def init(self) -> None:
@@ -129,19 +131,27 @@ class SipLeg(Leg, Endpoint):
         if self._uac is None:
             return
         effects = self._uac.step(given, time.monotonic())
-        self._keeper.write(leg=self._uac.record)  # before anybody outside can have seen it
+        self._keeper.write(leg=self._uac.record)  # others have it before anybody outside has seen any of it
+        last = [one for one in effects if isinstance(one, Transmit) or one.event == Finished()]
+        if last:
+            ref = self.ref
+            self._until_kept(self._keeper, lambda: ref.tell(SipLeg.send, last))
+        for effect in effects:
+            if isinstance(effect, Notify) and effect not in last:
+                self._keeper.happened(effect.event)
+        self.wake(self._uac.deadline)
+
+    def send(self, effects: Sequence[Effect[LegEvent]]) -> None:
+        """Others have the record: send these, and end after the last of all."""
         for effect in effects:
             match effect:
                 case Transmit(data=data, to=to) if to is not None:
                     if not self._keeper.is_silent():  # what is held back is sent again, as if it had been lost
                         self._trunk.send(data, to)
-                case Notify(event=Finished()):
+                case Notify():
                     self.stop()
-                case Notify(event=event):
-                    self._keeper.happened(event)
                 case _:
                     pass
-        self.wake(self._uac.deadline)
 
 
 __all__ = ["CANNOT_LIVE", "Leg", "SipLeg"]

@@ -10,6 +10,7 @@ from nodes.call.inputs import Input
 from nodes.config import Config
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
+from nodes.edge.keeper import UntilKept, at_once
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
 from nodes.links.members import Members
@@ -46,6 +47,7 @@ class Means:
     is_stopping: bool = False
     """The launcher has told this process to stop."""
     fetcher: Fetcher = field(default_factory=Fetcher)
+    until_kept: UntilKept = at_once
     moving: Callable[[CallId, Moving], None] = lambda call_id, word: None
     """Where a call's words to the machine that it comes from, or goes to, are brought on their way."""
     given_up: Callable[[], GivesUp] = lambda: GivesUp.NOTHING

@@ -67,8 +67,8 @@ def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
     def tree(keeper: Keeper) -> Supervisor:
         def leg() -> Leg:
             if seat_of(keeper.record.order.target):
-                return BrowserLeg(keeper, means.mesh)
-            return SipLeg(keeper, means.trunk)
+                return BrowserLeg(keeper, means.mesh, means.until_kept)
+            return SipLeg(keeper, means.trunk, means.until_kept)
 
         return Supervisor(
             [
@@ -119,7 +119,6 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         async def activate() -> None:
             calls.activate()
             tasks.spawn(calls.wake_all())
-            tasks.spawn(calls.disk.run())
             tasks.spawn(views.run())
             tasks.spawn(calls.load.run())
             for account in registers:

@@ -60,13 +60,43 @@ class KeptOnly:
 
 
 @dataclass(frozen=True, slots=True)
+class AskKept:
+    """How many messages of this page have come from me so far? Asked often, so that one answer speaks for many."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """So many had come when this question was read: scripts, records and events alike, questions not counted.
+
+    If that is as many as were told before the question, all of them are kept; if not, some were lost on the way.
+    """
+
+    number: int
+    n_told: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeepEvents:
     """These have been noted just now, as JSON (`protocols.wire.events.to_body`); the stream may not have them yet."""
 
     bodies: tuple[bytes, ...]
 
 
-HEIR_MESSAGES: tuple[type, ...] = (KeepScript, ForgetScript, KeepRecord, KeepOnly, KeptOnly, KeepEvents)
+HEIR_MESSAGES: tuple[type, ...] = (
+    KeepScript, ForgetScript, KeepRecord, KeepOnly, KeptOnly, AskKept, Kept, KeepEvents,
+)  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
-__all__ = ["HEIR_MESSAGES", "ForgetScript", "KeepEvents", "KeepOnly", "KeepRecord", "KeepScript", "KeptOnly"]
+__all__ = [
+    "HEIR_MESSAGES",
+    "AskKept",
+    "ForgetScript",
+    "KeepEvents",
+    "KeepOnly",
+    "KeepRecord",
+    "KeepScript",
+    "Kept",
+    "KeptOnly",
+]

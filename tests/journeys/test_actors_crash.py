@@ -9,15 +9,16 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
 from nodes.call.inputs import Input
 from nodes.commands.call import new_order
+from nodes.config import Paths
 from nodes.edge import process
 from nodes.edge.call import CallActor
 from nodes.edge.calls import Calls
-from nodes.edge.disk import Disk
 from nodes.edge.ears import Engines
 from nodes.edge.means import Means
 from nodes.edge.refusals import Refusals
@@ -87,6 +88,14 @@ class ClumsyCall(CallActor):
         super().take(given)
 
 
+class Elsewhere(Paths):
+    """The node's own edge has the node's checkpoint."""
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run / "clumsy"
+
+
 @asynccontextmanager
 async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[Requests]:
     """An edge in this process, a guest of the node; its events go to `calls` at once."""
@@ -106,14 +115,12 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[R
             key,
             tasks,
         )
+        config = replace(config, paths=Elsewhere(config.paths.state))
         means = Means(config, mesh, ClumsyTrunk(config, sock), Engines(mesh), post, refusals)
         start = process.one_call(means)
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
         async with running(tree) as system:
             edge = Calls(means, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody", tasks)
-            edge.disk = Disk(
-                config.paths.run / "clumsy", "nobody", {}, lambda n: [], ()
-            )  # the node's own has the other
             requests = Requests(means, edge)
             edge.serve()
             requests.serve()
@@ -124,6 +131,8 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[R
             means.is_stopping = True
             means.trunk.close()
     await tasks.close()
+    edge.disk.close()
+    config.paths.checkpoint.unlink()  # the next begins without calls
     await mesh.close()
 
 

@@ -69,8 +69,8 @@ class Edge:
     calls: dict[CallId, CallRecord] = field(default_factory=dict)
     legacy: Legacy = field(default_factory=Legacy)
     epoch: int = 0
-    dirty: set[CallId] = field(default_factory=set)
-    """Changed since the last flush to the disk."""
+    held: set[CallId] = field(default_factory=set)
+    """Whose INVITE waits until others have the record of it."""
 
 
 class Reconciliation(RuleBasedStateMachine):
@@ -84,7 +84,7 @@ class Reconciliation(RuleBasedStateMachine):
         self.waits_for: list[Spare] = []
         self.next: Legacy | None = None
         """Who is to become active, while nobody is."""
-        self.disk = b""
+        self.disk, self.is_slow = b"", False
         self.dials: Counter[CallId] = Counter()
         self.up: set[CallId] = set()
         """Calls that the callees' telephones believe in."""
@@ -174,15 +174,26 @@ class Reconciliation(RuleBasedStateMachine):
         person = attempt.contact_id
         others = [one for one in self.edge.calls if contact_of(AttemptId(one)) == person]
         assert not others, f"{person} is dialled again while {others} are up"
-        self.dials[call_id] += 1
-        self.up.add(call_id)
+        self.edge.held.add(call_id)
         self._write(record(call_id, phase=CallPhase.RINGING, answered_s=0.0))
 
-    @precondition(lambda self: self.edge and self.edge.calls)
+    def _send_what_is_kept(self) -> None:
+        """An INVITE leaves when its record is on disk; a slow one is not waited for if both spares have read it."""
+        assert self.edge
+        kept = {one.order.call_id for one in checkpoint.read(self.disk).legacy.take()}
+        if self.is_slow:
+            kept |= set.intersection(*(set(spare.legacy._kept) for spare in self.spares))
+        for call_id in self.edge.held & kept:
+            self.edge.held.discard(call_id)
+            self.dials[call_id] += 1
+            self.up.add(call_id)
+
+    @precondition(lambda self: self.edge and self.edge.calls.keys() - self.edge.held)
     @rule(which=st.integers(0, 9), how=st.sampled_from(["answers", "hangs up", "talks"]))
     def something_happens(self, which: int, how: str) -> None:
         assert self.edge
-        call_id = sorted(self.edge.calls)[which % len(self.edge.calls)]
+        rung = sorted(self.edge.calls.keys() - self.edge.held)
+        call_id = rung[which % len(rung)]
         before = self.edge.calls[call_id]
         if how == "hangs up":
             self.up.discard(call_id)
@@ -193,11 +204,19 @@ class Reconciliation(RuleBasedStateMachine):
         else:
             self._write(replace(before, n_events=before.n_events + 1))
 
-    @precondition(lambda self: self.edge)
+    @precondition(lambda self: self.edge and not self.is_slow)
     @rule()
     def flush(self) -> None:
         """The thread has written to the disk."""
         self._flush()
+        self._send_what_is_kept()
+
+    @rule(is_slow=st.booleans())
+    def the_disk_is_slow(self, is_slow: bool) -> None:
+        """Or it is not any more, and has everything that was to be written."""
+        self.is_slow = is_slow
+        if not is_slow and self.edge:
+            self.flush()
 
     def _write(self, made: CallRecord) -> None:
         """Write a record: at the end of the turn every spare that there is has been told; the disk not yet."""
@@ -205,7 +224,6 @@ class Reconciliation(RuleBasedStateMachine):
         made = replace(made, revision=made.revision + 1)
         call_id = made.order.call_id
         self.edge.calls[call_id] = made
-        self.edge.dirty.add(call_id)
         for spare in self.spares:
             spare.coming.extend(bequest(made, lambda _: False))
         if made.phase is CallPhase.DONE:
@@ -240,6 +258,7 @@ class Reconciliation(RuleBasedStateMachine):
                 elif stray.call_id not in self.edge.calls:
                     self.edge.legacy.keep(stray)
             self._go_on(self.edge.legacy.take())
+            self._send_what_is_kept()
 
     def _over(self, before: CallRecord, disposition: str) -> None:
         self._write(replace(before, phase=CallPhase.DONE))
@@ -247,7 +266,6 @@ class Reconciliation(RuleBasedStateMachine):
 
     def _flush(self) -> None:
         assert self.edge
-        self.edge.dirty.clear()
         over = [KeepRecord(call_id, 0, ScriptHash(""), b"") for call_id in self.edge.legacy.last_over(99)]
         calls = [message for made in self.edge.calls.values() for message in bequest(made, lambda _: False)]
         opened = Opened(LAYOUT, str(self.launcher), "boot")
@@ -265,8 +283,8 @@ class Reconciliation(RuleBasedStateMachine):
             self._central_dies_with_its_orders()
         elif who == "spare":
             self._a_spare_dies(which)
-        elif self.edge is None:
-            pass
+        elif self.edge is None or (self.is_slow and who in ("all edges", "launcher")):
+            pass  # one fault at a time: what a slow disk does not have yet is in memory only
         elif who == "edge":
             self._the_edge_dies(which, n_lost)
         elif who == "all edges":
@@ -290,14 +308,12 @@ class Reconciliation(RuleBasedStateMachine):
 
     def _every_edge_dies(self, seconds: float) -> None:
         self.now += seconds
-        self._forget_untold()
         self.spares = [Spare() for _ in range(SPARES)]
         self.edge, self.next = None, Legacy()
 
     def _the_launcher_dies(self, seconds: float, hung_up: set[ContactId]) -> None:
         """Whoever hangs up meanwhile is not heard; who is asked afterwards says so."""
         self.now += seconds
-        self._forget_untold()
         self.up -= {call_id for call_id in self.up if contact_of(AttemptId(call_id)) in hung_up}
         self.launcher += 1
         self.spares = [Spare() for _ in range(SPARES)]
@@ -305,21 +321,10 @@ class Reconciliation(RuleBasedStateMachine):
         self.edge, self.next = None, Legacy()
 
     def _lose_untold(self, n_lost: list[int]) -> None:
-        """The spares lose the last messages; a call of which then no heir knows at all is counted as untold."""
-        assert self.edge
+        """The spares lose the last messages."""
         for spare, n in zip(self.spares, n_lost, strict=True):
             for _ in range(min(n, len(spare.coming))):
                 spare.coming.pop()
-        told = {one.call_id for spare in self.spares for one in spare.coming if isinstance(one, KeepRecord)}
-        told |= {call_id for spare in self.spares for call_id in spare.legacy._kept}
-        told |= {one.order.call_id for one in checkpoint.read(self.disk).legacy.take()}
-        self.up &= told
-
-    def _forget_untold(self) -> None:
-        """A call that began since the last flush has no heir left: its telephone is told by nobody. It is counted."""
-        assert self.edge
-        known = {one.order.call_id for one in checkpoint.read(self.disk).legacy.take()}
-        self.up -= {call_id for call_id in self.edge.dirty if call_id not in known}
 
     @precondition(lambda self: self.next is not None)
     @rule()
@@ -337,7 +342,9 @@ class Reconciliation(RuleBasedStateMachine):
         self._go_on(records)
         for spare in self.spares:
             self._tell_all(spare)
-        self._flush()
+        if not self.is_slow:
+            self._flush()
+            self._send_what_is_kept()
 
     def _go_on(self, records: list[CallRecord]) -> None:
         """`Call.resume`: a new epoch; what is to end ends; a far end that is gone says so."""
@@ -348,6 +355,9 @@ class Reconciliation(RuleBasedStateMachine):
             if one.ending:
                 self.up.discard(one.order.call_id)
                 self._over(one, one.ending.disposition.value)
+            elif not self.dials[one.order.call_id]:
+                self.edge.held.add(one.order.call_id)
+                self._write(one)
             elif one.order.call_id not in self.up:
                 self._over(one, "busy")
             else:
@@ -381,6 +391,8 @@ class Reconciliation(RuleBasedStateMachine):
             self.a_successor_becomes_active()
         self._settle()
         assert self.edge is not None
+        self.is_slow = False
+        self.flush()
         assert self.up <= self.edge.calls.keys()
         self.orders.clear()
         for before in list(self.edge.calls.values()):
@@ -396,3 +408,14 @@ class Reconciliation(RuleBasedStateMachine):
 
 Reconciliation.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestReconciliation = Reconciliation.TestCase
+
+
+def test_an_edge_and_the_one_spare_that_had_its_order_die_in_the_same_moment() -> None:
+    """What hypothesis has found: the order is on no disk yet, and its way to the other spare was lost with the edge."""
+    node = Reconciliation()
+    node.begin()
+    node.dial(arrives=False, name=NAMES[0])
+    node.take_an_order()
+    node.somebody_dies(who="edge", which=1, n_lost=[0, 1], seconds=0.0, hung_up=set())
+    node.somebody_dies(who="spare", which=0, n_lost=[0, 0], seconds=0.0, hung_up=set())
+    node.teardown()

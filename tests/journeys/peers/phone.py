@@ -64,9 +64,13 @@ class Phone:
         self.earpiece.close()
         self._socket.close()
 
+    async def is_called(self) -> None:
+        """Return when somebody calls; nothing is said to them yet."""
+        await self._until(lambda: self._is_invited)
+
     async def rings(self) -> None:
         """Return when somebody calls; it rings from then on."""
-        await self._until(lambda: self._is_invited)
+        await self.is_called()
         self._step(Ring())
 
     async def answer(self) -> None:

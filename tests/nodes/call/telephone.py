@@ -40,6 +40,9 @@ HOP: Final = ("192.0.2.2", 5060)
 DIALOG: Final = Dialog("x@y", "<sip:us@192.0.2.1>", "<sip:ann@192.0.2.2>", "t", "u")
 THEIRS: Final = Media("192.0.2.9", 4000, payload_type=0, dtmf_type=101, sends=True, hears=True)
 ANSWERED_ELSEWHERE_S: Final = 0.1
+KEPT_S: Final = 0.002
+"""So long the dial waits until others have the record of it (`nodes/edge/hold_back.py`)."""
+REPEATS_S: Final = 0.5
 
 
 class Phone(StrEnum):
@@ -83,12 +86,9 @@ class Telephone:
     def dial(self, order: Dial) -> None:
         """Call them."""
         assert not self.phase, "a leg dials once"
-        self.n_dials += 1
-        self.phone = Phone.RINGING
         self._be(Phase.INVITING)
         self._rings(order.ring_s)
-        if self.is_browser:
-            self.tell(Ringing())
+        self._later(KEPT_S, self._goes_out)
 
     def hang_up(self, order: HangUp) -> None:
         """End it, whatever it is doing."""
@@ -188,12 +188,23 @@ class Telephone:
         match self.phase:
             case "inviting":
                 self._rings(self.record().order.ring_s)
-                if self.phone is Phone.UP:
+                if self.phone is Phone.IDLE:
+                    self._later(REPEATS_S, self._goes_out)
+                elif self.phone is Phone.UP:
                     self._later(0.5, self._answered)
                 elif self.refusal:
                     self._later(0.5, lambda: self._ends(self.refusal))
             case "cancelling":
                 self._later(ANSWERED_ELSEWHERE_S, self._cancelled)
+
+    def _goes_out(self) -> None:
+        """Others have the record of the dial: it is sent, or what its last life did not get to send is."""
+        if self.phone is not Phone.IDLE or self.phase not in ("inviting", "cancelling"):
+            return
+        self.n_dials += 1
+        self.phone = Phone.RINGING
+        if self.is_browser:
+            self.tell(Ringing())
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 

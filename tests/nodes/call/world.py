@@ -34,7 +34,7 @@ from protocols.wire.messages import Channel, ChannelClosed, PlaceCall, Prompt
 from tests.nodes.call import always
 from tests.nodes.call.audio import Clock, Engine, Line
 from tests.nodes.call.desk import Desk
-from tests.nodes.call.telephone import HERE, HOP, Telephone
+from tests.nodes.call.telephone import HERE, HOP, Phone, Telephone
 
 CALL: Final = CallId("c1")
 ELSEWHERE: Final = Local("192.0.2.7", 5060)
@@ -360,8 +360,8 @@ class World:
         self._do(self.phone.lives_again)
 
     def _may_be_behind(self) -> bool:
-        """One without the dial would dial again."""
-        return bool(self.before.placed_s) and bool(self.before.leg_phase) == bool(self.record.leg_phase)
+        """With the dial, if the telephone has heard of it."""
+        return bool(self.before.placed_s) and (self.phone.phone is Phone.IDLE or bool(self.before.leg_phase))
 
     def node_dies(self, away_s: float) -> None:
         """Everything dies; after so long the node is up again, with what is on its disk (`edge/succession.py`)."""

@@ -14,7 +14,7 @@ from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import disk as module
 from nodes.edge.disk import Disk
 from nodes.edge.heirs import Legacy
-from nodes.edge.keeper import Keeper
+from nodes.edge.keeper import Keeper, version
 from nodes.links.tasks import Tasks
 from protocols.wire.ids import CallId
 from tests.nodes.edge.records import record
@@ -26,7 +26,7 @@ class Edge:
     def __init__(self, path: Path) -> None:
         self.calls: dict[CallId, Keeper] = {}
         self.legacy = Legacy()
-        self.disk = Disk(path, "launcher", self.calls, self.legacy.last_over, ())
+        self.disk = Disk(path, "launcher", self.calls, self.legacy.last_over, tuple)
 
     def has(self, made: CallRecord) -> Keeper:
         keeper = self.calls[made.order.call_id] = Keeper(made, self._wrote)
@@ -104,6 +104,25 @@ async def test_a_hundred_writes_in_a_row_are_one_on_disk_and_an_answer_is_there_
         size = look(path).st_size
     assert size < 3000
     assert on_disk(path)["c1"].n_events == 99
+
+
+async def test_what_is_urgent_is_written_alone_and_the_rest_in_its_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At ten dials a second the records of all other calls must not be written ten times a second."""
+    edge = Edge(path)
+    one, two = edge.has(record("c1")), edge.has(record("c2"))
+    async with edge.writing():
+        one.write(n_events=1)
+        await until(lambda: on_disk(path))
+        monkeypatch.setattr(module, "FLUSH_S", 60.0)
+        one.write(n_events=2)
+        two.write(n_events=2)
+        edge.disk.hurry(CallId("c1"))
+        await until(lambda: edge.disk.keeps(CallId("c1"), version(one.record)))
+        assert (on_disk(path)["c1"].n_events, on_disk(path)["c2"].n_events) == (2, 0)
+        assert not edge.disk.keeps(CallId("c2"), version(two.record))
+    assert on_disk(path)["c2"].n_events == 2
 
 
 async def test_while_there_are_calls_the_disk_says_until_when_the_edge_lived(

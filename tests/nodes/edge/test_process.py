@@ -159,6 +159,35 @@ async def test_a_call_that_is_gone_on_with_before_the_list_is_known_waits_for_it
         assert (await rig.ended(1)).fields["cause"] == cause
 
 
+async def test_no_telephone_hears_of_a_call_that_is_not_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who goes on with it must be able to end it, whoever dies in that moment: its INVITE is the last to leave."""
+
+    async def nothing(*_: object) -> None: ...
+
+    async def a_line(*_: object) -> tuple[str, Channel]:
+        return "media-0", Channel(ChannelId("c"), EDGE, 40000, 1, 2, 3, born_s=0.0)
+
+    monkeypatch.setattr("nodes.edge.disk.FLUSH_S", 60.0)
+    monkeypatch.setattr(placing, "open_channel", a_line)
+    KeptList(tmp_path / FILE, "").add([], is_whole=True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as eve:
+        eve.bind(("127.0.0.1", 0))
+        eve.setblocking(False)
+        async with an_edge(tmp_path) as rig:
+            monkeypatch.setattr(rig.means.engines, "warm", nothing)
+            await rig.requests.place(replace(LISTED, target=f"sip:eve@127.0.0.1:{eve.getsockname()[1]}"), DESK)
+            async with asyncio.timeout(5):
+                invite = await asyncio.get_running_loop().sock_recv(eve, 65535)
+            found = rig.calls.disk.read()
+            assert found
+            (left,) = found.legacy.take()
+            assert left.leg
+            assert left.leg.invite
+            assert left.leg.invite.data == invite
+
+
 async def test_who_came_on_the_list_when_nobody_had_the_call_is_rung_no_longer(rig: Rig) -> None:
     await rig.means.refusals.are_known()
     local = Local("127.0.0.1", rig.means.trunk.port)

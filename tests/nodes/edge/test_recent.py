@@ -67,12 +67,12 @@ def test_an_event_of_a_newer_edge_is_left_out_and_the_others_are_kept() -> None:
 
 async def test_the_disk_has_the_events_of_the_last_seconds_beside_the_records_that_count_them(tmp_path: Path) -> None:
     recent, path = Recent(), tmp_path / "calls" / "checkpoint"
-    disk = Disk(path, "launcher", {}, lambda n: [], recent)
+    disk = Disk(path, "launcher", {}, lambda n: [], lambda: recent)
     for number in (1, 2):
         recent.add(event(number), 0.0)
         disk.noted(event(number))
     disk.close()
-    found = Disk(path, "launcher", {}, lambda n: [], Recent()).read()
+    found = Disk(path, "launcher", {}, lambda n: [], Recent).read()
     assert found
     assert [one.seq for one in found.legacy.recent] == [1, 2]
 
