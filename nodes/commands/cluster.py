@@ -123,6 +123,7 @@ def _addresses(config: Config, given: Sequence[str]) -> tuple[str, ...]:
 async def _join(config: Config, file: Path, is_unasked: bool) -> int:
     keys, state = cluster_keys.read(file), config.paths.state
     cluster_keys.refuse(keys, file, state, config.node.id)
+    server.check_company(config, keys.urls)
     _check_down(config)
     told = await _asked(config, keys, is_unasked)
     cluster_keys.unpack(keys, state)

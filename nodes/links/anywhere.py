@@ -16,7 +16,7 @@ from protocols.wire.load import NOT_NOW
 
 R = TypeVar("R")
 
-PASSED_OVER: Final = NOT_NOW | {"not_leading", "not_recording"}
+PASSED_OVER: Final = NOT_NOW | {"not_leading"}
 """Reasons for which another process of the same role may take what this one does not."""
 
 

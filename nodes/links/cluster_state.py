@@ -123,7 +123,7 @@ def known(state: Path) -> list[NodeId]:
 def add(state: Path, nodes: Iterable[NodeId]) -> list[NodeId]:
     """Have nodes let in, and return those that were not. Raises: `OSError`."""
     file = state / DIRECTORY / NODES
-    with _alone(file.parent):
+    with alone(state):
         before = known(state)
         new = [node for node in dict.fromkeys(nodes) if node not in before]
         if new:
@@ -132,8 +132,12 @@ def add(state: Path, nodes: Iterable[NodeId]) -> list[NodeId]:
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def alone(state: Path) -> Iterator[None]:
+    """Be the only one who changes who is let in, for the length of the block; not for one within another.
+
+    Raises: `OSError` on a machine that is of no cluster.
+    """
+    number = os.open(state / DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)
         yield
@@ -149,6 +153,7 @@ __all__ = [
     "BadClusterState",
     "ClusterState",
     "add",
+    "alone",
     "curve_key",
     "known",
     "read",

@@ -22,9 +22,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from nodes.config import Config, ConfigError
 from nodes.files import make_private, write_private
@@ -64,6 +66,7 @@ def embedded(config: Config) -> Server:
     config.paths.nats.mkdir(parents=True, exist_ok=True, mode=0o700)
     cluster, store, file = cluster_state.read(config.paths.state), config.paths.nats / "store", settings(config)
     check_store(config, store)
+    check_company(config, cluster.urls if cluster else ())
     room = room_on_disk(config, store)
     text = server_settings.text(config, cluster, port=port, store=store, room=room, pid_file=pid_file(file))
     _write(file, text + server_settings.users_line(_users(config, cluster)))
@@ -82,14 +85,26 @@ def let_in(config: Config) -> bool:
     What else may have changed on this machine since its start stays as it was. Raises: `OSError`.
     """
     file = settings(config)
-    if (pid := pid_of(file)) is None:
-        return False
-    text = server_settings.with_users(
-        file.read_text(encoding="utf-8"), _users(config, cluster_state.read(config.paths.state))
-    )
-    _write(file, text)
-    os.kill(pid, signal.SIGHUP)
+    with cluster_state.alone(config.paths.state):  # or whoever read the nodes first would write them last
+        if (pid := pid_of(file)) is None:
+            return False
+        users = _users(config, cluster_state.read(config.paths.state))
+        _write(file, server_settings.with_users(file.read_text(encoding="utf-8"), users))
+        os.kill(pid, signal.SIGHUP)
     return True
+
+
+def check_company(config: Config, urls: Sequence[str]) -> None:
+    """Refuse to start a server that would be alone beside those of the cluster that this machine has joined.
+
+    `urls`: where its keys say that NATS is; the server here may be that one. Raises: `ConfigError`.
+    """
+    ours, port = {config.nats.bind, config.cluster.bind}, config.nats.port
+    is_one_of_them = any((where.hostname, where.port) in {(one, port) for one in ours} for where in map(urlsplit, urls))
+    if config.has_server and urls and not config.nats.routes and not is_one_of_them:
+        reason = f"has nats, and the server here would be alone: the cluster's is at {', '.join(urls)}"
+        mend = "leave nats out of node.roles, or name the other servers in nats.routes"
+        raise ConfigError("configuration", "node.roles", f"{reason}; {mend}")
 
 
 def _users(config: Config, cluster: ClusterState | None) -> list[dict[str, object]]:
@@ -269,6 +284,7 @@ __all__ = [
     "PEOPLE",
     "Server",
     "check",
+    "check_company",
     "context",
     "embedded",
     "find",

@@ -19,10 +19,11 @@ from protocols.wire.ids import NodeId
 from tests.nodes.commands.conftest import COMMAND, Place
 
 
-def configured(place: Place, node: str, more: str = "") -> str:
+def configured(place: Place, node: str, more: str = "", port: int = 0) -> str:
     """Write a node's configuration, with a state directory of its own; return its file."""
     file = place.path / f"{node}.toml"
-    file.write_text(f"[node]\nid = {node!r}\n[paths]\nstate = 'state-{node}'\n[nats]\nport = 0\n{more}")
+    roles = 'roles = ["desk"]\n[cluster]\nbind = "127.0.0.2"\n' if node == "n2" else ""
+    file.write_text(f"[node]\nid = {node!r}\n{roles}[paths]\nstate = 'state-{node}'\n[nats]\nport = {port}\n{more}")
     return str(file)
 
 
@@ -32,13 +33,18 @@ def cluster(place: Place, config: str, *words: str) -> str:
     return done.out
 
 
-def refused(config: str, *words: str) -> str:
-    """Return the line that the command ends with; in this process, for it takes a second to start another."""
+def run_here(config: str, *words: str) -> None:
+    """Run it in this process, for it takes a second to start another."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--config")
     command.describe(parser)
+    assert command.run(parser.parse_args(["--config", config, *words])) == 0
+
+
+def refused(config: str, *words: str) -> str:
+    """Return the line that the command ends with."""
     with pytest.raises((NodeError, OSError)) as told:
-        command.run(parser.parse_args(["--config", config, *words]))
+        run_here(config, *words)
     return in_words(told.value)
 
 
@@ -59,6 +65,13 @@ def test_keys_may_go_down_a_pipe_and_nothing_else_goes_with_them(place: Place) -
     cluster(place, n1, "init", "prod")
     told = json.loads(cluster(place, n1, "keys", "n2", "--nats", "nats://a:1", "--nats", "nats://b:1"))
     assert (told["node"], told["urls"]) == ("n2", ["nats://a:1", "nats://b:1"])
+
+
+def test_keys_say_where_the_server_here_is_unless_an_address_is_given(place: Place) -> None:
+    cluster_keys.make(place.path / "state-n1", "prod", NodeId("n1"))
+    n1 = configured(place, "n1", 'bind = "10.0.0.1"\ninsecure = true\n', port=4222)
+    run_here(n1, "keys", "n2", "--to", str(place.path / "n2.keys"))
+    assert json.loads((place.path / "n2.keys").read_text())["urls"] == ["nats://10.0.0.1:4222"]
 
 
 def test_keys_are_not_shown_on_a_terminal(place: Place) -> None:
@@ -131,6 +144,13 @@ class TestRefusals:
         told = refused(configured(place, "n2"), "join", keys)
         assert told.startswith("nats://127.0.0.1:1 lets us not in: ")
         assert told.endswith("to join without asking about id and clock: --unasked")
+        assert not (place.path / "state-n2").exists()
+
+    def test_a_server_that_would_be_alone(self, place: Place, keys: str) -> None:
+        file = place.path / "n2.toml"
+        file.write_text("[node]\nid = 'n2'\n[paths]\nstate = 'state-n2'\n")
+        told = refused(str(file), "join", keys)
+        assert told.startswith("configuration: node.roles: has nats, and the server here would be alone")
         assert not (place.path / "state-n2").exists()
 
     def test_a_node_that_runs(self, place: Place) -> None:

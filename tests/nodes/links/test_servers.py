@@ -212,6 +212,27 @@ async def test_streams_of_a_server_that_was_alone_are_not_given_up_for_being_one
 
 
 @pytest.mark.parametrize(
+    ("nats", "is_refused"),
+    [
+        ("", True),
+        ("bind = '127.0.0.3'\nport = 4222", False),  # it is the one that the keys name
+        ("routes = ['127.0.0.1:6222']", False),
+        ("url = 'nats://127.0.0.1:1'", False),
+    ],
+)
+def test_a_machine_that_has_joined_starts_no_server_that_would_be_alone(
+    tmp_path: Path, nats: str, is_refused: bool
+) -> None:
+    urls = ("nats://127.0.0.9:4222", "nats://127.0.0.3:4222")
+    config = parse(f"[nats]\n{nats}\n[paths]\nstate = '{tmp_path}'", "test", tmp_path)
+    if is_refused:
+        with pytest.raises(ConfigError, match=r"node\.roles: has nats, and the server here would be alone"):
+            server.check_company(config, urls)
+    else:
+        server.check_company(config, urls)
+
+
+@pytest.mark.parametrize(
     ("nats", "said"),
     [
         ("bind = '0.0.0.0'", "nats: bind: 0.0.0.0 is reached from beyond this machine"),
