@@ -17,7 +17,6 @@ from nodes.call.effects import (
     Note,
     Prepare,
     PutOnList,
-    Question,
     Reserve,
     Stop,
     TellDesk,
@@ -31,54 +30,11 @@ from protocols.wire.events import Kind
 from protocols.wire.ids import ChannelId
 from protocols.wire.messages import AudioArrived, AudioLost, DigitPressed, PlayEnded, SpeechStarted
 from tests.nodes.call.audio import Said
+from tests.nodes.call.stages import bridged, handed, placed, slow, talks
 from tests.nodes.call.telephone import THEIRS
 from tests.nodes.call.world import CALL, World
 
 CHANNEL = ChannelId(CALL)
-
-
-def placed(*kinds: type[Question], **how: bool) -> World:
-    """A call that is being placed; questions of these kinds wait until they are answered by hand."""
-    world = World("desk", **how)  # type: ignore[arg-type]
-    slow(world, *kinds)
-    world.begin(2, "ann")
-    return world
-
-
-def slow(world: World, *kinds: type[Question]) -> None:
-    """Let questions of these kinds wait until they are answered by hand."""
-    world.waits = lambda question: None if isinstance(question, kinds) else 0.005
-
-
-def talks() -> World:
-    """A call in which the first question is open."""
-    world = placed()
-    world.pass_(0.1)
-    world.phone.answer()
-    world.line.speak(Said())
-    world.until(
-        lambda: world.record.listen and not world.asks and world.record.channel and not world.record.channel.playing
-    )
-    return world
-
-
-def handed() -> World:
-    """A call whose callee is on the way to an agent."""
-    world = talks()
-    slow(world, Reserve)
-    world.line.speak(Said("", "yes"))
-    world.until(lambda: Reserve in world.asks)
-    return world
-
-
-def bridged() -> World:
-    """A call whose callee talks with an agent."""
-    world = handed()
-    world.answer(world.asks[Reserve])
-    world.pass_(0.1)
-    world.desk.accept("ann")
-    world.until(lambda: world.record.phase is CallPhase.BRIDGED)
-    return world
 
 
 def done(world: World, given: inputs.Input) -> list[Effect]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
-from nodes.call.effects import Effect
-from nodes.call.inputs import Input
-from nodes.call.record import CallRecord
+import pytest
+
+from nodes.call.effects import Effect, GetReady, HearCallee, Keep, Note, StartRecording, TakeOverLeg, Want
+from nodes.call.inputs import HangUpOrdered, Input
+from nodes.call.moving import brought, is_movable, needs_line
+from nodes.call.record import CallPhase, CallRecord
+from protocols.machine import Transmit
 from protocols.moments import moments_of
+from protocols.sip import Disposition, Listening, Offer, TakeoverStage
+from protocols.wire.events import Kind
+from protocols.wire.messages import Playing
+from tests.nodes.call.audio import Said
+from tests.nodes.call.stages import bridged, placed, talks
+from tests.nodes.call.telephone import Phone
+from tests.nodes.call.world import ELSEWHERE, World
 
 LENGTHS = {
     "PlaceCall.ring_s", "Dial.ring_s", "SessionTimer.interval_s", "Listen.noinput_s", "Listen.speech_s",
@@ -44,3 +55,250 @@ def test_no_moment_is_where_nobody_looks_for_it() -> None:
             for one in (hint, *get_args(hint)):
                 if getattr(one, "__origin__", None) in (dict, list, set, frozenset):
                     assert not any(moments_of(inner) for inner in dataclasses_in(one, set())), f"{kind}.{name}"
+
+
+# ---- its machine has died -------------------------------------------------------------------------------------------
+
+
+def test_the_callee_is_heard_and_spoken_to_before_the_far_end_has_answered() -> None:
+    world = talks()
+    before = world.record
+    world.done.clear()
+    world.machine_dies(0.2)
+    effects = [one for one in world.done if not isinstance(one, Note)]
+    first, second = effects[:2]
+    assert isinstance(first, Want)
+    assert before.channel is not None
+    assert (first.channel.port, first.channel.ssrc, first.channel.seq0, first.channel.born_s) == (
+        40002, before.channel.ssrc, before.channel.seq0, before.channel.born_s,
+    )  # fmt: skip
+    assert (first.channel.remote_host, first.channel.sends, first.channel.engine) == ("192.0.2.9", True, "")
+    assert second == TakeOverLeg(ELSEWHERE, Listening(ELSEWHERE.host, 40002))
+    assert any(isinstance(one, HearCallee) for one in effects), "the question that was open is open here"
+    world.pass_(1.0)
+    assert world.record.arrival is None, "the far end has agreed"
+    world.line.speak(Said("", "no"))
+    world.pass_(3.0)
+    assert world.noted(Kind.HEARD)
+
+
+def test_no_word_is_skipped_that_nobody_heard() -> None:
+    world = talks()
+    world.line.speak(Said("", "no"))
+    world.until(lambda: world.record.channel and world.record.channel.playing)
+    before = playing(world)
+    world.machine_dies(3.0)
+    assert playing(world) == replace(before, at_s=before.at_s + 3.0)
+    world.pass_(60.0)
+    assert not [note for note in world.noted(Kind.PROMPT_ENDED) if note.fields.get("is_cut")]
+
+
+def test_time_in_which_nobody_was_there_is_no_silence() -> None:
+    world = talks()
+    deadline = world.deadline
+    world.machine_dies(3.0)
+    world.pass_(0.1)
+    assert deadline is not None
+    assert world.deadline is not None
+    assert world.deadline >= deadline + 3.0
+
+
+def test_each_machine_writes_its_own_part_of_the_recording() -> None:
+    world = World("desk", is_recorded=True)
+    world.begin(1)
+    world.pass_(0.1)
+    world.phone.answer()
+    world.machine_dies(0.0)
+    world.machine_dies(0.0)
+    assert [one.part for one in world.done if isinstance(one, StartRecording)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("is_dialled", [False, True])
+def test_who_was_not_answered_yet_is_over_once_and_rings_no_more(is_dialled: bool) -> None:
+    world = placed() if is_dialled else placed(GetReady)
+    world.pass_(0.1)
+    world.machine_dies(0.2)
+    world.pass_(1.0)
+    (ended,) = world.noted(Kind.ENDED)
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
+    assert world.is_over
+    assert world.phone.phone in (Phone.IDLE, Phone.GONE)
+    world.check()
+
+
+def test_who_had_answered_and_nobody_had_noted_it_is_talked_with() -> None:
+    world = placed()
+    world.pass_(0.1)
+    world.fate = (0, lambda: world.machine_dies(0.2))
+    world.phone.answer()
+    world.pass_(0.2)
+    assert world.record.phase is CallPhase.ANSWERED
+    assert not world.is_over
+
+
+def test_a_call_that_ends_is_ended_from_the_other_machine() -> None:
+    world = talks()
+    world.fate = (0, lambda: world.machine_dies(0.2))
+    world.give(HangUpOrdered(Disposition.COMPLETED, "ordered"))
+    world.pass_(1.0)
+    assert TakeOverLeg(ELSEWHERE, None) in world.done
+    assert world.phone.n_byes == 1
+    assert [note.fields["cause"] for note in world.noted(Kind.ENDED)] == ["ordered"]
+
+
+def test_a_bridged_caller_stays_with_the_agent_whose_desk_lives_elsewhere() -> None:
+    world = bridged()
+    world.done.clear()
+    world.machine_dies(0.2)
+    world.pass_(1.0)
+    assert world.record.phase is CallPhase.BRIDGED
+    assert any(isinstance(one, Keep) for one in world.done)
+    links = [one.channel for one in world.done if isinstance(one, Want) and one.channel.link]
+    assert links
+    assert all(link.sends for link in links)
+    world.check()
+
+
+def test_an_agent_whose_desk_has_died_with_the_machine_is_apologised_for() -> None:
+    world = bridged()
+    world.machine_dies(0.2, desk_dies=True)
+    world.pass_(1.0)
+    assert [note.fields["reason"] for note in world.noted(Kind.HANDOVER_FAILED)] == ["agent_lost"]
+    assert world.record.phase is CallPhase.CONVERSING
+
+
+def test_a_callee_who_left_meanwhile_has_hung_up_and_is_not_called_again() -> None:
+    world = talks()
+    world.phone.phone = Phone.GONE
+    world.machine_dies(0.2)
+    world.pass_(1.0)
+    (ended,) = world.noted(Kind.ENDED)
+    assert (ended.fields["cause"], ended.fields["by"]) == ("remote_hangup_during_outage", "them")
+
+
+def test_a_far_end_that_refuses_listens_to_nothing_and_is_hung_up_on() -> None:
+    world = talks()
+    world.phone.refuses = 488
+    world.machine_dies(0.2)
+    world.pass_(1.0)
+    assert [note.fields["cause"] for note in world.noted(Kind.ENDED)] == ["takeover_refused"]
+    assert world.phone.n_byes == 1
+
+
+def test_a_browsers_call_goes_on_with_its_page() -> None:
+    world = World("desk", target="browser:n1.desk-9:1/phone-7")
+    world.begin(1)
+    world.pass_(0.1)
+    world.phone.answer()
+    world.pass_(5.0)
+    world.machine_dies(0.2)
+    world.pass_(1.0)
+    assert not world.is_over
+    assert world.record.arrival is None
+    world.check()
+
+
+# ---- it is moved on purpose -----------------------------------------------------------------------------------------
+
+
+def test_a_call_that_is_moved_is_still_there_until_its_owner_has_left_it() -> None:
+    """The line is open and asked for, and nobody speaks twice."""
+    world = talks()
+    owner = world.owner
+    world.moves()
+    assert world.coming is not None
+    assert world.coming.is_waiting
+    assert world.owner == owner
+    n_notes = len(world.notes)
+    world.pass_(0.1)
+    assert world.coming is None
+    assert world.owner != owner
+    assert [note.kind for note in world.notes[n_notes:]] == [Kind.RECOVERED]
+    world.line.speak(Said("", "no"))
+    world.pass_(3.0)
+    assert world.noted(Kind.HEARD)
+
+
+def test_a_far_end_that_refuses_has_noticed_nothing() -> None:
+    world = talks()
+    world.phone.refuses = 488
+    owner, n_notes = world.owner, len(world.notes)
+    world.moves()
+    world.pass_(0.1)
+    assert (world.owner, len(world.notes), world.coming) == (owner, n_notes, None)
+    assert not any(isinstance(one, TakeOverLeg) for one in world.done), "nothing has changed: it is not even asked"
+
+
+def test_a_far_end_that_says_nothing_to_the_other_machine_is_asked_for_by_its_owner() -> None:
+    world = talks()
+    world.phone.refuses = 408
+    world.moves()
+    world.pass_(0.1)
+    assert any(isinstance(one, TakeOverLeg) for one in world.done)
+    assert not world.is_over
+
+
+def test_what_is_said_while_it_is_moved_is_answered() -> None:
+    """Its owner goes on with it until the other has it: the far end may take seconds to agree."""
+    world = talks()
+    world.phone.agrees_s = 5.0
+    world.moves()
+    world.line.speak(Said("repeat"))
+    world.pass_(4.0)
+    assert world.noted(Kind.HEARD)
+    assert world.coming is not None
+    world.pass_(2.0)
+    assert world.coming is None
+    assert world.record.n_moves == 1
+
+
+def test_a_call_that_ends_while_it_is_moved_ends_once_and_is_waited_for_nowhere() -> None:
+    world = talks()
+    world.phone.agrees_s = 5.0
+    world.moves()
+    world.phone.hangs_up()
+    world.pass_(6.0)
+    assert len(world.noted(Kind.ENDED)) == 1
+    assert world.coming is None
+
+
+def test_it_is_no_moment_to_move_a_call_while_the_callee_speaks() -> None:
+    world = talks()
+    assert is_movable(world.record)
+    world.line.speak(Said("repeat"))
+    assert not is_movable(world.record)
+    world.pass_(3.0)
+    assert is_movable(world.record)
+
+
+# ---- its record -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_leg_would_do_by_itself_it_does_not_do_at_another_machine() -> None:
+    """Its alarms are of a time in which nobody was there, and its INVITE would ring at the callee's a second time."""
+    world = placed()
+    world.pass_(0.1)
+    leg = world.record.leg
+    assert leg is not None
+    invite = Transmit(b"INVITE", ("192.0.2.2", 5060))
+    busy = replace(leg, session_at_s=2000.0, ring_until_s=1010.0, wanted=Offer(Listening("h", 1)), invite=invite,
+                   takeover=TakeoverStage.AGREED)  # fmt: skip
+    there = brought(replace(world.record, leg=busy), 50.0).leg
+    assert there == replace(leg, session_at_s=None, ring_until_s=None)
+    rings = brought(replace(world.record, leg=replace(busy, is_proceeding=True)), 50.0).leg
+    assert rings is not None
+    assert rings.invite == invite, "whoever rings is told that nobody calls any more"
+
+
+def test_a_port_is_needed_for_who_is_to_be_heard() -> None:
+    world = talks()
+    assert needs_line(world.record)
+    assert not needs_line(replace(world.record, phase=CallPhase.ENDING))
+    assert not needs_line(replace(world.record, leg=None, browser="confirmed"))
+    assert not needs_line(placed(GetReady).record)
+
+
+def playing(world: World) -> Playing:
+    assert world.record.channel is not None
+    assert world.record.channel.playing is not None
+    return world.record.channel.playing

@@ -103,15 +103,20 @@ def seen(world: World) -> dict[str, Any]:
     }
 
 
-def run(schedule: Schedule, dies_at: int, after: int, how: str) -> World:
-    """Let it all happen; after the step of this number somebody dies, `after` so many of its effects."""
+def run(schedule: Schedule, dies_at: int, after: int, how: str, refuses: int = 0) -> World:
+    """Let it all happen; after the step of this number somebody dies, `after` so many of its effects.
+
+    Or the call is moved to another machine, which the far end agrees to, or `refuses`.
+    """
     world = World(schedule.script, target=schedule.number, is_recorded=schedule.is_recorded, waits=schedule.seconds)
 
     def fate() -> tuple[int, Callable[[], None]] | None:
         then = {"actor": world.actor_dies, "edge": world.edge_dies}.get(how)
+        if how == "moves" and world.n_steps == dies_at:
+            world.clock.after(after / 100, world.moves)
         return (after, then) if then and world.n_steps == dies_at else None
 
-    world.doom = fate
+    world.doom, world.phone.refuses = fate, refuses
     world.begin(2, *("ann", "bob")[: schedule.n_agents])
     world.pass_(schedule.answers_s)
     world.phone.answer()
@@ -141,6 +146,22 @@ def test_whoever_goes_on_goes_on_as_if_nothing_had_been(schedule: Schedule, at: 
         n = next(n for n, note in enumerate(second.notes) if note.kind is Kind.RECOVERED)
         assert sees["events"][:n] == saw["events"][:n], "an agent who is asked again has all the time again"
         assert sees["calls"] == saw["calls"]
+    else:
+        assert sees == saw
+
+
+@settings(max_examples=N_EXAMPLES // 2, deadline=None, report_multiple_bugs=False)
+@given(SCHEDULES, st.floats(0, 1), st.sampled_from([0, 1, 9]), st.sampled_from([0, 0, 0, 488]))
+def test_who_is_moved_to_another_machine_notices_nothing(
+    schedule: Schedule, at: float, after: int, refuses: int
+) -> None:
+    """But for a word that they were just saying: half of it is heard here, and half there."""
+    first = run(schedule, 0, 0, "nobody")
+    second = run(schedule, 1 + round(at * (first.n_steps - 1)), after, "moves", refuses)
+    saw, sees = seen(first), seen(second)
+    assert second.record.n_moves == 0 or not refuses
+    if second.was_cut or (was_offered(second) and (was_late(first) or was_late(second))):
+        assert sees["calls"][0] == saw["calls"][0], "nobody is dialled twice"
     else:
         assert sees == saw
 

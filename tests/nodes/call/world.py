@@ -105,6 +105,8 @@ class World:
         self.coming: CallRecord | None = None
         """The call where it is to go, while it is here still."""
         self.coming_owner = Identity("")
+        self.was_cut = False
+        """When it was moved somebody was speaking, or had fallen silent: for that they have time anew."""
         self.lag = 0
         """How often somebody went on with an older record than the last."""
         self._todo: deque[Callable[[], None]] = deque()
@@ -453,6 +455,7 @@ class World:
         if (coming := self.coming) is None or left is None:
             return self._comes(inputs.LetGo())
         self.coming = None
+        self.was_cut |= self.line.speech is not None or not self.line.is_heard
         self._live_again()
         channel = told(coming)
         self.line.moves({channel.channel_id: channel} if channel else {})
