@@ -31,7 +31,9 @@ class Views:
         await self._view.run(lambda body: body.get("node") == self._node_id)
 
     def wrote(self, keeper: Keeper) -> None:
-        """A record has changed."""
+        """A record has changed; a call that another machine has still is shown by that one."""
+        if keeper.record.is_waiting:
+            return
         call_id, phase = keeper.record.order.call_id, keeper.record.phase
         if self._phases.get(call_id) is phase:
             return

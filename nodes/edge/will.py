@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nodes.call import ending
-from nodes.call.effects import Note
+from nodes.call.effects import GiveBack, Note
 from nodes.call.line import link_of
 from nodes.call.placing import seat_of
-from nodes.call.record import GONE, CallRecord, Over
+from nodes.call.record import GONE, CallPhase, CallRecord, Over
 from nodes.call.step import CallStep
 from nodes.edge.diary import write
 from nodes.edge.keeper import Keeper
@@ -25,6 +25,7 @@ from nodes.telemetry import logs
 from protocols.machine import Transmit
 from protocols.sip import Disposition, HangUp, Uac
 from protocols.wire.desk import ReleaseSeat
+from protocols.wire.ids import ChannelId
 from supervisors import Actor, Exit
 
 if TYPE_CHECKING:
@@ -48,12 +49,22 @@ class Will(Actor):
         record = self._keeper.record
         if record.phase in GONE:
             return
+        if record.is_waiting:
+            return self._give_back()
         how = record.over or self._given_up(record)
         log.error("call.given_up", call_id=record.order.call_id, cause=how.cause)
         try:
             self._hang_up(record)
         finally:  # what its actors have died of may be in the record: that must not cost the port and the last event
             await self._close(record, how)
+
+    def _give_back(self) -> None:
+        """Tell who has the call that it does not come here: they have it still, and nothing of it ends."""
+        means, record = self._means, self._keeper.record
+        log.error("call.not_moved", call_id=record.order.call_id)
+        unlink(means, record.media, ChannelId(record.order.call_id))
+        self._keeper.write(phase=CallPhase.MOVED)
+        means.moving(record.order.call_id, GiveBack(0))
 
     def _given_up(self, record: CallRecord) -> Over:
         disposition, cause = Disposition.FAILED, "edge_stopped" if self._means.is_stopping else "crashed"

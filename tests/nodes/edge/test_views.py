@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nodes.call.record import CallPhase, CallRecord
+from nodes.call.record import Arrival, CallPhase, CallRecord
 from nodes.edge.keeper import Keeper
 from nodes.edge.views import Views
 from nodes.links.bus import Bus
+from protocols.sip import Listening, Local
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 from protocols.wire.messages import PlaceCall
 from tests.conftest import NatsServer
@@ -29,7 +30,9 @@ async def test_each_phase_is_told_once_without_words_or_numbers(bus: Bus) -> Non
     views = Views(bus, NodeId("n1"))
     order = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:+4930123456@x", b"flow: secret", {"name": "Alex"})
     keeper = Keeper(CallRecord(order), views.wrote)
-    keeper.write(placed_s=1.0)
+    keeper.write(arrival=Arrival(9.0, Local("h", 1), Listening("h", 2), is_planned=True))
+    assert told.empty(), "another machine shows it"
+    keeper.write(arrival=None)
     keeper.write(phase=CallPhase.RINGING)
     keeper.write(n_events=2)
     keeper.write(phase=CallPhase.DONE)

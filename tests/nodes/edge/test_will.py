@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from grammars.conversation_state import Enqueue
-from nodes.call.record import CallPhase, CallRecord, Handed, Over
+from nodes.call.effects import GiveBack
+from nodes.call.record import Arrival, CallPhase, CallRecord, Handed, Over
 from nodes.config import parse
 from nodes.edge.ears import Engines
 from nodes.edge.keeper import Keeper
@@ -20,7 +21,7 @@ from nodes.edge.will import Will, give_back
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.errors import RemoteProtocolError
-from protocols.sip import Phase
+from protocols.sip import Listening, Local, Phase
 from protocols.wire.desk import ReleaseSeat
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import ChannelId, Identity
@@ -114,3 +115,13 @@ async def test_a_call_that_nobody_can_go_on_with_gives_its_seats_back(tmp_path: 
         assert released == {"ann", "phone-7"}
         give_back(around.means, call)
         assert await around.hears(CloseChannel) == ("media-0", CloseChannel(ChannelId("c1-agent")))
+
+
+async def test_a_call_that_another_machine_has_still_is_given_back_to_it_and_not_ended(rig: Rig) -> None:
+    said: list[object] = []
+    rig.means.moving = lambda call_id, word: said.append(word)
+    arrival = Arrival(9.0, Local("h", 1), Listening("h", 2), is_planned=True)
+    keeper = Keeper(replace(record(phase=CallPhase.CONVERSING), leg=leg(), arrival=arrival), lambda keeper: None)
+    await Will(keeper, rig.means).carry_out()
+    assert said == [GiveBack(0)]
+    assert (keeper.record.phase, rig.events) == (CallPhase.MOVED, [])
