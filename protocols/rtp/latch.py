@@ -10,7 +10,8 @@ we send to the SDP's address, and hear nobody.
 
 A source may be proven                  when
   the SDP's address                     always; if its stream is latched and this is another, that one has fallen silent
-  another one, nobody is latched        up to `WINDOW_S` after the SDP came, while nothing has come from its address;
+  another one, nobody is latched, or    up to `WINDOW_S` after the SDP came, while nothing has come from its address;
+  nobody was heard since another SDP
                                         on another host than that not before `GRACE_S`, or `LATE_S` if it had begun to
                                         send long before there was an SDP
   the latched one, with another SSRC    the latched stream has fallen silent
@@ -71,15 +72,15 @@ class Latch:
     All others it gives to `judge`.
     """
 
-    __slots__ = ("_agreed_s", "_candidates", "_is_given", "_is_heard", "_seen", "_strict", "agreed", "sequence",
-                 "source", "ssrc")  # fmt: skip
+    __slots__ = ("_agreed_s", "_candidates", "_given_s", "_is_given", "_is_heard", "_seen", "_strict", "agreed",
+                 "sequence", "source", "ssrc")  # fmt: skip
 
     def __init__(self) -> None:
         self.agreed: Address | None = None
         self.source: Address | None = None
         self.ssrc: int | None = None
         self.sequence = -1
-        self._agreed_s = 0.0
+        self._agreed_s = self._given_s = 0.0
         self._strict = self._is_given = self._is_heard = False
         self._candidates: dict[Address, _Candidate] = {}
         self._seen: dict[Address, float] = {}  # who is not latched, and when they were first heard of
@@ -88,6 +89,16 @@ class Latch:
     def far(self) -> Address | None:
         """Where to send; None before any SDP has come."""
         return self.source or self.agreed
+
+    @property
+    def _is_open(self) -> bool:
+        """Say whether anybody may be the far end: also when a source was told of that has not been heard.
+
+        If it was found before the last SDP: a translator of addresses gives a far end another port for each host that
+        it sends to, and by that SDP it has been told to send to us.
+        """
+        is_told_only = self._is_given and self.ssrc is None and self._agreed_s > self._given_s
+        return self.source is None or is_told_only
 
     def agree(self, agreed: Address | None, agreed_s: float, strict: bool, given: Address | None) -> None:
         """Take the SDP's address, which was told at `agreed_s` (again, perhaps: an answer after early media).
@@ -100,7 +111,7 @@ class Latch:
         self.agreed, self._agreed_s, self._strict = agreed, agreed_s, strict
         if given and given != self.source and (self.source is None or self._is_given):
             self._latch(given, None)
-            self._is_given = True
+            self._is_given, self._given_s = True, agreed_s
 
     def judge(self, packet: Packet, source: Address, now: float) -> Judged:
         """Return the packets that are now known to be the far end's: none, this one, or the whole proof.
@@ -120,7 +131,7 @@ class Latch:
         if not self._may_be(packet, source, now):
             raise RemoteProtocolError("foreign")
         proven = self._watched(packet, source, now)
-        if len(proven.packets) < PROOF or (self.source is None and now < self._opens_s(source, self.agreed)):
+        if len(proven.packets) < PROOF or (self._is_open and now < self._opens_s(source, self.agreed)):
             return []
         self._latch(source, packet.ssrc)
         self.sequence = packet.sequence
@@ -132,7 +143,7 @@ class Latch:
             return True
         if self._strict:
             return False
-        if self.source is None:
+        if self._is_open:
             return not self._is_heard and now < self._agreed_s + WINDOW_S
         if source == self.source:
             return True

@@ -169,6 +169,30 @@ def test_a_successor_is_given_the_source_and_needs_no_proof() -> None:
     assert channel.stream(NAT, 2, first=777) == [1, 1]
 
 
+def test_a_translator_that_gives_another_port_towards_another_machine_is_followed_there() -> None:
+    """The far end that was found at the machine that died comes from elsewhere once it has been told of this one."""
+    channel = Channel()
+    channel.now += 60.0
+    channel.agree(SDP, given=NAT)
+    channel.now += 0.2
+    channel.agree(SDP, given=NAT)
+    assert channel.latch.far == NAT, "until then we send to where it was"
+    elsewhere = (NAT[0], NAT[1] + 1)
+    heard = channel.stream(elsewhere, 30)
+    assert heard.index(PROOF) in (15, 16)
+    assert channel.latch.far == elsewhere
+
+
+def test_who_was_told_of_and_is_heard_is_not_given_up_for_another() -> None:
+    channel = Channel()
+    channel.agree(SDP, given=NAT)
+    channel.now += 0.2
+    channel.agree(SDP, given=NAT)
+    assert channel.take(NAT, 7) == 1
+    channel.now += 0.5
+    assert channel.stream(OTHER, 10, ssrc=2) == [0] * 10
+
+
 def test_what_another_process_has_found_since_is_followed_until_one_has_found_it_oneself() -> None:
     channel = Channel()
     channel.agree(SDP, given=NAT)
