@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from nodes.config import Config
+from nodes.links.door import is_address
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster, State
 from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState
@@ -122,8 +123,14 @@ def _is_taken_for_dead(member: Member) -> bool:
 
 
 def _peers(members: Iterable[Member]) -> list[Peer]:
-    reached = [one for one in members if one.state is not NodeState.DEAD or not one.is_proven]
-    return [peer_of(process) for one in reached for process in one.word.processes if process.address]
+    """Return whom the mesh may reach: of each node its own processes only, at addresses that there can be."""
+    words = [one.word for one in members if one.state is not NodeState.DEAD or not one.is_proven]
+    return [
+        peer_of(process)
+        for word in words
+        for process in word.processes
+        if node_of(process.identity) == word.node and is_address(process.address.removeprefix("tcp://"))
+    ]
 
 
 __all__ = ["NOT_TOLD", "Members", "peer_of"]

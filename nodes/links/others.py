@@ -20,7 +20,8 @@ from protocols.membership import LOOK_S, Answered, Changed, Given, Heard, Member
 from protocols.wire.cluster import ClusterTold, Death, Member, NodeSeen, NodeState, NodeWord
 from protocols.wire.ids import NodeId
 
-MAX_NODES: Final = 256
+MAX_NODES: Final = 64
+"""All are told to each process in one message (`codec.MAX_BODY`), at 3 kB for a node with 16 media processes."""
 
 log = logs.get(__name__)
 
@@ -76,7 +77,9 @@ class Others:
         """Return all of them, without those who have been dead for long."""
         for node in [node for node in self._nodes if not self._membership.knows(node)]:
             self._forget(node)
-        return tuple(other.member for other in self._nodes.values())
+        return tuple(
+            replace(other.member, word=replace(other.word, hears=(), dead=())) for other in self._nodes.values()
+        )
 
     def seen(self) -> tuple[NodeSeen, ...]:
         """Return all of them for an operator."""

@@ -36,7 +36,7 @@ from nodes.telemetry import logs
 from protocols.joining import Candidate, Resident, barred
 from protocols.wire.cluster import ClusterSeen, ClusterTold, GetCluster, NodeProcess, NodeWord, spokesman
 from protocols.wire.envelope import VERSION
-from protocols.wire.ids import Identity, NodeId
+from protocols.wire.ids import Identity, NodeId, node_of
 from protocols.wire.subjects import ALL_NODE_WORDS, node_word
 
 BEAT_S: Final = 0.5
@@ -88,7 +88,7 @@ class Spokesman:
         self._has_subscribed = self._is_news = False
         self._bar = ""
         let_in_who_lives(config, members, tasks)
-        mesh.serve(NodeWord, lambda word, _: self._hear(word, is_echo=False))
+        mesh.serve(NodeWord, self._from_mesh)
         mesh.serve(GetCluster, self._show)
 
     # ---- whose turn it is --------------------------------------------------------------------------------------------
@@ -201,6 +201,10 @@ class Spokesman:
 
     # ---- what others say ---------------------------------------------------------------------------------------------
 
+    def _from_mesh(self, word: NodeWord, sender: Identity) -> None:
+        if node_of(sender) == word.node:
+            self._hear(word, is_echo=False)
+
     def _from_nats(self, body: Body, subject: str) -> None:
         try:
             word = msgspec.convert(body, NodeWord)
@@ -303,9 +307,11 @@ def _cluster_of(config: Config) -> str:
 
 
 def _processes(roster: Roster) -> list[NodeProcess]:
+    """Return the processes that other nodes may want: the active ones, and the edges that may become so."""
     return [
         NodeProcess(peer.role, peer.name, peer.identity, peer.address, peer.pid, peer.state is State.ACTIVE)
         for peer in roster.processes
+        if peer.state is State.ACTIVE or peer.role == "edge"
     ]
 
 

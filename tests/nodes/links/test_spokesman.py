@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from nodes.links.errors import PeerGone, Refused
 from nodes.links.login import login
 from nodes.links.members import NOT_TOLD, Members
 from nodes.links.mesh import Mesh
+from nodes.links.others import MAX_NODES
 from nodes.links.outside import Outside
 from nodes.links.roster import Launcher, Peer, Roster, State, make_identity
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks
 from protocols import membership
-from protocols.wire.cluster import Death, GetCluster, Member, NodeState
+from protocols.wire import codec
+from protocols.wire.cluster import ClusterTold, Death, GetCluster, Member, NodeProcess, NodeState
 from protocols.wire.ids import Identity, NodeId
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import Role
@@ -304,6 +307,50 @@ async def test_without_nats_those_who_know_each_other_go_on(cluster):
     await asyncio.sleep(2 * membership.SILENT_S)
     assert one.state_of(two) is NodeState.ALIVE
     assert two.state_of(one, "central") is NodeState.ALIVE
+
+
+async def test_what_a_node_says_of_processes_that_are_not_its_own_or_cannot_be_there_is_nobodys(cluster):
+    one, two = await cluster.node("n1"), await cluster.node("n2")
+    await one.sees(two)
+    members = one.processes["edge"].members
+    known = members.node(two.id)
+    processes = (
+        NodeProcess("desk", "desk-0", Identity("n3.desk-0:1"), "tcp://127.0.0.1:7401", 1, True),
+        NodeProcess("desk", "desk-1", Identity("n2.desk-1:1"), "tcp://127.0.0.1:*", 1, True),
+        NodeProcess("desk", "desk-2", Identity("n2.desk-2:1"), "ipc:///tmp/x", 1, True),
+        NodeProcess("desk", "desk-3", Identity("n2.desk-3:1"), "tcp://127.0.0.1:7401", 1, True),
+    )
+    members.take(ClusterTold(9, (replace(known, word=replace(known.word, processes=processes)),)))
+    mesh = one.processes["edge"].mesh
+    assert [process.name for process in processes if mesh.knows(process.identity)] == ["desk-3"]
+
+
+async def test_nobody_speaks_for_another_node(cluster):
+    one, two, three = [await cluster.node(f"n{n}") for n in (1, 2, 3)]
+    for other in (two, three):
+        await one.sees(other)
+    word = one.processes["edge"].members.node(two.id).word
+    speaker = three.processes["edge"]
+    assert speaker.mesh.tell(one.processes["edge"].identity, replace(word, zone="moon", revision=word.revision + 1))
+    await speaker.mesh.ask(one.processes["edge"].identity, GetStatus())
+    assert one.processes["edge"].members.node(two.id).word.zone == ""
+
+
+async def test_many_nodes_with_many_processes_are_told_in_one_message(cluster):
+    one, two = await cluster.node("n1"), await cluster.node("n2")
+    await one.sees(two)
+    word = one.processes["edge"].members.node(two.id).word
+    processes = tuple(
+        NodeProcess(
+            "media", f"media-{n}", Identity(f"machine-7.media-{n}:18ec9245"), "tcp://192.168.100.100:65535", n, True
+        )
+        for n in range(22)
+    )
+    members = tuple(
+        Member(replace(word, node=NodeId(f"machine-{n}"), processes=processes), NodeState.ALIVE)
+        for n in range(MAX_NODES)
+    )
+    assert codec.encode(ClusterTold(1, members))
 
 
 # ---- who is not let in ----------------------------------------------------------------------------------------------
