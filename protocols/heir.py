@@ -13,13 +13,14 @@ from typing import Final, TypeAlias
 from protocols.machine import Expired, Notify
 from protocols.wire.ids import CallId, NodeId
 
-Order: TypeAlias = tuple[int, int]
-"""Epoch and revision of a record: of two of one call the higher is the later."""
+Order: TypeAlias = tuple[int, int, int]
+"""Of a record: how often the call has gone on at another machine, its epoch, its revision. Of two the higher is later.
+
+The first number comes first: whoever comes back to a call that has gone on elsewhere begins a later life of it, by the
+clock, and is not its owner for that.
+"""
 LEASE_S: Final = 3.0
 """One heartbeat: nobody is taken for dead by suspicion who has asked within this."""
-EPOCH_GAP: Final = 16
-"""What an heir adds to the epoch of a call that it takes: its owner's edge may have begun a few lives of the call of
-which the heir has not heard."""
 MAX_PAST: Final = 100_000
 """Calls of others that an heir remembers to have had, or given up; the oldest are forgotten first."""
 
@@ -170,7 +171,7 @@ class Heir:
     def _take(self, node: NodeId) -> list[Notify[HeirEvent]]:
         kept = self._kept.pop(node, {}).values()
         for one in kept:
-            self._remember(one.call_id, _Past((one.order[0] + EPOCH_GAP, 0), one.is_up))
+            self._remember(one.call_id, _Past((one.order[0] + 1, 0, 0), one.is_up))
         calls = tuple(one.call_id for one in kept if one.is_up)
         close = tuple(one.call_id for one in kept if not one.is_up)
         return [Notify(Take(node, calls, close))] if kept else []
@@ -183,6 +184,6 @@ class Heir:
 
 
 __all__ = [
-    "EPOCH_GAP", "LEASE_S", "MAX_PAST", "Alive", "Asked", "Dead", "Dropped", "Heir", "HeirEvent", "HeirInput", "Kept",
+    "LEASE_S", "MAX_PAST", "Alive", "Asked", "Dead", "Dropped", "Heir", "HeirEvent", "HeirInput", "Kept",
     "Order", "Take", "Tell",
 ]  # fmt: skip

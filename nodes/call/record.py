@@ -19,7 +19,7 @@ from protocols.floor import FloorState, Listen
 from protocols.handover import HandoverState
 from protocols.moments import Moment
 from protocols.sip import Ended, HangUp, LegRecord, Listening, Local
-from protocols.wire.ids import Identity
+from protocols.wire.ids import Identity, NodeId
 from protocols.wire.messages import Channel, PlaceCall
 
 VERSION: Final = 1
@@ -169,6 +169,8 @@ class CallRecord:
     asked: tuple[Asked, ...] = ()
     n_asked: int = 0
     """Numbers of questions and of handovers so far: none is given twice."""
+    heir: NodeId = NodeId("")
+    """The node that goes on with the call when this one is dead; empty: none can."""
     ending_s: Moment = 0.0
     """Since when it is ending."""
     over: Over | None = None

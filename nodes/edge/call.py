@@ -89,7 +89,8 @@ class CallActor(AnyCall):
         self._keeper.happened = lambda event: ref.tell(CallActor.take, event)
         means.attach(self._order.call_id, ref)
         is_refused = means.refusals.refuses(self._order)
-        self.defer(CallActor.take, Resumed(means.mesh.identity, means.engines.living, is_refused, means.epoch))
+        moved = self._keeper.moved
+        self.defer(CallActor.take, Resumed(means.mesh.identity, means.engines.living, is_refused, means.epoch, moved))
 
     def terminate(self, reason: Exit) -> None:
         """Messages for this life have nowhere to go any more."""
@@ -129,6 +130,8 @@ class CallActor(AnyCall):
             log.error("call.step_failed", call_id=self._order.call_id, given=type(given).__name__)
             raise
         self._keeper.put(call.record)
+        if isinstance(given, Resumed):
+            self._keeper.moved = None  # the record has it
         return effects
 
     # ---- what is to be done ----------------------------------------------------------------------------------------

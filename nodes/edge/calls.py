@@ -4,7 +4,7 @@ What it does: knows every call by its keeper, has heirs and the disk know each r
 an active edge tells its spares. Becoming active is: read what is left, and the socket. Its calls are *asleep* then: one
 is gone on with when something comes for it, the others one after the other, the next due first; so that a thousand
 calls do not wait for each other. What it does not: answer for them (`requests`), or decide what becomes of one
-(`call`).
+(`call`), or what other machines have to do with it (`elsewhere`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from nodes.call.inputs import HangUpOrdered, Input, RosterChanged
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.disk import Disk
+from nodes.edge.elsewhere import Elsewhere
 from nodes.edge.heirs import Heirs, Legacy
 from nodes.edge.hold_back import HoldBack
 from nodes.edge.keeper import Keeper
@@ -39,7 +40,17 @@ from protocols.machine import Address
 from protocols.sip import Disposition, Request, Response
 from protocols.wire.campaigns import ContactId
 from protocols.wire.events import CallEvent
-from protocols.wire.heirs import AskKept, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept, KeptOnly
+from protocols.wire.heirs import (
+    AskKept,
+    ForgetRecord,
+    ForgetScript,
+    KeepEvents,
+    KeepOnly,
+    KeepRecord,
+    KeepScript,
+    Kept,
+    KeptOnly,
+)
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.messages import PlaceCall
 from supervisors import DynamicRef, StartFailed, Supervisor, TooManyChildren
@@ -76,6 +87,9 @@ class Calls:
         """How many messages of each active edge have come."""
         means.given_up = lambda: self.load.gives_up
         self.is_active = False
+        self.elsewhere = Elsewhere(means, self, tasks.spawn)
+        self.elsewhere.ownership.retell = self._heirs.retell
+        means.members.on_change(lambda _: self._meet_others())
         self._asleep: dict[CallId, Keeper] = {}
         self._waiting: dict[CallId, list[Callable[[], object]]] = {}
         """What has come for calls that are asleep, or just waking."""
@@ -86,16 +100,18 @@ class Calls:
 
     def serve(self) -> None:
         """Keep, from now on, what an active edge tells its spares; and stop whoever must not be called any more."""
-        mesh, legacy = self._means.mesh, self._legacy
+        mesh = self._means.mesh
         self._means.refusals.watch(self._forbidden)
-        self._serve(KeepScript, lambda given, _: legacy.learn(given))
-        self._serve(ForgetScript, lambda given, _: legacy.forget(given.script))
+        self._serve(KeepScript, self._learn)
+        self._serve(ForgetScript, self._learn)
+        self._serve(KeepEvents, self._learn)
         self._serve(KeepRecord, self._inherit)
+        self._serve(ForgetRecord, self._forget)
         self._serve(KeepOnly, self._give_back)
-        self._serve(KeepEvents, lambda given, _: legacy.recent.learn(given, time.monotonic()))
         mesh.serve(AskKept, lambda given, owner: mesh.tell(owner, Kept(given.number, self._n_told[owner])))
         mesh.serve(Kept, self._heirs.acknowledged)
         mesh.serve(KeptOnly, lambda _, heir: self._heirs.settled(heir))
+        self.elsewhere.serve()
 
     def _serve(self, kind: type[M], keep: Callable[[M, Identity], object]) -> None:
         """Keep what comes of this kind, and count it for whoever tells it."""
@@ -110,13 +126,23 @@ class Calls:
         """Be the edge: every call that any heir has a record of is ours, and so is what the socket has for them."""
         if found := self.disk.read():
             self._legacy.inherit(found.legacy)
-        here = Here(self.disk.opened.launcher, self.disk.opened.boot, self._means.trunk.port, time.monotonic())
-        records = [taken_up(record, found, here) for record in self._legacy.take()]
+        records, is_back = self._legacy.take(), found is not None and found.opened.launcher != self.disk.opened.launcher
         self._means.epoch = epoch_after(records, time.time())
-        for record in records:
-            self._sleep(self._keep(record))
+
+        def up(record: CallRecord) -> CallRecord:
+            opened, port = self.disk.opened, self._means.trunk.port
+            return taken_up(record, found, Here(opened.launcher, opened.boot, port, time.monotonic()))
+
+        if records and is_back and self._means.config.cluster.is_joined:
+            self.elsewhere.is_back = True
+            self._tasks.spawn(self.elsewhere.come_back(records, up))
+        else:
+            for record in records:
+                self._sleep(self.keep(up(record)))
         self._tasks.spawn(self.disk.run())
         self.is_active = True
+        self.elsewhere.ownership.begin()
+        self._meet_others()
         self._means.trunk.nobody = self._has_dialog
         self._means.trunk.open()
         log.info("edge.active", calls=len(records))
@@ -153,10 +179,10 @@ class Calls:
 
     async def _wake(self, call_id: CallId) -> None:
         if keeper := self._asleep.pop(call_id, None):
-            await self._go_on(keeper)
+            await self.go_on(keeper)
             if keeper.record.leg:
                 self._by_dialog.pop(keeper.record.leg.dialog.sip_call_id, None)
-            for what in self._waiting.pop(call_id):
+            for what in self._waiting.pop(call_id, ()):
                 what()
 
     def _has_dialog(self, message: Request | Response, source: Address) -> bool:
@@ -164,15 +190,35 @@ class Calls:
         call_id = self._by_dialog.get(message.sip_call_id)
         return call_id is not None and self.later(call_id, partial(self._means.trunk.take, message, source))
 
-    async def _go_on(self, keeper: Keeper) -> None:
+    async def go_on(self, keeper: Keeper) -> None:
+        """Have a call live here."""
         try:
             await self._start(keeper)
         except (StartFailed, TooManyChildren) as error:  # one record that cannot be gone on with is one call, not all
             log.error("call.lost", call_id=keeper.record.order.call_id, reason=str(error))
             await Will(keeper, self._means).carry_out()
 
+    def _meet_others(self) -> None:
+        if self.is_active:
+            self._heirs.follow_afar(self.elsewhere.ownership.edges)
+
+    def _learn(self, given: KeepScript | ForgetScript | KeepEvents, sender: Identity) -> None:
+        if self.elsewhere.is_of(sender):
+            self.elsewhere.take(given, sender)
+        else:
+            self._legacy.told(given, time.monotonic())
+
+    def _forget(self, given: ForgetRecord, sender: Identity) -> None:
+        if self.elsewhere.is_of(sender):
+            self.elsewhere.take(given, sender)
+        else:
+            self._legacy.drop(given.call_id)
+
     def _inherit(self, given: KeepRecord, sender: Identity) -> Coroutine[object, object, None] | None:
-        """Keep a record; once we are active, it is of a call that a fellow heir alone knew of: go on with it."""
+        """Keep a record; once we are active, one of our spares' is of a call that it alone knew of: go on with it."""
+        if self.elsewhere.is_of(sender):
+            self.elsewhere.take(given, sender)
+            return None
         if self.is_active and given.call_id in self.keepers:
             return None
         self._legacy.keep(given)
@@ -181,17 +227,19 @@ class Calls:
     async def _go_on_late(self) -> None:
         for record in self._legacy.take():
             log.warning("call.inherited_late", call_id=record.order.call_id)
-            await self._go_on(self._keep(record))
+            await self.go_on(self.keep(record))
 
     def _give_back(self, given: KeepOnly, sender: Identity) -> None:
-        if (strays := self._legacy.only(given, sender)) is not None:
+        if self.elsewhere.is_of(sender):
+            self.elsewhere.take(given, sender)
+        elif (strays := self._legacy.only(given, sender)) is not None:
             for message in (*strays, KeptOnly()):
                 self._means.mesh.tell(sender, message)
 
     @property
     def is_settled(self) -> bool:
         """Whether no heir may know of a call that we do not have."""
-        return self._heirs.is_settled
+        return self._heirs.is_settled and not self.elsewhere.is_back
 
     def has_been(self, call_id: CallId) -> bool:
         """Say whether this call is over."""
@@ -199,11 +247,13 @@ class Calls:
 
     def figures(self) -> dict[str, float]:
         """What an operator sees of it."""
-        return self.load.figures() | self._views.figures() | self._heirs.figures() | self._hold_back.figures()
+        without = {"calls_without_heir": float(self.elsewhere.ownership.n_without_heir)}
+        parts = self.load.figures() | self._views.figures() | self._heirs.figures() | self._hold_back.figures()
+        return parts | without
 
     async def begin(self, order: PlaceCall) -> None:
         """Begin a call. Raises: `StartFailed`, `TooManyChildren`."""
-        await self._start(self._keep(CallRecord(order)))
+        await self._start(self.keep(CallRecord(order, heir=self.elsewhere.ownership.heir_for(order.call_id))))
 
     def noted(self, event: CallEvent) -> None:
         """An event has been handed to the bus."""
@@ -257,13 +307,23 @@ class Calls:
         """Return the last record of each call that there is."""
         return [keeper.record for keeper in self.keepers.values()]
 
-    def _keep(self, record: CallRecord) -> Keeper:
+    def keep(self, record: CallRecord) -> Keeper:
+        """Have a call, from this moment on."""
         keeper = self.keepers[record.order.call_id] = Keeper(record, self._wrote)
+        self.elsewhere.kept(keeper)
         return keeper
+
+    def let_go(self, keeper: Keeper) -> None:
+        """End what is left of a call that goes on at another machine."""
+        call_id = keeper.record.order.call_id
+        self._asleep.pop(call_id, None)
+        self._waiting.pop(call_id, None)
+        if keeper.tree is not None:
+            self._tasks.spawn(self._trees.stop(keeper.tree))
 
     async def _start(self, keeper: Keeper) -> None:
         try:
-            await self._trees.start(keeper)
+            keeper.tree = await self._trees.start(keeper)
         except BaseException as error:
             self.keepers.pop(keeper.record.order.call_id, None)
             is_over = keeper.record.phase is CallPhase.DONE  # so soon when the callee must not be called
@@ -274,6 +334,9 @@ class Calls:
         self._heirs.wrote(keeper)
         self.disk.wrote(keeper)
         self._views.wrote(keeper)
+        self.elsewhere.wrote(keeper)
+        if keeper.record.phase is CallPhase.MOVED:
+            self.keepers.pop(keeper.record.order.call_id, None)
         if keeper.record.phase is CallPhase.DONE:
             if self.keepers.pop(keeper.record.order.call_id, None):  # it is written again after its end
                 self.load.n_over += 1

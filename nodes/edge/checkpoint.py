@@ -18,7 +18,7 @@ import msgspec
 
 from nodes.edge.heirs import Legacy
 from protocols.errors import RemoteProtocolError
-from protocols.wire.heirs import KeepEvents, KeepRecord, KeepScript
+from protocols.wire.heirs import ForgetRecord, KeepEvents, KeepRecord, KeepScript
 
 LAYOUT: Final = 1
 """Rises when an older edge could not read the file any more. New fields of a record need no new layout."""
@@ -42,9 +42,10 @@ class Alive:
     at_s: float
 
 
-Written = Opened | Alive | KeepScript | KeepRecord | KeepEvents
+Written = Opened | Alive | KeepScript | KeepRecord | ForgetRecord | KeepEvents
 _KINDS: Final[dict[str, msgspec.msgpack.Decoder[Written]]] = {
-    kind.__name__: msgspec.msgpack.Decoder(kind) for kind in (Opened, Alive, KeepScript, KeepRecord, KeepEvents)
+    kind.__name__: msgspec.msgpack.Decoder(kind)
+    for kind in (Opened, Alive, KeepScript, KeepRecord, ForgetRecord, KeepEvents)
 }
 
 
@@ -80,6 +81,8 @@ def read(data: bytes) -> Checkpoint:
                 found.legacy.learn(message)
             case KeepRecord():
                 found.legacy.keep(message)
+            case ForgetRecord(call_id=call_id):
+                found.legacy.drop(call_id)
             case KeepEvents():
                 found.legacy.recent.learn(message, found.alive_s)
             case _:

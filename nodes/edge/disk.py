@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from nodes.call.record import CallPhase, CallRecord
+from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Checkpoint, Opened
 from nodes.edge.heir import bequest
@@ -41,7 +41,7 @@ SMALLEST: Final = 1024 * 1024
 """The file is written anew at `GROWS` times its first size, and not below this many bytes, which are read in 2 ms."""
 MAX_OVER: Final = 2_000
 """Ended calls whose ids are kept on disk: those whose last event may still be on its way, and many more."""
-URGENT: Final = frozenset((CallPhase.ANSWERED, CallPhase.ENDING, CallPhase.DONE))
+URGENT: Final = frozenset((CallPhase.ANSWERED, CallPhase.ENDING, *GONE))
 
 
 class Disk:
@@ -108,7 +108,7 @@ class Disk:
             if record.phase in URGENT:
                 self.hurry(call_id)
             self._phases[call_id] = record.phase
-            if record.phase is CallPhase.DONE:
+            if record.phase in GONE:
                 del self._phases[call_id]
 
     def noted(self, event: CallEvent) -> None:

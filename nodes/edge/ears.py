@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from grammars.script_pack import script_hash
@@ -54,6 +55,8 @@ class Engines:
         self._warm: OrderedDict[tuple[Identity, ScriptHash], None] = OrderedDict()
         self._warming: set[tuple[Identity, bytes]] = set()
         self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
+        self.on_prompt: Callable[[str, Prompt], None] = lambda key, prompt: None
+        """Hears of each prompt that a call may play."""
 
     @property
     def owner(self) -> Identity:
@@ -144,6 +147,11 @@ class Engines:
 
     async def render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:
         """Return the file of one sentence, rendered now if it has not been. Raises: NoEngine."""
+        prompt = await self._render(key, sentence)
+        self.on_prompt(key, prompt)
+        return prompt
+
+    async def _render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:
         if known := self._rendered.get(sentence):
             self._rendered.move_to_end(sentence)
             return known

@@ -17,14 +17,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from grammars.script_pack import script_hash
-from nodes.call.record import CallPhase, CallRecord, pack
+from nodes.call.record import GONE, CallPhase, CallRecord, pack
 from nodes.edge.keeper import Version, version
 from nodes.edge.recent import MOST, tellings
 from nodes.links.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError
 from protocols.wire.events import CallEvent
-from protocols.wire.heirs import AskKept, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
+from protocols.wire.heirs import AskKept, ForgetRecord, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
 from protocols.wire.ids import CallId, Identity, ScriptHash
 from protocols.wire.reconcile import MAX_ASKED
 
@@ -38,24 +38,27 @@ EVENTS: Final = 100
 """Told in a row, before it is looked whether more may be told."""
 
 
-def to_keep(record: CallRecord) -> KeepRecord:
-    """Return what every heir is told of a record, packed; of a call that is over, only that it is."""
+def to_keep(record: CallRecord) -> KeepRecord | ForgetRecord:
+    """Return what every heir is told of a record, packed; of a call that is over, or another machine's, only that."""
     order = record.order
+    if record.phase is CallPhase.MOVED:
+        return ForgetRecord(order.call_id)
     if record.phase is CallPhase.DONE:
         return KeepRecord(order.call_id, record.revision, ScriptHash(""), b"", record.epoch)
     body = pack(replace(record, order=replace(order, script=b"")))
-    return KeepRecord(order.call_id, record.revision, script_hash(order.script), body, record.epoch)
+    script, is_up = script_hash(order.script), record.answered_s > 0.0
+    return KeepRecord(order.call_id, record.revision, script, body, record.epoch, is_up, record.n_moves)
 
 
 def bequest(
-    record: CallRecord, knows: Callable[[ScriptHash], bool], told: KeepRecord | None = None
-) -> Iterable[KeepScript | KeepRecord]:
+    record: CallRecord, knows: Callable[[ScriptHash], bool], told: KeepRecord | ForgetRecord | None = None
+) -> Iterable[KeepScript | KeepRecord | ForgetRecord]:
     """Yield what an heir must be told of a call: the record, and before it the script if it does not know that yet.
 
     `told`: the record as all heirs are told it (`to_keep`), where it is packed already.
     """
     told = told or to_keep(record)
-    if told.script and not knows(told.script):
+    if isinstance(told, KeepRecord) and told.script and not knows(told.script):
         yield KeepScript(told.script, record.order.script)
     yield told
 
@@ -125,7 +128,7 @@ class Heir:
         else:
             self._tell_events(told or tellings(events))
 
-    def record(self, record: CallRecord, now: float, told: KeepRecord | None = None) -> None:
+    def record(self, record: CallRecord, now: float, told: KeepRecord | ForgetRecord | None = None) -> None:
         """Tell it a record; `told` is as in `bequest`."""
         call_id = record.order.call_id
         self._since.setdefault(call_id, now)
@@ -134,6 +137,12 @@ class Heir:
             self._drain()
         else:
             self._send(record, told)
+
+    def leave(self, call_id: CallId) -> None:
+        """Count on it no more for a call that has another heir."""
+        self.kept.pop(call_id, None)
+        self._late.pop(call_id, None)
+        self._since.pop(call_id, None)
 
     def forget(self, script: ScriptHash) -> None:
         """Have it forget a script that no call has any more."""
@@ -201,7 +210,7 @@ class Heir:
         while self._late and not self._late_events and not self._is_full:
             self._send(self._late.pop(next(iter(self._late))))
 
-    def _send(self, record: CallRecord, told: KeepRecord | None = None) -> None:
+    def _send(self, record: CallRecord, told: KeepRecord | ForgetRecord | None = None) -> None:
         call_id = record.order.call_id
         try:
             for message in bequest(record, self._scripts.__contains__, told):
@@ -212,7 +221,7 @@ class Heir:
             log.error("record.not_told", call_id=call_id, reason=str(error))
             self._since.pop(call_id, None)
         else:
-            self._told[call_id] = _Told(version(record), record.phase is CallPhase.DONE)
+            self._told[call_id] = _Told(version(record), record.phase in GONE)
 
     def _tell(self, message: object) -> bool:
         """Tell it, and count: what the mesh does not take is missed by the heir, and told again."""

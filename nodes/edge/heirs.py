@@ -1,5 +1,7 @@
 """Who goes on with our calls when we die: the spares of this edge and the disk get every record as it is written.
 
+So does, of each call, the edge of the other machine that its record names as its heir (`ownership`).
+
 What was written within one turn of the loop goes as one record, its script by hash. A new spare is given everything. A
 call that is over is forgotten with an empty body; its id is remembered, so that the same attempt is not dialled again
 after a takeover.
@@ -12,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
 from grammars.script_pack import script_hash
-from nodes.call.record import CallPhase, CallRecord, unpack
+from nodes.call.record import GONE, CallRecord, unpack
 from nodes.edge.heir import Heir, bequest, only, to_keep
 from nodes.edge.keeper import Keeper, Version
 from nodes.edge.recent import Recent, tellings
@@ -27,8 +29,8 @@ from nodes.links.roster import Roster
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.events import CallEvent
-from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript, Kept
-from protocols.wire.ids import CallId, Identity, ScriptHash
+from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
+from protocols.wire.ids import CallId, Identity, NodeId, ScriptHash
 
 log = logs.get(__name__)
 ASK_S: Final = 0.05
@@ -45,6 +47,11 @@ class Heirs:
     def __init__(self, mesh: Mesh, calls: Mapping[CallId, Keeper]) -> None:
         self._mesh, self._calls = mesh, calls
         self._heirs: dict[Identity, Heir] = {}
+        self._spares: set[Identity] = set()
+        self._afar: dict[NodeId, Identity] = {}
+        """The edges of other nodes."""
+        self._told_afar: dict[CallId, Identity] = {}
+        """Which of them has been told each call, and what had been noted of it before."""
         self._unsettled: set[Identity] = set()
         """Those that may still have a call to give back."""
         self._scripts: dict[CallId, ScriptHash] = {}
@@ -62,7 +69,23 @@ class Heirs:
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who our spares are."""
-        living = {peer.identity for peer in roster.spare("edge")}
+        self._spares = {peer.identity for peer in roster.spare("edge")}
+        self._meet()
+
+    def follow_afar(self, edges: Mapping[NodeId, Identity]) -> None:
+        """Take the cluster's word on which edges other nodes have: each keeps the calls that name its node."""
+        self._afar = dict(edges)
+        self._meet()
+
+    def retell(self, heir: Identity, calls: Iterable[CallId]) -> None:
+        """Tell an heir these calls anew: it has given up what it had of them."""
+        for call_id in calls:
+            if (one := self._heirs.get(heir)) and (keeper := self._calls.get(call_id)):
+                one.record(keeper.record, self._loop.time())
+        self._ask_soon()
+
+    def _meet(self) -> None:
+        living = self._spares | {*self._afar.values()}
         new = living - self._heirs.keys()
         self._heirs = {one: self._heirs.get(one) or Heir(self._mesh, one) for one in living}
         self._unsettled &= living
@@ -71,10 +94,21 @@ class Heirs:
 
     def _tell_all(self, heir: Heir) -> None:
         """It is to give back what we do not have; one that reads nothing has nothing to give back."""
-        records = [keeper.record for keeper in self._calls.values()]
-        if heir.all(self.recent, records, self._loop.time()):
+        records = [one.record for one in self._calls.values() if self._is_for(heir, one.record)]
+        events = self.recent if heir.identity in self._spares else self._of(self.recent, heir, {})
+        if heir.all(events, records, self._loop.time()) and heir.identity in self._spares:
             self._unsettled.add(heir.identity)
         self._ask_soon()
+
+    def _is_for(self, heir: Heir, record: CallRecord) -> bool:
+        return heir.identity in self._spares or self._afar.get(record.heir) == heir.identity
+
+    def _of(
+        self, noted: Iterable[CallEvent], heir: Heir, written: Mapping[CallId, Keeper]
+    ) -> list[CallEvent]:  # fmt: skip
+        """Return the events of the calls that an heir elsewhere keeps; of one that has just ended, `written` knows."""
+        there = {**self._calls, **written}
+        return [one for one in noted if one.call_id in there and self._is_for(heir, there[one.call_id].record)]
 
     def settled(self, heir: Identity) -> None:
         """An heir has given back what it had."""
@@ -88,7 +122,7 @@ class Heirs:
     def wrote(self, keeper: Keeper) -> None:
         """A record has changed."""
         order = keeper.record.order
-        if keeper.record.phase is not CallPhase.DONE and order.call_id not in self._scripts:
+        if keeper.record.phase not in GONE and order.call_id not in self._scripts:
             self._scripts[order.call_id] = script = script_hash(order.script)
             self._users[script] += 1
         self._soon()
@@ -110,17 +144,34 @@ class Heirs:
         now = self._loop.time()
         told = list(tellings(noted)) if self._heirs else []  # packed once, for all of them
         for heir in self._heirs.values() if noted else ():
-            heir.events(noted, told)
+            if heir.identity in self._spares:
+                heir.events(noted, told)
+            elif events := self._of(noted, heir, written):
+                heir.events(events)
         for keeper in written.values():
             record = to_keep(keeper.record) if self._heirs else None
+            self._meet_afar(keeper.record)
             for heir in self._heirs.values():
-                heir.record(keeper.record, now, record)
-            if keeper.record.phase is CallPhase.DONE:
+                if self._is_for(heir, keeper.record):
+                    heir.record(keeper.record, now, record)
+            if keeper.record.phase in GONE:
                 self._over(keeper.record.order.call_id)
         self._ask_soon()
 
+    def _meet_afar(self, record: CallRecord) -> None:
+        """Tell an heir elsewhere that is new to a call what has been noted of it before; count on no former one."""
+        call_id, now = record.order.call_id, self._afar.get(record.heir)
+        if (before := self._told_afar.get(call_id)) == now:
+            return
+        if before in self._heirs:
+            self._heirs[before].leave(call_id)
+        if now in self._heirs:
+            self._told_afar[call_id] = now
+            self._heirs[now].events([event for event in self.recent if event.call_id == call_id])
+
     def _over(self, call_id: CallId) -> None:
         """Have everybody forget the script of a call that is over, unless another call has it, too."""
+        self._told_afar.pop(call_id, None)
         script = self._scripts.pop(call_id, None)
         if script is None:
             return
@@ -151,12 +202,16 @@ class Heirs:
     def keep(self, call_id: CallId, wanted: Version) -> bool:
         """Say whether two heirs have this record or a later one; where only one lives, whether that has."""
         n = sum(one >= wanted for one in self.kept(call_id).values())
-        return n >= min(ENOUGH, len(self._heirs)) > 0
+        n_living = len(self._spares & self._heirs.keys()) + (self._told_afar.get(call_id) in self._heirs)
+        return n >= min(ENOUGH, n_living) > 0
 
     def figures(self) -> dict[str, float]:
         """Say how many heirs there are, of how many calls none has a record, and how old what they lack is."""
         heirs, now = list(self._heirs.values()), self._loop.time()
-        lacking = [[heir.lacks_since(call_id) for heir in heirs] for call_id in self._calls]
+        lacking = [
+            [heir.lacks_since(call_id) for heir in heirs if self._is_for(heir, keeper.record)]
+            for call_id, keeper in self._calls.items()
+        ]
         ages = [now - max(since for since in one if since) for one in lacking if one and None not in one]
         return {
             "heirs": float(len(heirs)),
@@ -195,6 +250,16 @@ class Legacy:
         """Keep a script, which the records that come next may name."""
         self._scripts[given.script] = given.packed
 
+    def told(self, given: KeepScript | ForgetScript | KeepEvents, now: float) -> None:
+        """Take what records name, and what has been noted of their calls."""
+        match given:
+            case KeepScript():
+                self.learn(given)
+            case ForgetScript(script=script):
+                self.forget(script)
+            case KeepEvents():
+                self.recent.learn(given, now)
+
     def forget(self, script: ScriptHash) -> None:
         """Keep a script no longer, unless a record that is kept names it."""
         if not any(kept.script == script for kept in self._kept.values()):
@@ -208,6 +273,10 @@ class Legacy:
             kept = self._kept.get(given.call_id)
             if kept is None or (kept.epoch, kept.revision) < (given.epoch, given.revision):
                 self._kept[given.call_id] = given
+
+    def drop(self, call_id: CallId) -> None:
+        """Keep the record of a call no longer: somebody else is to go on with it."""
+        self._kept.pop(call_id, None)
 
     def only(self, given: KeepOnly, sender: Identity) -> list[KeepScript | KeepRecord] | None:
         """Keep the records of these calls; return the others, with their scripts: their owner does not know them.

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from nodes.call.record import CallPhase
+from nodes.call.record import GONE
 from nodes.edge.disk import Disk
 from nodes.edge.heirs import Heirs
 from nodes.edge.keeper import Keeper, Version, version
@@ -81,7 +81,7 @@ class HoldBack:
 
     def _may_go(self, held: _Held, now: float) -> bool:
         call_id, waited_s = held.keeper.record.order.call_id, now - held.since_s
-        if held.keeper.record.phase is CallPhase.DONE or self._disk.keeps(call_id, held.version):
+        if held.keeper.record.phase in GONE or self._disk.keeps(call_id, held.version):
             return True
         if waited_s >= DISK_S and self._heirs.keep(call_id, held.version):
             return True

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from nodes.call.inputs import Telephone
-from nodes.call.record import CallRecord
+from nodes.call.inputs import Moved, Telephone
+from nodes.call.record import CallPhase, CallRecord
 from protocols.wire.desk import SeatNews
+from supervisors import Ref, Supervisor
 
 Version: TypeAlias = tuple[int, int]
 """Of two records of one call the one with the higher epoch is later, and in one epoch that with the higher revision."""
@@ -33,6 +34,10 @@ class Keeper:
         """Where the leg's events go: set by the call's actor in each of its lives."""
         self.is_dialling = False
         """The leg has been told to dial: one that knows of nothing has died of it, and nothing has been sent."""
+        self.tree: Ref[Supervisor] | None = None
+        """The call's supervision tree, once it has been started."""
+        self.moved: Moved | None = None
+        """What is ready here for a call that comes from another machine, until its first life has begun."""
         self.is_silent: Callable[[], bool] = lambda: False
         """Whether the call may be another machine's meanwhile, and nothing of it is to be said or decided here."""
         self.seats: dict[str, Callable[[SeatNews], object]] = {}
@@ -44,8 +49,11 @@ class Keeper:
         return self.record
 
     def put(self, record: CallRecord) -> None:
-        """Take what a step has made of the record; the heirs get it. Nothing changed: nothing is sent."""
-        if record != self.record:
+        """Take what a step has made of the record; the heirs get it. Nothing changed: nothing is sent.
+
+        Of a call that goes on at another machine nothing is written any more.
+        """
+        if record != self.record and self.record.phase is not CallPhase.MOVED:
             self.record = replace(record, revision=self.record.revision + 1)
             self._wrote(self)
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from nodes.call.ending import NOTHING_CARRIED
 from nodes.call.inputs import RosterChanged
+from nodes.call.line import channels_of
 from nodes.call.placing import seat_of
+from nodes.call.record import CallRecord
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
 from nodes.links.roster import Roster
@@ -22,6 +24,7 @@ from protocols.wire.messages import (
     Channel,
     ChannelClosed,
     CloseChannel,
+    Deafen,
     OpenChannel,
     PlaceCall,
     SetChannel,
@@ -63,26 +66,30 @@ def changed(before: Roster, after: Roster, name: str, desks: frozenset[Identity]
     )
 
 
+async def open_port(means: Means, channel_id: ChannelId) -> tuple[str, int]:
+    """Return the name of the first media process with a free port, and its port for this channel. Raises: NoMedia."""
+    for peer in means.roster.active("media"):
+        try:
+            opened = await means.mesh.ask(peer.identity, OpenChannel(channel_id, means.mesh.identity), timeout_s=OPEN_S)
+        except LinkError:
+            continue
+        return peer.name, opened.port
+    raise NoMedia("no media process has a free port")
+
+
 async def open_channel(means: Means, order: PlaceCall) -> tuple[str, Channel]:
     """Return the name of a media process, and the call's new channel there. Raises: NoMedia.
 
-    Its port is the first that a media process has free. A browser's needs none: its far end is a seat of a desk.
+    A browser's needs no port: its far end is a seat of a desk.
     """
     channel_id, us, peers = ChannelId(order.call_id), means.mesh.identity, means.roster.active("media")
     if seat := seat_of(order.target):
         if not peers:
             raise NoMedia("no media process is up")
         return peers[0].name, Channel(channel_id, us, 0, 0, 0, 0, born_s=time.monotonic(), link=seat[0])
-    for peer in peers:
-        try:
-            opened = await means.mesh.ask(peer.identity, OpenChannel(channel_id, us), timeout_s=OPEN_S)
-        except LinkError:
-            continue
-        strict = means.trunk.is_strict(order.target)
-        return peer.name, Channel(
-            channel_id, us, opened.port, *_rtp_numbers(), born_s=time.monotonic(), strict=strict
-        )  # fmt: skip
-    raise NoMedia("no media process has a free port")
+    name, port = await open_port(means, channel_id)
+    strict = means.trunk.is_strict(order.target)
+    return name, Channel(channel_id, us, port, *_rtp_numbers(), born_s=time.monotonic(), strict=strict)
 
 
 def set_channel(means: Means, name: str, channel: Channel, *, to_spares: bool) -> None:
@@ -92,10 +99,26 @@ def set_channel(means: Means, name: str, channel: Channel, *, to_spares: bool) -
         means.mesh.tell(spare, SetChannel(channel))
 
 
+def tell_all(means: Means, name: str, message: object) -> None:
+    """Tell a media process and its spares."""
+    for one in (serving(means.roster, name), *spares(means.roster, name)):
+        means.mesh.tell(one, message)
+
+
 def unlink(means: Means, name: str, channel_id: ChannelId) -> None:
     """Close a channel of whose end nobody waits to hear: an agent's side, or one that goes on at another machine."""
     for one in (serving(means.roster, name), *spares(means.roster, name)):
         means.mesh.tell(one, CloseChannel(channel_id))
+
+
+def let_go(means: Means, record: CallRecord) -> None:
+    """Close the lines of a call that goes on at another machine; its engine need not listen any more."""
+    if record.channel is None:
+        return
+    for channel_id in reversed(channels_of(record)):
+        tell_all(means, record.media, CloseChannel(channel_id))
+    if record.channel.engine:
+        means.mesh.tell(record.channel.engine, Deafen(record.channel.channel_id))
 
 
 async def close_channel(means: Means, name: str, channel_id: ChannelId) -> ChannelClosed:
@@ -119,9 +142,12 @@ __all__ = [
     "NoMedia",
     "changed",
     "close_channel",
+    "let_go",
     "open_channel",
+    "open_port",
     "serving",
     "set_channel",
     "spares",
+    "tell_all",
     "unlink",
 ]

@@ -40,6 +40,9 @@ class Views:
         if phase is CallPhase.DONE:
             if self._phases.pop(call_id, None):
                 self._view.hide(call_id)
+        elif phase is CallPhase.MOVED:
+            self._phases.pop(call_id, None)
+            self._view.leave(call_id)  # another machine shows it from now on
         else:
             self._phases[call_id] = phase
             campaign = keeper.record.order.campaign_id

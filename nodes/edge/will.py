@@ -47,14 +47,14 @@ class Will(Actor):
     async def carry_out(self) -> None:
         """Hang up and say so, also of a call whose tree could not even be started; one that was over ends as it was."""
         record = self._keeper.record
-        if record.phase in GONE:
+        if record.phase in GONE or self._keeper.is_silent():
             return
         if record.is_waiting:
             return self._give_back()
         how = record.over or self._given_up(record)
         log.error("call.given_up", call_id=record.order.call_id, cause=how.cause)
         try:
-            self._hang_up(record)
+            self.hang_up()
         finally:  # what its actors have died of may be in the record: that must not cost the port and the last event
             await self._close(record, how)
 
@@ -84,9 +84,9 @@ class Will(Actor):
             if isinstance(effect, Note):
                 write(record.order, means.node_id, effect, means.post)
 
-    def _hang_up(self, record: CallRecord) -> None:
+    def hang_up(self) -> None:
         """Say goodbye once; nobody is left to say it again."""
-        if (leg := record.leg) is None:
+        if (leg := self._keeper.record.leg) is None:
             return
         credentials = self._means.trunk.credentials(leg.trunk)
         uac = Uac.resume(leg, time.monotonic(), os.urandom, credentials)

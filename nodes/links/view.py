@@ -46,6 +46,11 @@ class View:
         self._rev = max(self._rev + 1, time.time_ns() // 1_000_000)
         self._put(key, None)
 
+    def leave(self, key: str) -> None:
+        """It is another process's to show, or to hide."""
+        self._there.discard(key)
+        self._wanted.pop(key, None)
+
     async def run(self, is_ours: Callable[[Body], bool]) -> None:
         """Bring the bucket up to date, for ever; first remove what an earlier life has left of ours."""
         await self._clean(is_ours)

@@ -1,8 +1,8 @@
 """What an edge tells its heirs: the records of its calls, and the scripts that they are pinned to.
 
 A record is written many times in a call and a script never changes, so the script travels once, by itself, and is kept
-for as long as a call has it: there may be as many scripts as calls. The spares are told over the mesh; the disk, which
-is an heir too, keeps the same messages in a file.
+for as long as a call has it: there may be as many scripts as calls. The spares are told over the mesh, and so is the
+edge of another machine, of the calls that name its node; the disk, which is an heir too, keeps the same in a file.
 """
 
 from __future__ import annotations
@@ -40,6 +40,17 @@ class KeepRecord:
     script: ScriptHash
     body: bytes
     epoch: int = 0
+    is_up: bool = False
+    """The callee has answered: only such a call can go on at another machine."""
+    n_moves: int = 0
+    """How often it has gone on at another machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRecord:
+    """This call goes on at another machine: keep nothing of it. It is not over."""
+
+    call_id: CallId
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +96,14 @@ class KeepEvents:
 
 
 HEIR_MESSAGES: tuple[type, ...] = (
-    KeepScript, ForgetScript, KeepRecord, KeepOnly, KeptOnly, AskKept, Kept, KeepEvents,
+    KeepScript, ForgetScript, KeepRecord, ForgetRecord, KeepOnly, KeptOnly, AskKept, Kept, KeepEvents,
 )  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
 __all__ = [
     "HEIR_MESSAGES",
     "AskKept",
+    "ForgetRecord",
     "ForgetScript",
     "KeepEvents",
     "KeepOnly",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from protocols.wire.ids import CallId, ChannelId
+from protocols.wire.ids import CallId, ChannelId, PromptHash
 
 MAX_ASKED: Final = 500
 """Calls in one question."""
@@ -25,13 +25,13 @@ class Had:
 
 @dataclass(frozen=True, slots=True)
 class WhoHas:
-    """I live; and which of these calls of mine have you? The numbers are the epoch and the revision of my records.
+    """I live; and which of these calls of mine have you? The numbers are the order of my records (`protocols.heir`).
 
     Whoever answers has given up its copies of those that it has not. Refused: `not_active`, `unsettled`.
     """
 
     Reply: ClassVar[type[Had]] = Had
-    calls: dict[CallId, tuple[int, int]]
+    calls: dict[CallId, tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,33 @@ class Beware:
     is_wary: bool
 
 
-TAKEOVER_MESSAGES: Final[tuple[type, ...]] = (Had, WhoHas, Beware)
+@dataclass(frozen=True, slots=True)
+class PromptsOf:
+    """Your calls of mine play these: fetch what you have not."""
+
+    prompts: tuple[PromptHash, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPiece:
+    """Bytes of a prompt, mu-law, from the offset that was asked for. `size`: of all of it."""
+
+    audio: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetPrompt:
+    """Give me this prompt from here on, as much as goes into an answer. Refused: `no_such_prompt`, `bad_prompt`."""
+
+    Reply: ClassVar[type[PromptPiece]] = PromptPiece
+    prompt: PromptHash
+    offset: int = 0
+
+
+TAKEOVER_MESSAGES: Final[tuple[type, ...]] = (Had, WhoHas, Beware, PromptsOf, PromptPiece, GetPrompt)
 """The kinds of this page that an envelope may carry."""
 
-__all__ = ["MAX_ASKED", "TAKEOVER_MESSAGES", "Beware", "Had", "WhoHas"]
+__all__ = [
+    "MAX_ASKED", "TAKEOVER_MESSAGES", "Beware", "GetPrompt", "Had", "PromptPiece", "PromptsOf", "WhoHas",
+]  # fmt: skip

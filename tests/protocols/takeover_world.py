@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from protocols.heir import EPOCH_GAP, LEASE_S, Alive, Asked, Dead, Heir, Kept, Take, Tell
+from protocols.heir import LEASE_S, Alive, Asked, Dead, Heir, Kept, Order, Take, Tell
 from protocols.machine import Expired
 from protocols.takeover import (
     AWAY_S,
@@ -54,12 +54,17 @@ class Call:
 
     epoch: int
     revision: int = 0
+    n_moves: int = 0
     is_up: bool = True
     heir: NodeId = NodeId("")
     is_told: bool = False
     """Its heir has the last record."""
     heard_s: float = 0.0
     is_quiet: bool = False
+
+    @property
+    def order(self) -> Order:
+        return self.n_moves, self.epoch, self.revision
 
 
 @dataclass
@@ -96,9 +101,9 @@ class Node:
     silent: dict[NodeId, float] = field(default_factory=dict)
     """How long each other has been silent while there was a witness."""
     dead: set[NodeId] = field(default_factory=set)
-    kept: dict[CallId, int] = field(default_factory=dict)
-    """The epochs of the records that it has been told."""
-    orders: dict[CallId, tuple[int, int]] = field(default_factory=dict)
+    kept: dict[CallId, Order] = field(default_factory=dict)
+    """The orders of the records that it has been told."""
+    orders: dict[CallId, Order] = field(default_factory=dict)
     """Of calls that are its no longer."""
     said_s: float = -9.0
     published_s: float = -9.0
@@ -248,7 +253,7 @@ class World:
                 self._keep(node, source, call_id, order, is_up=is_up, edge=edge)
             case ("kept", call_id, order):
                 call = node.calls.get(call_id)
-                if call and call.heir == source and order == (call.epoch, call.revision):
+                if call and call.heir == source and order == call.order:
                     call.is_told = True
             case _:
                 raise AssertionError(message)
@@ -298,7 +303,7 @@ class World:
                 self._send(node.name, other, word)
             for call_id, call in node.calls.items():
                 if call.heir and not call.is_told:
-                    order = (call.epoch, call.revision)
+                    order = call.order
                     self._send(node.name, call.heir, ("keep", call_id, order, call.is_up, node.edge))
         if self.is_nats_up and not self._is_cut(node.name, NATS) and not self._is_cut(NATS, node.name):
             node.words[NATS] = self.now
@@ -326,9 +331,9 @@ class World:
                     for call_id in calls:
                         node.calls[call_id].is_told = False
 
-    def _order(self, node: Node, call_id: CallId) -> tuple[int, int]:
+    def _order(self, node: Node, call_id: CallId) -> Order:
         if (call := node.calls.get(call_id)) is not None:
-            return call.epoch, call.revision
+            return call.order
         return node.orders[call_id]
 
     def _lose(self, node: Node, call_id: CallId) -> Call:
@@ -341,7 +346,7 @@ class World:
                 case Take(owner=owner, calls=calls):
                     for call_id in calls:
                         self.log.append(f"{self.now:.2f} {node.name}: takes {call_id} of {owner}")
-                        node.calls[call_id] = Call(node.kept[call_id] + EPOCH_GAP, heard_s=self.now)
+                        node.calls[call_id] = self._later_life(node.kept[call_id], 1)
                         self._invites.append((self.now + INVITE_S, call_id, node.name))
                 case Tell(to=to) as tell:
                     other = self.nodes[to]
@@ -351,12 +356,12 @@ class World:
         if node.seen.get(source, (0, 0))[1] > edge or source in node.dead:
             return
         if (ours := node.calls.get(call_id)) is not None:
-            if ours.epoch >= order[0]:
+            if ours.order >= order:
                 return
             self._own(node, Overruled(call_id))
             if call_id in node.calls:
                 self._lose(node, call_id)
-        node.kept[call_id] = max(order[0], node.kept.get(call_id, 0))
+        node.kept[call_id] = max(order, node.kept.get(call_id, order))
         self._inherit(node, Kept(source, call_id, order, is_up))
         if node.heir.keeps(source, call_id):
             self._send(node.name, source, ("kept", call_id, order))
@@ -377,13 +382,17 @@ class World:
                 del node.pending[call_id]
                 self._take_up(node, call_id)
             elif int(self.now / TICK_S) % 10 == 0:
-                order = (call.epoch, call.revision)
+                order = call.order
                 self._send(node.name, call.heir, ("ask", self.now, {call_id: order}))
 
     def _take_up(self, node: Node, call_id: CallId) -> None:
         self.log.append(f"{self.now:.2f} {node.name}: goes on with {call_id} from the disk")
         call = node.disk[call_id]
-        node.calls[call_id] = Call(call.epoch + 1, heard_s=self.now)
+        node.calls[call_id] = self._later_life(call.order, 0)
+
+    def _later_life(self, order: Order, n_moves: int) -> Call:
+        """Whoever goes on counts the epoch by the clock: it says nothing of who may."""
+        return Call(max(order[1] + 1, round(self.now * 1000)), n_moves=order[0] + n_moves, heard_s=self.now)
 
     def _name_heirs(self, node: Node) -> None:
         living = [

@@ -75,7 +75,7 @@ async def far(rig: Rig) -> AsyncIterator[Far]:
 
 
 def fall_asleep(calls: Calls, record: CallRecord) -> None:
-    calls._sleep(calls._keep(record))
+    calls._sleep(calls.keep(record))
 
 
 def asleep(calls: Calls) -> set[str]:

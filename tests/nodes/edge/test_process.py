@@ -152,8 +152,8 @@ async def test_a_call_that_is_gone_on_with_before_the_list_is_known_waits_for_it
     """An edge that starts again has its calls at once, and the list a moment later; or it does not have it at all."""
     monkeypatch.setattr("nodes.edge.refusals.KNOWN_S", 10.0 if is_told else 0.2)
     async with an_edge(tmp_path) as rig:
-        keeper = rig.calls._keep(CallRecord(LISTED, revision=3))
-        await rig.calls._go_on(keeper)
+        keeper = rig.calls.keep(CallRecord(LISTED, revision=3))
+        await rig.calls.go_on(keeper)
         if is_told:
             say_who_is_listed(tmp_path)
         assert (await rig.ended(1)).fields["cause"] == cause
@@ -197,8 +197,8 @@ async def test_who_came_on_the_list_when_nobody_had_the_call_is_rung_no_longer(r
         uac = Uac(local, os.urandom, None)
         uac.step(Dial(order.target, "sip:us@127.0.0.1", Listening("127.0.0.1", 40000), ada.getsockname()), 0.0)
         rig.listed.hold(rig.listed.entry(contact_id(order.target, KEY), "operator", ""))
-        keeper = rig.calls._keep(CallRecord(order, CallPhase.RINGING, revision=3, leg=uac.record))
-        await rig.calls._go_on(keeper)
+        keeper = rig.calls.keep(CallRecord(order, CallPhase.RINGING, revision=3, leg=uac.record))
+        await rig.calls.go_on(keeper)
         async with asyncio.timeout(10):
             while keeper.record.ending is None:
                 await asyncio.sleep(0.01)

@@ -1,0 +1,38 @@
+"""What a call that comes from another machine needs here: a line, and addresses for its SIP and its audio.
+
+What it does: has all of it ready, or says that it cannot be had. What it does not: decide anything for the call
+(`nodes.call.moving`), or hold it (`calls`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nodes.call.inputs import Moved
+from nodes.call.moving import needs_line
+from nodes.call.record import CallRecord
+from nodes.edge.line import open_port
+from nodes.edge.placing import NOWHERE
+from protocols.sip import Listening
+from protocols.wire.ids import ChannelId
+
+if TYPE_CHECKING:
+    from nodes.edge.means import Means
+
+
+async def have_ready(means: Means, record: CallRecord, outage_s: float) -> Moved:
+    """Return what the call finds here. Raises: `NoMedia`, `Unreachable`."""
+    hop, local = NOWHERE
+    if record.leg is not None:
+        hop = record.leg.next_hop
+        local = means.trunk.local(hop)
+    media, port = "", 0
+    if needs_line(record):
+        media, port = await open_port(means, ChannelId(record.order.call_id))
+    elif peers := means.roster.active("media"):
+        media = peers[0].name
+    host = means.rtp_host(hop) if record.leg is not None else ""
+    return Moved(media, port, local, Listening(host, port), outage_s)
+
+
+__all__ = ["have_ready"]

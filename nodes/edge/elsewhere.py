@@ -1,0 +1,191 @@
+"""Calls and the other machines: who is to have ours, whose are ours now, and what is let go.
+
+What it does: brings what other machines' edges tell to those who keep it, has ready what a call needs that goes on
+here, and takes from a call that goes on elsewhere all that is left of it. What it does not: decide who owns a call
+(`ownership`, `inheritance`), or hold one (`calls`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, Protocol
+
+from nodes.call.moving import brought
+from nodes.call.record import CallPhase, CallRecord
+from nodes.edge import line
+from nodes.edge.arrivals import have_ready
+from nodes.edge.ears import NoEngine
+from nodes.edge.inheritance import Inheritance, Inherited
+from nodes.edge.keeper import Keeper
+from nodes.edge.line import NoMedia
+from nodes.edge.means import Means
+from nodes.edge.ownership import Ownership, order_of
+from nodes.edge.prompts_ahead import PromptsAhead
+from nodes.edge.returning import ask_all
+from nodes.edge.trunk import Unreachable
+from nodes.edge.will import Will
+from nodes.links.errors import Refused
+from nodes.telemetry import logs
+from protocols.heir import Order
+from protocols.wire.heirs import ForgetRecord, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript
+from protocols.wire.ids import CallId, Identity, NodeId, PromptHash, node_of
+from protocols.wire.takeover import Had, WhoHas
+from supervisors import Gone
+
+log = logs.get(__name__)
+OVER: Final[Order] = (sys.maxsize, 0, 0)
+"""The order of what has been said of a call that is over: nothing comes after it."""
+
+
+class Holder(Protocol):
+    """Who has the calls of this edge."""
+
+    @property
+    def keepers(self) -> Mapping[CallId, Keeper]: ...
+    @property
+    def is_active(self) -> bool: ...
+    @property
+    def is_settled(self) -> bool: ...
+    def has_been(self, call_id: CallId) -> bool: ...
+    def keep(self, record: CallRecord) -> Keeper: ...
+    async def go_on(self, keeper: Keeper) -> None: ...
+    def let_go(self, keeper: Keeper) -> None: ...
+
+
+class Elsewhere:
+    """`calls`: who has ours. `spawn`: runs what waits for others."""
+
+    def __init__(
+        self, means: Means, calls: Holder, spawn: Callable[[Coroutine[object, object, None]], object]
+    ) -> None:  # fmt: skip
+        self._means, self._calls, self._spawn = means, calls, spawn
+        self.ownership = Ownership(means, calls.keepers, spawn)
+        self.ownership.let_go = self._let_go
+        self.inheritance = Inheritance(means, self._take_over, self._order_of, spawn)
+        self._prompts = PromptsAhead(means.mesh, means.config.paths.prompts, spawn)
+        means.engines.on_prompt = lambda key, prompt: self._copy_ahead(CallId(key), (prompt.prompt,))
+        self.is_back = False
+        """Calls that were found on the disk may be another machine's: their heirs are asked."""
+
+    def serve(self) -> None:
+        """Answer other machines from now on."""
+        self._means.mesh.serve(WhoHas, self._who_has)
+        self._prompts.serve()
+
+    # ---- calls of ours ----------------------------------------------------------------------------------------------
+
+    def kept(self, keeper: Keeper) -> None:
+        """A call is ours from now on."""
+        call_id = keeper.record.order.call_id
+        keeper.is_silent = lambda: self.ownership.is_silent(call_id)
+        self.ownership.has(keeper)
+
+    def wrote(self, keeper: Keeper) -> None:
+        """A record has changed: what it plays is copied; one that is over, or another's, has no heir any more."""
+        record = keeper.record
+        if record.phase in (CallPhase.DONE, CallPhase.MOVED):
+            self.ownership.over(record.order.call_id, order_of(record))
+        elif record.channel and record.channel.playing:
+            self._copy_ahead(record.order.call_id, record.channel.playing.prompts)
+
+    async def come_back(self, records: Sequence[CallRecord], taken_up: Callable[[CallRecord], CallRecord]) -> None:
+        """Go on with those that nobody has gone on with while this node was away (`is_back`)."""
+        answers = await ask_all(self._means, records)
+        log.info("node.back", calls=len(records), taken=len(answers.taken), closed=len(answers.closed),
+                 unknown=len(answers.unknown))  # fmt: skip
+        for record in records:
+            call_id = record.order.call_id
+            if call_id in answers.taken:
+                continue
+            if call_id in answers.closed:  # it has been said; but they may still ring
+                Will(Keeper(record, lambda keeper: None), self._means).hang_up()
+                continue
+            heir = record.heir if call_id in answers.unknown else NodeId("")  # who has answered keeps nothing of it
+            await self._calls.go_on(self._calls.keep(taken_up(replace(record, heir=heir))))
+        self.is_back = False
+
+    def _copy_ahead(self, call_id: CallId, prompts: Sequence[PromptHash]) -> None:
+        if heir := self.ownership.heir_of(call_id):
+            self._prompts.tell(heir, prompts)
+
+    def _let_go(self, call_id: CallId, was_closed: bool) -> None:
+        """Have nothing of a call any more: it is another machine's. `was_closed`: only we can hang up on who rings."""
+        keeper = self._calls.keepers[call_id]
+        if was_closed:
+            Will(keeper, self._means).hang_up()
+        line.let_go(self._means, keeper.record)
+        keeper.write(phase=CallPhase.MOVED)
+        self._calls.let_go(keeper)
+
+    # ---- calls of others --------------------------------------------------------------------------------------------
+
+    def is_of(self, sender: Identity) -> bool:
+        """Say whether another machine's edge has said something."""
+        return node_of(sender) != self._means.node_id
+
+    def take(
+        self, given: KeepScript | ForgetScript | KeepEvents | KeepRecord | ForgetRecord | KeepOnly, sender: Identity
+    ) -> None:
+        """Keep what another machine's edge tells its heir. A later record of a call of ours: it is ours no more."""
+        match given:
+            case KeepRecord():
+                if (ours := self._order_of(given.call_id)) is not None:
+                    if ours >= (given.n_moves, given.epoch, given.revision):
+                        return
+                    self.ownership.overruled(given.call_id)
+                self.inheritance.keep(given, sender)
+            case ForgetRecord():
+                self.inheritance.forget(given, sender)
+            case KeepOnly():
+                self.inheritance.only(given, sender)
+            case _:
+                self.inheritance.learn(given, sender)
+
+    def _order_of(self, call_id: CallId) -> Order | None:
+        """Return how late our word on this call is; nothing is later than its end. None: we do not know it."""
+        if keeper := self._calls.keepers.get(call_id):
+            return order_of(keeper.record)
+        return OVER if self._calls.has_been(call_id) else None
+
+    def _who_has(self, asked: WhoHas, sender: Identity) -> Had:
+        """Say which of another machine's calls are ours. Refuses: `not_active`, and `unsettled` as for `FindCalls`."""
+        if not self._calls.is_active:
+            raise Refused("not_active")
+        if asked.calls and not self._calls.is_settled:
+            raise Refused("unsettled")
+        return self.inheritance.who_has(asked, sender)
+
+    def _take_over(self, inherited: Inherited) -> None:
+        """Have the calls of a dead machine from this moment on."""
+        for event in inherited.events:
+            self._means.post(event)
+        records = [replace(brought(one, inherited.ahead_s), heir=NodeId("")) for one in inherited.records]
+        for keeper in [self._calls.keep(record) for record in records]:
+            self._spawn(self._arrive(keeper, inherited.outage_s))
+
+    async def _arrive(self, keeper: Keeper, outage_s: float) -> None:
+        try:
+            await self._have_words(keeper.record)
+            keeper.moved = await have_ready(self._means, keeper.record, outage_s)
+        except (NoMedia, Unreachable) as error:
+            log.error("call.not_taken_over", call_id=keeper.record.order.call_id, reason=str(error))
+            await Will(keeper, self._means).carry_out()
+        else:
+            with suppress(Gone):  # we are told to stop
+                await self._calls.go_on(keeper)
+
+    async def _have_words(self, record: CallRecord) -> None:
+        """Render what plays, if it has not come here in time: a play without its file would be over at once."""
+        playing = record.channel.playing if record.channel else None
+        if playing is None or record.conversation is None or self._prompts.is_here(playing.prompts):
+            return
+        log.warning("prompt.rendered_again", call_id=record.order.call_id)
+        with suppress(NoEngine):
+            for sentence in record.conversation.prompt:
+                await self._means.engines.render(record.order.call_id, sentence)
+
+
+__all__ = ["Elsewhere"]

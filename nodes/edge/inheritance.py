@@ -1,0 +1,159 @@
+"""The calls of other machines that this edge keeps, and goes on with when those are dead: `protocols.heir` performed.
+
+What it does: keeps, per node, what its edge tells as it tells its own spares, and how its clock is to ours; answers
+`WhoHas`; says of which calls we are the owner from now on. What it does not: hold a call (`calls`), or have ready what
+it needs here (`arrivals`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from nodes.call.record import CallPhase, CallRecord
+from nodes.edge.heirs import Legacy
+from nodes.edge.means import Means
+from nodes.telemetry import logs
+from protocols.heir import LEASE_S, Alive, Asked, Dead, Dropped, Heir, HeirInput, Kept, Order, Take, Tell
+from protocols.machine import Expired
+from protocols.wire.cluster import Member, NodeState
+from protocols.wire.events import CallEvent
+from protocols.wire.heirs import ForgetRecord, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript
+from protocols.wire.ids import CallId, Identity, NodeId, node_of
+from protocols.wire.takeover import Had, WhoHas
+
+log = logs.get(__name__)
+MAX_OUTAGE_S: Final = 2 * LEASE_S
+"""What was heard of a node before that says nothing of when it died."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """What we have of one other node."""
+
+    legacy: Legacy = field(default_factory=Legacy)
+    ahead_s: float = 0.0
+    """How far our clock is ahead of its."""
+    heard_s: float = 0.0
+    launcher: int = 0
+    """The epoch of its launcher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """The calls of a dead node, ours from now on. `ahead_s`: of our clock; `outage_s`: since it was last there."""
+
+    owner: NodeId
+    records: Sequence[CallRecord]
+    events: Sequence[CallEvent]
+    ahead_s: float
+    outage_s: float
+
+
+class Inheritance:
+    """`take`: goes on with what is ours now, at once. `ours`: how late our word on a call is; None: it is not ours."""
+
+    def __init__(self, means: Means, take: Callable[[Inherited], None],
+                 ours: Callable[[CallId], Order | None],
+                 spawn: Callable[[Coroutine[object, object, None]], object]) -> None:  # fmt: skip
+        self._means, self._take, self._ours, self._spawn = means, take, ours, spawn
+        self._loop = asyncio.get_running_loop()
+        self._heir = Heir()
+        self._nodes: dict[NodeId, _Node] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        means.members.on_change(self._changed)
+
+    # ---- what other machines' edges tell ----------------------------------------------------------------------------
+
+    def learn(self, given: KeepScript | ForgetScript | KeepEvents, sender: Identity) -> None:
+        """Keep, or forget, what their records name, and what they have noted; engines are made ready for a script."""
+        self._node(sender).legacy.told(given, self._loop.time())
+        if isinstance(given, KeepScript):
+            self._spawn(self._means.engines.warm_all(given.packed))
+
+    def keep(self, given: KeepRecord, sender: Identity) -> None:
+        """Keep the record of a call whose heir we are; an empty one is of a call that is over."""
+        node, owner = self._node(sender), node_of(sender)
+        if given.body:
+            self._step(Kept(owner, given.call_id, (given.n_moves, given.epoch, given.revision), given.is_up))
+            if not self._heir.keeps(owner, given.call_id):
+                return
+        else:
+            self._step(Dropped(owner, given.call_id))
+        node.legacy.keep(given)
+
+    def forget(self, given: ForgetRecord, sender: Identity) -> None:
+        """A call has another owner."""
+        self._step(Dropped(node_of(sender), given.call_id))
+        self._node(sender).legacy.drop(given.call_id)
+
+    def only(self, given: KeepOnly, sender: Identity) -> None:
+        """A successor has told all whose heir we are: it has no other. Its own spares had what it does not know."""
+        node = self._node(sender)
+        for message in node.legacy.only(given, sender) or ():
+            if isinstance(message, KeepRecord):
+                self._step(Dropped(node_of(sender), message.call_id))
+
+    def who_has(self, asked: WhoHas, sender: Identity) -> Had:
+        """Say which of these calls of theirs are ours. What is not is kept no longer, until it is told anew."""
+        node, had = self._node(sender), Had()
+        for notice in self._heir.step(Asked(node_of(sender), asked.calls), self._loop.time()):
+            if isinstance(notice.event, Tell):
+                had = Had(notice.event.taken, notice.event.closed)
+        self._set_alarm()
+        for call_id in asked.calls:
+            node.legacy.drop(call_id)
+        ours = [call_id for call_id, order in asked.calls.items() if (have := self._ours(call_id)) and have > order]
+        return Had(tuple({*had.taken, *ours} - {*had.closed}), had.closed)
+
+    # ---- a node dies ------------------------------------------------------------------------------------------------
+
+    def _changed(self, member: Member) -> None:
+        word = member.word
+        node = self._nodes.setdefault(word.node, _Node())
+        before, node.launcher = node.launcher, max(node.launcher, word.epoch)
+        if before and word.epoch > before:
+            self._step(Dead(word.node, is_proven=True))
+        if member.state is NodeState.DEAD:
+            self._step(Dead(word.node, member.is_proven))
+        elif member.state is NodeState.ALIVE:
+            self._step(Alive(word.node))
+
+    def _step(self, given: HeirInput) -> None:
+        for notice in self._heir.step(given, self._loop.time()):
+            if isinstance(notice.event, Take):
+                self._inherit(notice.event)
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        deadline = self._heir.deadline
+        self._alarm = None if deadline is None else self._loop.call_at(deadline, self._step, Expired())
+
+    def _inherit(self, wanted: Take) -> None:
+        node = self._nodes[wanted.owner]
+        named = {*wanted.calls, *wanted.close}
+        records = sorted((one for one in node.legacy.take() if one.order.call_id in named), key=_urgency)
+        outage_s = min(MAX_OUTAGE_S, self._loop.time() - node.heard_s)
+        log.warning("node.inherited", node=wanted.owner, calls=len(wanted.calls), closed=len(wanted.close),
+                    outage_ms=round(outage_s * 1000))  # fmt: skip
+        events, node.legacy.recent = list(node.legacy.recent), type(node.legacy.recent)()
+        self._take(Inherited(wanted.owner, records, events, node.ahead_s, outage_s))
+
+    def _node(self, sender: Identity) -> _Node:
+        node = self._nodes.setdefault(node_of(sender), _Node())
+        node.heard_s = self._loop.time()
+        node.ahead_s = self._means.mesh.clock_of(sender) or node.ahead_s
+        return node
+
+
+def _urgency(record: CallRecord) -> int:
+    """Who hears silence now comes first: those with an agent, those who talk; nobody waits for one that ends."""
+    order = (CallPhase.BRIDGED, CallPhase.CONVERSING, CallPhase.HANDING_OVER, CallPhase.ANSWERED)
+    return order.index(record.phase) if record.phase in order else len(order)
+
+
+__all__ = ["Inheritance", "Inherited"]

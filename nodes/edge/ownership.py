@@ -1,0 +1,241 @@
+"""Whose the calls of this edge are, once its machine may have been away: the performer of `protocols.takeover.Owner`.
+
+What it does: names an heir for each call, asks the others whether they have one of ours, and has nothing said or
+decided for a call in doubt. What it does not: tell heirs the records (`heirs`), or go on with other machines' calls
+(`inheritance`). On a node that is alone it does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Final
+
+from nodes.call.line import channels_of
+from nodes.call.record import CallRecord
+from nodes.edge import line
+from nodes.edge.keeper import Keeper
+from nodes.edge.means import AnyCall, Means
+from nodes.links.errors import LinkError
+from nodes.telemetry import logs
+from protocols.heir import Order
+from protocols.machine import Expired
+from protocols.takeover import (
+    ASK_S,
+    Answered,
+    Ask,
+    CalleeHeard,
+    CalleeQuiet,
+    Ended,
+    Gone,
+    Known,
+    LetGo,
+    Named,
+    Overruled,
+    Owner,
+    OwnerInput,
+    Retell,
+    Stand,
+    Standing,
+)
+from protocols.wire.cluster import Member, NodeState, NodeWord
+from protocols.wire.ids import CallId, Identity, NodeId
+from protocols.wire.messages import AudioArrived, AudioLost
+from protocols.wire.takeover import Beware, WhoHas
+
+log = logs.get(__name__)
+MAX_PAST: Final = 10_000
+"""Calls that are ours no longer whose order is remembered, until those who may have a copy have given it up."""
+
+
+def choose(call_id: CallId, nodes: Iterable[NodeWord], zone: str) -> NodeId:
+    """Return which of these nodes is to be a call's heir: of our own zone, if any is; empty when there is none.
+
+    Each call has an order of its own (rendezvous hashing), so that the calls of a node spread over all others, and one
+    that leaves changes nothing for the calls of the rest.
+    """
+
+    def rank(word: NodeWord) -> tuple[bool, bytes]:
+        score = blake2b(f"{call_id}\n{word.node}".encode(), digest_size=8).digest()
+        return word.zone == zone, score
+
+    best = max(nodes, key=rank, default=None)
+    return best.node if best else NodeId("")
+
+
+def order_of(record: CallRecord) -> Order:
+    """Return which of a call's records this is."""
+    return record.n_moves, record.epoch, record.revision
+
+
+def edge_of(word: NodeWord) -> Identity | None:
+    """Return a node's active edge; None: it has none just now."""
+    return next((one.identity for one in word.processes if one.role == "edge" and one.is_active), None)
+
+
+class Ownership:
+    """`keepers`: of all calls of this edge. `retell`, `let_go`: what becomes of calls, set by who has them."""
+
+    def __init__(self, means: Means, keepers: Mapping[CallId, Keeper],
+                 spawn: Callable[[Coroutine[object, object, None]], object]) -> None:  # fmt: skip
+        self._means, self._keepers, self._spawn = means, keepers, spawn
+        self._loop = asyncio.get_running_loop()
+        self._owner = Owner(self._loop.time())
+        self._past: OrderedDict[CallId, Order] = OrderedDict()
+        self._alarm: asyncio.TimerHandle | None = None
+        self.retell: Callable[[Identity, Sequence[CallId]], None] = lambda heir, calls: None
+        self.let_go: Callable[[CallId, bool], None] = lambda call_id, was_closed: None
+        self._is_active = False
+        self.edges: dict[NodeId, Identity] = {}
+        """The edges of all other nodes that can be told something."""
+        self._launchers: dict[NodeId, int] = {}
+        """The launchers of other nodes, by epoch."""
+        means.members.on_change(self._changed)
+
+    def begin(self) -> None:
+        """We are the active edge: only now is there anything to own."""
+        self._is_active = True
+        for member in self._means.members.nodes:
+            self._changed(member)
+
+    def heir_of(self, call_id: CallId) -> Identity | None:
+        """Return the edge that keeps a call of ours; None: no other machine does."""
+        keeper = self._keepers.get(call_id)
+        return self.edges.get(keeper.record.heir) if keeper and keeper.record.heir else None
+
+    def _edges_now(self) -> dict[NodeId, Identity]:
+        words = [one.word for one in self._means.members.nodes if one.state is not NodeState.DEAD]
+        return {word.node: edge for word in words if (edge := edge_of(word))}
+
+    # ---- what the calls are told ------------------------------------------------------------------------------------
+
+    def is_silent(self, call_id: CallId) -> bool:
+        """Say whether a call may be another machine's, with no witness: then nothing of it is said or decided."""
+        return self._owner.standing(call_id, self._loop.time()) is Standing.SILENT
+
+    def heir_for(self, call_id: CallId) -> NodeId:
+        """Return who is to be the heir of a new call."""
+        return choose(call_id, self._candidates(), self._means.config.node.zone)
+
+    def has(self, keeper: Keeper) -> None:
+        """This call is ours from now on; its record may name an heir already, or it is named now."""
+        if keeper.record.heir:
+            self._step(Named(keeper.record.order.call_id, keeper.record.heir))
+        elif self._is_active:
+            self._name_anew()
+
+    def over(self, call_id: CallId, order: Order) -> None:
+        """It is not ours any more: it is over, or another's."""
+        if self._owner.claimants(call_id):
+            self._remember(call_id, order)
+            self._step(Ended(call_id))
+
+    def heard(self, call_id: CallId, news: AudioArrived | AudioLost) -> None:
+        """The callee is heard, or is not."""
+        if self._owner.claimants(call_id):
+            self._step(CalleeHeard(call_id) if isinstance(news, AudioArrived) else CalleeQuiet(call_id))
+
+    def overruled(self, call_id: CallId) -> None:
+        """Another machine has shown a later record of a call of ours."""
+        log.warning("call.overruled", call_id=call_id)
+        self._step(Overruled(call_id))
+        if call_id in self._keepers:  # no heir had ever been named: whoever has it, it is not us
+            self.let_go(call_id, False)
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _candidates(self) -> list[NodeWord]:
+        now = self._loop.time()
+        words = [one.word for one in self._means.members.nodes if one.state is NodeState.ALIVE]
+        able = [one for one in words if edge_of(one) and not one.is_draining and self._owner.vouches(one.node, now)]
+        return [one for one in able if one.load < 1.0] or able
+
+    @property
+    def n_without_heir(self) -> int:
+        """How many calls no other machine would go on with; 0 on a node that knows no other."""
+        if not self._launchers:
+            return 0
+        good = {word.node for word in self._candidates()}
+        return sum(keeper.record.heir not in good for keeper in self._keepers.values())
+
+    def _changed(self, member: Member) -> None:
+        """Take the spokesman's word on another node."""
+        self.edges = self._edges_now()
+        if not self._is_active:
+            return
+        word, before = member.word, self._launchers.get(member.word.node, member.word.epoch)
+        self._launchers[word.node] = word.epoch
+        if word.epoch > before or (member.state is NodeState.DEAD and member.is_proven):
+            self._step(Gone(word.node))
+        self._step(Known(frozenset(self.edges)))
+
+    def _name_anew(self) -> None:
+        """Give every call an heir that lives, answers and takes calls, if there is any."""
+        able = self._candidates()
+        good = {word.node for word in able}
+        for call_id, keeper in list(self._keepers.items()):
+            if keeper.record.heir not in good and (heir := choose(call_id, able, self._means.config.node.zone)):
+                keeper.write(heir=heir)
+                self._step(Named(call_id, heir), is_naming=True)
+
+    def _step(self, given: OwnerInput, *, is_naming: bool = False) -> None:
+        for notice in self._owner.step(given, self._loop.time()):
+            match notice.event:
+                case Ask(node=node, calls=calls):
+                    self._spawn(self._ask(node, calls))
+                case Stand(call_id=call_id, standing=standing):
+                    self._stand(call_id, standing)
+                case LetGo(call_id=call_id, was_closed=was_closed):
+                    log.warning("call.let_go", call_id=call_id, was_closed=was_closed)
+                    self.let_go(call_id, was_closed)
+                case Retell(heir=heir, calls=calls):
+                    if edge := self._edge(heir):
+                        self.retell(edge, calls)
+        if not is_naming:
+            self._name_anew()
+        if self._alarm:
+            self._alarm.cancel()
+        deadline = self._owner.deadline
+        self._alarm = None if deadline is None else self._loop.call_at(deadline, self._step, Expired())
+
+    def _stand(self, call_id: CallId, standing: Standing) -> None:
+        log.warning("call.standing", call_id=call_id, standing=standing.value)
+        if (keeper := self._keepers.get(call_id)) is None:
+            return
+        order = Beware(channels_of(keeper.record), is_wary=standing is not Standing.SURE)
+        line.tell_all(self._means, keeper.record.media, order)
+        if standing is not Standing.SILENT and (call := self._means.calls.get(call_id)):
+            call.tell(AnyCall.take, Expired())  # what has waited is taken
+
+    async def _ask(self, node: NodeId, calls: tuple[CallId, ...]) -> None:
+        """Ask one node; an answer that does not come is asked for again."""
+        if (edge := self._edge(node)) is None:
+            return
+        asked_s = self._loop.time()
+        try:
+            had = await self._means.mesh.ask(edge, WhoHas(self._orders(calls)), timeout_s=2 * ASK_S)
+        except LinkError:
+            return
+        self._step(Answered(node, asked_s, calls, had.taken, had.closed))
+
+    def _orders(self, calls: Iterable[CallId]) -> dict[CallId, Order]:
+        return {call_id: self._order_of(call_id) for call_id in calls}
+
+    def _order_of(self, call_id: CallId) -> Order:
+        if keeper := self._keepers.get(call_id):
+            return order_of(keeper.record)
+        return self._past.get(call_id, (0, 0, 0))
+
+    def _remember(self, call_id: CallId, order: Order) -> None:
+        self._past[call_id] = order
+        if len(self._past) > MAX_PAST:
+            self._past.popitem(last=False)
+
+    def _edge(self, node: NodeId) -> Identity | None:
+        member = self._means.members.node(node)
+        return edge_of(member.word) if member else None
+
+
+__all__ = ["Ownership", "choose", "edge_of", "order_of"]

@@ -1,0 +1,87 @@
+"""A node that is back with its disk: all others are asked first whether they have one of the calls that it finds there.
+
+All, and not the heirs that the records name: what was named last may not have been on the disk yet. What it does: waits
+until the cluster is known, asks, and says what the others have answered. What it does not: go on with a call, or end
+one (`elsewhere`). Who cannot be asked in time is gone, or has never taken it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from nodes.call.record import CallRecord
+from nodes.edge.means import Means
+from nodes.edge.ownership import edge_of, order_of
+from nodes.links.errors import LinkError
+from nodes.links.members import NOT_TOLD
+from protocols.wire.cluster import NodeState
+from protocols.wire.ids import CallId, NodeId
+from protocols.wire.takeover import MAX_ASKED, Had, WhoHas
+
+JOINS_S: Final = 12.0
+"""So long is waited until this node knows who else there is; a callee listens to nothing for 20 s (`succession`)."""
+ANSWERS_S: Final = 3.0
+"""So long are the others waited for from then on."""
+LOOK_S: Final = 0.05
+
+
+@dataclass(slots=True)
+class Answers:
+    """What others have said: the calls that have gone on with them, those that they have closed, and of the rest those
+    whose heirs are there and have not answered."""
+
+    taken: set[CallId] = field(default_factory=set)
+    closed: set[CallId] = field(default_factory=set)
+    unknown: set[CallId] = field(default_factory=set)
+
+
+async def ask_all(means: Means, records: Sequence[CallRecord]) -> Answers:
+    """Ask about these calls everybody who is there, for a while."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(JOINS_S):
+            await _joined(means)
+    answers = Answers()
+    others = {member.word.node for member in means.members.nodes if member.state is not NodeState.DEAD}
+    await asyncio.gather(*(_ask(means, node, records, answers) for node in others))
+    return answers
+
+
+async def _joined(means: Means) -> None:
+    """Return when this node is in the cluster, and knows who else is."""
+    while True:
+        told = means.members.told
+        if told is not NOT_TOLD and not told.bar:
+            return
+        await asyncio.sleep(LOOK_S)
+
+
+async def _ask(means: Means, node: NodeId, records: Sequence[CallRecord], answers: Answers) -> None:
+    orders = {one.order.call_id: order_of(one) for one in records}
+    left = list(orders)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANSWERS_S):
+            while left:
+                had = await _answer(means, node, WhoHas({call_id: orders[call_id] for call_id in left[:MAX_ASKED]}))
+                answers.taken |= {*had.taken}
+                answers.closed |= {*had.closed}
+                del left[:MAX_ASKED]
+    answers.unknown |= {*left} & {one.order.call_id for one in records if one.heir == node}
+
+
+async def _answer(means: Means, node: NodeId, asked: WhoHas) -> Had:
+    """Ask until it is answered."""
+    while True:
+        member = means.members.node(node)
+        if member and member.state is NodeState.ALIVE and (edge := edge_of(member.word)):
+            try:
+                return await means.mesh.ask(edge, asked, timeout_s=1.0)
+            except LinkError:
+                pass  # it is between two edges, or has just gone
+        await asyncio.sleep(LOOK_S)
+
+
+__all__ = ["ANSWERS_S", "JOINS_S", "Answers", "ask_all"]

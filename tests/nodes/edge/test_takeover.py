@@ -1,0 +1,255 @@
+"""A machine's calls at another machine: kept there while it lives, gone on with when it is dead, never at both."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from nodes.call.record import CallPhase, CallRecord
+from nodes.edge import returning
+from nodes.edge.checkpoint import LAYOUT, Alive, Opened, frame
+from nodes.edge.heirs import bequest, to_keep
+from nodes.edge.ownership import choose
+from nodes.links import bus, incarnation
+from nodes.links.errors import Refused
+from protocols.sip import Phase as LegPhase
+from protocols.sip.confirmed import TAKEOVER_GAP
+from protocols.wire.cluster import NodeState, NodeWord
+from protocols.wire.events import Kind
+from protocols.wire.heirs import KeepRecord
+from protocols.wire.ids import CallId, NodeId
+from protocols.wire.messages import CloseChannel
+from protocols.wire.reconcile import FindCalls
+from protocols.wire.takeover import Beware, WhoHas
+from tests.nodes.edge.two_edges import FarEnd, Machine, machine, talking
+
+C1 = CallId("c1")
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus, "CONNECT_S", 0.05)  # there is no NATS
+
+
+@dataclass
+class Pair:
+    """Two machines that know each other, the first with one call, and its callee."""
+
+    a: Machine
+    b: Machine
+    far: FarEnd
+
+    async def begin(self, record: CallRecord) -> None:
+        """Have the first go on with this call; return once the second keeps it."""
+        await self.until_known()
+        await self.a.calls.go_on(self.a.calls.keep(record))
+        await self.b.until(lambda: self.kept(record.order.call_id) and self.is_told(record.order.call_id))
+        self.far.heard()
+
+    async def until_known(self) -> None:
+        self.a.sees(self.b.member())
+        self.b.sees(self.a.member())
+        await self.a.until(lambda: self.a.calls.elsewhere.ownership.heir_for(C1) == "b")
+
+    def kept(self, call_id: CallId) -> bool:
+        return self.b.calls.elsewhere.inheritance._heir.keeps(self.a.name, call_id)
+
+    def is_told(self, call_id: CallId) -> bool:
+        """The second has the last record of the first."""
+        ours, node = self.a.calls.keepers[call_id].record, self.b.calls.elsewhere.inheritance._nodes[self.a.name]
+        kept = node.legacy._kept.get(call_id)
+        return kept is not None and (kept.epoch, kept.revision) == (ours.epoch, ours.revision)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        a = await stack.enter_async_context(machine(tmp_path, "a"))
+        b = await stack.enter_async_context(machine(tmp_path, "b"))
+        far = FarEnd()
+        stack.callback(far.sock.close)
+        yield Pair(a, b, far)
+
+
+async def test_a_call_of_a_dead_machine_goes_on_at_its_heir_which_tells_the_callee_where_it_is(
+    pair: Pair,
+) -> None:
+    await pair.begin(talking(pair.far, pair.a))
+    before = pair.a.calls.keepers[C1].record
+    assert before.heir == "b"
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    assert C1 in pair.b.calls.keepers, "it has it from this moment"
+    invite, source = await pair.far.hears()
+    assert source == ("127.0.0.1", pair.b.means.trunk.port)
+    assert invite.startswith("INVITE")
+    assert f"CSeq: {before.leg.dialog.local_cseq + TAKEOVER_GAP + 1} INVITE" in invite
+    channel = pair.b.channel(C1)
+    assert channel is not None
+    assert (channel.port, channel.ssrc, channel.remote_port) == (40000, 7, 4000)
+    assert f"m=audio {channel.port} " in invite
+    after = pair.b.calls.keepers[C1].record
+    assert after.epoch > before.epoch
+    assert after.owner == pair.b.identity
+
+
+async def test_who_comes_back_lets_go_of_what_its_heir_has_without_a_word_to_anybody(
+    pair: Pair,
+) -> None:
+    await pair.begin(talking(pair.far, pair.a))
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.far.hears()
+    pair.b.sees(pair.a.member())  # it was not dead, but stood still
+    await pair.a.until(lambda: C1 not in pair.a.calls.keepers)
+    assert CloseChannel(C1) in pair.a.told
+    assert Kind.ENDED not in pair.a.kinds
+    ours = f"127.0.0.1:{pair.a.means.trunk.port}"
+    assert not [one for one in pair.far.heard() if re.search(rf"Via:.*{ours}", one)]
+    assert C1 in pair.b.calls.keepers
+    assert not pair.a.calls.has_been(C1), "it is not over"
+    await pair.a.until(lambda: not pair.a.means.calls)
+
+
+async def test_a_later_life_of_a_call_at_its_old_owner_overrules_nobody(pair: Pair) -> None:
+    """Epochs follow the wall clock: who is back with its disk begins a later one, and is not the owner for that."""
+    await pair.begin(talking(pair.far, pair.a))
+    stale = replace(pair.a.calls.keepers[C1].record, epoch=10**15)
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.far.hears()
+    told = to_keep(stale)
+    assert isinstance(told, KeepRecord)
+    pair.b.calls.elsewhere.take(told, pair.a.identity)
+    assert C1 in pair.b.calls.keepers
+    assert not pair.kept(C1)
+
+
+async def test_suspicion_alone_takes_nothing_from_who_still_asks(pair: Pair) -> None:
+    await pair.begin(talking(pair.far, pair.a))
+    pair.b.sees(pair.a.member(NodeState.DEAD))
+    asked = pair.b.calls.elsewhere.inheritance._heir._asked_at[NodeId("a")]
+    await pair.b.until(lambda: pair.b.calls.elsewhere.inheritance._heir._asked_at[NodeId("a")] > asked)
+    assert C1 not in pair.b.calls.keepers
+    assert C1 in pair.a.calls.keepers
+
+
+async def test_a_call_that_nobody_had_answered_ends_as_lost_and_once(
+    pair: Pair,
+) -> None:
+    ringing = talking(pair.far, pair.a, phase=CallPhase.RINGING, answered_s=0.0)
+    leg = replace(ringing.leg, phase=LegPhase.INVITING, is_proceeding=True, media=None) if ringing.leg else None
+    await pair.begin(replace(ringing, leg=leg))
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.b.until(lambda: Kind.ENDED in pair.b.kinds)
+    ended = next(event for event in pair.b.events if event.kind is Kind.ENDED)
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
+    pair.b.sees(pair.a.member())
+    pair.a.calls.elsewhere.ownership._owner._vouched.clear()  # it stood still for longer than a lease
+    await pair.a.until(lambda: C1 not in pair.a.calls.keepers)
+    assert Kind.ENDED not in pair.a.kinds
+
+
+def left_behind(*records: CallRecord) -> bytes:
+    """The disk of a node whose launcher was another one."""
+    told = [message for record in records for message in bequest(record, lambda _: False)]
+    opened = Opened(LAYOUT, "before", incarnation.boot())
+    return b"".join(map(frame, [opened, *told, Alive(time.monotonic())]))
+
+
+async def test_a_node_that_is_back_goes_on_with_what_its_heir_has_not_and_with_nothing_else(
+    tmp_path: Path, pair: Pair
+) -> None:
+    await pair.begin(talking(pair.far, pair.a))
+    left = pair.a.calls.keepers[C1].record
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.far.hears()
+    other = talking(pair.far, pair.a, "c2", heir=NodeId("b"))
+    async with machine(tmp_path, "a", left_behind(left, other), epoch=2) as back:
+        assert not back.calls.keepers
+        with pytest.raises(Refused, match="unsettled"):
+            back.requests.find_calls(FindCalls((C1,)), back.identity)
+        pair.b.sees(back.member())
+        back.sees(pair.b.member())
+        await back.until(lambda: "c2" in back.calls.keepers)
+        await back.until(lambda: back.calls.is_settled)
+        assert C1 not in back.calls.keepers
+        assert not back.calls.has_been(C1)
+        assert C1 in pair.b.calls.keepers
+
+
+async def test_a_node_whose_heir_is_gone_for_good_goes_on_by_itself(
+    tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(returning, "ANSWERS_S", 0.1)
+    left = talking(pair.far, pair.a, heir=NodeId("nobody"))
+    async with machine(tmp_path, "a", left_behind(left), epoch=2) as back:
+        back.sees()
+        await back.until(lambda: Kind.ENDED in back.kinds)
+        assert next(one for one in back.events if one.kind is Kind.ENDED).fields["cause"] == "node_lost"
+
+
+async def test_what_the_dead_machine_noted_last_is_handed_to_the_bus_once_more(pair: Pair) -> None:
+    await pair.begin(talking(pair.far, pair.a))
+    theirs = {event.event_id for event in pair.a.events}
+    assert theirs
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    assert theirs <= {event.event_id for event in pair.b.events}
+
+
+async def test_what_a_call_plays_is_on_its_heirs_disk_before_it_is_needed(pair: Pair) -> None:
+    prompt, audio = "a" * 32, bytes(300_000)
+    (pair.a.state / "prompts").mkdir()
+    (pair.b.state / "prompts").mkdir()
+    (pair.a.state / "prompts" / f"{prompt}.ulaw").write_bytes(audio)
+    await pair.begin(talking(pair.far, pair.a))
+    there = pair.b.state / "prompts" / f"{prompt}.ulaw"
+    await pair.b.until(there.exists)
+    assert there.read_bytes() == audio
+
+
+async def test_an_heir_that_leaves_is_replaced_and_gives_its_copy_up(tmp_path: Path, pair: Pair) -> None:
+    await pair.begin(talking(pair.far, pair.a))
+    async with machine(tmp_path, "c") as c:
+        c.sees(pair.a.member())
+        draining = pair.b.member()
+        draining = replace(draining, word=replace(draining.word, is_draining=True))
+        pair.a.sees(draining, c.member())
+        heir = c.calls.elsewhere.inheritance._heir
+        await c.until(lambda: heir.keeps(pair.a.name, C1))
+        await pair.b.until(lambda: not pair.kept(C1))
+        assert pair.a.calls.keepers[C1].record.heir == "c"
+
+
+async def test_nobody_is_told_anything_by_a_machine_that_is_alone(pair: Pair) -> None:
+    await pair.a.calls.go_on(pair.a.calls.keep(talking(pair.far, pair.a)))
+    await pair.a.until(lambda: pair.a.channel(C1))
+    assert pair.a.calls.keepers[C1].record.heir == ""
+    assert not pair.a.calls.elsewhere.ownership.is_silent(C1)
+    assert not any(isinstance(one, Beware) for one in pair.a.told)
+
+
+async def test_a_spare_answers_for_no_call(pair: Pair) -> None:
+    pair.b.calls.is_active = False
+    pair.a.sees(pair.b.member())
+    pair.b.sees(pair.a.member())
+    with pytest.raises(Refused, match="not_active"):
+        await pair.a.means.mesh.ask(pair.b.identity, WhoHas({}))
+
+
+def word(name: str, zone: str = "") -> NodeWord:
+    return NodeWord(NodeId(name), 1, 1, "c", 1, "1", zone, (), "", 0.0, ())
+
+
+def test_calls_spread_over_the_nodes_of_their_zone_and_one_that_leaves_moves_only_its_own() -> None:
+    nodes = [word(f"n{k}", zone="east" if k < 4 else "west") for k in range(8)]
+    calls = [CallId(f"c{k}") for k in range(400)]
+    heirs = {call: choose(call, nodes, "east") for call in calls}
+    assert set(heirs.values()) == {"n0", "n1", "n2", "n3"}
+    assert min(list(heirs.values()).count(NodeId(name)) for name in ("n0", "n1", "n2", "n3")) > 60
+    fewer = {call: choose(call, nodes[1:], "east") for call in calls}
+    assert all(fewer[call] == heir for call, heir in heirs.items() if heir != "n0")
+    assert choose(calls[0], [], "east") == ""
