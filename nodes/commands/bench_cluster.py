@@ -13,12 +13,12 @@ import random
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.table import Table
 
@@ -27,7 +27,7 @@ from nodes.child import STAND_INS
 from nodes.commands.central import Campaign, bring, steer
 from nodes.commands.crowd import BENCH, CALLEES, cpu_of
 from nodes.commands.judge import percentile
-from nodes.commands.stage import Stage, stage
+from nodes.commands.stage import LOG, Stage, stage
 from nodes.commands.terminal import ENDING, console, emit
 from nodes.links.bus import Bus
 from nodes.links.login import login
@@ -110,7 +110,9 @@ class Seen:
 class Found:
     """What it came to. `availability`: 1 - (seconds without a living owner + the unlived rest of lost calls) / planned.
 
-    `lost`: of the answered, those that did not come to their script's end. `events`, `events_recorded`: by id.
+    A call has no living owner from the death of its edge until a successor has it, and answers for it (`takeover_ms`);
+    one for which nobody has anything then sleeps for a while longer (`asleep_ms`). `lost`: of the answered, those that
+    did not come to their script's end. `events`, `events_recorded`: by id.
     """
 
     sessions: int
@@ -122,8 +124,10 @@ class Found:
     rung_twice: int
     left_up: int
     kills: Mapping[str, int]
-    outage_ms_p50: float | None
-    outage_ms_max: float | None
+    takeover_ms_p50: float | None
+    takeover_ms_max: float | None
+    asleep_ms_p50: float | None
+    asleep_ms_max: float | None
     events: int
     events_recorded: int
     events_missing: int
@@ -160,7 +164,7 @@ async def _measured(sessions: int, scale: float, seed: int, state: Path) -> Foun
     pace = Pace(prompt_s=max(0.1, QUESTION_S / scale - ANSWER_S), think_s=ANSWER_S / 2, speak_s=ANSWER_S / 2)
     os.environ[STAND_INS] = " ".join(f"{role}={module}" for role, module in STANDING_IN.items())
     os.environ[VARIABLE] = str(pace)
-    text = f"[edge]\ncapacity = {2 * sessions}\n[central]\nbase = {PER_S}\nmax_concurrent = {2 * sessions}\n"
+    text = f"capacity = {2 * sessions}\n[central]\nbase = {PER_S}\nmax_concurrent = {2 * sessions}\n"
     script, seen = SCRIPT.read_text(encoding="utf-8"), Seen()
     async with stage(state, {SCRIPT.stem: script}, seed, NEEDED, text, channels=2) as here:
         await here.client.events(seen.take)
@@ -175,9 +179,10 @@ async def _measured(sessions: int, scale: float, seed: int, state: Path) -> Foun
         phones = read_json((state / REPORT).read_bytes(), dict[str, float])
         database, seconds = here.config.recorder.database, time.monotonic() - began_s
     assert database is not None, "a configuration that was read has one"
+    taken = takeovers((state / LOG).read_text(encoding="utf-8").splitlines())
     return _found(
-        sessions, pace, seen, killing, phones, recorded_ids(database), cpu_s, (full_kb - empty_kb) / sessions, took_s,
-        seconds,
+        sessions, pace, seen, killing, phones, recorded_ids(database), taken, cpu_s, (full_kb - empty_kb) / sessions,
+        took_s, seconds,
     )  # fmt: skip
 
 
@@ -268,9 +273,12 @@ async def _until_over(seen: Seen, sessions: int) -> None:
 
 def _found(
     sessions: int, pace: Pace, seen: Seen, killing: Killing, phones: Mapping[str, float], recorded: Set[str],
+    taken: Sequence[tuple[datetime, int]],
     cpu_s: Mapping[str, float], rss_kb_each: float, replayed_s: float, seconds: float,
 ) -> Found:  # fmt: skip
-    outages = outages_ms(seen.recovered, killing.edges)
+    asleep = after_ms(seen.recovered, killing.edges)
+    outages = after_ms([wall for wall, _ in taken], killing.edges)
+    ownerless_s = sum(ms / 1000 * n for ms, (_, n) in zip(outages, taken[-len(outages) :], strict=True))
     planned_s = pace.turn_s * (TURNS + 1)
     lost = [call for call in seen.answered if seen.ended.get(call, (None, ""))[1] != "completed"]
     unlived_s = sum(max(0.0, planned_s - seen.lived_s(call)) for call in lost)
@@ -281,13 +289,15 @@ def _found(
         most_at_once=seen.most_up,
         time_scale=round(QUESTION_S * (TURNS + 1) / (sum(lived) / len(lived)), 3) if lived else 0.0,
         turns_least=min((seen.turns[call] for call in seen.answered), default=0),
-        availability=round(1 - (sum(outages) / 1000 + unlived_s) / (planned_s * sessions), 7),
+        availability=round(1 - (ownerless_s + unlived_s) / (planned_s * sessions), 7),
         lost=len(lost),
         rung_twice=int(phones["rung_twice"]),
         left_up=int(phones["up"]),
         kills=dict(killing.kills),
-        outage_ms_p50=percentile(outages, 50),
-        outage_ms_max=max(outages, default=None),
+        takeover_ms_p50=percentile(outages, 50),
+        takeover_ms_max=max(outages, default=None),
+        asleep_ms_p50=percentile(asleep, 50),
+        asleep_ms_max=max(asleep, default=None),
         events=len(seen.ids),
         events_recorded=len(recorded),
         events_missing=len(seen.ids - recorded),
@@ -300,11 +310,17 @@ def _found(
     )
 
 
-def outages_ms(recovered: Iterable[datetime], killed: Iterable[datetime]) -> list[float]:
-    """Return for each call that an edge's successor went on with how long nobody had it, from the last kill before."""
-    moments = sorted(killed)
-    took = [min((wall - at for at in moments if at <= wall), default=None) for wall in recovered]
-    return [one.total_seconds() * 1000 for one in took if one is not None]
+def takeovers(log: Iterable[str]) -> list[tuple[datetime, int]]:
+    """Return when an edge became active, by a node's log, and how many calls it then had."""
+    lines = [read_json(line.encode(), dict[str, Any]) for line in log if '"edge.active"' in line]
+    return [(datetime.fromisoformat(line["wall"]), line["calls"]) for line in lines]
+
+
+def after_ms(moments: Iterable[datetime], killed: Iterable[datetime]) -> list[float]:
+    """Return how long after the last kill before it each moment was; none for one before all kills."""
+    kills = sorted(killed)
+    took = [min((wall - at for at in kills if at <= wall), default=None) for wall in moments]
+    return [round(one.total_seconds() * 1000, 1) for one in took if one is not None]
 
 
 def recorded_ids(database: Path) -> set[str]:
@@ -331,4 +347,4 @@ async def replay_s(here: Stage) -> float:
         await bus.close()
 
 
-__all__ = ["SCALE", "SESSIONS", "Found", "Seen", "cluster", "outages_ms", "recorded_ids"]
+__all__ = ["SCALE", "SESSIONS", "Found", "Seen", "after_ms", "cluster", "recorded_ids", "takeovers"]

@@ -32,6 +32,7 @@ CHANNELS = 200
 """Sockets for media, each on an even port of its own."""
 
 SETTINGS = "ringmaster.toml"
+LOG = "node.log"
 MARK = "# A rehearsal's: the next one empties this directory.\n"
 """The first line of its configuration; a directory without such a file is somebody's own, and is not emptied."""
 EDGE = '[edge]\ngives_up = ["recordings"]\n'
@@ -83,17 +84,17 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Set up a node with its state in `state`, which is emptied first, and callees who know `scripts` (name -> text).
 
-    `needed`: how many processes of which role must be active before the block begins. `settings`: further tables of
-    its configuration, as TOML. `agents`: who sits at its desk, as `ann:service+billing,ben:service`. `channels`: how
-    many sockets media has. `n_phrases`: callees have so many answers of each meaning, spoken before the block begins;
-    0: they say what they like. `restarts`: so often may the launcher die, and is started again as a supervisor of the
-    machine would do it. Raises: NodeError.
+    `needed`: how many processes of which role must be active before the block begins. `settings`: further keys of the
+    table `edge` of its configuration, then further tables, as TOML. `agents`: who sits at its desk, as
+    `ann:service+billing,ben:service`. `channels`: how many sockets media has. `n_phrases`: callees have so many answers
+    of each meaning, spoken before the block begins; 0: they say what they like. `restarts`: so often may the launcher
+    die, and is started again as a supervisor of the machine would do it. Raises: NodeError.
     """
     file = _configuration(state, settings, channels)
     config = load(file)
     callees = _udp_socket()
     paths = _written(scripts, state)
-    log = state / "node.log"
+    log = state / LOG
     node = Program(
         argv=(sys.executable, "-m", "nodes.launcher"), env={ENVIRONMENT: str(file)}, speaks=False, stop_s=15.0
     )  # fmt: skip
@@ -217,4 +218,4 @@ def _is_free(port: int) -> bool:
     return True
 
 
-__all__ = ["NotAStage", "Stage", "StageDown", "emptied", "stage"]
+__all__ = ["LOG", "NotAStage", "Stage", "StageDown", "emptied", "stage"]

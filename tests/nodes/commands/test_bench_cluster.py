@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from nodes.commands.bench_cluster import Seen, outages_ms
+from nodes.commands.bench_cluster import Seen, after_ms, takeovers
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 
@@ -33,8 +33,13 @@ def test_an_engine_that_died_is_no_outage_of_a_call() -> None:
     assert seen.recovered == []
 
 
-def test_an_outage_lasts_from_the_last_death_of_an_edge_to_the_call_s_going_on() -> None:
+def test_a_takeover_takes_from_the_last_death_of_an_edge() -> None:
     deaths = [BEGAN, BEGAN + timedelta(seconds=10)]
     went_on = [BEGAN + timedelta(seconds=0.25), BEGAN + timedelta(seconds=10.5)]
-    assert outages_ms(went_on, deaths) == [250.0, 500.0]
-    assert outages_ms([BEGAN - timedelta(seconds=1)], deaths) == []
+    assert after_ms(went_on, deaths) == [250.0, 500.0]
+    assert after_ms([BEGAN - timedelta(seconds=1)], deaths) == []
+
+
+def test_when_a_successor_had_the_calls_is_read_from_the_node_s_log() -> None:
+    log = ["garbage", '{"event": "edge.active", "calls": 7, "wall": "2026-03-03T10:00:00.250000Z"}', "{}"]
+    assert takeovers(log) == [(BEGAN + timedelta(seconds=0.25), 7)]
