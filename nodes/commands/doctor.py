@@ -24,9 +24,11 @@ from nodes import lock
 from nodes.commands.client import configured
 from nodes.commands.terminal import console, emit, hang
 from nodes.config import Config, ConfigError
-from nodes.errors import NodeError
+from nodes.errors import NodeError, in_words
+from nodes.links import cluster_state
+from nodes.links.cluster_state import ClusterState
 from nodes.links.login import login
-from nodes.links.server import check, context, find, url
+from nodes.links.server import check, check_company, context, find, url
 from nodes.speech import model_dir
 from nodes.speech.errors import BrokenModel
 from protocols.wire.roles import Role
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 def examine(config: Config) -> Iterator[Finding]:
     """Look at everything a node needs, one finding each."""
     looks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
-        _python, _packages, _models, _lexicon, _nats, _ports, _limits, _memory, _disk,
+        _python, _packages, _models, _lexicon, _cluster, _nats, _ports, _limits, _memory, _disk,
     )  # fmt: skip
     for look in looks:
         yield from look(config)
@@ -144,6 +146,21 @@ def _lexicon(_: Config) -> Iterator[Finding]:
     slow = index_gruut() is Indexed.READ_ONLY
     mend = "run this once as who may write it, or words new to the node take 40 ms each" if slow else ""
     yield Finding("lexicon", "not indexed, and not writable" if slow else "indexed", mend)
+
+
+def _cluster(config: Config) -> Iterator[Finding]:
+    """Say of which cluster the machine is, where it is meant to be of one, or is."""
+    found, mend = "no keys of a cluster", "ringmaster cluster init, or join with a file of keys"
+    cluster: ClusterState | None = None
+    try:
+        if cluster := cluster_state.read(config.paths.state):
+            check_company(config, cluster.urls)
+            found = f"{cluster.name} ({cluster.id[:8]}), {len(cluster_state.known(config.paths.state))} nodes known"
+            mend = "" if config.cluster.is_joined else "set cluster.bind, or this node is alone"
+    except (NodeError, OSError) as error:
+        found, mend = in_words(error), "bring the machine's keys anew, or change what it says"
+    if cluster or config.cluster.is_joined:
+        yield Finding("cluster", found, mend, fatal=config.cluster.is_joined)
 
 
 def _nats(config: Config) -> Iterator[Finding]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import resource
 import socket
+from pathlib import Path
 
+import pytest
+
+from nodes.commands import doctor
+from nodes.config import parse
+from nodes.links import cluster_keys
+from protocols.wire.ids import NodeId
 from tests.nodes.commands.conftest import COMMAND, Place
 
 
@@ -68,3 +75,32 @@ def test_people_read_a_line_for_each_and_below_it_what_mends_it(place: Place) ->
     assert "127.0.0.1:1: Connection refused" in lines[at]
     assert lines[at + 1].strip().startswith("start it there")
     assert COMMAND.name not in done.err
+
+
+@pytest.mark.parametrize(
+    ("tables", "is_made", "found", "mend"),
+    [
+        ("", False, None, None),
+        ("[cluster]\nbind = '10.0.0.1'", False, "no keys of a cluster", "ringmaster cluster init"),
+        ("[cluster]\nbind = '10.0.0.1'", True, "prod (", ""),
+        ("", True, "prod (", "set cluster.bind, or this node is alone"),
+    ],
+)
+def test_of_which_cluster_the_machine_is(
+    tmp_path: Path, tables: str, is_made: bool, found: str | None, mend: str | None
+) -> None:
+    if is_made:
+        cluster_keys.make(tmp_path / "state", "prod", NodeId("n1"))
+    told = list(doctor._cluster(parse(f"[paths]\nstate = 'state'\n{tables}", "test", tmp_path)))
+    assert [(found or "") in one.found and (mend or "") in one.mend for one in told] == (
+        [] if found is None else [True]
+    )
+    assert all(bool(one.mend) == bool(mend) for one in told)
+
+
+def test_a_state_of_a_cluster_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    cluster_keys.make(tmp_path, "prod", NodeId("n1"))
+    (tmp_path / "cluster/nats.secret").write_text("cut")
+    (told,) = doctor._cluster(parse("[paths]\nstate = '.'\n[cluster]\nbind = '10.0.0.1'", "test", tmp_path))
+    assert "nats.secret" in told.found
+    assert told.fatal
