@@ -3,7 +3,8 @@
 Only what nats-server 2.9 knows: it drops what it does not know without a word, so the configuration is read back and
 compared field by field. Limits follow the settings of whoever leads, also of a stream that is there (two nodes whose
 settings differ would change them by turns, and each smaller limit deletes); any other difference is an error with both
-values, and is never repaired from here.
+values, and is never repaired from here. Replicas only become more: a node without a server of its own need not know how
+many servers there are, and a cluster that has grown gets its copies.
 
 Only the events have a limit in bytes, a share of the room that all streams have (`nats.events_share`): beyond it the
 oldest go. So they can fill their share and never the disk, and what nobody is dialled without finds room.
@@ -74,9 +75,9 @@ WANTED: Final = (
     _bucket(Bucket.LEASES, 15.0),  # longer than any election of a JetStream leader
     _bucket(Bucket.CONFIG, 0.0, history=10),
 )
-LIMITS: Final = ("max_age", "max_bytes")
+LIMITS: Final = ("max_age", "max_bytes", "num_replicas")
 _COMPARED: Final = (
-    "subjects", "retention", "storage", "num_replicas", "duplicate_window", "max_msgs_per_subject",
+    "subjects", "retention", "storage", "duplicate_window", "max_msgs_per_subject",
     "discard", "allow_rollup_hdrs", "deny_delete", "allow_direct", *LIMITS,
 )  # fmt: skip
 
@@ -98,6 +99,7 @@ async def ensure(
             await jetstream.add_stream(config)
             found = await jetstream.stream_info(wanted.name)
             touched.append(wanted.name)
+        config.num_replicas = max(replicas, found.config.num_replicas or 1)
         wrong = differences(config, found.config)
         if not changes_limits:
             wrong = {field: pair for field, pair in wrong.items() if field not in LIMITS}

@@ -6,10 +6,11 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.conftest import NatsServer, running
 TLS = Path(__file__).parent / "tls"
 NODES = [NodeId("n1"), NodeId("n2"), NodeId("n3")]
 PATIENCE_S = 20.0
+T = TypeVar("T")
 
 
 def free_ports(n: int) -> list[int]:
@@ -61,34 +63,28 @@ async def up(config: Config, role: Role) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-async def laid(bus: Bus, replicas: int) -> None:
-    """Make the streams as soon as the servers have found each other."""
+async def again(what: Callable[[], Awaitable[T]]) -> T:
+    """Do it as soon as it can be done: when the servers have found each other, and have elected who leads."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                await bus.ensure_layout(replicas)
-                return
+                return await what()
             except BusAway:
                 await asyncio.sleep(0.1)
 
 
 async def committed(bus: Bus, event_id: str) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                await bus.commit("rm.campaign.spring", event_id, {"n": event_id}, timeout_s=1.0)
-                return
-            except BusAway:
-                await asyncio.sleep(0.1)
+    await again(lambda: bus.commit("rm.campaign.spring", event_id, {"n": event_id}, timeout_s=1.0))
 
 
 async def replayed(bus: Bus) -> list[object]:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                return [one.body async for one in bus.replay(Stream.CAMPAIGN)]
-            except BusAway:
-                await asyncio.sleep(0.1)
+    return [one.body async for one in bus.replay(Stream.CAMPAIGN)]
+
+
+async def copies(bus: Bus) -> int | None:
+    """How many servers have the journal."""
+    info = await bus._connection.jetstream.stream_info(Stream.CAMPAIGN)
+    return info.config.num_replicas
 
 
 async def test_three_servers_are_one_and_what_they_keep_outlives_any_of_them(tmp_path: Path) -> None:
@@ -98,15 +94,20 @@ async def test_three_servers_are_one_and_what_they_keep_outlives_any_of_them(tmp
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(stack.enter_async_context(running(each)) for each in servers))
         first, second, third = [await stack.enter_async_context(up(each.config, Role.CENTRAL)) for each in servers]
-        await laid(first, 3)
+        await again(lambda: first.ensure_layout(1))
+        await again(lambda: first.ensure_layout(3))
+        assert await again(lambda: second.ensure_layout(1)) == [], (
+            "a node without a server knows not how many there are"
+        )
+        assert await copies(second) == 3
         await committed(first, "before")
-        await second.kv(Bucket.LEASES).put("mine", {"holder": "n2"})
-        entry = await third.kv(Bucket.LEASES).get("mine")
+        await again(lambda: second.kv(Bucket.LEASES).put("mine", {"holder": "n2"}))
+        entry = await again(lambda: third.kv(Bucket.LEASES).get("mine"))
         assert entry is not None
         assert entry.value == {"holder": "n2"}
         servers[0].kill()
         await committed(second, "after")
-        assert await replayed(third) == [{"n": "before"}, {"n": "after"}]
+        assert await again(lambda: replayed(third)) == [{"n": "before"}, {"n": "after"}]
 
 
 async def test_who_does_not_know_the_clusters_secret_becomes_no_server_of_it_and_no_user(tmp_path: Path) -> None:
