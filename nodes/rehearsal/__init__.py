@@ -13,8 +13,10 @@ And machines to rehearse with, made of namespaces:
 
 keeper.py     the first process of a test host: starts commands there
 remote.py     those commands, as we see them
-hosts.py      the hosts, and the network between them: partitions, pauses, power cuts, full disks
-hosted.py     what runs on them: nodes, a nats-server, callees
+ground.py     the router between them, where they all begin: partitions, bad networks
+relay.py      a bad network: what it hands on comes late, or never
+hosts.py      the hosts: paused, without power, with a full disk
+hosted.py     what runs on them: nodes, a nats-server, callees; hosted_cluster.py: several as one cluster
 stepped/      a wall clock of their own, for what is written in Python
 faults.py     what may happen to one, as data
 """

@@ -31,6 +31,8 @@ class FaultKind(StrEnum):
     """The host hears nobody, and is heard."""
     MUTE = "mute"
     """The host is not heard, and hears."""
+    BAD = "bad"
+    """What the host sends comes late, and some of it never."""
     DISK = "disk"
     """The host's disk is full."""
     CLOCK = "clock"
@@ -39,6 +41,9 @@ class FaultKind(StrEnum):
 
 INSTANT: Final = frozenset({FaultKind.PROCESS})
 """Over as soon as they are done."""
+BAD_S: Final = 0.05
+BAD_LOSS: Final = 0.05
+"""A bad line: a packet takes 50 to 100 ms longer, one of twenty is lost."""
 STEPS_S: Final = (-7200.0, -3.0, 3.0, 7200.0)
 """Of wall clocks: what a time server puts right, and a wrong zone."""
 
@@ -90,6 +95,10 @@ async def inflict(fault: Fault, hosts: Hosts, nodes: Mapping[str, HostedNode]) -
     Cancelled before its time, it is undone as well.
     """
     began_s = time.monotonic()
+    if fault.kind is FaultKind.BAD:
+        async with hosts.bad(fault.host, fault.peer, BAD_S, BAD_S, BAD_LOSS):
+            await asyncio.sleep(fault.seconds)
+        return Inflicted(fault, began_s, time.monotonic())
     hit = await _begin(fault, hosts, nodes)
     try:
         await asyncio.sleep(0.0 if fault.kind in INSTANT else fault.seconds)
@@ -117,6 +126,8 @@ async def _begin(fault: Fault, hosts: Hosts, nodes: Mapping[str, HostedNode]) ->
         case FaultKind.CUT | FaultKind.DEAF | FaultKind.MUTE:
             for from_, to in _cuts(fault):
                 await hosts.cut(from_, to)
+        case FaultKind.BAD:
+            raise AssertionError("a context of its own")
         case FaultKind.DISK:
             host.fill_disk()
         case FaultKind.CLOCK:
@@ -127,7 +138,7 @@ async def _begin(fault: Fault, hosts: Hosts, nodes: Mapping[str, HostedNode]) ->
 async def _end(fault: Fault, hosts: Hosts, nodes: Mapping[str, HostedNode]) -> None:
     host = hosts[fault.host]
     match fault.kind:
-        case FaultKind.PROCESS:
+        case FaultKind.PROCESS | FaultKind.BAD:
             pass
         case FaultKind.LAUNCHER:
             await nodes[fault.host].start()

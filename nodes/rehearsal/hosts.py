@@ -10,7 +10,7 @@ switched off is first cut off, so that nothing of its dying is heard.
                          +-- host (network, PID, mount, UTS, IPC and time namespaces), one each
 
 The ground is the init of all, and ends when the socket closes, however we end: nothing is left, no process, no link.
-From outside nothing of it was ever to be seen. No netem, no packet filter: kernels without them do.
+From outside nothing of it was ever to be seen. Kernels without netem and packet filters do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import os
 import signal
 import socket
 import subprocess
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -29,18 +28,17 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 from nodes.errors import NodeError
+from nodes.rehearsal.ground import NETWORK, SPACES, Ground, ip
 from nodes.rehearsal.remote import EVERYBODY, KEEPER, Done, Failed, Keeper, NotRun, Running, sockets
 from nodes.rehearsal.stepped.sitecustomize import AHEAD
 from supervisors.leash import die_with
 
-GROUND: Final = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-HOST: Final = (*GROUND, "--uts", "--ipc", "--time")
 CAP_SYS_ADMIN: Final = 21
-START_S: Final = 10.0
+START_S: Final = 30.0
+REFUSALS: Final = ("unshare:", "not permitted", "not supported", "Unknown device type")
+"""What those say whom the kernel gives no namespaces, or no links between them. Anything else is a fault of ours."""
 AHEAD_S: Final = 3600
 """Between the monotonic clocks of one host and the next: machines were not started together."""
-NETWORK: Final = "10.77.0.0/16"
-"""All addresses of hosts; settings that name what is not public (`sip.allow`, `fetch.allow`) want it."""
 BALLAST: Final = "ballast"
 """What fills a full disk."""
 MB: Final = 1024 * 1024
@@ -53,7 +51,7 @@ class NoHosts(NodeError):
 class Host:
     """One host. Begun by `hosts`, and again by `power_on`."""
 
-    def __init__(self, ground: _Ground, number: int, name: str, directory: Path) -> None:
+    def __init__(self, ground: Ground, number: int, name: str, directory: Path) -> None:
         self.name, self.directory = name, directory
         self.address = f"10.77.{number + 1}.2"
         self.ahead_s = number * AHEAD_S
@@ -131,7 +129,7 @@ class Host:
         """
         self._life, keeper = await self._ground.life(self.name, self.ahead_s)
         await self._ground.wire(self._number, self._life.pid)
-        await _ip(
+        await ip(
             keeper,
             "link set lo up", f"addr add {self.address}/24 dev eth0", "link set eth0 up",
             f"route add default via 10.77.{self._number + 1}.1",
@@ -167,7 +165,7 @@ class Host:
 class Hosts(Mapping[str, Host]):
     """The hosts by name, and the network between them."""
 
-    def __init__(self, ground: _Ground, made: Sequence[Host]) -> None:
+    def __init__(self, ground: Ground, made: Sequence[Host]) -> None:
         self._ground = ground
         self._hosts = {host.name: host for host in made}
 
@@ -202,70 +200,19 @@ class Hosts(Mapping[str, Host]):
                 await self.mend(one, other)
                 await self.mend(other, one)
 
+    @asynccontextmanager
+    async def bad(
+        self, from_: str, to: str, delay_s: float = 0.0, jitter_s: float = 0.0, loss: float = 0.0, seed: int = 1
+    ) -> AsyncIterator[None]:
+        """Have a bad network from one to the other, for the length of the block: each packet late, or lost.
+
+        Raises: NotRun, where TUN devices are not to be had.
+        """
+        async with self._ground.bad(self._address(from_), self._address(to), delay_s, jitter_s, loss, seed):
+            yield
+
     def _address(self, name: str) -> str:
         return self[name].address if name else ""
-
-
-class _Ground:
-    """Where all hosts stand: the namespaces of the router, and the way to have more."""
-
-    def __init__(self, keeper: Keeper, log: IO[Any], pid: int, disk_mb: int) -> None:
-        self.keeper, self._log, self._pid = keeper, log, pid
-        self.has_disks = disk_mb > 0
-        self._disk_mb = disk_mb
-        self._cuts: Counter[tuple[str, str]] = Counter()
-
-    def path(self, inside: Path) -> Path:
-        return Path(f"/proc/{self._pid}/root{inside}") if self.has_disks else inside
-
-    async def disk(self, directory: Path) -> None:
-        """Have a directory of a host on a file system of its own, if its size is limited."""
-        if self.has_disks:
-            options = f"size={self._disk_mb}m,mode=0700"
-            await self.keeper.must(["mount", "-t", "tmpfs", "-o", options, "none", str(directory)], Path("/"))
-
-    async def life(self, name: str, ahead_s: int) -> tuple[Running, Keeper]:
-        ours, theirs = sockets()
-        clock = (f"--monotonic={ahead_s}", f"--boottime={ahead_s}")
-        with theirs:
-            life = await self.keeper.start(
-                ("unshare", *HOST, *clock, *KEEPER, name), Path("/"), self._log, self._log, theirs.fileno()
-            )  # fmt: skip
-        keeper = Keeper(ours)
-        await keeper.here()
-        return life, keeper
-
-    async def wire(self, number: int, pid: int) -> None:
-        """Join a host, by the process that has made its network, to the router; always with the same address."""
-        port = f"p{number}"
-        await _ip(
-            self.keeper,
-            f"link add {port} type veth peer name eth0 address 02:00:0a:4d:{number:02x}:02 netns {pid}",
-            f"addr add 10.77.{number + 1}.1/24 dev {port}", f"link set {port} up",
-        )  # fmt: skip
-
-    async def unwire(self, number: int) -> None:
-        """Take the link of a host that is gone, which the kernel does too, but in its own time."""
-        await self.keeper.run(["ip", "link", "del", f"p{number}"], Path("/"))
-
-    async def cut(self, from_: str, to: str) -> None:
-        """Drop what goes from one address to another, until it is mended as often; an empty one is everybody's."""
-        self._cuts[from_, to] += 1
-        if self._cuts[from_, to] == 1:
-            await _ip(self.keeper, f"rule add {_rule(from_, to)}")
-
-    async def mend(self, from_: str, to: str) -> None:
-        self._cuts[from_, to] -= 1
-        if self._cuts[from_, to] == 0:
-            await _ip(self.keeper, f"rule del {_rule(from_, to)}")
-
-
-def _rule(from_: str, to: str) -> str:
-    return f"pref 100 from {from_ or 'all'} to {to or 'all'} blackhole"
-
-
-async def _ip(keeper: Keeper, *lines: str) -> None:
-    await keeper.must(["ip", "-batch", "-"], Path("/"), "\n".join(lines) + "\n")
 
 
 @asynccontextmanager
@@ -273,7 +220,7 @@ async def hosts(names: Sequence[str], directory: Path, disk_mb: int = 0) -> Asyn
     """Have hosts of these names for the length of the block, each with a directory of its own below `directory`.
 
     `disk_mb`: how large the disk of each is, which is then gone with the hosts; 0: a directory of ours, which stays.
-    Raises: NoHosts, where the machine does not give namespaces, with its reason.
+    Raises: NoHosts, where the machine does not give namespaces, with its reason; NotRun, Failed, TimeoutError.
     """
     with TemporaryFile("w+") as log:
         unshare, ours = _unshare(log)
@@ -295,7 +242,7 @@ def _unshare(log: IO[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     with theirs:
         try:
             made = subprocess.Popen(
-                ["unshare", *GROUND, *user, *KEEPER], stdin=theirs.fileno(), stdout=log, stderr=log, cwd="/",
+                ["unshare", *SPACES, *user, *KEEPER], stdin=theirs.fileno(), stdout=log, stderr=log, cwd="/",
                 preexec_fn=partial(die_with, os.getpid()),
             )  # fmt: skip
         except OSError as error:
@@ -306,12 +253,12 @@ def _unshare(log: IO[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 async def _begun(
     keeper: Keeper, log: IO[Any], names: Sequence[str], directory: Path, disk_mb: int
-) -> tuple[_Ground, list[Host]]:
-    """Return the ground once it routes, and the hosts once they are on. Raises: NoHosts."""
+) -> tuple[Ground, list[Host]]:
+    """Return the ground once it routes, and the hosts once they are on. Raises: as `hosts`."""
     try:
         async with asyncio.timeout(START_S):
-            ground = _Ground(keeper, log, await keeper.here(), disk_mb)
-            await keeper.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], Path("/"))
+            ground = Ground(keeper, log, await keeper.here(), disk_mb)
+            await ground.routes()
             made = [Host(ground, number, name, directory / name) for number, name in enumerate(names)]
             for host in made:
                 os.makedirs(host.directory, exist_ok=True)
@@ -319,9 +266,12 @@ async def _begun(
                 host.path(host.clock).write_bytes(AHEAD.pack(0.0))
             await asyncio.gather(*(host.power_on() for host in made))
             return ground, made
-    except (NotRun, Failed, TimeoutError) as error:
+    except (NotRun, Failed) as error:
         log.seek(0)
-        raise NoHosts(f"no test hosts here: {log.read().strip() or error}") from error
+        reason = log.read().strip() or str(error)
+        if any(word in reason for word in REFUSALS):
+            raise NoHosts(f"no test hosts here: {reason}") from error
+        raise
 
 
 def _may_make_namespaces(status: str) -> bool:

@@ -57,6 +57,25 @@ def ask(address: str, word: str) -> None:
             say("error", str(error.strerror))
 
 
+def probe(address: str, n: str) -> None:
+    """Send so many words by UDP, one every few ms; say how many came back, and after how many ms the first did."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((address, PORT))
+        sent, took = {}, []
+        for word in range(int(n)):
+            sent[word] = time.monotonic()
+            sock.send(str(word).encode())
+            time.sleep(BEAT_S / 10)
+        sock.settimeout(QUIET_S)
+        try:
+            while len(took) < len(sent):
+                word = int(sock.recv(1500))
+                took.append(time.monotonic() - sent[word])
+        except TimeoutError:
+            pass
+        say(f"{len(took)} {took[0] * 1000 if took else 0:.0f}")
+
+
 def hold(address: str) -> None:
     """Talk over one TCP connection; say when the other end talks, when it falls quiet, and how the connection ends."""
     with socket.create_connection((address, PORT)) as sock:
@@ -79,4 +98,4 @@ def hold(address: str) -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "hold": hold}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "ask": ask, "hold": hold, "probe": probe}[sys.argv[1]](*sys.argv[2:])

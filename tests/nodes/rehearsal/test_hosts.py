@@ -20,7 +20,7 @@ from nodes.rehearsal import hosts as harness
 from nodes.rehearsal.faults import Fault, FaultKind, draw, inflict
 from nodes.rehearsal.hosts import Hosts, NoHosts, hosts
 from nodes.rehearsal.remote import NotRun
-from tests.nodes.rehearsal.conftest import LOOK_S, PATIENCE_S, ask, begin
+from tests.nodes.rehearsal.conftest import ECHO, LOOK_S, PATIENCE_S, ask, begin
 
 MARK = "RINGMASTER_TEST_MARK"
 
@@ -59,6 +59,26 @@ async def test_a_partition_has_a_direction_and_nobody_is_told(pair: Hosts) -> No
     assert (heard_by_b.lines, heard_by_a.lines) == (["ready"], ["ready", "got two"])
     await pair.join(["a"], ["b"])
     assert (await ask(a, b, "five"), await ask(b, a, "six")) == ("answer five", "answer six")
+
+
+async def test_a_bad_network_delivers_late_or_not_at_all_one_way_and_only_for_a_while(pair: Hosts) -> None:
+    a, b = pair["a"], pair["b"]
+    heard = await begin(b, "serve", b.address)
+    await heard.says("ready")
+
+    async def probed() -> tuple[int, int]:
+        n, first_ms = (await a.run((sys.executable, str(ECHO), "probe", b.address, "60"))).out.split()
+        return int(n), int(first_ms)
+
+    async with pair.bad("a", "b", delay_s=0.2, loss=0.3):
+        n, first_ms = await probed()
+        assert 20 <= n <= 55, "the seed loses 18 of them, plus or minus what comes too late"
+        assert first_ms >= 200, "once, for one way"
+        assert len(heard.lines) == 1 + n, "all that came was answered"
+        await pair.cut("a", "b")
+        assert await ask(a, b, "x") == "silence"
+        await pair.mend("a", "b")
+    assert (await probed())[0] == 60
 
 
 async def test_a_host_that_was_paused_goes_on_where_it_was(pair: Hosts) -> None:
