@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -116,17 +115,14 @@ async def test_two_nodes_see_each_other_and_a_launcher_that_is_paused_is_not_dea
     assert [death.node for death in (await seen_by(one, "central")).us.dead] == [N2]
 
 
-async def test_a_node_that_is_alone_binds_nothing_for_other_machines(tmp_path):
-    file = configured(tmp_path, N1, *FIRST)
-    file.write_text(re.sub(r"\[cluster\].*", "", file.read_text(), flags=re.DOTALL))
-    with launched(file) as launcher:
-        async with looking(file) as client:
-            roster = client.roster()
-            assert roster.launcher
-            assert roster.launcher.door == ""
-            assert {peer.address for peer in roster.processes} == {""}
-            pids = [launcher.pid, *(peer.pid for peer in roster.processes)]
-            assert [pid for pid in pids if listens(pid)] == []
+async def test_a_node_that_is_alone_binds_nothing_for_other_machines(node):
+    """Only its desk's port, on this machine."""
+    roster = node.stage.client.roster()
+    assert roster.launcher
+    assert roster.launcher.door == ""
+    assert {peer.address for peer in roster.processes} == {""}
+    pids = [roster.launcher.pid, *(peer.pid for peer in roster.processes if peer.role != "desk")]
+    assert [pid for pid in pids if listens(pid)] == []
 
 
 def listens(pid: int) -> list[str]:
