@@ -18,6 +18,8 @@ from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState
 from protocols.wire.ids import Identity, NodeId, node_of
 
 NOT_TOLD: Final = ClusterTold(0, ())
+ASKING: Final = "the other nodes are being asked"
+"""The bar of a node that does not know yet whether there is another one."""
 
 
 class Members:
@@ -25,6 +27,7 @@ class Members:
 
     def __init__(self, mesh: Mesh, config: Config) -> None:
         self._mesh, self._node, self._zone = mesh, config.node.id, config.node.zone
+        self._is_joined = config.cluster.is_joined
         self._roster: Roster = NOBODY
         self._changed: list[Callable[[Member], object]] = []
         self.told: ClusterTold = NOT_TOLD
@@ -38,7 +41,7 @@ class Members:
     @property
     def bar(self) -> str:
         """Why this node is not in the cluster; empty: it is, or it is meant to be alone."""
-        return self.told.bar
+        return ASKING if self._is_joined and self.told is NOT_TOLD else self.told.bar
 
     def node(self, node: NodeId) -> Member | None:
         """Return what is known of another node; None: nothing."""
@@ -133,4 +136,4 @@ def _peers(members: Iterable[Member]) -> list[Peer]:
     ]
 
 
-__all__ = ["NOT_TOLD", "Members", "peer_of"]
+__all__ = ["ASKING", "NOT_TOLD", "Members", "peer_of"]

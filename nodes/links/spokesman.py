@@ -27,7 +27,7 @@ from nodes.links.bucket import Body
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused
 from nodes.links.letting_in import let_in_who_lives
-from nodes.links.members import NOT_TOLD, Members
+from nodes.links.members import ASKING, NOT_TOLD, Members
 from nodes.links.mesh import Mesh
 from nodes.links.others import Others
 from nodes.links.roster import NOBODY, Roster, State
@@ -45,8 +45,12 @@ HEAR_S: Final = 1.0
 """So long a newcomer waits for the words of the others, from when NATS has taken its own."""
 WAITING_S: Final = 10.0
 """So long it is shown that somebody is not let in."""
-ASKING: Final = "the other nodes are being asked"
+UNHEARD_S: Final = 10.0
+"""NATS takes no longer to give us back what we have said, if it takes it at all."""
 NO_NATS: Final = "NATS is away, so no other node can be asked"
+UNHEARD: Final = (
+    "NATS does not carry our word: may this node's users publish rm.node.<id>.word, and hear rm.node.*.word?"
+)
 
 log = logs.get(__name__)
 
@@ -115,6 +119,8 @@ class Spokesman:
         self._others = Others(told, not self._config.has_server, self._tasks, self._changed)
         self._is_in, self._bar = told is not NOT_TOLD and not told.bar, ASKING if told is NOT_TOLD else told.bar
         self._asked_s: float | None = None
+        self._since_s = now
+        """Since when NATS could have heard us."""
         self._answers: dict[NodeId, tuple[NodeWord, Resident]] = {}
         self._waiting: dict[NodeId, tuple[float, str]] = {}
         self._is_news, self._beat_s, self._said_s, self._word_s, self._tell_s = True, now, now, now, now + WORD_S
@@ -179,10 +185,13 @@ class Spokesman:
     def _join(self, others: Others, now: float) -> None:
         """Be in when nothing bars us, once all who live have had the time to answer."""
         if not self._bus.connected:
+            self._since_s = now
             return self._alone(NO_NATS)
+        if self._asked_s is None and now - self._since_s > UNHEARD_S:
+            return self._alone(UNHEARD)
         if self._asked_s is None or now - self._asked_s < HEAR_S:
             return
-        answers, self._answers, self._asked_s = self._answers, {}, None
+        answers, self._answers, self._asked_s, self._since_s = self._answers, {}, None, now
         if told := barred(self._us, [resident for _, resident in answers.values()]):
             return self._alone(told.reason)
         self._is_in, self._bar = True, ""
@@ -315,4 +324,4 @@ def _processes(roster: Roster) -> list[NodeProcess]:
     ]
 
 
-__all__ = ["ASKING", "NO_NATS", "Figures", "Spokesman"]
+__all__ = ["NO_NATS", "UNHEARD", "Figures", "Spokesman"]

@@ -18,7 +18,7 @@ from nodes.links import cluster_keys, cluster_state, server, spokesman
 from nodes.links.bus import Bus
 from nodes.links.errors import PeerGone, Refused
 from nodes.links.login import login
-from nodes.links.members import NOT_TOLD, Members
+from nodes.links.members import ASKING, NOT_TOLD, Members
 from nodes.links.mesh import Mesh
 from nodes.links.others import MAX_NODES
 from nodes.links.outside import Outside
@@ -413,6 +413,14 @@ async def test_without_nats_a_newcomer_is_alone_and_joins_when_it_is_there(clust
     two = await cluster.node("n2")
     await one.sees(two)
     await two.sees(one)
+
+
+async def test_a_node_whose_word_nats_does_not_carry_is_told_what_its_users_lack(cluster, monkeypatch):
+    monkeypatch.setattr(spokesman, "UNHEARD_S", 0.3)
+    monkeypatch.setattr(spokesman, "node_word", lambda node: f"rm.node.{node}.nobody-may")
+    one = await cluster.node("n1")
+    assert one.processes["edge"].members.bar == ASKING
+    await stays_alone(one, "may this node's users publish rm.node.<id>.word")
 
 
 # ---- a node that is alone -------------------------------------------------------------------------------------------
