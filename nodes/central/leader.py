@@ -41,7 +41,7 @@ from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import CampaignStatus, contact_of
 from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind, from_body
-from protocols.wire.ids import CallId, CampaignId, Identity
+from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
 from protocols.wire.journal import Attempted, Contact, Ended, Entry, Forgotten, Phase, Returned
 from protocols.wire.load import NOT_NOW, GivesUp
 from protocols.wire.messages import PlaceCall
@@ -56,8 +56,10 @@ TICK_S: Final = 0.25
 """How soon a freed place, a new token or an opened window is noticed."""
 LISTEN_S: Final = 1.0
 """How long to wait for an event; one that comes is told at once."""
-UNSURE: Final = frozenset(("internal_error", "bad_reply", "cancelled"))
-"""Refusals by the mesh that do not say whether the order was carried out."""
+UNSURE: Final = frozenset(("internal_error", "bad_reply", "cancelled", "not_leading"))
+"""Refusals that do not say whether the order was carried out, or may be by whoever leads now."""
+NOBODYS: Final = -1
+"""A token that every edge refuses: the lease was lost in this moment."""
 
 log = logs.get(__name__)
 
@@ -79,7 +81,7 @@ class Leader:
         self.places = Places()
         self.edges = Edges(mesh, self.places)
         self.keeper = Keeper(bus, memory)
-        self.search = Search(mesh, self.places, self._fold)
+        self.search = Search(mesh, self.places, self._fold, lambda: lease.token)
         self._given_up: dict[str, GivesUp] = {}
         self._talk: dict[CampaignId, Mean] = {}
         self._told_held: dict[CampaignId, str] = {}
@@ -186,6 +188,7 @@ class Leader:
             caller_id=campaign.plan.caller_id,
             ring_s=campaign.plan.ring_s,
             is_recorded=campaign.plan.recording != "none",
+            token=self._lease.token or NOBODYS,
         )
 
     # ---- learning --------------------------------------------------------------------------------------------------
@@ -218,9 +221,11 @@ class Leader:
             await self._memory.write(entry)
 
     async def _is_elsewhere(self, attempt: Attempted) -> bool:
-        """Say whether another node shows the call as one of its own: its edges are not in our roster."""
+        """Say whether a node shows the call as one of its own whose edges could not be asked."""
         shown = await self._bus.kv(Bucket.CALLS).get(attempt.attempt_id)
-        return shown is not None and shown.value is not None and shown.value.get("node") != self._config.node.id
+        if shown is None or shown.value is None:
+            return False
+        return self.places.is_elsewhere(NodeId(str(shown.value.get("node"))))
 
     def heard(self, entry: Entry) -> None:
         """Take note of what is now known, whoever wrote it down."""

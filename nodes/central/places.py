@@ -12,7 +12,7 @@ it more than its capacity has seen yet. Pure: no clock, no process. From where t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from nodes.central.scheduler import Mean, Scheduler, share_of
@@ -32,17 +32,24 @@ class Places:
 
     def __init__(self) -> None:
         self._homes: Mapping[Identity, Home] = {}
+        self._gone: frozenset[NodeId] = frozenset()
+        self.silent: frozenset[NodeId] = frozenset()
         self._figures: dict[Identity, Mapping[str, float]] = {}
         """Of those that have answered."""
         self._room: dict[Identity, float] = {}
         self._complexity: dict[NodeId, Mean] = {}
         self._turns = Scheduler[Identity]()
 
-    def follow(self, homes: Mapping[Identity, Home]) -> None:
-        """Take note which edges there are, and where."""
-        self._homes = dict(homes)
-        for gone in self._figures.keys() - homes.keys():
-            del self._figures[gone], self._room[gone]
+    def follow(
+        self, homes: Mapping[Identity, Home], silent: Collection[NodeId] = (), gone: Collection[NodeId] = ()
+    ) -> None:
+        """Take note which edges there are, and where.
+
+        `silent`: nodes that may have calls, and whose edge cannot be asked just now. `gone`: nodes that are dead.
+        """
+        self._homes, self.silent, self._gone = dict(homes), frozenset(silent), frozenset(gone)
+        for ended in self._figures.keys() - homes.keys():
+            del self._figures[ended], self._room[ended]
         self._turns.keep(homes)
 
     def said(self, edge: Identity, figures: Mapping[str, float] | None) -> None:
@@ -84,6 +91,10 @@ class Places:
     def all(self) -> list[Identity]:
         """All edges that there are."""
         return list(self._homes)
+
+    def is_elsewhere(self, node: NodeId) -> bool:
+        """Say whether a call of this node's may be up, whatever the edges have said that could be asked."""
+        return node in self.silent or node not in {*self._gone, *(home.node for home in self._homes.values())}
 
     @property
     def n_open(self) -> int:

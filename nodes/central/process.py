@@ -16,7 +16,7 @@ from nodes.central.importing import Importer
 from nodes.central.leader import Leader, until_lost
 from nodes.central.listings import Listings
 from nodes.central.memory import Memory, nobody
-from nodes.central.places import Home
+from nodes.central.places import Home, Places
 from nodes.central.requests import Requests
 from nodes.config import Config
 from nodes.links.bus import Bus
@@ -34,6 +34,7 @@ from nodes.links.server import room
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
+from protocols.wire.cluster import NodeState
 from protocols.wire.ids import Identity, node_of
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import CENTRAL_READS, Role
@@ -80,12 +81,16 @@ class Central:
     def _place(self) -> None:
         """Have the leader know which edges there are: this node's, and those of all nodes that live."""
         if self._requests.leader:
-            self._requests.leader.places.follow(self._homes())
+            self._tell(self._requests.leader.places)
 
-    def _homes(self) -> dict[Identity, Home]:
+    def _tell(self, places: Places) -> None:
         ours, zones = self._config.node, {one.word.node: one.word.zone for one in self.members.nodes}
         edges = [(peer.identity, node_of(peer.identity)) for peer in self.members.of_role("edge")]
-        return {edge: Home(node, zones.get(node, ours.zone)) for edge, node in edges}
+        homes = {edge: Home(node, zones.get(node, ours.zone)) for edge, node in edges}
+        gone = {one.word.node for one in self.members.nodes if one.state is NodeState.DEAD}
+        having = {one.word.node for one in self.members.nodes if "edge" in one.word.roles} - gone
+        having |= {ours.id} if "edge" in ours.roles else set()
+        places.follow(homes, having - {home.node for home in homes.values()}, gone)
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         """How this central is. `leading`: it leads; `led`: somebody does, here or on another node."""
@@ -167,7 +172,7 @@ class Central:
 
     async def _lead(self) -> None:
         leader = Leader(self._config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
-        leader.places.follow(self._homes())
+        self._tell(leader.places)
         self._requests.leader, self._memory.heard = leader, leader.heard
         log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
         is_over = asyncio.Event()

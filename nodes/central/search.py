@@ -3,14 +3,16 @@
 An attempt ends when its edge says so, as an event. One that was written down and reached no edge, or whose edge died
 with all its records, has nobody to say so. It is lost when every active edge has said `N_LOOKS` times, `LOOK_S` apart,
 that it does not have it: looks are counted and not seconds, so a pause of ours is no evidence. While an edge is missing
-from the roster, or does not answer, nothing is found out, and nothing is lost: nobody is dialled again before that.
+from the roster, or does not answer, nothing is found out, and nothing is lost: nobody is dialled again before that. So
+it is while a node is silent. Each question has the lease's token, so that what was not found cannot be ordered later by
+who led before.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from nodes.central.campaign import Campaigns
@@ -62,16 +64,21 @@ class Missing:
 class Search:
     """Asks for one term."""
 
-    def __init__(self, mesh: Mesh, places: Places, fold: Campaigns) -> None:
-        self._mesh, self._places, self._fold = mesh, places, fold
+    def __init__(self, mesh: Mesh, places: Places, fold: Campaigns, token: Callable[[], int | None]) -> None:
+        """`token`: of the lease; None once it is lost."""
+        self._mesh, self._places, self._fold, self._token = mesh, places, fold, token
         self._missing = Missing()
 
     async def watch(self) -> None:
         """Ask, until cancelled."""
         while True:
             asked = [CallId(attempt.attempt_id) for attempt in self._fold.in_flight.values()]
-            answers = await asyncio.gather(*(self._ask(edge, asked) for edge in self._places.all)) if asked else []
-            self._missing.look(asked, answers)
+            token = self._token()
+            if asked and token is not None:
+                answers = await asyncio.gather(*(self._ask(edge, asked, token) for edge in self._places.all))
+                self._missing.look(asked, [*answers, *[None] * len(self._places.silent)])
+            else:
+                self._missing.look(asked, [])
             await asyncio.sleep(LOOK_S)
 
     def lost(self) -> list[Attempted]:
@@ -84,12 +91,13 @@ class Search:
         """Somebody has it whom we cannot ask: begin to count anew."""
         self._missing.found(CallId(attempt.attempt_id))
 
-    async def _ask(self, edge: Identity, calls: Sequence[CallId]) -> CallsFound | None:
+    async def _ask(self, edge: Identity, calls: Sequence[CallId], token: int) -> CallsFound | None:
         held: list[CallId] = []
         over: list[CallId] = []
         try:
             for at in range(0, len(calls), MAX_ASKED):
-                found = await self._mesh.ask(edge, FindCalls(tuple(calls[at : at + MAX_ASKED])), timeout_s=LOOK_S)
+                some = FindCalls(tuple(calls[at : at + MAX_ASKED]), token)
+                found = await self._mesh.ask(edge, some, timeout_s=LOOK_S)
                 held += found.held
                 over += found.over
         except LinkError:

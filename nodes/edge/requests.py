@@ -19,6 +19,7 @@ from nodes.call.line import channels_of, is_known
 from nodes.call.placing import seat_of
 from nodes.edge import orders
 from nodes.edge.calls import Calls
+from nodes.edge.fence import Fence
 from nodes.edge.means import Means
 from nodes.links.errors import Refused
 from nodes.links.recordings import Recordings
@@ -41,7 +42,7 @@ class Requests:
     def __init__(self, means: Means, calls: Calls, figures: Callable[[], dict[str, float]] = dict) -> None:
         """`figures`: further ones, for the status."""
         self._means, self._calls, self._figures = means, calls, figures
-        self._is_draining = False
+        self._is_draining, self._fence = False, Fence()
 
     def serve(self) -> None:
         """Answer the mesh from now on."""
@@ -61,10 +62,12 @@ class Requests:
     async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
         """Take an order, once.
 
-        Refuses: `not_active draining do_not_call_unknown spool_full node_full bad_script:`, `orders`.
+        Refuses: `not_active not_leading draining do_not_call_unknown spool_full node_full bad_script:`, `orders`.
         """
         if not self._calls.is_active:
             raise Refused("not_active")
+        if not self._fence.heard(order.token):
+            raise Refused("not_leading")
         if self._is_draining:
             raise Refused("draining")
         if not seat_of(order.target) and not await self._means.refusals.are_known():
@@ -100,6 +103,7 @@ class Requests:
     def find_calls(self, asked: FindCalls, sender: Identity) -> CallsFound:
         """Say which of these calls we have, and which have been here. Refuses: `not_active`, `unsettled`."""
         self._know_all()
+        self._fence.heard(asked.token)
         held = tuple(call_id for call_id in asked.calls if call_id in self._calls.keepers)
         return CallsFound(held, tuple(call_id for call_id in asked.calls if self._calls.has_been(call_id)))
 

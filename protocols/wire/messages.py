@@ -50,6 +50,7 @@ class PlaceCall:
     caller_id: str = ""
     ring_s: float = 30.0
     is_recorded: bool = False
+    token: int = 0  # of central's lease, when it ordered: who led before is refused; 0: it is no campaign's call
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +395,6 @@ MESSAGES: tuple[type, ...] = (
     Done, CallAccepted, PlaceCall, EndCall,
     ChannelOpened, OpenChannel, SetChannel, SendDigits, ChannelClosed, CloseChannel,
     AudioArrived, AudioLost, PlayEnded, SpeechStarted, SpeechEnded, DigitPressed, BeepHeard,
-    Prompt, Render, ScriptWarmed, WarmScript, Hear, Deafen, Audio,
-    Partial, Heard, Status, GetStatus,
+    Prompt, Render, ScriptWarmed, WarmScript, Hear, Deafen, Audio, Partial, Heard, Status, GetStatus,
 )  # fmt: skip
 """The kinds an envelope may carry, by class name."""

@@ -31,6 +31,8 @@ class FindCalls:
 
     Reply: ClassVar[type[CallsFound]] = CallsFound
     calls: tuple[CallId, ...]
+    token: int = 0
+    """Of the lease of the central that asks: no order of an earlier one is taken from now on. 0: it is no central."""
 
 
 @dataclass(frozen=True, slots=True)

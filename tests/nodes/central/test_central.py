@@ -31,6 +31,7 @@ from nodes.links.tasks import Tasks
 from protocols.wire import campaigns as wire
 from protocols.wire import events
 from protocols.wire.campaigns import Plan, attempt_id, contact_of
+from protocols.wire.cluster import ClusterTold, Member, NodeState, NodeWord
 from protocols.wire.do_not_call import ChangeDoNotCall
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
@@ -67,9 +68,11 @@ class Edge:
         mesh.serve(GetStatus, self.status)
         mesh.serve(FindCalls, self.find)
         self.has_lost: set[CallId] = set()
+        self.asked_by: list[int] = []
 
     def find(self, asked: FindCalls, sender: Identity) -> CallsFound:
         """Have every call that was ordered, but those that the test says are lost."""
+        self.asked_by.append(asked.token)
         held = {order.call_id for order in self.orders} - self.has_lost
         return CallsFound(tuple(call_id for call_id in asked.calls if call_id in held), ())
 
@@ -455,8 +458,13 @@ async def test_a_second_central_waits_and_goes_on_where_the_first_has_stopped(no
             await node.runs(first)
             await node.edge.order(2)
         await node.leads(second)
+        n_asked = len(node.edge.asked_by)
         status = await node.operator.ask(second, wire.GetCampaign(SPRING))
         assert (status.phase, status.in_flight, status.waiting) == ("running", 3, 0)
+        while len(node.edge.asked_by) <= n_asked:
+            await asyncio.sleep(0.05)
+        (ordered,) = {order.token for order in node.edge.orders}
+        assert node.edge.asked_by[-1] > ordered > 0, "who led before is refused from now on"
         for order in node.edge.orders:
             node.edge.end(order)
         await node.status(second, lambda status: status.done == 3)
@@ -516,6 +524,28 @@ async def test_what_another_node_shows_as_its_own_is_not_lost(node: Node, monkey
         node.edge.has_lost = {elsewhere.call_id, gone.call_id}
         status = await node.status(central, lambda status: status.dispositions == {"failed": 1})
         assert status.in_flight == 2
+
+
+async def test_while_a_node_is_silent_nothing_is_lost_and_what_a_dead_one_shows_is_not_waited_for(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOK_S", 0.02)
+    word = NodeWord(NodeId("n2"), 1, 1, "", 1, "", "", ("edge",), "", 0.0, ())
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        members = node.centrals[central].members
+        members.take(ClusterTold(1, (Member(word, NodeState.SILENT),)))
+        await node.imports(central, plan=replace(ANYTIME, retries={}))
+        await node.runs(central)
+        await node.edge.order(2)
+        await node.edge.bus.kv(Bucket.CALLS).put(node.edge.orders[0].call_id, {"node": "n2", "state": "ringing"})
+        node.edge.has_lost = {order.call_id for order in node.edge.orders}
+        n_asked = len(node.edge.asked_by)
+        while len(node.edge.asked_by) < n_asked + 3 * search.N_LOOKS:
+            await asyncio.sleep(0.02)
+        assert (await node.operator.ask(central, wire.GetCampaign(SPRING))).in_flight == 3
+        members.take(ClusterTold(2, (Member(word, NodeState.DEAD, is_proven=True),)))
+        await node.status(central, lambda status: status.dispositions == {"failed": 3})
 
 
 async def test_while_nats_is_away_nobody_is_dialled_and_then_it_goes_on(node: Node, nats_server: NatsServer) -> None:

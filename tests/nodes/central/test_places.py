@@ -138,3 +138,12 @@ def test_a_life_that_has_ended_leaves_nothing_to_its_successor() -> None:
     assert made.next() is None
     made.said(successor, {"room": 1.0})
     assert given_to(made, 2) == {successor: 1, None: 1}
+
+
+def test_a_call_is_elsewhere_where_nobody_could_be_asked_for_it() -> None:
+    made = places(1)
+    made.follow({EDGES[0]: HOMES[EDGES[0]]}, silent=[NodeId("n1")], gone=[NodeId("n2")])
+    known = {node: made.is_elsewhere(NodeId(node)) for node in ("n0", "n1", "n2", "n9")}
+    assert known == {"n0": False, "n1": True, "n2": False, "n9": True}, (
+        "of n9 nothing is known: it is no cluster of ours"
+    )

@@ -41,10 +41,12 @@ from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity, NodeId
 from protocols.wire.load import GivesUp
 from protocols.wire.messages import Channel, GetStatus, PlaceCall
+from protocols.wire.reconcile import FindCalls
 from protocols.wire.subjects import Bucket
 from supervisors import Dynamic, Restart, Supervisor, running
 
 KEY, EDGE, DESK = bytes(32), Identity("n1.edge-0:1"), Identity("n1.desk-0:1")
+CENTRAL = Identity("n1.central-0:1")
 HELLO = pack(load((Path(grammars.__file__).parent / "scripts/hello.yaml").read_text()))
 LISTED = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:ada@127.0.0.1", HELLO)
 """To somebody who must not be called: it is over before anybody is dialled."""
@@ -221,3 +223,15 @@ async def test_an_edge_gives_up_what_its_operator_lets_it(rig: Rig, tmp_path: Pa
     rig.means.config = parse('[paths]\nstate = "."\n[edge]\ngives_up = ["transcripts"]', "test", tmp_path)
     assert rig.means.gives_up(GivesUp.TRANSCRIPTS)
     assert rig.means.recording(CallId("c1")) != ""
+
+
+async def test_what_a_later_central_was_told_is_not_here_is_not_taken_from_an_earlier_one(rig: Rig) -> None:
+    """An order of somebody who was paused while another took the lease, asked, heard no, and dialled again."""
+    late, again = replace(LISTED, token=6), replace(LISTED, attempt_id=AttemptId("a2"), call_id=CallId("c2"), token=7)
+    found = rig.requests.find_calls(FindCalls((late.call_id,), token=7), CENTRAL)
+    assert (found.held, found.over) == ((), ())
+    await rig.requests.place(again, CENTRAL)
+    for token in (6, -1):
+        with pytest.raises(Refused, match="not_leading"):
+            await rig.requests.place(replace(late, token=token), CENTRAL)
+    assert not (await rig.requests.place(LISTED, DESK)).duplicate, "a single call is no central's"
