@@ -13,7 +13,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final, TypeVar
@@ -135,17 +135,22 @@ class Calls:
 
         if records and is_back and self._means.config.cluster.is_joined:
             self.elsewhere.is_back = True
-            self._tasks.spawn(self.elsewhere.come_back(records, up))
+            self._tasks.spawn(self._come_back(records, up))
         else:
             for record in records:
                 self._sleep(self.keep(up(record)))
-        self._tasks.spawn(self.disk.run())
+            self._tasks.spawn(self.disk.run())
         self.is_active = True
         self.elsewhere.ownership.begin()
         self._meet_others()
         self._means.trunk.nobody = self._has_dialog
         self._means.trunk.open()
         log.info("edge.active", calls=len(records))
+
+    async def _come_back(self, records: Sequence[CallRecord], up: Callable[[CallRecord], CallRecord]) -> None:
+        """Ask whose these are. Until that is known they are on the disk only, so nothing is written there."""
+        await self.elsewhere.come_back(records, up)
+        await self.disk.run()
 
     async def wake_all(self) -> None:
         """Go on with all calls, the next due first; then say again what may not have been heard of them."""

@@ -160,7 +160,7 @@ class Disk:
         return is_well
 
     def _keeps(self, record: CallRecord) -> None:
-        if record.phase is CallPhase.DONE:
+        if record.phase in GONE:
             self._kept.pop(record.order.call_id, None)
         else:
             self._kept[record.order.call_id] = version(record)

@@ -139,7 +139,7 @@ class Heir:
             self._send(record, told)
 
     def leave(self, call_id: CallId) -> None:
-        """Count on it no more for a call that has another heir."""
+        """Count on it no more: a call has another heir, or it has given up what it had of it."""
         self.kept.pop(call_id, None)
         self._late.pop(call_id, None)
         self._since.pop(call_id, None)

@@ -81,6 +81,7 @@ class Heirs:
         """Tell an heir these calls anew: it has given up what it had of them."""
         for call_id in calls:
             if (one := self._heirs.get(heir)) and (keeper := self._calls.get(call_id)):
+                one.leave(call_id)
                 one.record(keeper.record, self._loop.time())
         self._ask_soon()
 
@@ -206,15 +207,21 @@ class Heirs:
         return n >= min(ENOUGH, n_living) > 0
 
     def figures(self) -> dict[str, float]:
-        """Say how many heirs there are, of how many calls none has a record, and how old what they lack is."""
+        """Say how many heirs there are, of how many calls none has a record, and how old what they lack is.
+
+        `unkept_afar`: calls that name another machine of which it has acknowledged no record yet.
+        """
         heirs, now = list(self._heirs.values()), self._loop.time()
         lacking = [
             [heir.lacks_since(call_id) for heir in heirs if self._is_for(heir, keeper.record)]
             for call_id, keeper in self._calls.items()
         ]
         ages = [now - max(since for since in one if since) for one in lacking if one and None not in one]
+        named = {call_id: self._afar.get(keeper.record.heir) for call_id, keeper in self._calls.items()}
+        afar = [call_id for call_id, heir in named.items() if heir is not None and heir not in self.kept(call_id)]
         return {
             "heirs": float(len(heirs)),
+            "unkept_afar": float(len(afar)),
             "unreplicated": float(sum(not self.kept(call_id) for call_id in self._calls)),
             "unkept_ms": round(max(ages, default=0.0) * 1000, 1),
         }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,15 +17,16 @@ from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import returning
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened, frame
 from nodes.edge.heirs import bequest, to_keep
+from nodes.edge.means import Means
 from nodes.edge.ownership import choose
 from nodes.links import bus, incarnation
 from nodes.links.errors import Refused
 from protocols.sip import Phase as LegPhase
 from protocols.sip.confirmed import TAKEOVER_GAP
 from protocols.wire.cluster import NodeState, NodeWord
-from protocols.wire.events import Kind
+from protocols.wire.events import CallEvent, Kind
 from protocols.wire.heirs import KeepRecord
-from protocols.wire.ids import CallId, NodeId
+from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 from protocols.wire.messages import CloseChannel
 from protocols.wire.reconcile import FindCalls
 from protocols.wire.takeover import Beware, WhoHas
@@ -179,6 +182,32 @@ async def test_a_node_that_is_back_goes_on_with_what_its_heir_has_not_and_with_n
         assert C1 not in back.calls.keepers
         assert not back.calls.has_been(C1)
         assert C1 in pair.b.calls.keepers
+
+
+async def test_what_a_node_that_is_back_asks_about_stays_on_its_disk_until_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: Pair
+) -> None:
+    """It may die again while it asks; and whatever else it writes begins a new file."""
+    left = talking(pair.far, pair.a, "c2", heir=NodeId("b"))
+    on_disk: list[bytes] = []
+    ask = returning.ask_all
+
+    async def asks(means: Means, records: Sequence[CallRecord]) -> object:
+        back = means.config.paths.checkpoint
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        on_disk.append(back.read_bytes())
+        return await ask(means, records)
+
+    monkeypatch.setattr("nodes.edge.elsewhere.ask_all", asks)
+    monkeypatch.setattr("nodes.edge.disk.FLUSH_S", 0.0)
+    monkeypatch.setattr(returning, "ANSWERS_S", 0.1)
+    async with machine(tmp_path, "a", found := left_behind(left), epoch=2) as back:
+        back.sees()
+        other = CallEvent("e", C1, AttemptId("a"), CampaignId(""), NodeId("a"), datetime.now(UTC), 1, Kind.RINGING, {})
+        back.calls.disk.noted(other)
+        await back.until(lambda: back.calls.is_settled)
+    assert on_disk == [found]
 
 
 async def test_a_node_whose_heir_is_gone_for_good_goes_on_by_itself(
