@@ -80,7 +80,7 @@ class Side:
         except (NotUp, LinkError):
             return False
         has_spares = all(len(roster.spare(role)) >= SPARES for role in ("edge", "media"))
-        return has_spares and not figures.get("calls_without_heir", 0.0)
+        return has_spares and not any(figures.get(name) for name in ("calls_without_heir", "unkept_afar"))
 
 
 @dataclass(slots=True)

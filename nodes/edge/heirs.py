@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Final
 
 from grammars.script_pack import script_hash
-from nodes.call.record import GONE, CallRecord, unpack
+from nodes.call.record import GONE, UP, CallRecord, unpack
 from nodes.edge.heir import Heir, bequest, only, to_keep
 from nodes.edge.keeper import Keeper, Version
 from nodes.edge.recent import Recent, tellings
@@ -209,7 +209,7 @@ class Heirs:
     def figures(self) -> dict[str, float]:
         """Say how many heirs there are, of how many calls none has a record, and how old what they lack is.
 
-        `unkept_afar`: calls that name another machine of which it has acknowledged no record yet.
+        `unkept_afar`: calls that are up, and of which the machine that they name has acknowledged no record yet.
         """
         heirs, now = list(self._heirs.values()), self._loop.time()
         lacking = [
@@ -217,7 +217,8 @@ class Heirs:
             for call_id, keeper in self._calls.items()
         ]
         ages = [now - max(since for since in one if since) for one in lacking if one and None not in one]
-        named = {call_id: self._afar.get(keeper.record.heir) for call_id, keeper in self._calls.items()}
+        up = {call_id: keeper.record for call_id, keeper in self._calls.items() if keeper.record.phase in UP}
+        named = {call_id: self._afar.get(record.heir) for call_id, record in up.items()}
         afar = [call_id for call_id, heir in named.items() if heir is not None and heir not in self.kept(call_id)]
         return {
             "heirs": float(len(heirs)),

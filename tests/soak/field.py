@@ -123,10 +123,11 @@ class Field:
             return False
 
     async def is_healed(self) -> bool:
-        """Return whether every call has a living heir, wherever it is."""
+        """Return whether every call has a living heir, wherever it is, that has said so."""
         for side in self.sides.values():
             try:
-                if (await side.figures()).get("calls_without_heir", 0.0):
+                figures = await side.figures()
+                if any(figures.get(name) for name in ("calls_without_heir", "unkept_afar")):
                     return False
             except (NotUp, LinkError):
                 return False

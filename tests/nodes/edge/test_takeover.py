@@ -131,6 +131,15 @@ async def test_a_later_life_of_a_call_at_its_old_owner_overrules_nobody(pair: Pa
     assert not pair.kept(C1)
 
 
+async def test_a_call_has_an_heir_when_that_has_said_so(pair: Pair) -> None:
+    await pair.begin(talking(pair.far, pair.a))
+    await pair.a.until(lambda: pair.a.calls.figures()["unkept_afar"] == 0)
+    assert pair.b.identity in pair.a.calls._heirs.kept(C1)
+    pair.a.calls._heirs.retell(pair.b.identity, [C1])
+    assert pair.a.calls.figures()["unkept_afar"] == 1, "it has given up what it had, and is told anew"
+    await pair.a.until(lambda: pair.a.calls.figures()["unkept_afar"] == 0)
+
+
 async def test_suspicion_alone_takes_nothing_from_who_still_asks(pair: Pair) -> None:
     await pair.begin(talking(pair.far, pair.a))
     pair.b.sees(pair.a.member(NodeState.DEAD))
