@@ -27,7 +27,7 @@ from functools import partial
 from typing import Final
 
 from nodes import priority, watch
-from nodes.config import ROLES, Config, load, pinned
+from nodes.config import ROLES, Config, ConfigError, load, pinned
 from nodes.doorway import Doorway
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
@@ -87,6 +87,16 @@ def roles(config: Config) -> dict[str, str]:
     several = {"speech": config.speech.processes, "media": config.media.processes}
     here = [role for role in ROLES if role in config.node.roles and (role != "nats" or config.has_server)]
     return {f"{role}-{n}": role for role in here for n in range(several.get(role, 1))}
+
+
+def check_ports(config: Config) -> None:
+    """See that there is a port for other machines for each process, spares too. Raises: ConfigError."""
+    first, last = config.cluster.ports
+    wanted = sum(1 + SPARES * (role in PAIRED) for role in roles(config).values() if role != "nats")
+    if config.cluster.is_joined and first and last - first + 1 < wanted:
+        raise ConfigError(
+            "configuration", "cluster.ports", f"are {last - first + 1}, and the processes here want {wanted}"
+        )
 
 
 class Launcher:

@@ -13,7 +13,7 @@ from nodes.config import Config, ConfigError, load, parse
 from nodes.errors import NodeError
 from nodes.greeting import greeting
 from nodes.holdings import epoch, udp_sockets
-from nodes.launcher import roles
+from nodes.launcher import check_ports, roles
 
 BASE = Path("/srv/ringmaster")
 
@@ -91,6 +91,17 @@ def test_a_node_starts_the_processes_of_its_roles_and_no_others():
     text = '[node]\nroles = ["speech", "edge", "media"]\n[cluster]\nbind = "10.0.0.2"\n[speech]\nprocesses = 1'
     assert roles(read(text)) == {"speech-0": "speech", "media-0": "media", "edge-0": "edge"}
     assert list(roles(read('[nats]\nurl = "nats://n1"\n[node]\nroles = ["nats", "desk"]'))) == ["desk-0"]
+
+
+def test_a_node_of_a_cluster_has_a_port_for_each_process_and_each_spare():
+    joined = "[cluster]\nbind = '10.0.0.2'\n"
+    check_ports(read(joined))
+    check_ports(read(f"{joined}ports = [0, 0]"))
+    check_ports(read("[cluster]\nports = [7401, 7401]"))  # it is alone
+    with pytest.raises(ConfigError, match=r"cluster.ports: are 10, and the processes here want 11"):
+        check_ports(read(f"{joined}ports = [7401, 7410]"))
+    with pytest.raises(ConfigError, match=r"cluster.ports: are 60, and the processes here want 62"):
+        check_ports(read(f"{joined}[media]\nprocesses = 18"))
 
 
 def test_a_node_without_a_telephone_binds_no_port_for_one():
