@@ -67,14 +67,14 @@ class Machine:
         return done.out
 
     async def up(self) -> None:
-        """Start it; return when it is up."""
+        """Start it; return when it is up, and has found out that it may be in the cluster."""
         log = self.state.with_suffix(".log")
         with log.open("w") as lines:
             self.launcher = await asyncio.create_subprocess_exec(
                 str(COMMAND), "up", "--config", f"{self.name}.toml",
                 cwd=self.place.path, env=self.place.environment(), stdout=lines, stderr=lines, start_new_session=True,
             )  # fmt: skip
-        await until(lambda: '"node.up"' in log.read_text())
+        await until(lambda: '"cluster.in"' in log.read_text())
 
     async def ask(self, method: str, path: str, body: object = None) -> Any:
         """Ask its API; return the answer, parsed if it is JSON. Fails unless it is 200."""
