@@ -295,6 +295,8 @@ def parse(text: str, file: str, base: Path) -> Config:
     config = Reader(file, base).table(Config, toml(text, file), "")
     if (n_bytes := len(os.fsencode(config.paths.run))) > _RUN_PATH:
         raise ConfigError(file, "paths.state", f"is too long for the sockets below it by {n_bytes - _RUN_PATH} bytes")
+    if config.nats.ca and config.has_server and not config.nats.cert:
+        raise ConfigError(file, "nats.ca", "is for a server that url names, or for one here that has cert and key")
     if "nats" not in config.node.roles and not (config.nats.url or config.cluster.is_joined):
         raise ConfigError(file, "nats.url", "is missing, and node.roles starts no nats-server here")
     if config.recorder.database is None:

@@ -113,8 +113,6 @@ class Nats:
                 raise ValueError(f"{name}: is for a server that url names")
         if self.url and (self.ca or self.cert) and schemes != {"tls"}:
             raise ValueError(f"{'ca' if self.ca else 'cert'}: is for tls://, and url is {min(schemes)}://")
-        if self.ca and not (self.url or self.cert):
-            raise ValueError("ca: is for a server that url names, or for one here that has cert and key")
         if not (self.url or self.cert or self.insecure or is_loopback(self.bind)):
             raise ValueError(
                 f"bind: {self.bind} is reached from beyond this machine, and secrets would travel in the clear: "

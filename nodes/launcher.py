@@ -34,7 +34,7 @@ from nodes.files import write_private
 from nodes.greeting import greeting
 from nodes.histories import History, last_words
 from nodes.holdings import epoch, run_directory, udp_sockets
-from nodes.links.server import embedded, url
+from nodes.links.server import check_reach, embedded, url
 from nodes.sink import Spooled, line_of
 from supervisors import (
     Backoff,
@@ -126,8 +126,7 @@ class Launcher:
         Raises: NodeError, which says what cannot be had or started; CancelledError at a signal.
         """
         self._stop_at_signals()
-        if not self._config.has_server:
-            url(self._config)  # before anything is started that could not find it
+        check_reach(self._config)
         with ExitStack() as stack:
             stack.enter_context(run_directory(self._config.paths))
             sockets = stack.enter_context(udp_sockets(self._config))

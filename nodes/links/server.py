@@ -94,6 +94,19 @@ def let_in(config: Config) -> bool:
     return True
 
 
+def check_reach(config: Config) -> None:
+    """Refuse to start a node that finds no NATS, or that has joined a cluster in which nobody would find it.
+
+    Raises: `ConfigError`, `BadClusterState`, `OSError`.
+    """
+    cluster = cluster_state.read(config.paths.state)
+    if cluster and cluster.urls and not config.cluster.is_joined:
+        reason = f"is missing: this machine has joined cluster {cluster.name}, and no other node would find it"
+        raise ConfigError("configuration", "cluster.bind", reason)
+    if not config.has_server:
+        url(config)
+
+
 def check_company(config: Config, urls: Sequence[str]) -> None:
     """Refuse to start a server that would be alone beside those of the cluster that this machine has joined.
 
@@ -285,6 +298,7 @@ __all__ = [
     "Server",
     "check",
     "check_company",
+    "check_reach",
     "context",
     "embedded",
     "find",

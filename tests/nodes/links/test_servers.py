@@ -233,6 +233,23 @@ def test_a_machine_that_has_joined_starts_no_server_that_would_be_alone(
         server.check_company(config, urls)
 
 
+def test_a_machine_that_has_joined_says_where_the_others_reach_it(tmp_path: Path) -> None:
+    cluster(tmp_path, NODES[:1])
+    cluster_keys.unpack(cluster_keys.keys_for(tmp_path / "n1", NODES[0], ("nats://h:1",)), tmp_path / "n2")
+    server.check_reach(alone(tmp_path / "n1", ""))  # the first of a cluster may still be alone
+    server.check_reach(parse(f"[cluster]\nbind = '10.0.0.2'\n[paths]\nstate = '{tmp_path}/n2'", "t", tmp_path))
+    with pytest.raises(ConfigError, match=r"cluster\.bind: is missing: this machine has joined cluster prod"):
+        server.check_reach(alone(tmp_path / "n2", "url = 'nats://h:1'"))
+
+
+def test_a_node_that_finds_its_nats_in_its_keys_may_say_whom_it_trusts(tmp_path: Path) -> None:
+    cluster(tmp_path, NODES[:1])
+    cluster_keys.unpack(cluster_keys.keys_for(tmp_path / "n1", NODES[0], ("tls://h:4222",)), tmp_path / "n2")
+    text = f"[node]\nroles = ['desk']\n[cluster]\nbind = '10.0.0.2'\n[nats]\nca = '{TLS}/ca.pem'\n"
+    where = login(parse(f"{text}[paths]\nstate = '{tmp_path}/n2'", "t", tmp_path), Role.DESK)
+    assert (where.is_encrypted, where.options["tls"].check_hostname) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("nats", "said"),
     [
