@@ -4,7 +4,8 @@ Limits, each a word that an operator reads as the campaign's `held`: `no_edge`, 
 in flight than the configuration wants), `tokens` (how fast calls may begin: the source documents' bucket, base = cores
 x 2 of all machines with an edge, refilled with a fifth of the base a second, three bases deep, so that a burst after a
 pause does not arrive as one), and of the trunk `no_trunk` (the configuration has it no longer), `trunk_rate` (the
-carrier's calls per second) and `trunk_down` (more than half of the latest attempts have failed).
+carrier's calls per second) and `trunk_failing` (more than half of the latest dials were refused or not answered by it:
+one call at a time tries it again).
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from supervisors import Breaker, BreakerState, Bucket
+from nodes.breakers import Breakers
+from supervisors import BreakerState, Bucket
 
 REFILL = 0.2
 BURST = 3
-FAILURES = frozenset({"failed"})
-"""Dispositions that speak against the trunk; busy and no answer speak of the callee."""
+OPEN_S = 30.0
+"""A trunk is left alone for so long: a call rings for 30 s."""
 
 
 def base_of(cores: float) -> float:
@@ -37,7 +39,7 @@ class Admission:
         base = base or base_of(0.0)
         self._tokens = Bucket(rate=base * REFILL, burst=base * BURST, now=now)
         self._rates = {name: Bucket(rate=cps, burst=max(1.0, cps), now=now) for name, cps in trunks.items()}
-        self._breakers = {name: Breaker(window_s=60.0, open_s=30.0) for name in trunks}  # a call rings for 30 s
+        self.breakers = Breakers("trunk", window_s=60.0, open_s=OPEN_S)
         self._tried: dict[str, float] = {}
         self._per_edge = per_edge
 
@@ -64,27 +66,27 @@ class Admission:
             return "no_trunk"
         if self._rates[trunk].wait_s(1, now) > 0:
             return "trunk_rate"
-        return "trunk_down" if self._is_down(trunk, now) else ""
+        return "trunk_failing" if self._is_failing(trunk, now) else ""
 
     def begin(self, trunk: str, now: float) -> None:
         """Count a call that begins."""
         self._tokens.take(1, now)
         if trunk:
             self._rates[trunk].take(1, now)
-            if self._breakers[trunk].state(now) is BreakerState.HALF_OPEN and self._breakers[trunk].allows(now):
+            if self.breakers.state(trunk, now) is BreakerState.HALF_OPEN and self.breakers.allows(trunk, now):
                 self._tried[trunk] = now
 
-    def ended(self, trunk: str, disposition: str, now: float) -> None:
-        """Learn from an attempt's end."""
-        if trunk in self._breakers:
-            self._breakers[trunk].record(disposition not in FAILURES, now)
+    def told(self, trunk: str, works: bool, now: float) -> None:
+        """Learn how a trunk has taken a dial (`outcomes.trunk_works`)."""
+        if trunk in self._rates:
+            self.breakers.record(trunk, works, now)
 
-    def _is_down(self, trunk: str, now: float) -> bool:
+    def _is_failing(self, trunk: str, now: float) -> bool:
         """Half open, one call tries the trunk, and the others wait for its end."""
-        breaker = self._breakers[trunk]
-        if breaker.state(now) is BreakerState.HALF_OPEN:
-            return now - self._tried.get(trunk, -math.inf) < breaker.open_s
-        return breaker.state(now) is BreakerState.OPEN
+        state = self.breakers.state(trunk, now)
+        if state is BreakerState.HALF_OPEN:
+            return now - self._tried.get(trunk, -math.inf) < OPEN_S
+        return state is BreakerState.OPEN
 
 
 __all__ = ["Admission", "base_of"]

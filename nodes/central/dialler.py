@@ -69,14 +69,12 @@ class Dialler:
                 return decided
         return None
 
-    def ended(self, entry: Ended | Returned, now: float) -> None:
+    def ended(self, entry: Ended | Returned) -> None:
         """Take note of an attempt's end, after the fold has."""
         campaign = self._fold.campaigns[entry.campaign_id]
         row = campaign.row_of(entry)
         if row is None:
             return  # they are forgotten
-        if isinstance(entry, Ended):
-            self._admission.ended(self._trunk(campaign, campaign.roll.contact(row)), entry.disposition, now)
         due = campaign.progress(row).due
         if due is not None:
             self._agenda(campaign).put(row, due)

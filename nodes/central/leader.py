@@ -23,7 +23,7 @@ from nodes.central.dialler import Dialler, Moment
 from nodes.central.edges import Edges
 from nodes.central.keeper import JOURNAL_LOST, Keeper
 from nodes.central.memory import Memory
-from nodes.central.outcomes import ended, entry_of, lost, returned
+from nodes.central.outcomes import ended, entry_of, lost, returned, trunk_works
 from nodes.central.places import Places
 from nodes.central.scheduler import Mean
 from nodes.central.search import Search
@@ -130,6 +130,13 @@ class Leader:
             except BusAway:
                 await asyncio.sleep(TICK_S)
 
+    def figures(self) -> dict[str, float]:
+        """What an operator sees of the term."""
+        return self._admission.breakers.figures() | {
+            "room": float(self.places.room),
+            "edges": float(self.places.n_open),
+        }
+
     def status(self, campaign: Campaign) -> CampaignStatus:
         """Return a campaign as an operator sees it."""
         return campaign.status(self._why_held(campaign))
@@ -201,6 +208,9 @@ class Leader:
             return
         if event.kind is Kind.ENDED:
             self._count(event)
+            attempt, works = self._fold.in_flight.get(contact_of(event.attempt_id)), trunk_works(event)
+            if attempt is not None and attempt.attempt_id == event.attempt_id and works is not None:
+                self._admission.told(attempt.trunk, works, self._clock.now())
         if event.kind is Kind.OPT_OUT and (contact := contact_of(event.attempt_id)):
             said = Listing(contact, True, "callee", str(event.fields["by"]), event.wall.isoformat())
             try:
@@ -231,7 +241,7 @@ class Leader:
         """Take note of what is now known, whoever wrote it down."""
         self._changed |= self._fold.campaigns.keys() if isinstance(entry, Forgotten) else {entry.campaign_id}
         if isinstance(entry, Ended | Returned):
-            self.dialler.ended(entry, self._clock.now())
+            self.dialler.ended(entry)
 
     def _count(self, event: CallEvent) -> None:
         """Learn how much conversation calls of this campaign, and of this node, are."""

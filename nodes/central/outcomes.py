@@ -37,6 +37,20 @@ def entry_of(event: CallEvent, fold: Campaigns, now: float) -> Answered | Ended 
             return None
 
 
+def trunk_works(event: CallEvent) -> bool | None:
+    """Return how a trunk has taken a dial, by the end of the call; None: it says nothing of the trunk.
+
+    Against it speak its refusals, other than of the callee (5xx and what else counts as failed), and its silence.
+    What has failed here, a crash or an engine, does not. Busy and no answer speak of the callee, and for the trunk.
+    """
+    fields = event.fields
+    if fields["duration_s"]:
+        return True
+    if fields["disposition"] == "failed":
+        return False if fields["by"] == "them" or fields["cause"] == "timeout" else None
+    return True if fields["by"] == "them" or fields["disposition"] in ("busy", "no_answer") else None
+
+
 def ended(attempt: Attempted, disposition: str, cause: str, at: datetime, now: float, talked_s: float) -> Ended:
     """Return the entry that ends an attempt. `talked_s`: since the answer, which is what is paid for."""
     paid = cost(attempt.price, talked_s)
@@ -56,4 +70,4 @@ def lost(attempt: Attempted, fold: Campaigns, at: datetime, now: float) -> Ended
     return ended(attempt, "abandoned", "node_lost", at, now, now - attempt.journal_s)
 
 
-__all__ = ["ended", "entry_of", "lost", "returned"]
+__all__ = ["ended", "entry_of", "lost", "returned", "trunk_works"]

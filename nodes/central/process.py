@@ -104,6 +104,7 @@ class Central:
             "do_not_call_known": float(self.do_not_call.is_known),
             "ignored": float(fold.n_ignored),
             **self._bus.figures(),
+            **(self._requests.leader.figures() if self._requests.leader else {}),
         }
         return Status("central", os.getpid(), figures)
 

@@ -8,16 +8,18 @@ is its own.
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
 from grammars.script_pack import script_hash
+from nodes.breakers import Breakers
 from nodes.call.effects import HearCallee, Prepare, Sentences, Speak
 from nodes.call.inputs import Hears, NoEngineLeft, Spoken
 from nodes.errors import NodeError
-from nodes.links.errors import LinkError, Refused
+from nodes.links.errors import LinkError, PeerGone, Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster
 from nodes.telemetry import logs
@@ -57,6 +59,7 @@ class Engines:
         self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
         self.on_prompt: Callable[[str, Prompt], None] = lambda key, prompt: None
         """Hears of each prompt that a call may play."""
+        self._breakers = Breakers("engine")
 
     @property
     def owner(self) -> Identity:
@@ -67,6 +70,8 @@ class Engines:
         """Take the launcher's word on which engines live."""
         self._peers = roster.active("speech")
         living = {peer.identity for peer in self._peers}
+        for engine in self._breakers.failing - living:
+            self._breakers.forget(engine)
         self._warm = OrderedDict((pair, None) for pair in self._warm if pair[0] in living)
         if self._peers:
             self._await_s = AWAIT_ENGINE_S
@@ -85,7 +90,8 @@ class Engines:
     async def ordered(self, key: str) -> list[Identity]:
         """Return the engines in a call's own order, so that calls spread and one's successor is settled.
 
-        Waits for one to come up. Raises: NoEngine.
+        Those that fail more than half of what they are asked come last, but for one trial now and then. Waits for one
+        to come up. Raises: NoEngine.
         """
         if not self._peers:
             try:
@@ -95,7 +101,19 @@ class Engines:
             except TimeoutError as error:
                 raise NoEngine(f"no speech engine for {self._await_s:g} s") from error
         first = zlib.crc32(key.encode()) % len(self._peers)
-        return [peer.identity for peer in (*self._peers[first:], *self._peers[:first])]
+        order = [peer.identity for peer in (*self._peers[first:], *self._peers[:first])]
+        now = time.monotonic()
+        allowed = {engine for engine in order if self._breakers.allows(engine, now)}
+        return sorted(order, key=lambda engine: engine not in allowed)
+
+    def figures(self) -> dict[str, float]:
+        """What an operator sees of it."""
+        return self._breakers.figures()
+
+    def _told(self, engine: Identity, error: LinkError | None) -> None:
+        """Learn whether an engine could do what it was asked. A process that has ended is the launcher's word."""
+        if not isinstance(error, PeerGone):
+            self._breakers.record(engine, error is None, time.monotonic())
 
     async def warm(self, key: str, script: bytes) -> None:
         """Have the script ready on the first engine of the call's order that can. Raises: NoEngine."""
@@ -130,8 +148,10 @@ class Engines:
         except LinkError as error:
             if isinstance(error, Refused) and error.reason.startswith(BAD_SCRIPT):
                 raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
+            self._told(engine, error)
             log.warning("engine.not_warm", engine=engine, reason=str(error))
             return False
+        self._told(engine, None)
         self._warm[pair] = None
         if len(self._warm) > MAX_WARM:
             self._warm.popitem(last=False)
@@ -159,8 +179,10 @@ class Engines:
             try:
                 prompt: Prompt = await self._mesh.ask(engine, Render(sentence), timeout_s=5.0)
             except LinkError as error:
+                self._told(engine, error)
                 log.warning("engine.not_rendered", engine=engine, reason=str(error))
                 continue
+            self._told(engine, None)
             self._rendered[sentence] = prompt
             if len(self._rendered) > MAX_RENDERED:
                 self._rendered.popitem(last=False)
@@ -172,8 +194,8 @@ class Engines:
 
         Raises: NoEngine. Whoever stops waiting for the answer does not want it: a new engine is told so.
         """
-        engines = await self.ordered(hear.channel_id)
-        for engine in sorted(engines, key=lambda engine: engine != before):
+        engines, failing = await self.ordered(hear.channel_id), self._breakers.failing
+        for engine in sorted(engines, key=lambda engine: engine != before or engine in failing):
             try:
                 if await self._hears(engine, hear, packed):
                     return engine
@@ -191,8 +213,10 @@ class Engines:
                 await self._mesh.ask(engine, WarmScript(packed), timeout_s=WARM_S)
                 await self._mesh.ask(engine, hear, timeout_s=HEAR_S)
         except LinkError as error:
+            self._told(engine, error)
             log.warning("engine.deaf", engine=engine, reason=str(error))
             return False
+        self._told(engine, None)
         return True
 
 

@@ -24,10 +24,10 @@ from yarl import URL
 
 from grammars.conversation_state import Fetch, Fetched, FetchFailed
 from nodes.bounds import is_too_deep
+from nodes.breakers import Breakers
 from nodes.edge.destinations import AddressRefused, Destinations, JudgingResolver
 from nodes.reading import read_json
 from protocols.wire.ids import CallId
-from supervisors import Breaker
 
 MAX_REPLY: Final = 64 * 1024
 """Bytes of a reply that are read, before and after unpacking: a few fields, not a document."""
@@ -43,7 +43,7 @@ class Fetcher:
 
     def __init__(self, allow: Collection[str] = (), *, has_examples: bool = False) -> None:
         self._destinations, self._has_examples = Destinations(allow), has_examples
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers = Breakers("fetch")
         self._session: aiohttp.ClientSession | None = None
         self._counts = Counter[str]()
 
@@ -51,7 +51,8 @@ class Fetcher:
     def figures(self) -> dict[str, float]:
         """How often it has asked, and the share of that for which no connection had to be made."""
         asked, made = self._counts["asked"], self._counts["connected"]
-        return {"fetches": float(asked), "fetch_reuse_share": max(0.0, 1 - made / asked) if asked else 0.0}
+        share = max(0.0, 1 - made / asked) if asked else 0.0
+        return {"fetches": float(asked), "fetch_reuse_share": share, **self._breakers.figures()}
 
     async def fetch(self, call_id: CallId, wanted: Fetch, *, is_again: bool = False) -> Fetched | FetchFailed:
         """Ask and return the parsed JSON reply, or why there is none: breaker_open, timeout, http_503, not_json, ...
@@ -69,11 +70,10 @@ class Fetcher:
         host = url.host or ""
         if reason := self._destinations.refusal(host):
             return FetchFailed(reason)
-        breaker = self._breakers.setdefault(host, Breaker())  # open above 50 % errors, DESIGN 6
-        if not breaker.allows(time.monotonic()):
+        if not self._breakers.allows(host, time.monotonic()):
             return FetchFailed("breaker_open")
         answer = await self._ask(url, wanted, key_of(call_id, wanted))
-        breaker.record(isinstance(answer, Fetched), time.monotonic())
+        self._breakers.record(host, isinstance(answer, Fetched), time.monotonic())
         return answer
 
     async def close(self) -> None:

@@ -147,6 +147,7 @@ class Requests:
         figures["draining"] = float(self._is_draining)
         figures["registrations"] = float(len(self._means.trunk.registered))
         figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures}
+        figures |= self._means.engines.figures()
         figures |= self._means.refusals.figures | self._calls.figures() | self._figures()
         if self._means.fills_up():
             figures["room"] = 0.0

@@ -96,7 +96,7 @@ class Term:
     def _end(self, entry: Ended) -> None:
         self.ends[entry.contact_id] = self.machine.true_s
         self.tell(entry)
-        self.dialler.ended(entry, self.clock.now())
+        self.dialler.ended(entry)
 
 
 steps = st.one_of(

@@ -69,7 +69,8 @@ class Desk:
             attempt.row,
         )
         self.fold.apply(ended)
-        self.dialler.ended(ended, self.now)
+        self.dialler.ended(ended)
+        self.admission.told(attempt.trunk, disposition != "failed", self.now)
 
 
 def test_contacts_are_dialled_in_the_order_of_their_list_each_with_the_rules_they_passed() -> None:
@@ -182,12 +183,14 @@ def test_a_trunk_that_fails_more_than_half_is_left_alone_and_then_tried_with_one
         assert isinstance(attempt, Attempted)
         desk.end(attempt, "failed")
     assert desk.all() == []
-    assert desk.dialler.held == {"spring": "trunk_down"}
+    assert desk.dialler.held == {"spring": "trunk_failing"}
+    assert desk.admission.breakers.failing == {"carrier"}
     desk.wait(30)
     (trial,) = desk.all()
     assert isinstance(trial, Attempted)
     desk.end(trial, "busy")
     assert len(desk.all()) == 29
+    assert desk.admission.breakers.figures() == {"trunk_breakers_open": 0.0, "trunk_breakers_opened": 1.0}
 
 
 def test_a_campaign_whose_trunk_is_no_longer_configured_says_so() -> None:

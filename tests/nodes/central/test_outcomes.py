@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from nodes.central.campaign import Campaigns
-from nodes.central.outcomes import entry_of, lost
+from nodes.central.outcomes import entry_of, lost, trunk_works
 from nodes.central.spend import of_day
 from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.events import CallEvent, Kind, Value, from_body, to_body
@@ -80,3 +80,25 @@ def test_a_lost_attempt_may_be_retried_and_a_person_who_had_answered_was_abandon
     assert (given_up.disposition, given_up.cause) == ("abandoned", "node_lost")
     fold.apply(given_up)
     assert fold.campaigns[SPRING].progress(0).due == 91.0 + 72 * 3600.0, "nobody is called again within the day"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "by", "cause", "talked_s", "works"),
+    [
+        ("failed", "them", "503", 0.0, False),
+        ("failed", "nobody", "timeout", 0.0, False),
+        ("failed", "us", "no_engine", 0.0, None),
+        ("failed", "us", "crashed", 0.0, None),
+        ("failed", "nobody", "node_lost", 0.0, None),
+        ("failed", "nobody", "no_audio", 9.0, True),
+        ("completed", "us", "script", 9.0, True),
+        ("busy", "them", "486", 0.0, True),
+        ("no_answer", "us", "ring_timeout", 0.0, True),
+        ("rejected", "us", "do_not_call", 0.0, None),
+    ],
+)
+def test_of_a_trunk_speak_its_refusals_and_its_silence_and_nothing_that_failed_here(
+    disposition: str, by: str, cause: str, talked_s: float, works: bool | None
+) -> None:
+    told = event(Kind.ENDED, disposition=disposition, cause=cause, duration_s=talked_s, by=by)
+    assert trunk_works(told) is works

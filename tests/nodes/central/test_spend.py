@@ -29,7 +29,7 @@ class Paying(Desk):
         self.wait(seconds)
         entry = ended(attempt, "human", "hung_up", NOON, self.now, seconds)
         self.fold.apply(entry)
-        self.dialler.ended(entry, self.now)
+        self.dialler.ended(entry)
         return entry
 
 

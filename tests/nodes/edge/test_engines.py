@@ -74,3 +74,33 @@ async def test_scripts_without_end_are_warmed_and_what_is_remembered_of_them_is_
     for script in (b"a", b"b", b"c", b"d", b"a", b"e", b"a", b"b"):
         await engines.warm("c1", script)
     assert len(asked) == 6, "a was asked for again and again, and b so long ago that it is told once more"
+
+
+async def test_an_engine_that_fails_again_and_again_comes_last_and_is_tried_with_one_call(two: Two) -> None:
+    engines, asked, refusals = two
+    first, second = await engines.ordered("c1")
+    refusals[first] = "engine_failed"
+    for n in range(10):
+        await engines.warm("c1", b"flow: %d" % n)
+    assert engines.figures() == {"engine_breakers_open": 1.0, "engine_breakers_opened": 1.0}
+    assert await engines.ordered("c1") == [second, first]
+    asked.clear()
+    await engines.warm("c1", b"flow: x")
+    assert asked == [second]
+    engines._breakers._by_name[first].open_s = 0.0
+    del refusals[first]
+    await engines.warm("c1", b"flow: y")
+    assert asked == [second, first], "one trial, and it is in its place again"
+    assert await engines.ordered("c1") == [first, second]
+    assert engines.figures()["engine_breakers_open"] == 0.0
+
+
+async def test_an_engine_that_has_ended_fails_no_more(two: Two) -> None:
+    engines, _, refusals = two
+    first, second = await engines.ordered("c1")
+    refusals[first] = "engine_failed"
+    for n in range(10):
+        await engines.warm("c1", b"flow: %d" % n)
+    left = tuple(peer for peer in engines._peers if peer.identity == second)
+    engines.follow(Roster(2, left))
+    assert engines.figures()["engine_breakers_open"] == 0.0

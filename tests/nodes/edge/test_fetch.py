@@ -306,7 +306,7 @@ async def test_a_post_is_not_repeated_by_a_successor_unless_the_script_says_so(a
 async def test_connections_are_kept_for_the_next_call_and_counted(api: Api, fetcher: Fetcher) -> None:
     for turn in range(10):
         await fetcher.fetch(CallId(f"c{turn}"), get(api.url))
-    assert fetcher.figures == {"fetches": 10.0, "fetch_reuse_share": 0.9}
+    assert {"fetches": 10.0, "fetch_reuse_share": 0.9}.items() <= fetcher.figures.items()
 
 
 async def test_calls_at_once_share_a_bounded_number_of_connections(api: Api, fetcher: Fetcher) -> None:
@@ -338,6 +338,7 @@ async def test_a_host_that_fails_is_left_alone_for_a_while_and_the_others_are_no
     for _ in range(12):
         answer = await fetcher.fetch(CALL, get(api.url))
     assert answer == FetchFailed("breaker_open")
+    assert fetcher.figures["fetch_breakers_open"] == 1.0
     api.answer = api.account
     assert await fetcher.fetch(CALL, get(api.url.replace("127.0.0.1", "localhost"))) == ACCOUNT
 
