@@ -83,7 +83,7 @@ async def trial(state: Path, channels: int, say: Callable[[str], None]) -> Async
         enter = stack.enter_async_context
         emptied(state)
         made = await enter(hosts((FAR, *NODES), state))
-        settings: hosted.Settings = {"speech": {"processes": 1}}
+        settings: hosted.Settings = {"speech": {"processes": 1}, "edge": {"capacity": 2 * MASS}}
         joined = await enter(cluster([made[name] for name in NODES], [made[FAR]], made[FAR], settings, channels))
         callees = await enter(
             hosted.callees(made[FAR], joined.nats_url, {SCRIPT.stem: script}, n_phrases=PHRASES)
@@ -113,6 +113,7 @@ async def _measured(kinds: Sequence[str], state: Path, say: Callable[[str], None
         **found,
         "faults": len(here.hits),
         "calls": len(here.placed),
+        "two_speakers_ms": max((report["at_once_ms"] for report in reports), default=0.0),
         "lost": len(lost(reports, here.hits, here.placed, here.left_s)),
     }
 
@@ -151,6 +152,7 @@ def _print(found: dict[str, Any], broken: Sequence[str]) -> None:
     to = console()
     to.print(table)
     to.print(f"{found['calls']} calls, {found['faults']} faults, {found['lost']} lost")
+    to.print(f"nobody heard two machines for longer than {found['two_speakers_ms']:.0f} ms")
     to.print(f"broken: {', '.join(broken)}" if broken else "every promise is kept")
 
 
