@@ -32,6 +32,8 @@ ORDER_S: Final = 1.0
 RAMP_S: Final = 90.0
 WHOLE_S: Final = 90.0
 """So long may it take until everything that was ended is there again."""
+CALM_S: Final = 2.0
+"""One fault at a time: those who have just found each other again hear a few words of each other before the next."""
 SPARES: Final = 2
 HANG_UP_S: Final = 20.0
 ECHO_S: Final = 6.0
@@ -130,6 +132,7 @@ class Trial:
             if time.monotonic() > give_up_s:
                 raise NotWhole(f"not whole after {WHOLE_S:g} s")
             await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(CALM_S)
 
     async def end_process(self, role: str, kind: str) -> None:
         """End the active process of a role where the calls are."""
