@@ -24,6 +24,7 @@ from nodes.config_cluster import Cluster, Nats, is_loopback
 from nodes.config_trunks import REFUSED_NUMBERS, Sip, Trunk, check_hosts
 from nodes.tables import ConfigError, Reader, a_port, toml, within
 from protocols.wire.ids import NodeId
+from protocols.wire.subjects import STREAM_COUNTS
 
 ENVIRONMENT: Final = "RINGMASTER_CONFIG"
 """The environment variable that names the file."""
@@ -200,8 +201,15 @@ class Recorder:
     """The events' database; None: `ringmaster.duckdb` in the state directory. Beside it: `archive`, `exports`."""
 
     database: Path | None = None
+    streams: int = 1
+    """Streams of events, each with a recorder and a database of its own: 1, 2, 4 or 8. The same on all nodes. From 1 it
+    may be raised, while no call is up; what there were then stays."""
     keep_days: int = within(30, 0, 36500)
     """After so many days events leave the database; reports read them from the archive then. 0: never."""
+
+    def __post_init__(self) -> None:
+        if self.streams not in STREAM_COUNTS:
+            raise ValueError(f"streams: one of {', '.join(map(str, STREAM_COUNTS))}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,9 @@ def roles(config: Config) -> dict[str, str]:
     >>> list(roles(Config()))
     ['nats-0', 'recorder-0', 'speech-0', 'speech-1', 'media-0', 'edge-0', 'central-0', 'desk-0']
     """
-    several = {"speech": config.speech.processes, "media": config.media.processes}
+    several = {
+        "recorder": config.recorder.streams, "speech": config.speech.processes, "media": config.media.processes,
+    }  # fmt: skip
     here = [role for role in ROLES if role in config.node.roles and (role != "nats" or config.has_server)]
     return {f"{role}-{n}": role for role in here for n in range(several.get(role, 1))}
 

@@ -46,7 +46,7 @@ from protocols.wire.journal import Attempted, Contact, Ended, Entry, Forgotten, 
 from protocols.wire.load import NOT_NOW, GivesUp
 from protocols.wire.messages import PlaceCall
 from protocols.wire.roles import CALLS, CENTRAL_READS
-from protocols.wire.subjects import Bucket, Stream, events_of, state
+from protocols.wire.subjects import EVENT_STREAMS, Bucket, events_of, state, stream_of
 
 NEVER: Final = ("bad_name", "bad_target", "bad_caller_id", "bad_ring", dial_plan.REFUSED)
 """How an edge's refusals begin that would be the same tomorrow."""
@@ -72,7 +72,7 @@ class Leader:
     ) -> None:
         self._config, self._bus, self._mesh, self._lease = config, bus, mesh, lease
         self._memory, self._do_not_call, self._clock = memory, do_not_call, memory.clock
-        self._fold = memory.campaigns
+        self._fold, self._n_streams = memory.campaigns, config.recorder.streams
         self._trunks = {trunk.name: trunk for trunk in config.sip.trunks}
         rates = {trunk.name: trunk.cps for trunk in config.sip.trunks}
         limits = config.central
@@ -116,9 +116,11 @@ class Leader:
             return "do_not_call_unknown"
         return JOURNAL_LOST if self._memory.unsure else ""
 
-    async def listen(self, durable: str) -> None:
-        """Read one of `CENTRAL_READS`, and write down what its events mean, until the term is over."""
-        consumer = self._bus.consume(Stream.EVENTS, durable, events_of(CENTRAL_READS[durable]))
+    async def listen(self, number: int, durable: str) -> None:
+        """Read one of `CENTRAL_READS` of a stream, and write down what its events mean, until the term is over."""
+        consumer = self._bus.consume(
+            EVENT_STREAMS[number], durable, events_of(CENTRAL_READS[durable], number, self._n_streams)
+        )
         while self.is_on:
             try:
                 received = await consumer.fetch(LISTEN_S)
@@ -126,7 +128,7 @@ class Leader:
                     await self._learn(one)
                 await consumer.ack(received)
                 if durable == CALLS and (not received or not received[-1].n_behind):
-                    await self._give_up_lost()  # all that has become of calls has been read
+                    await self._give_up_lost(number)  # all that it has of calls has been read
             except BusAway:
                 await asyncio.sleep(TICK_S)
 
@@ -220,8 +222,10 @@ class Leader:
         if entry := entry_of(event, self._fold, self._clock.now()):
             await self._memory.write(entry)
 
-    async def _give_up_lost(self) -> None:
+    async def _give_up_lost(self, number: int) -> None:
         for attempt in self.search.lost():
+            if stream_of(CallId(attempt.attempt_id), self._n_streams) != number:
+                continue
             if await self._is_elsewhere(attempt):
                 self.search.found(attempt)
                 continue

@@ -144,7 +144,9 @@ class Central:
     async def _lay(self) -> None:
         nats, leads = self._config.nats, self._memory.leads
         events_bytes = int(room(self._config) * nats.events_share)
-        if made := await self._bus.ensure_layout(nats.replicas, events_bytes, changes_limits=leads):
+        if made := await self._bus.ensure_layout(
+            nats.replicas, events_bytes, changes_limits=leads, n_streams=self._config.recorder.streams
+        ):
             log.warning("streams.made", names=made)
 
     async def look_after_streams(self) -> None:
@@ -181,8 +183,9 @@ class Central:
             async with Tasks() as tasks:
                 self._requests.term = tasks
                 tasks.spawn(_to_the_end(leader.dial(tasks), is_over))
-                for durable in CENTRAL_READS:
-                    tasks.spawn(_to_the_end(leader.listen(durable), is_over))
+                for number in range(self._config.recorder.streams):
+                    for durable in CENTRAL_READS:
+                        tasks.spawn(_to_the_end(leader.listen(number, durable), is_over))
                 tasks.spawn(leader.edges.watch())
                 tasks.spawn(leader.search.watch())
                 tasks.spawn(leader.keeper.run())

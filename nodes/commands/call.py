@@ -104,7 +104,7 @@ async def follow(client: Client, order: PlaceCall, captions: Captions) -> CallEv
             if event.kind is Kind.ENDED and not over.done():
                 over.set_result(event)
 
-    await client.events(take, call_events(order.call_id))
+    await client.events(take, call_events(order.call_id, client.config.recorder.streams))
     try:
         await client.ask("edge", order)
     except LinkError as error:

@@ -99,7 +99,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
 async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fetcher, tasks: Tasks) -> None:
     trunk = Trunk(config, parent.sockets["sip"])
 
-    post = Post(bus, lambda: means.gives_up(GivesUp.TRANSCRIPTS), lambda event: calls.noted(event))
+    n_streams = config.recorder.streams
+    post = Post(bus, lambda: means.gives_up(GivesUp.TRANSCRIPTS), lambda event: calls.noted(event), n_streams)
     key = contact_key(config.paths.state)
     listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key)))
     refusals = Refusals(listed, key, tasks)

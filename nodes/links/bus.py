@@ -211,13 +211,13 @@ class Bus:
             await self._connection.jetstream.purge_stream(stream, seq=before)
 
     async def stored_of(self, stream: Stream, durable: str) -> int | None:
-        """Return up to which sequence the consumers with this name, or this name and a node's, have stored a stream.
+        """Return up to which sequence the consumers whose name begins so, before `-` or `_`, have stored a stream.
 
         None when there is none. Raises: `BusAway`.
         """
         with away_for_errors():
             told = await self._connection.jetstream.consumers_info(stream)
-        theirs = [one for one in told if one.name == durable or one.name.startswith(f"{durable}-")]
+        theirs = [one for one in told if one.name == durable or one.name.startswith((f"{durable}-", f"{durable}_"))]
         return min((one.ack_floor.stream_seq if one.ack_floor else 0 for one in theirs), default=None)
 
     def lease(self, name: str, holder: str) -> Lease:
@@ -235,7 +235,7 @@ class Bus:
         await self._connection.attach(attach)
 
     async def ensure_layout(
-        self, replicas: int = 1, events_bytes: int = 0, *, changes_limits: bool = True
+        self, replicas: int = 1, events_bytes: int = 0, *, changes_limits: bool = True, n_streams: int = 1
     ) -> list[str]:
         """Make the streams and buckets that are missing, and change their limits (or leave them); returns which.
 
@@ -244,7 +244,9 @@ class Bus:
         self._check_version()
         with away_for_errors():
             jetstream = self._connection.jetstream
-            return await layout.ensure(jetstream, replicas, events_bytes, changes_limits=changes_limits)
+            return await layout.ensure(
+                jetstream, replicas, events_bytes, changes_limits=changes_limits, n_streams=n_streams
+            )
 
     def figures(self) -> dict[str, float]:
         """How this end of the bus is, for a `Status`.

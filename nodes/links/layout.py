@@ -21,7 +21,7 @@ from nats.js.errors import NotFoundError
 
 from nodes.links.errors import LayoutMismatch
 from protocols.wire import subjects
-from protocols.wire.subjects import Bucket, Stream
+from protocols.wire.subjects import EVENT_STREAMS, Bucket, Stream
 
 DAY_S: Final = 86400.0
 DEDUP_S: Final = 120.0
@@ -33,41 +33,52 @@ class Wanted:
     """One stream, or a bucket as the stream that it is. 0 means without limit."""
 
     name: str
-    subject: str
+    subjects: tuple[str, ...]
     max_age_s: float = 0.0
     history: int = 0
     """Values kept for each key of a bucket; 0: this is no bucket."""
-    also: str = ""
-    """A further subject: this is a bucket of objects (ADR-20)."""
+    is_objects: bool = False
+    """This is a bucket of objects (ADR-20)."""
 
     def config(self, replicas: int, events_bytes: int = 0) -> StreamConfig:
         """Return it as JetStream has it; a bucket's fields are those of ADR-8 of the NATS project."""
         is_bucket = self.history > 0
         return StreamConfig(
             name=self.name,
-            subjects=[self.subject, *filter(None, [self.also])],
+            subjects=list(self.subjects),
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=replicas,
             max_age=self.max_age_s,
-            max_bytes=events_bytes if events_bytes and self.name == Stream.EVENTS else -1,
+            max_bytes=events_bytes if events_bytes and self.is_events else -1,
             duplicate_window=min(DEDUP_S, self.max_age_s or DEDUP_S),
             max_msgs_per_subject=self.history or -1,
-            discard=DiscardPolicy.NEW if is_bucket or self.also else DiscardPolicy.OLD,
-            allow_rollup_hdrs=is_bucket or bool(self.also),
+            discard=DiscardPolicy.NEW if is_bucket or self.is_objects else DiscardPolicy.OLD,
+            allow_rollup_hdrs=is_bucket or self.is_objects,
             deny_delete=is_bucket,
-            allow_direct=is_bucket or bool(self.also),
+            allow_direct=is_bucket or self.is_objects,
         )
+
+    @property
+    def is_events(self) -> bool:
+        """Whether what became of calls is in it."""
+        return self.name in EVENT_STREAMS
 
 
 def _bucket(bucket: Bucket, ttl_s: float, history: int = 1) -> Wanted:
-    return Wanted(f"KV_{bucket}", f"$KV.{bucket}.>", ttl_s, history)
+    return Wanted(f"KV_{bucket}", (f"$KV.{bucket}.>",), ttl_s, history)
 
 
-WANTED: Final = (
-    Wanted(Stream.EVENTS, subjects.ALL_EVENTS, 7 * DAY_S),
-    Wanted(Stream.CAMPAIGN, subjects.ALL_CAMPAIGNS),  # the memory of central: never forgotten
-    Wanted(subjects.OBJECT_STREAM, subjects.object_chunks(">"), also=subjects.object_meta()),
+def _events(n_streams: int) -> tuple[Wanted, ...]:
+    return tuple(
+        Wanted(stream, (subjects.stream_subject(number, n_streams),), 7 * DAY_S)
+        for number, stream in enumerate(EVENT_STREAMS[:n_streams])
+    )
+
+
+_REST: Final = (
+    Wanted(Stream.CAMPAIGN, (subjects.ALL_CAMPAIGNS,)),  # the memory of central: never forgotten
+    Wanted(subjects.OBJECT_STREAM, (subjects.object_chunks(">"), subjects.object_meta()), is_objects=True),
     _bucket(Bucket.NODES, 30.0),
     _bucket(Bucket.AGENTS, 90.0),  # three beats of a seat
     _bucket(Bucket.CALLS, 3600.0),
@@ -75,6 +86,7 @@ WANTED: Final = (
     _bucket(Bucket.LEASES, 15.0),  # longer than any election of a JetStream leader
     _bucket(Bucket.CONFIG, 0.0, history=10),
 )
+WANTED: Final = (*_events(1), *_REST)
 LIMITS: Final = ("max_age", "max_bytes", "num_replicas")
 _COMPARED: Final = (
     "subjects", "retention", "storage", "duplicate_window", "max_msgs_per_subject",
@@ -83,16 +95,22 @@ _COMPARED: Final = (
 
 
 async def ensure(
-    jetstream: JetStreamContext, replicas: int, events_bytes: int = 0, *, changes_limits: bool = True
+    jetstream: JetStreamContext,
+    replicas: int,
+    events_bytes: int = 0,
+    *,
+    changes_limits: bool = True,
+    n_streams: int = 1,
 ) -> list[str]:
     """Make what is missing, change limits, and compare everything with what the server says it has.
 
-    `events_bytes`: 0 is without limit. `changes_limits`: else those that are there are left as they are.
+    `events_bytes`: of all events; 0 is without limit. `changes_limits`: else those that are there are left as they are.
+    `n_streams`: of events. Where there was one, it gives up the shards of the others before those are made.
     Returns what was made or changed, by name. Raises: `LayoutMismatch`.
     """
     touched: list[str] = []
-    for wanted in WANTED:
-        config = wanted.config(replicas, events_bytes)
+    for wanted in (*_events(n_streams), *_REST):
+        config = wanted.config(replicas, events_bytes // n_streams)
         try:
             found = await jetstream.stream_info(wanted.name)
         except NotFoundError:
@@ -101,9 +119,10 @@ async def ensure(
             touched.append(wanted.name)
         config.num_replicas = max(replicas, found.config.num_replicas or 1)
         wrong = differences(config, found.config)
+        limits = {*LIMITS, *(("subjects",) if wanted.is_events else ())}
         if not changes_limits:
-            wrong = {field: pair for field, pair in wrong.items() if field not in LIMITS}
-        elif wrong and wrong.keys() <= {*LIMITS}:
+            wrong = {field: pair for field, pair in wrong.items() if field not in limits}
+        elif wrong and wrong.keys() <= limits and _is_narrower(config, found.config):
             await jetstream.update_stream(config)
             found = await jetstream.stream_info(wanted.name)
             wrong = differences(config, found.config)
@@ -111,6 +130,11 @@ async def ensure(
         if wrong:
             raise LayoutMismatch(wanted.name, wrong)
     return touched
+
+
+def _is_narrower(wanted: StreamConfig, found: StreamConfig) -> bool:
+    """Whether a stream gets no subject that may be another's: it was the only one of events, or keeps its subjects."""
+    return found.subjects in ([subjects.ALL_EVENTS], wanted.subjects)
 
 
 def differences(wanted: StreamConfig, found: StreamConfig) -> dict[str, tuple[object, object]]:

@@ -34,17 +34,17 @@ from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
 from nodes.recorder.export import NotExported, export
-from nodes.recorder.figures import report
 from nodes.recorder.rounds import Rounds
-from nodes.recorder.rows import row_of
+from nodes.recorder.rows import WHOLE, Share, row_of
 from nodes.recorder.store import Store, StoreBroken, StoreLocked, StoreUnwritable
+from nodes.recorder.together import Together
 from nodes.telemetry import logs
 from protocols.wire import reports as wire
 from protocols.wire.ids import CallId, Identity, NodeId
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.reconcile import MAX_ASKED, FindCalls
-from protocols.wire.roles import RECORDER_READS, Role
-from protocols.wire.subjects import Stream
+from protocols.wire.roles import Role, recorder_reads
+from protocols.wire.subjects import EVENT_STREAMS, Stream
 from supervisors.parent import Parent, Told
 
 T = TypeVar("T")
@@ -69,8 +69,8 @@ log = logs.get(__name__)
 class Recorder:
     """One database, what fills it and what reads it. `counts`: batches, rows and letters by word."""
 
-    def __init__(self, store: Store, bus: Bus, keep_days: int = 0) -> None:
-        """`keep_days`: how long events stay in the database; 0: for ever."""
+    def __init__(self, store: Store, bus: Bus, keep_days: int = 0, share: Share = WHOLE) -> None:
+        """`keep_days`: how long events stay in the database; 0: for ever. `share`: which of the streams it reads."""
         self.counts: Counter[str] = Counter()
         self.roster: Roster = NOBODY
         self._store, self._bus, self._keep_days = store, bus, keep_days
@@ -78,25 +78,24 @@ class Recorder:
         self._rounds: dict[Stream, Rounds] = {}
         self._mesh: Mesh | None = None
         self._members: Members | None = None
-        self._durable, self._idle_s = RECORDER_READS, None  # type: str, float | None
+        self._share, self._durable = share, recorder_reads(share.number)
+        self._idle_s: float | None = None
         self._writer = ThreadPoolExecutor(1, "recorder-writer")
         self._reader = ThreadPoolExecutor(1, "recorder-reader")
 
     def serve(self, mesh: Mesh) -> None:
         """Answer the mesh from now on."""
         self._mesh = mesh
-        mesh.serve(wire.GetReport, self.report)
-        mesh.serve(wire.GetLedger, self.ledger)
-        mesh.serve(wire.Export, self.export)
+        Together(self, mesh, self._share.n_streams)
         mesh.serve(GetStatus, self.status)
 
     def join(self, members: Members, node: NodeId) -> None:
         """Be the recorder of one of several nodes: each reads everything for itself, so that each can report."""
-        self._members, self._durable, self._idle_s = members, f"{RECORDER_READS}-{node}", IDLE_S
+        self._members, self._durable, self._idle_s = members, recorder_reads(self._share.number, node), IDLE_S
 
     def run(self, tasks: Tasks) -> None:
         """Begin to record, one of `tasks` for each stream: as soon as central has made them."""
-        for stream in Stream:
+        for stream in (EVENT_STREAMS[self._share.number], Stream.CAMPAIGN):
             tasks.spawn(self.consume(stream))
         tasks.spawn(self.archive_all())
 
@@ -147,7 +146,7 @@ class Recorder:
     async def _fill(self, store: Store, stream: Stream, consumer: Consumer) -> None:
         """Have a database that is new read the stream from its beginning."""
         if self._members:  # what was read alone, before
-            await self._bus.consume(stream, RECORDER_READS).rewind()
+            await self._bus.consume(stream, recorder_reads(self._share.number)).rewind()
         if not await self._in(self._writer, partial(store.is_filled, stream)):
             await consumer.rewind()
             await self._in(self._writer, partial(store.fill, stream))
@@ -177,7 +176,7 @@ class Recorder:
                 await self._renew(store, str(error))
 
     async def _record(self, stream: Stream, received: Sequence[Received]) -> None:
-        rows = [row for one in received if (row := row_of(stream, one.sequence, one.data))]
+        rows = [row for one in received if (row := row_of(stream, one.sequence, one.data, self._share))]
         self.counts["received"] += len(received)
         self.counts["dead_letters"] += sum(row.table == "dead_letters" for row in rows)
         store = self._store
@@ -201,14 +200,14 @@ class Recorder:
             async with asyncio.timeout(FRESH_S):
                 await asyncio.gather(*(rounds.fresh() for rounds in self._rounds.values()))
 
-    async def report(self, asked: wire.GetReport, sender: Identity) -> wire.Report:
+    async def figures(self, asked: wire.GetFigures, sender: Identity) -> wire.Figures:
         """Answer with the figures of a campaign and a time."""
         await self._fresh()
         try:
             node = NodeId("") if self._members else self._bus.node_id
             calls = await self._read(lambda store: reports.open_calls(store, asked, node))
             gone = await self._gone(calls) if calls else set()
-            return report(await self._read(lambda store: reports.figures(store, asked, gone)))
+            return await self._read(lambda store: reports.figures(store, asked, gone))
         except reports.BadTime as error:
             raise Refused("bad_time") from error
 
@@ -230,16 +229,17 @@ class Recorder:
             return set()
         return gone
 
-    async def ledger(self, asked: wire.GetLedger, sender: Identity) -> wire.Ledger:
-        """Answer with a page of a ledger."""
+    async def page(self, asked: wire.GetPage, sender: Identity) -> wire.Ledger:
+        """Answer with the rows of a ledger behind another one."""
         await self._fresh()
-        return await self._read(lambda store: reports.ledger(store, asked))
+        return await self._read(lambda store: reports.page(store, asked))
 
-    async def export(self, asked: wire.Export, sender: Identity) -> wire.Exported:
+    async def export(self, asked: wire.ExportPart, sender: Identity) -> wire.Exported:
         """Write all tables as Parquet."""
         await self._fresh()
         try:
-            directory, rows = await self._read(lambda store: export(store, asked.name))
+            name = asked.name + (f"_{self._share.number}" if self._share.number else "")
+            directory, rows = await self._read(lambda store: export(store, name))
         except NotExported as error:
             raise Refused(error.reason) from error
         except StoreUnwritable as error:
@@ -269,10 +269,13 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be the recorder until the launcher says stop. Raises: `StoreUnwritable`, `OSError`."""
     database = config.recorder.database
     assert database is not None  # the configuration has put a path in the place of None
+    share = Share(int(identity.partition(":")[0].rpartition("-")[2]), config.recorder.streams)
+    if share.number:
+        database = database.with_stem(f"{database.stem}_{share.number}")
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
         closing(await Bus.connect(login(config, Role.RECORDER), name=identity, node_id=config.node.id)) as bus,
-        closing(Recorder(await asyncio.to_thread(opened, database), bus, config.recorder.keep_days)) as recorder,
+        closing(Recorder(await asyncio.to_thread(opened, database), bus, config.recorder.keep_days, share)) as recorder,
         Tasks() as tasks,
     ):
         recorder.serve(mesh)

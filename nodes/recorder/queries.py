@@ -99,8 +99,12 @@ FROM {_SETTLED} WHERE disposition <> 'returned' GROUP BY 1
 
 
 def _ms(field: str, kind: str) -> str:
-    """Return how often each number of milliseconds is in a field of one kind, as a map."""
-    return f"histogram(CASE WHEN kind = '{kind}' THEN CAST(fields->>'{field}' AS BIGINT) END)"
+    """Return how often each number of milliseconds is in a field of one kind, as a map; from 10 s on, of seconds.
+
+    So it has some 10,000 entries at most, which a message can hold (`codec.MAX_BODY`).
+    """
+    ms = f"CAST(fields->>'{field}' AS BIGINT)"
+    return f"histogram(CASE WHEN kind = '{kind}' THEN if({ms} < 10000, {ms}, {ms} // 1000 * 1000) END)"
 
 
 TURNS = f"""
@@ -132,9 +136,12 @@ SELECT campaign_id, wall, contact_id, '', 0, '', '', [], rule_id FROM refusals
 LEDGER_TOTAL = f"SELECT count(*) AS total FROM {_DECISIONS} WHERE campaign_id = $campaign"
 
 LEDGER_PAGE = f"""
-SELECT * EXCLUDE (campaign_id) REPLACE (strftime(wall, '%Y-%m-%dT%H:%M:%S.%fZ') AS wall)
-FROM {_DECISIONS} AS decisions WHERE campaign_id = $campaign
-ORDER BY decisions.wall, attempt_id, contact_id LIMIT $limit OFFSET $offset
+SELECT * FROM (
+    SELECT * EXCLUDE (campaign_id) REPLACE (strftime(wall, '%Y-%m-%dT%H:%M:%S.%fZ') AS wall)
+    FROM {_DECISIONS} WHERE campaign_id = $campaign
+)
+WHERE (wall, attempt_id, contact_id) > ($wall, $attempt, $contact)
+ORDER BY wall, attempt_id, contact_id LIMIT $limit
 """
 
 ENDS = f"""

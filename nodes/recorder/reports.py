@@ -10,20 +10,20 @@ import msgspec
 from nodes.recorder import queries
 from nodes.recorder.store import Store
 from protocols.wire.ids import CallId, CampaignId, NodeId
-from protocols.wire.reports import LEDGER_PAGE, Figures, GetLedger, GetReport, Ledger, LedgerRow
+from protocols.wire.reports import LEDGER_PAGE, Figures, GetFigures, GetPage, Ledger, LedgerRow
 
 
 class BadTime(ValueError):
     """A bound is no ISO 8601 moment with offset."""
 
 
-def open_calls(store: Store, asked: GetReport, node: NodeId) -> list[CallId]:
+def open_calls(store: Store, asked: GetFigures, node: NodeId) -> list[CallId]:
     """Return the calls of a node, or of all without one, that are asked about and have no end yet. Raises BadTime."""
     rows = store.records(queries.OPEN, {**_range(asked), "node": node})
     return [CallId(str(row["call_id"])) for row in rows]
 
 
-def figures(store: Store, asked: GetReport, gone: Collection[CallId] = ()) -> Figures:
+def figures(store: Store, asked: GetFigures, gone: Collection[CallId] = ()) -> Figures:
     """Return the figures of the attempts of a campaign and a time. Raises BadTime.
 
     What turns and handovers took is of events in that time, whenever their call began. `gone`: calls without an end
@@ -36,14 +36,15 @@ def figures(store: Store, asked: GetReport, gone: Collection[CallId] = ()) -> Fi
     return msgspec.convert({**turns, **seen, **totals, "calls": calls, "note": store.note}, Figures)
 
 
-def ledger(store: Store, asked: GetLedger) -> Ledger:
+def page(store: Store, asked: GetPage) -> Ledger:
     """Return a page of a campaign's ledger."""
     given: dict[str, str | int] = {"campaign": asked.campaign_id}
     total = store.records(queries.LEDGER_TOTAL, given)[0]["total"]
-    page = store.records(queries.LEDGER_PAGE, given | {"limit": LEDGER_PAGE, "offset": max(0, asked.offset)})
-    if dialled := [row for row in page if row["attempt_id"]]:
+    after = dict(zip(("wall", "attempt", "contact"), asked.after, strict=True))
+    rows = store.records(queries.LEDGER_PAGE, given | after | {"limit": LEDGER_PAGE})
+    if dialled := [row for row in rows if row["attempt_id"]]:
         _add_ends(store, asked.campaign_id, dialled)
-    return Ledger(msgspec.convert(total, int), msgspec.convert(page, tuple[LedgerRow, ...]))
+    return Ledger(msgspec.convert(total, int), msgspec.convert(rows, tuple[LedgerRow, ...]))
 
 
 def _add_ends(store: Store, campaign: CampaignId, dialled: Sequence[dict[str, object]]) -> None:
@@ -56,7 +57,7 @@ def _add_ends(store: Store, campaign: CampaignId, dialled: Sequence[dict[str, ob
         row |= ends.get(row["attempt_id"], {"disposition": "open"})
 
 
-def _range(asked: GetReport) -> dict[str, str]:
+def _range(asked: GetFigures) -> dict[str, str]:
     since, until = _moment(asked.since) or "-infinity", _moment(asked.until) or "infinity"
     return {"campaign": asked.campaign_id, "since": since, "until": until}
 
@@ -70,4 +71,4 @@ def _moment(text: str) -> str:
     raise BadTime(text)
 
 
-__all__ = ["BadTime", "figures", "ledger", "open_calls"]
+__all__ = ["BadTime", "figures", "open_calls", "page"]

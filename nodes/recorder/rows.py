@@ -7,16 +7,18 @@ contacts and plans are central's memory, and their numbers have no business in t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from nodes.reading import read_json
 from nodes.recorder.store import Row, dead_letter
-from protocols.errors import RemoteProtocolError
+from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.wire import events, journal
 from protocols.wire.events import CallEvent
-from protocols.wire.subjects import Stream
+from protocols.wire.ids import CallId
+from protocols.wire.subjects import Stream, stream_of
 
 TABLE_OF: Mapping[type, str] = {
     journal.Attempted: "ledger",
@@ -28,14 +30,34 @@ RETURNED: Final = "returned"
 """The disposition of an attempt that no edge has taken: nobody was dialled."""
 
 
-def row_of(stream: Stream, seq: int, data: bytes) -> Row | None:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which of several streams of events a recorder reads: its `number`, of `n_streams`."""
+
+    number: int = 0
+    n_streams: int = 1
+
+    def has(self, name: str) -> bool:
+        """Whether what the journal says of this call, or contact, is ours to keep: its events are in our stream."""
+        try:
+            return stream_of(CallId(name), self.n_streams) == self.number
+        except LocalProtocolError:  # no name at all
+            return self.number == 0
+
+
+WHOLE: Final = Share()
+
+
+def row_of(stream: Stream, seq: int, data: bytes, share: Share = WHOLE) -> Row | None:
     """Return the row for message `seq` of `stream`; None when it is read and not kept. Never raises."""
     try:
         body = read_json(data)
-        if stream is Stream.EVENTS:
+        if stream is not Stream.CAMPAIGN:
             return _event(events.from_body(body))
-        return _entry(journal.from_body(body))
+        return _entry(journal.from_body(body), share)
     except (ValueError, RecursionError, RemoteProtocolError) as error:
+        if stream is Stream.CAMPAIGN and share.number:
+            return None  # the first recorder keeps it
         return dead_letter(f"{stream}/{seq}", str(error), data.decode(errors="backslashreplace"))
 
 
@@ -43,8 +65,10 @@ def _event(event: CallEvent) -> Row:
     return Row("events", {**msgspec.to_builtins(event), "wall": event.wall.isoformat()})
 
 
-def _entry(entry: journal.Entry) -> Row | None:
+def _entry(entry: journal.Entry, share: Share) -> Row | None:
     if isinstance(entry, journal.Attempted | journal.Ended | journal.Returned | journal.Refused):
+        if not share.has(entry.contact_id if isinstance(entry, journal.Refused) else entry.attempt_id):
+            return None
         values = msgspec.to_builtins(entry)
         if isinstance(entry, journal.Returned):
             values |= {"disposition": RETURNED, "cause": entry.reason}
@@ -53,4 +77,4 @@ def _entry(entry: journal.Entry) -> Row | None:
     return None
 
 
-__all__ = ["row_of"]
+__all__ = ["Share", "WHOLE", "row_of"]

@@ -161,8 +161,10 @@ class Store:
         try:
             with self._reading() as head:
                 done = self._reader.execute(f"COPY ({head} {what}) TO {_quoted(to)} ({how})").fetchone()
-        except duckdb.OperationalError as error:
-            raise StoreUnwritable(f"{to}: {error}") from error
+        except duckdb.Error as error:
+            if self._archive.set_aside(self._reader, *ALL_DAYS) or isinstance(error, duckdb.OperationalError):
+                raise StoreUnwritable(f"{to}: {error}") from error
+            raise
         return int(done[0]) if done else 0
 
     def days_over(self, today: str) -> list[str]:

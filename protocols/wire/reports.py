@@ -6,7 +6,7 @@ Times are ISO 8601 strings with offset; empty means without bound. A figure of s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from protocols.wire.campaigns import ContactId
 from protocols.wire.ids import AttemptId, CampaignId
@@ -93,6 +93,16 @@ class GetReport:
 
 
 @dataclass(frozen=True, slots=True)
+class GetFigures:
+    """What goes into a report on the same, from one recorder: of what it alone has. Refused: `bad_time`."""
+
+    Reply: ClassVar[type[Figures]] = Figures
+    campaign_id: CampaignId = CampaignId("")
+    since: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerRow:
     """One attempt with the rules it passed before it was dialled, or a contact whom a rule refused for good.
 
@@ -119,17 +129,35 @@ class Ledger:
     rows: tuple[LedgerRow, ...] = field(default_factory=tuple)
 
 
+Place: TypeAlias = tuple[str, str, str]
+"""Where a row is in a ledger: moment, attempt, contact."""
+
+
+def place_of(row: LedgerRow) -> Place:
+    """Return what to ask for the page after."""
+    return row.wall, row.attempt_id, row.contact_id
+
+
 LEDGER_PAGE = 400
 """Rows of one page: within what one message may hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class GetLedger:
-    """The ledger of a campaign from row `offset` (0 is the first), a page at a time."""
+    """The ledger of a campaign, a page at a time: the rows behind the last one of the page before (`place_of`)."""
 
     Reply: ClassVar[type[Ledger]] = Ledger
     campaign_id: CampaignId
-    offset: int = 0
+    after: Place = ("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class GetPage:
+    """The same of one recorder, of what it alone has."""
+
+    Reply: ClassVar[type[Ledger]] = Ledger
+    campaign_id: CampaignId
+    after: Place = ("", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +172,8 @@ class Exported:
 class Export:
     """Write every table as Parquet into a new directory `<state>/exports/<name>`, events by day.
 
+    Of several recorders each writes its own, `<name>`, `<name>_1`, `<name>_2`, and `rows` are of all.
+
     Refused: `bad_name` (letters, digits, `-` and `_`), `exists`, `disk`.
     """
 
@@ -151,16 +181,31 @@ class Export:
     name: str
 
 
-REPORT_MESSAGES: tuple[type, ...] = (Report, GetReport, Ledger, GetLedger, Exported, Export)
+@dataclass(frozen=True, slots=True)
+class ExportPart:
+    """The same of one recorder, of what it alone has. Refused as `Export`."""
+
+    Reply: ClassVar[type[Exported]] = Exported
+    name: str
+
+
+REPORT_MESSAGES: tuple[type, ...] = (
+    Report, GetReport, Figures, GetFigures, Ledger, GetLedger, GetPage, Exported, Export, ExportPart,
+)  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
 __all__ = [
     "Export",
+    "ExportPart",
     "Exported",
     "Figures",
+    "GetFigures",
     "GetLedger",
+    "GetPage",
     "GetReport",
     "LEDGER_PAGE",
+    "Place",
+    "place_of",
     "Ledger",
     "LedgerRow",
     "REPORT_MESSAGES",

@@ -23,6 +23,7 @@ from protocols.wire.subjects import (
     ALL_EVENTS,
     ALL_NODE_BEATS,
     ALL_NODE_WORDS,
+    EVENT_STREAMS,
     OBJECT_STREAM,
     OBJECTS,
     Bucket,
@@ -99,6 +100,21 @@ def _permissions(granted: Rights) -> dict[str, object]:
     return {"publish": publish, "subscribe": {"allow": list(granted.subscribe)}, **answers}
 
 
+def recorder_reads(number: int, node: str = "") -> str:
+    """Return the name of a recorder's consumers: of the stream of events with this number, and of the journal.
+
+    `node`: where several nodes have one each.
+
+    >>> recorder_reads(0), recorder_reads(2, "n1")
+    ('recorder', 'recorder_2-n1')
+    """
+    return RECORDER_READS + (f"_{number}" if number else "") + (f"-{node}" if node else "")
+
+
+def _recorders(number: int) -> tuple[str, str]:
+    return recorder_reads(number), recorder_reads(number, _NODE)
+
+
 # ---- the words of a row: what JetStream's API wants for each thing that is done -----------------------------------
 
 
@@ -152,8 +168,7 @@ CENTRAL_READS: Final[Mapping[str, str]] = {CALLS: "call.*", "central-opt-outs": 
 """Central's consumers of events, and of which kinds each is: how calls go, and who asked for no more of them. Nothing
 that anybody has said; and one kind or family each, because nats-server 2.9 knows one subject a consumer."""
 RECORDER_READS: Final = "recorder"
-"""The recorder's consumer of each stream; with `-<node>` behind it where several nodes have one."""
-_RECORDERS: Final = (RECORDER_READS, f"{RECORDER_READS}-{_NODE}")
+"""How the recorders' consumers begin (`recorder_reads`)."""
 COUNTED: Final = ("call.ended", "prompt.started", "handover.*", "recovered")
 """The kinds of events that the desk counts; none of them has what a callee has said."""
 _SERVICES: Final = ("$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>")
@@ -165,7 +180,8 @@ _TABLE: Final[Mapping[Role, Rights]] = {
     Role.CENTRAL: Rights(
         publish=(
             _WORD, ALL_CAMPAIGNS, "rm.state.campaigns.*", "rm.state.load.*",
-            "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN), *_consume(Stream.EVENTS, *CENTRAL_READS),
+            "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN),
+            *(subject for stream in EVENT_STREAMS for subject in _consume(stream, *CENTRAL_READS)),
             "$JS.API.STREAM.PURGE.RM_CAMPAIGN",  # what is forgotten
             f"$O.{OBJECTS}.>", *_read(OBJECT_STREAM), f"$JS.API.STREAM.PURGE.{OBJECT_STREAM}",
             f"$JS.API.DIRECT.GET.{OBJECT_STREAM}.>", "$JS.API.CONSUMER.LIST.RM_CAMPAIGN",
@@ -194,11 +210,13 @@ _TABLE: Final[Mapping[Role, Rights]] = {
             _WORD,
             *(
                 subject
-                for stream in Stream
+                for number, events in enumerate(EVENT_STREAMS)
+                for names in (_recorders(number),)
+                for stream in (events, Stream.CAMPAIGN)
                 for subject in (
-                    *_consume(stream, *_RECORDERS),
+                    *_consume(stream, *names),
                     # a new database reads from the beginning
-                    *_api((f"CONSUMER.DELETE.*.{name}" for name in _RECORDERS), stream),
+                    *_api((f"CONSUMER.DELETE.*.{name}" for name in names), stream),
                 )
             ),
         ),
@@ -221,6 +239,7 @@ __all__ = [
     "CENTRAL_READS",
     "COUNTED",
     "RECORDER_READS",
+    "recorder_reads",
     "Rights",
     "Role",
     "inbox",

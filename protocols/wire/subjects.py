@@ -6,6 +6,7 @@
     rm.agent.<agent>.beat          a seat lives                         core
     rm.state.<kind>.<id>           something has changed, with `rev`    core; the bucket is the copy for newcomers
     rm.ev.<shard>.<kind>           what became of calls                 stream RM_EVENTS; which call: header `Rm-Call`
+                                   (or RM_EVENTS and RM_EVENTS_1 to _7, each with one shard)
     rm.campaign.<campaign>         what central has decided             stream RM_CAMPAIGN
     $O.rm_journal.>                contact lists, and snapshots         bucket of objects; central's alone
 
@@ -13,7 +14,8 @@ Names are public: whoever may list keys reads them. So no part of a name is a te
 contact is named by `campaigns.contact_id`, a keyed hash. A part has only letters, digits, `-`, `_` and `=`.
 
 A server keeps 230 bytes of memory for each subject of a stream as long as it has a message of it. So a call is no
-subject: its events have one of 16 shards, and their kind, which has a dot of its own (`call.ended`).
+subject: its events have one of 16 shards, and their kind, which has a dot of its own (`call.ended`). Where there are
+several streams of events there are as many shards, so that a consumer of one kind has one subject in each stream.
 """
 
 from __future__ import annotations
@@ -35,6 +37,19 @@ class Stream(StrEnum):
 
     EVENTS = "RM_EVENTS"
     CAMPAIGN = "RM_CAMPAIGN"
+    EVENTS_1 = "RM_EVENTS_1"
+    EVENTS_2 = "RM_EVENTS_2"
+    EVENTS_3 = "RM_EVENTS_3"
+    EVENTS_4 = "RM_EVENTS_4"
+    EVENTS_5 = "RM_EVENTS_5"
+    EVENTS_6 = "RM_EVENTS_6"
+    EVENTS_7 = "RM_EVENTS_7"
+
+
+EVENT_STREAMS: Final = tuple(stream for stream in Stream if stream is not Stream.CAMPAIGN)
+"""Where events may be: in the first of them, or the first so many."""
+STREAM_COUNTS: Final = (1, 2, 4, 8)
+"""How many there may be."""
 
 
 class Bucket(StrEnum):
@@ -101,28 +116,46 @@ def states(kind: str) -> str:
     return f"rm.state.{part(kind)}.*"
 
 
-def call_event(call: CallId, kind: str) -> str:
-    """Return the subject of a call's event of one kind, in `Stream.EVENTS`.
+def call_event(call: CallId, kind: str, n_streams: int = 1) -> str:
+    """Return the subject of a call's event of one kind, in one of so many streams of events.
 
-    >>> call_event(CallId("c1"), "call.ended")
-    'rm.ev.a.call.ended'
+    >>> call_event(CallId("c1"), "call.ended"), call_event(CallId("c1"), "call.ended", 4)
+    ('rm.ev.a.call.ended', 'rm.ev.2.call.ended')
     """
-    return f"rm.ev.{shard(call)}.{'.'.join(map(part, kind.split('.')))}"
+    return f"rm.ev.{shard(call, n_streams)}.{'.'.join(map(part, kind.split('.')))}"
 
 
-def call_events(call: CallId) -> str:
+def call_events(call: CallId, n_streams: int = 1) -> str:
     """Return the subject of all events of one call, and of the other calls of its shard."""
-    return f"rm.ev.{shard(call)}.>"
+    return f"rm.ev.{shard(call, n_streams)}.>"
 
 
-def events_of(kinds: str) -> str:
-    """Return the subject of all calls' events of one kind (`call.ended`), or of one family (`handover.*`)."""
-    return f"rm.ev.*.{kinds}"
+def events_of(kinds: str, number: int = 0, n_streams: int = 1) -> str:
+    """Return the subject of all events of one kind (`call.ended`), or of one family (`handover.*`), in a stream.
+
+    >>> events_of("call.*"), events_of("call.*", 2, 4)
+    ('rm.ev.*.call.*', 'rm.ev.2.call.*')
+    """
+    return f"rm.ev.{'*' if n_streams == 1 else number}.{kinds}"
 
 
-def shard(call: CallId) -> str:
-    """Return the shard of a call: one hexadecimal digit, the same on all nodes. Source: BLAKE2b, RFC 7693."""
-    return blake2b(part(call).encode(), digest_size=1).hexdigest()[0]
+def stream_subject(number: int, n_streams: int) -> str:
+    """Return the subject of one of so many streams of events."""
+    return ALL_EVENTS if n_streams == 1 else f"rm.ev.{number}.>"
+
+
+def stream_of(call: CallId, n_streams: int) -> int:
+    """Return in which of so many streams a call's events are, by its place in `EVENT_STREAMS`."""
+    return int(shard(call), 16) % n_streams
+
+
+def shard(call: CallId, n_streams: int = 1) -> str:
+    """Return the shard of a call: one hexadecimal digit, the same on all nodes; of several streams the stream's number.
+
+    Source: BLAKE2b, RFC 7693.
+    """
+    digit = blake2b(part(call).encode(), digest_size=1).hexdigest()[0]
+    return digit if n_streams == 1 else str(int(digit, 16) % n_streams)
 
 
 def campaign_events(campaign: CampaignId) -> str:
@@ -167,7 +200,8 @@ def part(text: str) -> str:
 __all__ = [
     "Stream", "Bucket", "part",
     "node_beat", "node_word", "node_command", "agent_beat", "state", "states", "call_event", "call_events", "events_of",
-    "shard", "campaign_events", "CALL_HEADER", "object_chunks", "object_meta", "OBJECTS", "OBJECT_STREAM",
+    "shard", "stream_of", "stream_subject", "EVENT_STREAMS", "STREAM_COUNTS",
+    "campaign_events", "CALL_HEADER", "object_chunks", "object_meta", "OBJECTS", "OBJECT_STREAM",
     "dnc_removal", "DNC_MADE",
     "ALL_EVENTS", "ALL_CAMPAIGNS", "EVERY_CAMPAIGN", "ALL_NODE_BEATS", "ALL_NODE_WORDS",
     "ALL_AGENT_BEATS",

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from nodes.recorder.figures import report
 from nodes.recorder.reports import figures
 from nodes.recorder.store import Row, Store
-from protocols.wire.reports import GetReport, Report
+from protocols.wire.reports import GetFigures, Report
 
 NOON = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
 DAYS = ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
@@ -49,7 +49,7 @@ def of_days(n_days: int, n: int = 3) -> list[Row]:
 
 
 def reported(store: Store, since: str = "", until: str = "") -> Report:
-    return report(figures(store, GetReport(since=since, until=until)))
+    return report(figures(store, GetFigures(since=since, until=until)))
 
 
 def archive(store: Store, today: str, kept_from: str) -> None:

@@ -21,7 +21,7 @@ from nodes.recorder.store import Store, dead_letter
 from protocols.wire import events
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
-from protocols.wire.reports import GetReport
+from protocols.wire.reports import GetFigures
 from protocols.wire.subjects import Stream, call_event
 from tests.conftest import NatsServer
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_opened_is_set_aside_and_kept_and_the_new_one_says_so(how
     assert not store.is_filled(Stream.EVENTS)
     (aside,) = tmp_path.glob("ringmaster.duckdb.broken-*Z")
     assert aside.read_bytes() == unusable
-    said = report(figures(store, GetReport()))
+    said = report(figures(store, GetFigures()))
     assert aside.name in said.note
     assert said.dead_letters == 0
     store.close()

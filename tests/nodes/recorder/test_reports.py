@@ -12,14 +12,14 @@ import pytest
 
 from nodes.recorder.export import NotExported, export
 from nodes.recorder.figures import report as reported
-from nodes.recorder.reports import BadTime, figures, ledger, open_calls
+from nodes.recorder.reports import BadTime, figures, open_calls, page
 from nodes.recorder.rows import row_of
 from nodes.recorder.store import Row, Store
 from protocols.wire import events, journal
 from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
-from protocols.wire.reports import LEDGER_PAGE, GetLedger, GetReport, Report
+from protocols.wire.reports import LEDGER_PAGE, GetFigures, GetPage, Report, place_of
 from protocols.wire.subjects import Stream
 
 AT = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
@@ -69,7 +69,7 @@ class Book:
         self.rows.append(row)
 
 
-def report(store: Store, asked: GetReport, gone: Collection[CallId] = ()) -> Report:
+def report(store: Store, asked: GetFigures, gone: Collection[CallId] = ()) -> Report:
     return reported(figures(store, asked, gone))
 
 
@@ -115,7 +115,7 @@ def test_attempts_are_counted_by_how_they_ended(book: Book) -> None:
     book.call("d", answered(), over("completed", "them", "", 10.0))
     book.call("e", answered())
     book.write()
-    made = report(book.store, GetReport(SPRING))
+    made = report(book.store, GetFigures(SPRING))
     assert (made.attempts, made.answered, made.events) == (5, 3, 12)
     assert made.dispositions == {"busy": 2, "completed": 2, "open": 1}
     assert made.answer_seizure_ratio == 0.5
@@ -135,17 +135,17 @@ def test_an_answered_call_is_lost_when_neither_callee_nor_agent_nor_script_ended
     book.call("a", answered(), over("failed", by, cause, 5.0))
     book.call("b", over("failed", by, cause))
     book.write()
-    assert report(book.store, GetReport()).lost == lost
+    assert report(book.store, GetFigures()).lost == lost
 
 
 def test_an_answered_call_of_which_nothing_more_was_heard_is_lost_once_central_gives_it_up(book: Book) -> None:
     book.dial("a")
     book.call("a", answered())
     book.write()
-    assert report(book.store, GetReport(SPRING)).lost == 0
+    assert report(book.store, GetFigures(SPRING)).lost == 0
     book.end("a", "failed", "node_lost")
     book.write()
-    assert report(book.store, GetReport(SPRING)).lost == 1
+    assert report(book.store, GetFigures(SPRING)).lost == 1
 
 
 def test_an_attempt_that_never_came_to_an_edge_is_counted_from_the_ledger(book: Book) -> None:
@@ -153,16 +153,16 @@ def test_an_attempt_that_never_came_to_an_edge_is_counted_from_the_ledger(book: 
     book.dial("b")
     book.end("b", "failed", "edge_gone")
     book.write()
-    assert report(book.store, GetReport(SPRING)).dispositions == {"open": 1, "failed": 1}
+    assert report(book.store, GetFigures(SPRING)).dispositions == {"open": 1, "failed": 1}
 
 
 def test_an_attempt_that_no_edge_took_is_in_the_ledger_and_in_no_figure(book: Book) -> None:
     book.dial("a")
     book.entry(journal.Returned(SPRING, ContactId("a"), attempt_id(SPRING, ContactId("a"), 1), "node_full", AT))
     book.write()
-    made = report(book.store, GetReport(SPRING))
+    made = report(book.store, GetFigures(SPRING))
     assert (made.attempts, made.dispositions) == (0, {})
-    (line,) = ledger(book.store, GetLedger(SPRING)).rows
+    (line,) = page(book.store, GetPage(SPRING)).rows
     assert (line.disposition, line.cause) == ("returned", "node_full")
 
 
@@ -182,7 +182,7 @@ def test_turns_and_handovers_are_counted_with_their_quantiles(book: Book) -> Non
         ("recovered", {"what": "media"}),
     )
     book.write()
-    made = report(book.store, GetReport(SPRING))
+    made = report(book.store, GetFigures(SPRING))
     assert (made.turns_understood, made.turns_not_understood, made.turns_silent) == (1, 1, 1)
     assert (made.turn_ms_p50, made.turn_ms_p95) == (600.0, 1050.0)
     assert (made.handovers, made.handovers_failed) == (2, 1)
@@ -197,13 +197,13 @@ def test_the_first_word_is_timed_from_the_end_of_the_greeting_and_late_ones_have
         book.call(f"c{n}", answered(), first, answer(2))
     book.call("nobody spoke", answered(), answer(1))
     book.write()
-    made = report(book.store, GetReport(SPRING))
+    made = report(book.store, GetFigures(SPRING))
     assert (made.first_word_ms_p50, made.first_word_late) == (700.0, 0.25)
     assert made.first_word_ms_p95 == pytest.approx(1820.85)
 
 
 def test_nothing_is_a_report_of_none(book: Book) -> None:
-    made = report(book.store, GetReport(SPRING))
+    made = report(book.store, GetFigures(SPRING))
     assert made.attempts == 0
     assert made.answer_seizure_ratio is made.mean_call_duration_s is made.turn_ms_p50 is None
 
@@ -213,23 +213,23 @@ def test_a_report_is_of_its_campaign_and_its_time(book: Book) -> None:
     book.call("b", campaign="autumn")
     book.call("c", campaign="spring", at=AT + timedelta(days=1))
     book.write()
-    assert report(book.store, GetReport()).attempts == 3
-    assert report(book.store, GetReport(SPRING)).attempts == 2
-    assert report(book.store, GetReport(since="2026-03-04T00:00:00+00:00")).attempts == 1
-    assert report(book.store, GetReport(SPRING, until="2026-03-04T00:00:00+00:00")).attempts == 1
+    assert report(book.store, GetFigures()).attempts == 3
+    assert report(book.store, GetFigures(SPRING)).attempts == 2
+    assert report(book.store, GetFigures(since="2026-03-04T00:00:00+00:00")).attempts == 1
+    assert report(book.store, GetFigures(SPRING, until="2026-03-04T00:00:00+00:00")).attempts == 1
 
 
 def test_a_call_over_midnight_is_of_the_day_on_which_it_began_with_the_end_it_came_to(book: Book) -> None:
     midnight = datetime.fromisoformat("2026-03-04T00:00:00+00:00")
     book.call("a", answered(), over("completed", "us", "script", 9.0), at=midnight - timedelta(seconds=2.5))
     book.write()
-    before = report(book.store, GetReport(SPRING, until=midnight.isoformat()))
+    before = report(book.store, GetFigures(SPRING, until=midnight.isoformat()))
     assert (before.attempts, before.answered, before.dispositions) == (1, 1, {"completed": 1})
-    assert report(book.store, GetReport(SPRING, since=midnight.isoformat())).attempts == 0
+    assert report(book.store, GetFigures(SPRING, since=midnight.isoformat())).attempts == 0
 
 
 def test_the_report_of_a_day_costs_no_more_when_there_are_many_days_before_it(tmp_path: Path) -> None:
-    asked, cost = GetReport(since=AT.isoformat()), dict[int, float]()
+    asked, cost = GetFigures(since=AT.isoformat()), dict[int, float]()
     for n_days in (1, 30):
         store = Store(tmp_path / f"{n_days}.duckdb")
         store._writer.execute(CROWDED_DAYS, {"first": AT - timedelta(days=n_days - 1), "days": n_days})
@@ -242,7 +242,7 @@ def test_the_report_of_a_day_costs_no_more_when_there_are_many_days_before_it(tm
 @pytest.mark.parametrize("bound", ["yesterday", "2026-03-04", "2026-03-04T00:00:00"])
 def test_a_bound_without_an_offset_is_refused(book: Book, bound: str) -> None:
     with pytest.raises(BadTime):
-        report(book.store, GetReport(since=bound))
+        report(book.store, GetFigures(since=bound))
 
 
 def test_every_attempt_has_a_line_in_the_ledger_with_the_rules_it_passed(book: Book) -> None:
@@ -250,22 +250,24 @@ def test_every_attempt_has_a_line_in_the_ledger_with_the_rules_it_passed(book: B
     attempt = book.call("a", over("busy", "them", "486"))
     book.entry(journal.Refused(SPRING, ContactId("b"), "do_not_call", AT + timedelta(seconds=1)))
     book.write()
-    page = ledger(book.store, GetLedger(SPRING))
-    assert page.total == 2
-    dialled, refused = page.rows
+    found = page(book.store, GetPage(SPRING))
+    assert found.total == 2
+    dialled, refused = found.rows
     assert (dialled.attempt_id, dialled.passed, dialled.consent) == (attempt, ("consent", "spacing"), "f")
     assert (dialled.disposition, dialled.cause, dialled.wall) == ("busy", "486", "2026-03-03T12:00:00.000000Z")
     assert (refused.contact_id, refused.refused, refused.passed) == ("b", "do_not_call", ())
-    assert ledger(book.store, GetLedger(CampaignId("autumn"))).total == 0
+    assert page(book.store, GetPage(CampaignId("autumn"))).total == 0
 
 
 def test_a_long_ledger_comes_in_pages_without_a_gap(book: Book) -> None:
     for n in range(LEDGER_PAGE + 50):
         book.dial(f"a{n:04}")
     book.write()
-    pages = [ledger(book.store, GetLedger(SPRING, offset)).rows for offset in (0, LEDGER_PAGE, 2 * LEDGER_PAGE)]
-    assert [len(page) for page in pages] == [LEDGER_PAGE, 50, 0]
-    assert len({row.contact_id for page in pages for row in page}) == LEDGER_PAGE + 50
+    pages = [page(book.store, GetPage(SPRING)).rows]
+    for _ in range(2):
+        pages.append(page(book.store, GetPage(SPRING, place_of(pages[-1][-1]))).rows)
+    assert [len(rows) for rows in pages] == [LEDGER_PAGE, 50, 0]
+    assert len({row.contact_id for rows in pages for row in rows}) == LEDGER_PAGE + 50
 
 
 def test_an_export_is_parquet_that_anybody_reads_complete_or_not_there(book: Book) -> None:
@@ -295,7 +297,7 @@ def test_a_call_without_an_end_is_open_as_long_as_somebody_has_it_and_then_lost(
     book.call("dan", answered(), over("abandoned", "us", "node_lost", 10.0))
     book.dial("eve")
     book.write()
-    asked = GetReport(SPRING)
+    asked = GetFigures(SPRING)
     assert sorted(open_calls(book.store, asked, NodeId("n1"))) == sorted([talks, rings])
     assert open_calls(book.store, asked, NodeId("n2")) == []
     up = report(book.store, asked)
@@ -311,11 +313,11 @@ def test_an_attempt_that_central_has_given_up_is_lost_although_its_call_told_no_
     book.call("ada", answered())
     book.end("ada", "abandoned", "node_lost")
     book.write()
-    assert open_calls(book.store, GetReport(SPRING), NodeId("n1")) == []
-    assert report(book.store, GetReport(SPRING)).lost == 1
+    assert open_calls(book.store, GetFigures(SPRING), NodeId("n1")) == []
+    assert report(book.store, GetFigures(SPRING)).lost == 1
 
 
 def test_a_call_of_which_something_was_told_just_now_is_not_asked_about(book: Book) -> None:
     book.call("ada", answered(), at=datetime.now(UTC))
     book.write()
-    assert open_calls(book.store, GetReport(SPRING), NodeId("n1")) == []
+    assert open_calls(book.store, GetFigures(SPRING), NodeId("n1")) == []

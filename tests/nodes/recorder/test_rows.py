@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.recorder.rows import row_of
+from nodes.recorder.rows import Share, row_of
 from nodes.recorder.store import TABLES
 from protocols.wire import events, journal
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 from protocols.wire.journal import Phase
-from protocols.wire.subjects import Stream
+from protocols.wire.subjects import Stream, call_event, stream_of, stream_subject
 
 AT = datetime.fromisoformat("2026-03-03T12:00:00+01:00")
 SPRING, ADA = CampaignId("spring"), ContactId("ada")
@@ -55,3 +55,17 @@ def test_no_bytes_raise_and_what_cannot_be_read_is_kept(stream: Stream, data: by
     assert row is not None
     assert row.table == "dead_letters"
     assert row.values["letter_id"] == f"{stream}/7"
+
+
+@given(st.sampled_from((1, 2, 4, 8)), st.integers(1, 99))
+def test_what_is_said_of_an_attempt_is_kept_by_the_recorder_of_its_events_and_by_no_other(
+    n_streams: int, n: int
+) -> None:
+    attempt = attempt_id(SPRING, ADA, n)
+    data = msgspec.json.encode(journal.to_body(journal.Attempted(SPRING, ADA, attempt, n, AT, "", "f", ("consent",))))
+    kept = [k for k in range(n_streams) if row_of(Stream.CAMPAIGN, 1, data, Share(k, n_streams))]
+    assert kept == [stream_of(CallId(attempt), n_streams)]
+    subject = call_event(CallId(attempt), "call.ended", n_streams)
+    assert n_streams == 1 or subject.startswith(stream_subject(kept[0], n_streams)[:-1])
+    letters = [k for k in range(n_streams) if row_of(Stream.CAMPAIGN, 1, b"?", Share(k, n_streams))]
+    assert letters == [0]

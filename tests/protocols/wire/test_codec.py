@@ -34,7 +34,7 @@ def _is_sendable(value: object) -> bool:
     if dataclasses.is_dataclass(value):
         return all(_is_sendable(getattr(value, one.name)) for one in dataclasses.fields(value))
     if isinstance(value, (tuple, dict)):
-        return all(map(_is_sendable, value.values() if isinstance(value, dict) else value))
+        return all(map(_is_sendable, (*value, *value.values()) if isinstance(value, dict) else value))
     return value == value and (not isinstance(value, int) or -(2**63) <= value < 2**64)
 
 
