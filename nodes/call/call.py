@@ -160,6 +160,8 @@ def _resume(step: CallStep, given: Resumed) -> None:
     step.live(given.owner, given.epoch)
     if moved.is_planned if moved else record.is_waiting:
         return moving.wait(step, moved)
+    if moving.is_anothers(record):
+        return moving.give_back(step, 0)
     if moved and not moving.is_saved(record):
         return moving.lose(step, moved)
     if moved:

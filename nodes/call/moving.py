@@ -70,6 +70,11 @@ def is_saved(record: CallRecord) -> bool:
     return not is_early or record.leg_phase in ("confirmed", "ended", "finished")
 
 
+def is_anothers(record: CallRecord) -> bool:
+    """Say whether whoever holds this record of a machine that has died has no right to it: a third one has the call."""
+    return record.is_waiting and record.arrival is not None and not record.arrival.is_agreed
+
+
 def is_movable(record: CallRecord) -> bool:
     """Say whether this is a moment to move it on purpose: nobody's word is cut, and no offer is under way."""
     leg = record.leg
@@ -152,7 +157,7 @@ def wait(step: CallStep, moved: Moved | None) -> None:
         line.want(step)
         return _look_again(step)
     if record.phase not in UP or record.leg_phase != "confirmed" or record.channel is None:
-        return _give_back(step, 0)
+        return give_back(step, 0)
     channel = replace(record.channel, port=moved.port)
     step.write(media=moved.media, channel=channel, arrival=_arrival(step, moved))
     line.want(step)
@@ -168,7 +173,7 @@ def is_ours_now(step: CallStep, given: Input) -> bool:
             line.agree(step, media)
             _agreed(step)
         case OfferRefused(code=code):
-            _give_back(step, code)
+            give_back(step, code)
         case Ended():
             step.write(arrival=replace(arrival, ended=given))
             _agreed(step)
@@ -183,7 +188,7 @@ def is_ours_now(step: CallStep, given: Input) -> bool:
             _join(step, Left(None))
             return True
         case Expired() if arrival.until_s <= step.now:
-            _give_back(step, 0)
+            give_back(step, 0)
         case AudioArrived():
             line.arrived(step, given)
         case MediaLacks():
@@ -202,7 +207,7 @@ def _look_again(step: CallStep) -> None:
         case TakeoverStage.AGREED:
             _agreed(step)
         case TakeoverStage.REFUSED:
-            _give_back(step, 0)
+            give_back(step, 0)
 
 
 def _agreed(step: CallStep) -> None:
@@ -213,7 +218,8 @@ def _agreed(step: CallStep) -> None:
     step.do(Arrived())
 
 
-def _give_back(step: CallStep, code: int) -> None:
+def give_back(step: CallStep, code: int) -> None:
+    """Tell who has the call that it does not come here, and have nothing of it."""
     step.do(GiveBack(code))
     _be_gone(step)
 
@@ -317,6 +323,8 @@ __all__ = [
     "LEAVES_S",
     "begin_again",
     "brought",
+    "give_back",
+    "is_anothers",
     "is_movable",
     "is_ours_now",
     "is_saved",

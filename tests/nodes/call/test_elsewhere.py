@@ -7,14 +7,16 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from nodes.call.effects import Effect, GetReady, HearCallee, Keep, Note, StartRecording, TakeOverLeg, Want
-from nodes.call.inputs import HangUpOrdered, Input
+from nodes.call.call import Call
+from nodes.call.effects import Effect, GetReady, GiveBack, HearCallee, Keep, Note, StartRecording, TakeOverLeg, Want
+from nodes.call.inputs import HangUpOrdered, Input, Moved, Resumed
 from nodes.call.moving import brought, is_movable, needs_line
 from nodes.call.record import CallPhase, CallRecord
 from protocols.machine import Transmit
 from protocols.moments import moments_of
 from protocols.sip import Disposition, Listening, Offer, TakeoverStage
 from protocols.wire.events import Kind
+from protocols.wire.ids import Identity
 from protocols.wire.messages import Playing
 from tests.nodes.call.audio import Said
 from tests.nodes.call.stages import bridged, placed, talks
@@ -260,6 +262,23 @@ def test_a_call_that_ends_while_it_is_moved_ends_once_and_is_waited_for_nowhere(
     world.pass_(6.0)
     assert len(world.noted(Kind.ENDED)) == 1
     assert world.coming is None
+
+
+@pytest.mark.parametrize("is_agreed", [False, True])
+def test_the_heir_of_a_machine_that_a_call_was_only_coming_to_has_it_if_the_far_end_had_agreed(is_agreed: bool) -> None:
+    """Before that its owner has it, and two would speak; after that nobody might."""
+    world = talks()
+    world.moves()
+    coming = world.coming
+    assert coming is not None
+    assert coming.arrival is not None
+    coming = replace(coming, arrival=replace(coming.arrival, is_agreed=is_agreed))
+    call = Call(brought(coming, 50.0), world.script)
+    moved = Moved("media-0", 40004, ELSEWHERE, Listening(ELSEWHERE.host, 40004))
+    effects = call.step(Resumed(Identity("n3.edge-0:1"), frozenset(), moved=moved), world.now + 50.0)
+    assert (GiveBack(0) in effects) == (not is_agreed)
+    assert (call.record.phase is CallPhase.MOVED) == (not is_agreed)
+    assert not call.record.is_waiting
 
 
 def test_it_is_no_moment_to_move_a_call_while_the_callee_speaks() -> None:
