@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 from nodes.call.call import Call
 from nodes.call.inputs import HangUpOrdered, Input, RosterChanged
-from nodes.call.record import CallPhase, CallRecord
+from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.disk import Disk
 from nodes.edge.elsewhere import Elsewhere
@@ -331,7 +331,7 @@ class Calls:
             keeper.tree = await self._trees.start(keeper)
         except BaseException as error:
             self.keepers.pop(keeper.record.order.call_id, None)
-            is_over = keeper.record.phase is CallPhase.DONE  # so soon when the callee must not be called
+            is_over = keeper.record.phase in GONE  # so soon when the callee must not be called
             if not (isinstance(error, StartFailed) and is_over):
                 raise
 

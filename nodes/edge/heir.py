@@ -46,7 +46,7 @@ def to_keep(record: CallRecord) -> KeepRecord | ForgetRecord:
     if record.phase is CallPhase.DONE:
         return KeepRecord(order.call_id, record.revision, ScriptHash(""), b"", record.epoch)
     body = pack(replace(record, order=replace(order, script=b"")))
-    script, is_up = script_hash(order.script), record.answered_s > 0.0
+    script, is_up = script_hash(order.script), bool(record.answered_s)
     return KeepRecord(order.call_id, record.revision, script, body, record.epoch, is_up, record.n_moves)
 
 

@@ -110,14 +110,14 @@ class Load:
         ours_s = sum(load.decode_cpu_s for load in told) + sum(load.busy for load in media) * past_s
         return Seen(
             held=len(records),
-            proven=sum(0.0 < record.answered_s <= now - PROVEN_S for record in records),
+            proven=sum(bool(record.answered_s) and record.answered_s <= now - PROVEN_S for record in records),
             over=over,
             waiting_s=max([self._silent_s(now), *(load.usual_age_s for load in told)]),
             beat_s=max((load.late_s for load in media), default=0.0),
             busy=self._machine.busy(),
             ours=ours_s / max(past_s, TELL_S) / self._n_cores,
             channels=sum(load.channels for load in media),
-            up=sum(record.answered_s > 0.0 for record in records),
+            up=sum(bool(record.answered_s) for record in records),
         )
 
     def _silent_s(self, now: float) -> float:

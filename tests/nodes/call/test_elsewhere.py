@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import is_dataclass, replace
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
+import nodes.call
+import nodes.edge
+import nodes.media
+import protocols
 from nodes.call.call import Call
 from nodes.call.effects import Effect, GetReady, GiveBack, HearCallee, Keep, Note, StartRecording, TakeOverLeg, Want
 from nodes.call.inputs import HangUpOrdered, Input, Moved, Resumed
@@ -57,6 +63,21 @@ def test_no_moment_is_where_nobody_looks_for_it() -> None:
             for one in (hint, *get_args(hint)):
                 if getattr(one, "__origin__", None) in (dict, list, set, frozenset):
                     assert not any(moments_of(inner) for inner in dataclasses_in(one, set())), f"{kind}.{name}"
+
+
+def test_no_moment_is_compared_with_zero() -> None:
+    """On a machine that was started after the call began it is less than that; 'not yet' is asked by truth."""
+    names = {name for kind in dataclasses_in(CallRecord | Input | Effect, set()) for name in moments_of(kind)}
+    found = [
+        f"{path}:{node.lineno}"
+        for room in (nodes.call, nodes.edge, nodes.media, protocols)
+        for path in Path(room.__file__ or "").parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare)
+        and any(isinstance(one, ast.Constant) and one.value == 0 for one in (node.left, *node.comparators))
+        and any(isinstance(one, ast.Attribute) and one.attr in names for one in (node.left, *node.comparators))
+    ]
+    assert not found
 
 
 # ---- its machine has died -------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from grammars import conversation_state as says
 from grammars.conversation import Conversation
 from grammars.script_pack import unpack as unpack_script
 from nodes.call.call import Call
-from nodes.call.effects import CloseLine, Note, TakeOverLeg, Want
+from nodes.call.effects import CloseLine, GiveBack, Note, TakeOverLeg, Want
 from nodes.call.inputs import Moved, Resumed
 from nodes.call.moving import brought
 from nodes.call.record import GONE, VERSION, CallPhase, CallRecord, pack, unpack
@@ -110,6 +110,8 @@ def test_the_call_goes_on_at_this_machine_and_at_another_one(name: str) -> None:
     if record.leg_phase == "inviting":
         assert there.record.over
         assert there.record.over.cause == "node_lost"
+    elif record.is_waiting:
+        assert GiveBack(0) in effects, "its owner has it"
     else:
         assert there.record.over or TakeOverLeg in map(type, effects)
     assert there.record.version == VERSION
