@@ -7,7 +7,7 @@ nobody who has seen it from outside knows which was which.
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -22,6 +22,8 @@ from tests.nodes.call.telephone import THEIRS
 from tests.nodes.call.world import CALL, PACKED, World
 
 N_EXAMPLES, N_STEPS = 200, 60
+PHASES = [one for one in Phase if one is not Phase.explain]
+"""To explain a failure every line is traced, which takes minutes here."""
 REFUSALS = [
     Ended(Disposition.BUSY, "busy", Side.THEM, 486),
     Ended(Disposition.NO_ANSWER, "no_answer", Side.THEM, 480),
@@ -263,5 +265,6 @@ WholeCalls.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
+    phases=PHASES,
 )
 TestWholeCalls = WholeCalls.TestCase
