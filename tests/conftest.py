@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -79,9 +80,10 @@ class NatsServer:
         settings.write_text(change(settings.read_text()))
 
     def freeze(self) -> None:
-        """Have it hang: it keeps its connections and answers nobody."""
+        """Have it hang: it keeps its connections and answers nobody. Returns when it does."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Have it go on."""
