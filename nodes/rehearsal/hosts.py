@@ -230,9 +230,12 @@ async def hosts(names: Sequence[str], directory: Path, disk_mb: int = 0) -> Asyn
             ground, made = await _begun(keeper, log, names, directory, disk_mb)
             yield Hosts(ground, made)
         finally:
-            keeper.end()
-            await asyncio.shield(gone.wait())
-            unshare.wait()
+            try:
+                keeper.end()
+                await asyncio.shield(gone.wait())
+            finally:  # also for who does not wait: with it the ground ends
+                unshare.kill()
+                unshare.wait()
 
 
 def _unshare(log: IO[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:

@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -139,13 +140,17 @@ class Keeper:
 
     def kill(self, pid: int, which: signal.Signals) -> None:
         """Send a signal to a process of the host, to all at once (EVERYBODY), or to a group (negative)."""
-        if not self._is_gone:
-            self._socket.send(json.dumps({"kill": pid, "signal": int(which)}).encode())
+        self._tell({"kill": pid, "signal": int(which)})
 
     def end(self) -> None:
         """Have it, and everything that it keeps, end as with the power."""
+        self._tell({"end": True})
+
+    def _tell(self, body: Mapping[str, object]) -> None:
+        """Say something to which there is no answer; whoever is gone needs it no more."""
         if not self._is_gone:
-            self._socket.send(json.dumps({"end": True}).encode())
+            with suppress(ConnectionError):
+                self._socket.send(json.dumps(body).encode())
 
     def _sent(self, body: bytes, fds: Sequence[int]) -> bool:
         """Send a packet; False while the socket has no room."""
