@@ -19,7 +19,7 @@ from itertools import chain
 from typing import Final, TypeVar
 
 from nodes.call.call import Call
-from nodes.call.inputs import HangUpOrdered, Input, RosterChanged
+from nodes.call.inputs import HangUpOrdered, Input, Moved, RosterChanged
 from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.disk import Disk
@@ -312,9 +312,10 @@ class Calls:
         """Return the last record of each call that there is."""
         return [keeper.record for keeper in self.keepers.values()]
 
-    def keep(self, record: CallRecord) -> Keeper:
-        """Have a call, from this moment on."""
+    def keep(self, record: CallRecord, moved: Moved | None = None) -> Keeper:
+        """Have a call, from this moment on. `moved`: it comes from another machine."""
         keeper = self.keepers[record.order.call_id] = Keeper(record, self._wrote)
+        keeper.moved = moved
         self.elsewhere.kept(keeper)
         return keeper
 
@@ -338,7 +339,8 @@ class Calls:
     def _wrote(self, keeper: Keeper) -> None:
         self._heirs.wrote(keeper)
         self.disk.wrote(keeper)
-        self._views.wrote(keeper)
+        if not keeper.record.is_waiting:  # its owner shows it
+            self._views.wrote(keeper)
         self.elsewhere.wrote(keeper)
         if keeper.record.phase is CallPhase.MOVED:
             self.keepers.pop(keeper.record.order.call_id, None)

@@ -8,20 +8,23 @@ here, and takes from a call that goes on elsewhere all that is left of it. What 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
+from nodes.call.inputs import Left
 from nodes.call.moving import brought
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.arrivals import have_ready
 from nodes.edge.ears import NoEngine
+from nodes.edge.holder import Holder
 from nodes.edge.inheritance import Inheritance, Inherited
 from nodes.edge.keeper import Keeper
 from nodes.edge.line import NoMedia
 from nodes.edge.means import Means
+from nodes.edge.mover import Mover
 from nodes.edge.ownership import Ownership, order_of
 from nodes.edge.prompts_ahead import PromptsAhead
 from nodes.edge.returning import ask_all
@@ -40,21 +43,6 @@ OVER: Final[Order] = (sys.maxsize, 0, 0)
 """The order of what has been said of a call that is over: nothing comes after it."""
 
 
-class Holder(Protocol):
-    """Who has the calls of this edge."""
-
-    @property
-    def keepers(self) -> Mapping[CallId, Keeper]: ...
-    @property
-    def is_active(self) -> bool: ...
-    @property
-    def is_settled(self) -> bool: ...
-    def has_been(self, call_id: CallId) -> bool: ...
-    def keep(self, record: CallRecord) -> Keeper: ...
-    async def go_on(self, keeper: Keeper) -> None: ...
-    def let_go(self, keeper: Keeper) -> None: ...
-
-
 class Elsewhere:
     """`calls`: who has ours. `spawn`: runs what waits for others."""
 
@@ -67,6 +55,7 @@ class Elsewhere:
         self.inheritance = Inheritance(means, self._take_over, self._order_of, spawn)
         self._prompts = PromptsAhead(means.mesh, means.config.paths.prompts, spawn)
         means.engines.on_prompt = lambda key, prompt: self._copy_ahead(CallId(key), (prompt.prompt,))
+        self.mover = Mover(means, calls, self.ownership, spawn)
         self.is_back = False
         """Calls that were found on the disk may be another machine's: their heirs are asked."""
 
@@ -74,6 +63,7 @@ class Elsewhere:
         """Answer other machines from now on."""
         self._means.mesh.serve(WhoHas, self._who_has)
         self._prompts.serve()
+        self.mover.serve()
 
     # ---- calls of ours ----------------------------------------------------------------------------------------------
 
@@ -88,6 +78,7 @@ class Elsewhere:
         record = keeper.record
         if record.phase in (CallPhase.DONE, CallPhase.MOVED):
             self.ownership.over(record.order.call_id, order_of(record))
+            self.mover.over(record.order.call_id)
         elif record.channel and record.channel.playing:
             self._copy_ahead(record.order.call_id, record.channel.playing.prompts)
 
@@ -145,7 +136,9 @@ class Elsewhere:
                 self.inheritance.learn(given, sender)
 
     def _order_of(self, call_id: CallId) -> Order | None:
-        """Return how late our word on this call is; nothing is later than its end. None: we do not know it."""
+        """Return how late our word on this call is; nothing is later than its end. None: it is not ours to speak of."""
+        if self.mover.is_waiting(call_id):
+            return None
         if keeper := self._calls.keepers.get(call_id):
             return order_of(keeper.record)
         return OVER if self._calls.has_been(call_id) else None
@@ -163,8 +156,11 @@ class Elsewhere:
         for event in inherited.events:
             self._means.post(event)
         records = [replace(brought(one, inherited.ahead_s), heir=NodeId("")) for one in inherited.records]
-        for keeper in [self._calls.keep(record) for record in records]:
+        coming = [record for record in records if self.mover.is_waiting(record.order.call_id)]
+        for keeper in [self._calls.keep(record) for record in records if record not in coming]:
             self._spawn(self._arrive(keeper, inherited.outage_s))
+        for record in coming:  # it was on its way here
+            self._calls.tell(record.order.call_id, Left(None, inherited.outage_s))
 
     async def _arrive(self, keeper: Keeper, outage_s: float) -> None:
         try:

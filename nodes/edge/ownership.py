@@ -176,6 +176,8 @@ class Ownership:
         able = self._candidates()
         good = {word.node for word in able}
         for call_id, keeper in list(self._keepers.items()):
+            if keeper.record.is_waiting or (keeper.moved and keeper.moved.is_planned):
+                continue  # it is another machine's still
             if keeper.record.heir not in good and (heir := choose(call_id, able, self._means.config.node.zone)):
                 keeper.write(heir=heir)
                 self._step(Named(call_id, heir), is_naming=True)

@@ -137,6 +137,7 @@ class Requests:
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         """Take no new calls, or take them again."""
         self._is_draining = order.is_draining
+        self._calls.elsewhere.mover.want(order.is_draining and order.moves)
         return wire.Done()
 
     def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:

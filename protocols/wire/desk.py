@@ -189,6 +189,8 @@ class Drain:
 
     Reply: ClassVar[type[Done]] = Done
     is_draining: bool
+    moves: bool = False
+    """Calls that are up are moved to other machines, each to its heir, make-before-break."""
 
 
 SeatNews: TypeAlias = SeatFound | NobodyHere | SeatAccepted | SeatDeclined | SeatHears | SeatFinished | SeatLost

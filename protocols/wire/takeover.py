@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from protocols.wire.ids import CallId, ChannelId, PromptHash
+from protocols.wire.messages import Done
 
 MAX_ASKED: Final = 500
 """Calls in one question."""
@@ -69,9 +70,48 @@ class GetPrompt:
     offset: int = 0
 
 
-TAKEOVER_MESSAGES: Final[tuple[type, ...]] = (Had, WhoHas, Beware, PromptsOf, PromptPiece, GetPrompt)
+@dataclass(frozen=True, slots=True)
+class MoveCall:
+    """Have this call go on with you: ask its far end. It is mine until you say `CallArrived` and I `CallLeft`.
+
+    `record`: packed, its moments those of my clock. Refused: `not_active`, `draining`, `here_already`, `bad_record`,
+    `not_reached`.
+    """
+
+    Reply: ClassVar[type[Done]] = Done
+    call_id: CallId
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallArrived:
+    """The far end has agreed to be here: leave the call, and say how."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallLeft:
+    """This is the call as I have left it; without a record it is over, and there is nothing to go on with."""
+
+    call_id: CallId
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallCameBack:
+    """The call does not come here. `code`: what the far end has said; 0: nothing."""
+
+    call_id: CallId
+    code: int
+
+
+TAKEOVER_MESSAGES: Final[tuple[type, ...]] = (
+    Had, WhoHas, Beware, PromptsOf, PromptPiece, GetPrompt, MoveCall, CallArrived, CallLeft, CallCameBack,
+)  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
 __all__ = [
-    "MAX_ASKED", "TAKEOVER_MESSAGES", "Beware", "GetPrompt", "Had", "PromptPiece", "PromptsOf", "WhoHas",
+    "MAX_ASKED", "TAKEOVER_MESSAGES", "Beware", "CallArrived", "CallCameBack", "CallLeft", "GetPrompt", "Had",
+    "MoveCall", "PromptPiece", "PromptsOf", "WhoHas",
 ]  # fmt: skip

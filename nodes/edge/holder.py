@@ -1,0 +1,45 @@
+"""Who has the calls of an edge, as those see it who bring calls there and take them away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from nodes.call.inputs import Input, Moved
+from nodes.call.record import CallRecord
+from nodes.edge.keeper import Keeper
+from protocols.wire.ids import CallId
+
+
+class Holder(Protocol):
+    """`nodes.edge.calls.Calls`."""
+
+    @property
+    def keepers(self) -> Mapping[CallId, Keeper]:
+        """Of the calls that there are."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this is the active edge."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nobody may know of a call that is ours and has not come to us yet."""
+
+    def has_been(self, call_id: CallId) -> bool:
+        """Say whether this call is over."""
+
+    def keep(self, record: CallRecord, moved: Moved | None = None) -> Keeper:
+        """Have a call, from this moment on. `moved`: it comes from another machine."""
+
+    async def go_on(self, keeper: Keeper) -> None:
+        """Have a call live here."""
+
+    def tell(self, call_id: CallId, given: Input) -> None:
+        """Tell a call that something has happened."""
+
+    def let_go(self, keeper: Keeper) -> None:
+        """End what is left of a call that goes on at another machine."""
+
+
+__all__ = ["Holder"]

@@ -1,0 +1,179 @@
+"""Calls moved on purpose, each to its heir: it goes on here until its far end has agreed to be there.
+
+What it does: gives records away, brings what the two edges have to say to each other about a call on its way, and moves
+many, some at a time. What it does not: decide when a call may go, or what it does meanwhile (`nodes.call.moving`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Final
+
+from nodes.call.effects import Arrived, GiveBack, HandOn, Moving
+from nodes.call.inputs import CameBack, Leaving, Left, LetGo
+from nodes.call.moving import AGREES_S, brought, is_movable
+from nodes.call.record import CallRecord, pack, unpack
+from nodes.edge.arrivals import have_ready
+from nodes.edge.holder import Holder
+from nodes.edge.line import NoMedia
+from nodes.edge.means import Means
+from nodes.edge.ownership import Ownership
+from nodes.edge.trunk import Unreachable
+from nodes.links.errors import LinkError, Refused
+from nodes.telemetry import logs
+from protocols.errors import RemoteProtocolError
+from protocols.wire.ids import CallId, Identity, NodeId
+from protocols.wire.messages import Done
+from protocols.wire.takeover import CallArrived, CallCameBack, CallLeft, MoveCall
+
+log = logs.get(__name__)
+AT_ONCE: Final = 8
+"""Moves under way: each is a re-INVITE that waits for its answer."""
+AGAIN_S: Final = 0.5
+"""Until the next look at calls that could not be moved just now."""
+TAKES_S: Final = 3.0
+ENDS_S: Final = AGREES_S + 5.0
+"""What becomes of a move is known by then, or never."""
+
+
+class Mover:
+    """`calls`: who has ours. `spawn`: runs what waits for others."""
+
+    def __init__(
+        self, means: Means, calls: Holder, ownership: Ownership,
+        spawn: Callable[[Coroutine[object, object, None]], object],
+    ) -> None:  # fmt: skip
+        self._means, self._calls, self._ownership, self._spawn = means, calls, ownership, spawn
+        self._to: dict[CallId, tuple[Identity, asyncio.Future[bool]]] = {}
+        """Our calls that are on their way, and whom they go to."""
+        self._from: dict[CallId, tuple[Identity, int]] = {}
+        """Others' calls that come here, from whom, and how often each had moved before."""
+        self._is_wanted = False
+        self.n_moved = self.n_came_back = 0
+        means.moving = self._say
+
+    def serve(self) -> None:
+        """Hear from other machines from now on."""
+        mesh = self._means.mesh
+        mesh.serve(MoveCall, self._come)
+        mesh.serve(CallArrived, self._arrived)
+        mesh.serve(CallLeft, self._left)
+        mesh.serve(CallCameBack, self._came_back)
+
+    # ---- away -------------------------------------------------------------------------------------------------------
+
+    def want(self, is_wanted: bool) -> None:
+        """Move every call away, as soon as each may go; or no more of them."""
+        if is_wanted and not self._is_wanted:
+            self._spawn(self._move_all())
+        self._is_wanted = is_wanted
+
+    async def _move_all(self) -> None:
+        while True:
+            going = [call_id for call_id, one in self._calls.keepers.items() if is_movable(one.record)]
+            await asyncio.gather(*(self.move(call_id) for call_id in going[:AT_ONCE]))
+            await asyncio.sleep(AGAIN_S)
+            if not self._is_wanted:
+                return
+
+    async def move(self, call_id: CallId) -> bool:
+        """Move a call to its heir; say whether it has gone. It goes on, here or there, in any case."""
+        keeper, to = self._calls.keepers.get(call_id), self._ownership.heir_of(call_id)
+        if keeper is None or to is None or call_id in self._to or not is_movable(keeper.record):
+            return False
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._to[call_id] = to, done
+        try:
+            await self._means.mesh.ask(to, MoveCall(call_id, pack(keeper.record)), timeout_s=TAKES_S)
+            self._calls.tell(call_id, Leaving())
+            async with asyncio.timeout(ENDS_S):
+                return await done
+        except (LinkError, TimeoutError) as error:
+            log.warning("call.not_moved", call_id=call_id, reason=str(error))
+            return False
+        finally:
+            del self._to[call_id]
+
+    def _arrived(self, given: CallArrived, sender: Identity) -> None:
+        to, _ = self._to.get(given.call_id, (None, None))
+        if to == sender and given.call_id in self._calls.keepers:
+            self._calls.tell(given.call_id, LetGo())
+        else:
+            self._means.mesh.tell(sender, CallLeft(given.call_id, b""))
+
+    def _came_back(self, given: CallCameBack, sender: Identity) -> None:
+        to, done = self._to.get(given.call_id, (None, None))
+        if to == sender and done is not None:
+            self.n_came_back += 1
+            self._calls.tell(given.call_id, CameBack(given.code))
+            if not done.done():
+                done.set_result(False)
+
+    # ---- here -------------------------------------------------------------------------------------------------------
+
+    def is_waiting(self, call_id: CallId) -> bool:
+        """Say whether a call is here, and another machine's still."""
+        keeper, come = self._calls.keepers.get(call_id), self._from.get(call_id)
+        return keeper is not None and come is not None and keeper.record.n_moves == come[1]
+
+    async def _come(self, given: MoveCall, sender: Identity) -> Done:
+        """Have the far end asked. Refuses: `not_active`, `draining`, `here_already`, `bad_record`, `not_reached`."""
+        if not self._calls.is_active:
+            raise Refused("not_active")
+        if self._is_wanted:
+            raise Refused("draining")
+        if given.call_id in self._calls.keepers:
+            raise Refused("here_already")
+        try:
+            record = replace(self._here(given.record, sender), heir=NodeId(""))
+            moved = await have_ready(self._means, record, 0.0)
+        except RemoteProtocolError as error:
+            raise Refused("bad_record") from error
+        except (NoMedia, Unreachable) as error:
+            raise Refused(f"not_reached: {error}") from error
+        if given.call_id in self._calls.keepers:
+            raise Refused("here_already")
+        self._from[given.call_id] = sender, record.n_moves
+        keeper = self._calls.keep(record, replace(moved, is_planned=True))
+        self._spawn(self._calls.go_on(keeper))
+        return Done()
+
+    def _left(self, given: CallLeft, sender: Identity) -> None:
+        come, keeper = self._from.get(given.call_id), self._calls.keepers.get(given.call_id)
+        if come is None or come[0] != sender or keeper is None:
+            return
+        if not given.record:
+            self._calls.tell(given.call_id, LetGo())
+            return
+        record = self._here(given.record, sender)
+        self._calls.tell(given.call_id, Left(replace(record, order=keeper.record.order, heir=NodeId(""))))
+
+    def _here(self, packed: bytes, sender: Identity) -> CallRecord:
+        return brought(unpack(packed), self._means.mesh.clock_of(sender) or 0.0)
+
+    def over(self, call_id: CallId) -> None:
+        """A call is not here any more; what it says in this turn is still brought on its way."""
+        asyncio.get_running_loop().call_soon(self._from.pop, call_id, None)
+
+    # ---- both -------------------------------------------------------------------------------------------------------
+
+    def _say(self, call_id: CallId, word: Moving) -> None:
+        match word:
+            case Arrived() if call_id in self._from:
+                self._means.mesh.tell(self._from[call_id][0], CallArrived(call_id))
+            case GiveBack(code=code) if call_id in self._from:
+                self._means.mesh.tell(self._from[call_id][0], CallCameBack(call_id, code))
+            case HandOn(record=record) if call_id in self._to:
+                to, done = self._to[call_id]
+                left = pack(replace(record, order=replace(record.order, script=b""))) if record else b""
+                self._means.mesh.tell(to, CallLeft(call_id, left))
+                self.n_moved += record is not None
+                if not done.done():
+                    done.set_result(record is not None)
+            case _:
+                log.error("call.says_to_nobody", call_id=call_id, word=type(word).__name__)
+
+
+__all__ = ["AT_ONCE", "Mover"]
