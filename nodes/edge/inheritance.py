@@ -25,6 +25,8 @@ from protocols.wire.ids import CallId, Identity, NodeId, node_of
 from protocols.wire.takeover import Had, WhoHas
 
 log = logs.get(__name__)
+PROVEN_S: Final = 0.1
+"""From a death that is seen at its door to the first word from here: what is played again of a sentence."""
 MAX_OUTAGE_S: Final = 2 * LEASE_S
 """What was heard of a node before that says nothing of when it died."""
 
@@ -137,7 +139,9 @@ class Inheritance:
         node = self._nodes[wanted.owner]
         named = {*wanted.calls, *wanted.close}
         records = sorted((one for one in node.legacy.take() if one.order.call_id in named), key=_urgency)
-        outage_s = min(MAX_OUTAGE_S, self._loop.time() - node.heard_s)
+        member = self._means.members.node(wanted.owner)
+        is_proven = member is not None and member.state is NodeState.DEAD and member.is_proven
+        outage_s = min(PROVEN_S if is_proven else MAX_OUTAGE_S, self._loop.time() - node.heard_s)
         log.warning("node.inherited", node=wanted.owner, calls=len(wanted.calls), closed=len(wanted.close),
                     outage_ms=round(outage_s * 1000))  # fmt: skip
         events, node.legacy.recent = list(node.legacy.recent), type(node.legacy.recent)()
