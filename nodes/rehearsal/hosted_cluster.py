@@ -64,7 +64,7 @@ def share_keys(hosts: Sequence[Host], url: str) -> None:
     cluster_keys.make(state, NAME, NodeId(first.name))
     cluster_state.add(state, [NodeId(host.name) for host in others])
     for host in others:
-        cluster_keys.unpack(cluster_keys.keys_for(state, NodeId(host.name), (url,)), _state(host))
+        cluster_keys.unpack(cluster_keys.keys_for(state, NodeId(host.name), tuple(url.split(","))), _state(host))
 
 
 def _state(host: Host) -> Path:
