@@ -7,6 +7,7 @@ What it does: joins the parts of an edge, and follows the launcher's orders. Wha
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
 from nodes import watch
@@ -143,6 +144,10 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                     case Told(body={"roster": roster}):
                         calls.follow(Roster.of(roster))
                         speaker.follow(means.roster)
+                    case Stop(
+                        launcher_died=True
+                    ):  # so are we, in a moment: a goodbye would end calls that go on elsewhere
+                        os.kill(os.getpid(), signal.SIGKILL)
                     case Stop():
                         means.is_stopping = True
                         await calls.stop()
