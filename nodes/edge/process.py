@@ -144,10 +144,8 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                     case Told(body={"roster": roster}):
                         calls.follow(Roster.of(roster))
                         speaker.follow(means.roster)
-                    case Stop(
-                        launcher_died=True
-                    ):  # so are we, in a moment: a goodbye would end calls that go on elsewhere
-                        os.kill(os.getpid(), signal.SIGKILL)
+                    case Stop(launcher_died=True):
+                        os.kill(os.getpid(), signal.SIGKILL)  # the kernel is about to; a goodbye would end all calls
                     case Stop():
                         means.is_stopping = True
                         await calls.stop()

@@ -70,15 +70,19 @@ class Findings:
         self.rung_twice, self.lost = int(counted["rung_twice"]), int(counted["up"])
 
     def databases(self, files: Iterable[Path]) -> None:
-        """Read what was written down, on whichever machine: who was lost, what is missing, and what is there twice."""
-        rows: list[Told] = []
+        """Read what was written down: who was lost, what is missing, and what is there twice.
+
+        Each machine's recorder writes all that is told; what one of them missed while its machine was off, others have.
+        """
+        rows: dict[str, Told] = {}
         for file in files:
             with duckdb.connect(str(file), read_only=True) as store:
-                rows += store.execute(TOLD).fetchall()
+                told: list[Told] = store.execute(TOLD).fetchall()
+            self.events_twice += sum(n > 1 for n in Counter(event_id for _, _, _, event_id, _, _ in told).values())
+            rows |= {row[3]: row for row in told}
         self.events = len(rows)
-        self.events_twice = sum(n > 1 for n in Counter(event_id for _, _, _, event_id, _, _ in rows).values())
         by_call: dict[str, list[Told]] = {}
-        for row in rows:
+        for row in rows.values():
             by_call.setdefault(row[0], []).append(row)
         for call_id, events in by_call.items():
             self._call(call_id, events)
