@@ -145,7 +145,7 @@ async def test_a_media_process_that_has_missed_a_channel_is_told_of_it_again_and
         await over(node, call)
     measured(gap_ms=gap_ms)
     assert filled.fields["value"] == "4271"
-    assert 100 < gap_ms < 1000 * (LOOK_S + 1)
+    assert gap_ms < 1000 * (LOOK_S + 1)
 
 
 async def test_media_dies_before_anybody_has_spoken_and_a_person_is_not_taken_for_a_machine(node: Node) -> None:
