@@ -265,11 +265,17 @@ class Recorder:
         return await asyncio.get_running_loop().run_in_executor(thread, work)
 
 
+def _number(identity: Identity) -> int:
+    """Return which of the node's recorders this is: `n1.recorder-2:5f3a` is the third; without a number, the first."""
+    number = identity.partition(":")[0].rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
+
+
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be the recorder until the launcher says stop. Raises: `StoreUnwritable`, `OSError`."""
     database = config.recorder.database
     assert database is not None  # the configuration has put a path in the place of None
-    share = Share(int(identity.partition(":")[0].rpartition("-")[2]), config.recorder.streams)
+    share = Share(_number(identity), config.recorder.streams)
     if share.number:
         database = database.with_stem(f"{database.stem}_{share.number}")
     async with (

@@ -205,10 +205,12 @@ async def test_a_node_whose_log_nobody_reads_goes_on_and_says_later_what_is_miss
     launcher.send_signal(signal.SIGSTOP)
     await asyncio.sleep(0.5)
     launcher.send_signal(signal.SIGCONT)
-    text = ""
+    rest, told = "", set[str]()
     async with asyncio.timeout(20):
-        while not {"child", "launcher"} <= set(re.findall(r'"process": "(\w+)".*log.dropped', text)):
-            text += (await asyncio.get_running_loop().sock_recv(_nonblocking(reader), 1 << 20)).decode()
+        while not {"child", "launcher"} <= told:
+            rest += (await asyncio.get_running_loop().sock_recv(_nonblocking(reader), 1 << 20)).decode()
+            lines, _, rest = rest.rpartition("\n")  # each is looked at once: there are many megabytes
+            told |= set(re.findall(r'"process": "(\w+)".*log.dropped', lines))
     os.kill(int(match[1]), 0)  # it is there
     launcher.kill()
     await launcher.wait()

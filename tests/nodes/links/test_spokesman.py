@@ -86,7 +86,11 @@ class Node:
     """A node: its door, and its processes."""
 
     def __init__(self, root: Path, name: str, epoch: int, zone: str = "") -> None:
-        self.id, self.epoch, self.state = NodeId(name), epoch, root / f"{name}-{epoch}"
+        self.id, self.epoch, self.state = (
+            NodeId(name),
+            epoch,
+            root / f"{name}-{epoch % 10_000}",
+        )  # short: sockets lie below it
         self.root, self.zone = root, zone
         self.processes: dict[str, Process] = {}
         self.revision = self.n_started = 0
