@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 START_S = 10.0
 STOP_S = 5.0
 LOOK_S = 0.02
 HOST = "127.0.0.1"
+ABOVE_FREE = 61_000
+"""The first port that Linux gives nobody who asks for any (ip_local_port_range)."""
+BLOCK, N_BLOCKS = 8, 500
+_blocks = count()
 
 
 class NotStarted(Exception):
@@ -84,4 +90,16 @@ def free_ports(n: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> list[int]
     return found
 
 
-__all__ = ["HOST", "NotStarted", "free_ports", "is_free", "program"]
+def free_block() -> int:
+    """Return the first of `BLOCK` ports that are free now, and that nobody is given who asks for any free one.
+
+    SIPp takes those behind its media port when it starts, however long ago somebody has looked at them. Each process of
+    the tests begins elsewhere, and no block is given twice.
+    """
+    while True:
+        first = ABOVE_FREE + (os.getpid() * 97 + next(_blocks)) % N_BLOCKS * BLOCK
+        if all(is_free(port) for port in range(first, first + BLOCK)):
+            return first
+
+
+__all__ = ["HOST", "NotStarted", "free_block", "free_ports", "is_free", "program"]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.journeys.peers.programs import HOST, free_ports, program
+from tests.journeys.peers.programs import HOST, free_block, free_ports, program
 
 SCENARIOS = Path(__file__).parent / "sipp"
 PATIENCE_S = 45.0
@@ -35,7 +35,7 @@ def _read(file: Path) -> str:
 @asynccontextmanager
 async def sipp(scenario: str, directory: Path, to: str = "") -> AsyncIterator[Sipp]:
     """Have SIPp play a scenario of the folder `sipp`: as a callee, or with `to` (host:port) as a caller."""
-    port, media = free_ports(2)
+    (port,), media = free_ports(1), free_block()
     errors = directory / f"{scenario}-{port}.errors"
     argv = [
         "sipp", *([to] if to else []), "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", HOST, "-p", str(port),
