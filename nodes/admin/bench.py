@@ -55,13 +55,10 @@ UP_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One view: milliseconds from a change to its being seen; `n` seen of `of` changes."""
+    """One view: how many milliseconds each change took until it was seen; `of` so many changes."""
 
     view: str
-    p50: float
-    p99: float
-    max: float
-    n: int
+    took_ms: tuple[float, ...]
     of: int
 
 
@@ -114,9 +111,8 @@ async def _one(config: Config, view: str, per_second: float, seconds: float) -> 
         said, _ = await writer.communicate()
         await asyncio.sleep(SETTLE_S)
     changed = dict(line.split() for line in said.decode().splitlines())
-    took = sorted((seen[name] - float(at)) * 1000 for name, at in changed.items() if name in seen)
-    p50, p99, longest = (round(_share(took, share), 2) for share in (0.5, 0.99, 1.0))
-    return Row(view, p50, p99, longest, len(took), len(changed))
+    took = ((seen[name] - float(at)) * 1000 for name, at in changed.items() if name in seen)
+    return Row(view, tuple(round(ms, 2) for ms in took), len(changed))
 
 
 def _watch(config: Config, bus: Bus, tasks: Tasks, view: str, see: Callable[[str], None]) -> None:
@@ -126,13 +122,6 @@ def _watch(config: Config, bus: Bus, tasks: Tasks, view: str, see: Callable[[str
         tasks.spawn(listed.follow())
     else:
         Cluster(bus, lambda thing: see(str(thing.get("n")))).open(tasks)
-
-
-def _share(sorted_values: list[float], share: float) -> float:
-    """Return the value that `share` of them do not exceed; infinite where nothing was seen."""
-    return (
-        sorted_values[min(len(sorted_values) - 1, int(share * len(sorted_values)))] if sorted_values else float("inf")
-    )
 
 
 # ---- the writer ------------------------------------------------------------------------------------------------------

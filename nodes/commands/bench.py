@@ -116,19 +116,26 @@ def _media(rows: list[Row], as_json: bool) -> None:
 
 
 def _sync(rows: list[admin.Row], as_json: bool) -> None:
+    found = {row.view: _figures(row) for row in rows}
+    load = os.getloadavg()[0]
     if as_json:
-        found = {row.view: {"p50": row.p50, "p99": row.p99, "max": row.max, "n": row.n, "of": row.of} for row in rows}
-        emit(
-            {"bench": "sync", "promise_p99_ms": SYNC_MS, "per_second": SYNC_PER_S, **found, "load": os.getloadavg()[0]}
-        )
+        emit({"bench": "sync", "promise_p99_ms": SYNC_MS, "per_second": SYNC_PER_S, **found, "load": load})
         return
     table = Table("view", "p50 ms", "p99", "max", "seen", "promise")
-    for row in rows:
-        figures = f"{row.p50:.2f}", f"{row.p99:.2f}", f"{row.max:.2f}", f"{row.n} of {row.of}"
-        table.add_row(row.view, *figures, _word(row.p99 <= SYNC_MS and row.n == row.of))
+    for view, one in found.items():
+        held = one["n"] == one["of"] and one["p99"] is not None and one["p99"] <= SYNC_MS
+        table.add_row(
+            view, f"{one['p50']}", f"{one['p99']}", f"{one['max']}", f"{one['n']} of {one['of']}", _word(held)
+        )
     to = console()
     to.print(table)
-    to.print(f"{SYNC_PER_S:g} changes a second; load {os.getloadavg()[0]:.1f}; promise: p99 <= {SYNC_MS:g} ms")
+    to.print(f"{SYNC_PER_S:g} changes a second; load {load:.1f}; promise: p99 <= {SYNC_MS:g} ms")
+
+
+def _figures(row: admin.Row) -> dict[str, float | None]:
+    took_ms, n = row.took_ms, len(row.took_ms)
+    p50, p99 = percentile(took_ms, 50), percentile(took_ms, 99)
+    return {"p50": p50, "p99": p99, "max": max(took_ms, default=None), "n": n, "of": row.of}
 
 
 async def _turn(args: argparse.Namespace, state: Path) -> None:

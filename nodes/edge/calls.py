@@ -89,14 +89,13 @@ class Calls:
         self.is_active = False
         self.elsewhere = Elsewhere(means, self, tasks.spawn)
         self.elsewhere.ownership.retell = self._heirs.retell
-        means.members.on_change(lambda _: self._meet_others())
         self._asleep: dict[CallId, Keeper] = {}
         self._waiting: dict[CallId, list[Callable[[], object]]] = {}
         """What has come for calls that are asleep, or just waking."""
         self._by_dialog: dict[str, CallId] = {}
         """Of the calls that were ever asleep here, by SIP Call-ID."""
         self._desks: object = None
-        means.members.on_change(lambda _: self.meet())
+        means.members.on_change(lambda _: self._meet_others())
 
     def serve(self) -> None:
         """Keep, from now on, what an active edge tells its spares; and stop whoever must not be called any more."""
@@ -164,6 +163,7 @@ class Calls:
 
     async def stop(self) -> None:
         """This edge has been told to stop: calls that still sleep have nobody else who would hang up."""
+        self.elsewhere.stop()
         for keeper in list(self._asleep.values()):
             await Will(keeper, self._means).carry_out()
 
@@ -204,8 +204,10 @@ class Calls:
             await Will(keeper, self._means).carry_out()
 
     def _meet_others(self) -> None:
+        """Something is new of another node: it may keep our calls, or have the desk of one."""
         if self.is_active:
             self._heirs.follow_afar(self.elsewhere.ownership.edges)
+        self._meet_desks()
 
     def _learn(self, given: KeepScript | ForgetScript | KeepEvents, sender: Identity) -> None:
         if self.elsewhere.is_of(sender):
@@ -275,8 +277,8 @@ class Calls:
         self.load.roster = roster
         self._tell_of(before, self.keepers)
 
-    def meet(self) -> None:
-        """Something is new of another node: who wants an agent, or has one, hears which desks there are now."""
+    def _meet_desks(self) -> None:
+        """Who wants an agent, or has one, hears which desks there are now."""
         desks = (self._means.desks_alive(), [peer.identity for peer in self._means.desks()])
         if desks != self._desks:
             self._desks = desks

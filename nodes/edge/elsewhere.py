@@ -15,7 +15,7 @@ from typing import Final
 
 from nodes.call.inputs import Left
 from nodes.call.moving import brought
-from nodes.call.record import CallPhase, CallRecord
+from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.arrivals import have_ready
 from nodes.edge.ears import NoEngine
@@ -65,6 +65,11 @@ class Elsewhere:
         self._prompts.serve()
         self.mover.serve()
 
+    def stop(self) -> None:
+        """Ask nobody, and take nothing, any more: the process ends."""
+        self.ownership.stop()
+        self.inheritance.stop()
+
     # ---- calls of ours ----------------------------------------------------------------------------------------------
 
     def kept(self, keeper: Keeper) -> None:
@@ -76,7 +81,7 @@ class Elsewhere:
     def wrote(self, keeper: Keeper) -> None:
         """A record has changed: what it plays is copied; one that is over, or another's, has no heir any more."""
         record = keeper.record
-        if record.phase in (CallPhase.DONE, CallPhase.MOVED):
+        if record.phase in GONE:
             self.ownership.over(record.order.call_id, order_of(record))
             self.mover.over(record.order.call_id)
         elif record.channel and record.channel.playing:
@@ -124,7 +129,7 @@ class Elsewhere:
         match given:
             case KeepRecord():
                 if (ours := self._order_of(given.call_id)) is not None:
-                    if ours >= (given.n_moves, given.epoch, given.revision):
+                    if ours >= given.order:
                         return
                     self.ownership.overruled(given.call_id)
                 self.inheritance.keep(given, sender)

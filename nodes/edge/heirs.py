@@ -279,7 +279,7 @@ class Legacy:
             self.ended(given.call_id)
         elif given.call_id not in self._over:
             kept = self._kept.get(given.call_id)
-            if kept is None or (kept.epoch, kept.revision) < (given.epoch, given.revision):
+            if kept is None or kept.order < given.order:
                 self._kept[given.call_id] = given
 
     def drop(self, call_id: CallId) -> None:

@@ -65,7 +65,14 @@ class Inheritance:
         self._heir = Heir()
         self._nodes: dict[NodeId, _Node] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self._is_stopped = False
         means.members.on_change(self._changed)
+
+    def stop(self) -> None:
+        """Take nothing any more: the process ends."""
+        self._is_stopped = True
+        if self._alarm:
+            self._alarm.cancel()
 
     # ---- what other machines' edges tell ----------------------------------------------------------------------------
 
@@ -79,7 +86,7 @@ class Inheritance:
         """Keep the record of a call whose heir we are; an empty one is of a call that is over."""
         node, owner = self._node(sender), node_of(sender)
         if given.body:
-            self._step(Kept(owner, given.call_id, (given.n_moves, given.epoch, given.revision), given.is_up))
+            self._step(Kept(owner, given.call_id, given.order, given.is_up))
             if not self._heir.keeps(owner, given.call_id):
                 return
         else:
@@ -132,7 +139,7 @@ class Inheritance:
     def _set_alarm(self) -> None:
         if self._alarm:
             self._alarm.cancel()
-        deadline = self._heir.deadline
+        deadline = None if self._is_stopped else self._heir.deadline
         self._alarm = None if deadline is None else self._loop.call_at(deadline, self._step, Expired())
 
     def _inherit(self, wanted: Take) -> None:

@@ -46,6 +46,8 @@ from protocols.wire.messages import AudioArrived, AudioLost
 from protocols.wire.takeover import Beware, WhoHas
 
 log = logs.get(__name__)
+ABOUT_NODES: Final = (Known, Gone, Answered, Expired)
+"""What is said of other nodes, and not of one call: who can be an heir may be another set then."""
 MAX_PAST: Final = 10_000
 """Calls that are ours no longer whose order is remembered, until those who may have a copy have given it up."""
 
@@ -87,7 +89,7 @@ class Ownership:
         self._alarm: asyncio.TimerHandle | None = None
         self.retell: Callable[[Identity, Sequence[CallId]], None] = lambda heir, calls: None
         self.let_go: Callable[[CallId, bool], None] = lambda call_id, was_closed: None
-        self._is_active = False
+        self._is_active = self._is_stopped = False
         self.edges: dict[NodeId, Identity] = {}
         """The edges of all other nodes that can be told something."""
         self._launchers: dict[NodeId, int] = {}
@@ -99,6 +101,12 @@ class Ownership:
         self._is_active = True
         for member in self._means.members.nodes:
             self._changed(member)
+
+    def stop(self) -> None:
+        """Ask nobody any more: the process ends."""
+        self._is_stopped = True
+        if self._alarm:
+            self._alarm.cancel()
 
     def heir_of(self, call_id: CallId) -> Identity | None:
         """Return the edge that keeps a call of ours; None: no other machine does."""
@@ -124,7 +132,7 @@ class Ownership:
         if keeper.record.heir:
             self._step(Named(keeper.record.order.call_id, keeper.record.heir))
         elif self._is_active:
-            self._name_anew()
+            self._name({keeper.record.order.call_id: keeper})
 
     def over(self, call_id: CallId, order: Order) -> None:
         """It is not ours any more: it is over, or another's."""
@@ -171,18 +179,19 @@ class Ownership:
             self._step(Gone(word.node))
         self._step(Known(frozenset(self.edges)))
 
-    def _name_anew(self) -> None:
-        """Give every call an heir that lives, answers and takes calls, if there is any."""
-        able = self._candidates()
+    def _name(self, keepers: Mapping[CallId, Keeper]) -> None:
+        """Give each of these calls an heir that lives, answers and takes calls, if there is any."""
+        if not (able := self._candidates()):
+            return
         good = {word.node for word in able}
-        for call_id, keeper in list(self._keepers.items()):
+        for call_id, keeper in list(keepers.items()):
             if keeper.record.is_waiting or (keeper.moved and keeper.moved.is_planned):
                 continue  # it is another machine's still
             if keeper.record.heir not in good and (heir := choose(call_id, able, self._means.config.node.zone)):
                 keeper.write(heir=heir)
-                self._step(Named(call_id, heir), is_naming=True)
+                self._step(Named(call_id, heir))
 
-    def _step(self, given: OwnerInput, *, is_naming: bool = False) -> None:
+    def _step(self, given: OwnerInput) -> None:
         for notice in self._owner.step(given, self._loop.time()):
             match notice.event:
                 case Ask(node=node, calls=calls):
@@ -195,11 +204,11 @@ class Ownership:
                 case Retell(heir=heir, calls=calls):
                     if edge := self._edge(heir):
                         self.retell(edge, calls)
-        if not is_naming:
-            self._name_anew()
+        if isinstance(given, ABOUT_NODES):  # all else changes nobody's heir
+            self._name(self._keepers)
         if self._alarm:
             self._alarm.cancel()
-        deadline = self._owner.deadline
+        deadline = None if self._is_stopped else self._owner.deadline
         self._alarm = None if deadline is None else self._loop.call_at(deadline, self._step, Expired())
 
     def _stand(self, call_id: CallId, standing: Standing) -> None:

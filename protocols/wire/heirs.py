@@ -31,8 +31,8 @@ class ForgetScript:
 class KeepRecord:
     """Keep this call's last record, packed; an empty body means the call is over: forget it.
 
-    Of two records of one call the one with the higher epoch is the later, and in one epoch that with the higher
-    revision: a successor that went on from an older record has begun a new epoch.
+    Of two records of one call the one of a later machine is the later (`n_moves`), of one machine that with the higher
+    epoch, and in one epoch that with the higher revision: a successor has begun a new epoch, whatever it knew.
     """
 
     call_id: CallId
@@ -44,6 +44,11 @@ class KeepRecord:
     """The callee has answered: only such a call can go on at another machine."""
     n_moves: int = 0
     """How often it has gone on at another machine."""
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Which of the call's records this is: the highest is the latest (`protocols.heir.Order`)."""
+        return self.n_moves, self.epoch, self.revision
 
 
 @dataclass(frozen=True, slots=True)

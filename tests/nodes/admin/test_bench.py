@@ -7,5 +7,5 @@ from nodes.admin.bench import measure
 
 async def test_every_change_is_seen() -> None:
     rows = await measure(per_second=200, seconds=0.5, views=("agents", "opt_outs"))
-    assert [(row.view, row.n, row.of) for row in rows] == [("agents", 100, 100), ("opt_outs", 100, 100)]
-    assert all(0 < row.p50 <= row.p99 <= row.max for row in rows)
+    assert [(row.view, len(row.took_ms), row.of) for row in rows] == [("agents", 100, 100), ("opt_outs", 100, 100)]
+    assert all(0 < ms for row in rows for ms in row.took_ms)
