@@ -18,8 +18,8 @@ from protocols.joining import Resident
 from protocols.wire.envelope import VERSION
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role
+from protocols.wire.subjects import ALL_NODE_WORDS
 
-WORDS: Final = "rm.node.*.word"
 CONNECT_S: Final = 3.0
 HEAR_S: Final = 2.5
 """Longer than the 2 s from one word of a node to the next."""
@@ -41,7 +41,7 @@ async def neighbours(config: Config, keys: ClusterKeys, wall: Callable[[], float
 
     bus = await Bus.connect(of_cluster(config, Role.OPERATOR, cluster, url), name="joining", node_id=config.node.id)
     try:
-        await bus.subscribe(WORDS, hear)
+        await bus.subscribe(ALL_NODE_WORDS, hear)
         async with asyncio.timeout(CONNECT_S):
             await bus.up()
         await asyncio.sleep(HEAR_S)

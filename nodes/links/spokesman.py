@@ -41,6 +41,8 @@ from protocols.wire.subjects import ALL_NODE_WORDS, node_word
 
 BEAT_S: Final = 0.5
 WORD_S: Final = 2.0
+RELEASE: Final = version("ringmaster")
+"""Read once: where it stands is a file."""
 HEAR_S: Final = 1.0
 """So long a newcomer waits for the words of the others, from when NATS has taken its own."""
 WAITING_S: Final = 10.0
@@ -278,7 +280,7 @@ class Spokesman:
         launcher, node, figures = self._roster.launcher, self._config.node, self._figures()
         assert launcher is not None
         return NodeWord(
-            node.id, launcher.epoch, self._roster.revision, self._us.cluster, VERSION, version("ringmaster"), node.zone,
+            node.id, launcher.epoch, self._roster.revision, self._us.cluster, VERSION, RELEASE, node.zone,
             node.roles, launcher.door, self._wall(), tuple(_processes(self._roster)), self._is_in, figures.is_draining,
             figures.calls, figures.load, others.hears, others.dead,
         )  # fmt: skip
