@@ -31,6 +31,8 @@ REOPEN_S: Final = 1.0
 REQUEST_S: Final = 5.0
 """Time-out of a JetStream request: longer than most elections of a leader (4 to 7 s) is not worth waiting."""
 CLOSE_S: Final = 2.0
+HUNG_UP: Final = (ConnectionResetError, BrokenPipeError, nats.errors.UnexpectedEOF)
+"""How a server ends a connection, for whatever reason."""
 PING_S: Final = 5.0
 """Between two questions whether a server is there; it is gone when two have no answer."""
 GREETING_S: Final = 2.0
@@ -75,7 +77,7 @@ class Connection:
         self._login, self._name = login, name
         self._client: Client | None = None
         self._standing: list[Attach] = []
-        self.trouble = ""
+        self.trouble = self._said = ""
 
     @property
     def client(self) -> Client:
@@ -162,7 +164,7 @@ class Connection:
 
     async def _on_up(self) -> None:
         self.generation += 1
-        self.trouble = ""
+        self.trouble = self._said = ""
         self.up.set()
         log.info("bus.up", generation=self.generation)
 
@@ -175,8 +177,10 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         """Log an error once, not at each of five tries in a second."""
         text = f"{type(error).__name__}: {error}{_advice(error)}"
-        if text != self.trouble:
+        if not (self.trouble and isinstance(error, HUNG_UP)):  # what a server has said holds over how it hung up
             self.trouble = text
+        if text != self._said:
+            self._said = text
             log.warning("bus.error", error=text)
 
 

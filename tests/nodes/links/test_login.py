@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nats.errors
 import nkeys
 import pytest
 from structlog.testing import capture_logs
 
 from nodes.config import Config, ConfigError, parse
 from nodes.links.bus import Bus
-from nodes.links.login import login
+from nodes.links.connection import Connection
+from nodes.links.login import login, plain
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role, users
 from tests.conftest import NatsServer
@@ -122,3 +124,16 @@ def test_a_file_that_cannot_be_used_is_told_by_its_key(key: str, settings: dict[
 def test_settings_that_contradict_each_other_are_told(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         configured(**settings)
+
+
+async def test_why_a_server_has_let_nobody_in_is_not_forgotten_when_it_hangs_up() -> None:
+    connection = Connection(plain("nats://127.0.0.1:1", N1), "test")
+    for error in (
+        nats.errors.Error("nats: 'Authorization Violation'"),
+        ConnectionResetError("reset"),
+        nats.errors.UnexpectedEOF(),
+    ):
+        await connection._on_error(error)
+    assert "ringmaster cluster keys" in connection.trouble
+    await connection._on_error(ConnectionRefusedError("refused"))
+    assert connection.trouble == "ConnectionRefusedError: refused"
