@@ -11,11 +11,11 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
 import nats.errors
+from nats.js.api import StreamInfo
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
@@ -107,29 +107,38 @@ class Bucket:
                 await asyncio.sleep(LOOK_S)
 
     async def _watch_once(self, known: set[str]) -> AsyncIterator[Entry | None]:
-        """Tell everything, and then changes, until the connection is another; `known`: the keys told last time."""
+        """Tell everything, and then changes, until the connection is another; `known`: the keys told last time.
+
+        Where the snapshot ends we judge ourselves: nats-py says so also when the server has sent all of it and nothing
+        has arrived, for its question overtakes what was sent. Each entry says how many follow it; where none comes at
+        all the bucket itself is asked.
+        """
         generation = self._connection.generation
         with away_for_errors():
             watcher = await self._store().watchall()
         try:
             gone, is_snapshot = set(known), True
-            made, look_s = await self._made(), time.monotonic() + MADE_S
+            bucket, look_s = await self._info(), time.monotonic() + MADE_S
+            is_empty = not bucket.state.messages
             while generation == self._connection.generation:
                 obey_cancellation()
-                try:
-                    update = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]  # nats-py
-                except TimeoutError:
-                    if time.monotonic() > look_s:
-                        look_s = time.monotonic() + MADE_S
-                        if await self._made() != made:
-                            return  # another bucket of this name: our watch is on the one that was deleted
-                    continue
+                update = None
+                if not (is_snapshot and is_empty):
+                    try:
+                        update = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]  # nats-py
+                    except TimeoutError:
+                        if is_snapshot or time.monotonic() > look_s:
+                            now, look_s = await self._info(), time.monotonic() + MADE_S
+                            if now.created != bucket.created:
+                                return  # another bucket of this name: our watch is on the one that was deleted
+                            is_empty = not now.state.messages  # what was there has expired
+                        continue
                 if update is not None:
                     entry = Entry(update.key, None if update.operation else _body(update.value), update.revision or 0)
                     gone.discard(entry.key)
                     known.add(entry.key) if entry.value is not None else known.discard(entry.key)
                     yield entry
-                elif is_snapshot:
+                if is_snapshot and (is_empty or (update is not None and not update.delta)):
                     is_snapshot = False
                     known -= gone
                     for key in sorted(gone):
@@ -139,10 +148,10 @@ class Bucket:
             with suppress(nats.errors.Error):
                 await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py
 
-    async def _made(self) -> datetime | None:
-        """Return when the bucket was made. Raises: `BusAway`, also where there is none."""
+    async def _info(self) -> StreamInfo:
+        """Return what the server knows of the bucket. Raises: `BusAway`, also where there is none."""
         with away_for_errors():
-            return (await self._connection.jetstream.stream_info(f"KV_{self._name}")).created
+            return await self._connection.jetstream.stream_info(f"KV_{self._name}")
 
     @contextmanager
     def _writing(self) -> Iterator[Callable[[], None]]:
