@@ -11,7 +11,6 @@ changes nothing; either something is awaited or the call has ended; after the sc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import assert_never
 
 from grammars import script_model as model
@@ -37,6 +36,7 @@ from grammars.script_model import OPT_OUT_KEY, Gather, Script, rung, taken
 from protocols.amd import MessageMayStart
 from protocols.floor import Bargein, NotUnderstood, Pressed, PromptEnded, Silence, Understood
 from protocols.handover import HandoverDone, HandoverFailed
+from protocols.replacing import replace
 
 _WITH_BOT = (Phase.IDENTIFYING, Phase.SPEAKING, Phase.LISTENING, Phase.FETCHING)
 

@@ -7,7 +7,6 @@ seen to it that the walk ends (no way comes back to a state without listening) a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import assert_never
 from urllib.parse import quote
 
@@ -29,6 +28,7 @@ from grammars.conversation_state import (
 from grammars.script_model import Action, Choice, Gather, Script, State, taken
 from grammars.template import Prompt
 from protocols.floor import Bargein, Listen
+from protocols.replacing import replace
 
 
 class Walk:

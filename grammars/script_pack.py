@@ -28,8 +28,9 @@ def pack(script: Script) -> bytes:
     return msgspec.msgpack.encode(replace(script, hash=ScriptHash("")))
 
 
+@lru_cache(maxsize=64)
 def script_hash(packed: bytes) -> ScriptHash:
-    """Return the name of a packed script: what a call is pinned to."""
+    """Return the name of a packed script: what a call is pinned to. Asked with every record that is told."""
     return ScriptHash(blake2b(packed, digest_size=16).hexdigest())
 
 

@@ -12,12 +12,13 @@ Source of the times: the timing stage that answering machine detectors share (2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
 from protocols.moments import Moment
+from protocols.replacing import replace
 from protocols.wire.messages import BeepHeard, SpeechEnded, SpeechStarted
 
 GREETING_S = 2.5

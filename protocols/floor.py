@@ -16,12 +16,13 @@ Not here: when a phrase is complete (the engine's grammar knows), what an answer
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
 from protocols.moments import Moment, shifted
+from protocols.replacing import replace
 from protocols.wire.messages import DigitPressed, Heard, Meaning, Partial, SpeechEnded, SpeechStarted
 
 BARGE_IN_S = 0.3

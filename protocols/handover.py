@@ -18,12 +18,13 @@ callback. The transition prompt is the conversation's; this machine only tells w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
 from protocols.machine import Expired, Notify, earliest
 from protocols.moments import Moment
+from protocols.replacing import replace
 
 TRANSITION_S = 0.2
 CONNECTED_S = 0.5

@@ -10,7 +10,6 @@ are bridged, so the first frame that the desk writes to the agent's socket is th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final, TypeAlias, assert_never
 
 from grammars.conversation_state import Enqueue
@@ -23,6 +22,7 @@ from protocols import floor
 from protocols import handover as machine
 from protocols.handover import Do, HandoverDone, HandoverFailed, HandoverInput
 from protocols.machine import Expired
+from protocols.replacing import replace
 from protocols.wire import desk as wire
 from protocols.wire.context import Urgency
 from protocols.wire.events import Kind

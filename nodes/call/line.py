@@ -6,12 +6,12 @@ All of it is in the record, or follows from it: who has to be told it again is t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from nodes.call.effects import Want
 from nodes.call.record import CallRecord
 from nodes.call.step import CallStep
+from protocols.replacing import replace
 from protocols.sip import Media
 from protocols.wire.ids import ChannelId, Identity, PromptHash
 from protocols.wire.messages import AudioArrived, Channel, Playing

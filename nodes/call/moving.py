@@ -16,7 +16,6 @@ given the record away twice that, and who joins at last counts on from what the 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from nodes.call import ending, line, talk
@@ -49,6 +48,7 @@ from nodes.call.record import GONE, UP, Arrival, CallPhase, CallRecord
 from nodes.call.step import CallStep
 from protocols.machine import Expired
 from protocols.moments import shifted
+from protocols.replacing import replace
 from protocols.sip import Ended, Listening, Local, MediaChanged, OfferRefused, Phase, TakeoverStage
 from protocols.sip.confirmed import TAKEOVER_GAP
 from protocols.wire.ids import ChannelId, Identity

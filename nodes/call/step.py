@@ -7,7 +7,6 @@ their state in the record. What it does not: decide anything; the pages that imp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from grammars import conversation_state as says
@@ -16,6 +15,7 @@ from grammars.script_model import Script
 from nodes.call.effects import Effect, Note, PutOnList
 from nodes.call.record import Ask, Asked, CallRecord
 from protocols import amd, floor
+from protocols.replacing import replace
 from protocols.wire.events import Kind, Value
 from protocols.wire.ids import Identity
 

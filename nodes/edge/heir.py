@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from grammars.script_pack import script_hash
@@ -23,6 +23,7 @@ from nodes.edge.recent import MOST, tellings
 from nodes.links.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError
+from protocols.replacing import replace
 from protocols.wire.events import CallEvent
 from protocols.wire.heirs import AskKept, ForgetRecord, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
 from protocols.wire.ids import CallId, Identity, ScriptHash

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -28,6 +27,7 @@ from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
+from protocols.replacing import replace
 from protocols.wire.events import CallEvent
 from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
 from protocols.wire.ids import CallId, Identity, NodeId, ScriptHash

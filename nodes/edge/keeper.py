@@ -7,11 +7,11 @@ know of each other. What it does not: outlive the process; nothing of it but the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from nodes.call.inputs import Moved, Telephone
 from nodes.call.record import CallPhase, CallRecord
+from protocols.replacing import replace
 from protocols.wire.desk import SeatNews
 from supervisors import Ref, Supervisor
 

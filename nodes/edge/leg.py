@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from nodes.call.effects import TakeOverLeg
@@ -17,6 +16,7 @@ from nodes.call.inputs import LegResumed
 from nodes.edge.keeper import Keeper, UntilKept, at_once
 from nodes.edge.trunk import Endpoint, Trunk
 from protocols.machine import Effect, Expired, Notify, Transmit
+from protocols.replacing import replace
 from protocols.sip import (
     Dial,
     Disposition,

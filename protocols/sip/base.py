@@ -5,13 +5,13 @@ calls, but the one thing that holds for all of them: a call ends once, and the l
 to be repeated.
 """
 
-from dataclasses import replace
 from enum import Enum, auto
 from math import inf
 from typing import ClassVar, Self
 
 from protocols.errors import LocalProtocolError
 from protocols.machine import Address, Effect, Expired, Notify, Transmit, earliest
+from protocols.replacing import replace
 from protocols.sip.auth import CHALLENGES, Credentials
 from protocols.sip.build import Entropy, Local, new_branch, response
 from protocols.sip.dialog import Dialog

@@ -7,12 +7,12 @@ Kept in mind throughout:
 - A 481 or 408 to anything in the dialog says that there is no dialog any more (s.12.2.1.2).
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from protocols.errors import RemoteProtocolError
 from protocols.machine import Address, Notify
+from protocols.replacing import replace
 from protocols.sip import sdp, timers
 from protocols.sip.base import Alarm, Effects, Leg
 from protocols.sip.build import response

@@ -4,11 +4,12 @@ A dialog is a value. Each thing that happens to it gives a new one, so that the 
 and taken up by somebody else. It knows how to write its next request, and nothing of transactions or media.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from typing import Self
 
 from protocols.machine import Address
+from protocols.replacing import replace
 from protocols.sip import syntax
 from protocols.sip.build import Local
 from protocols.sip.message import Fields, Message, Request, Response

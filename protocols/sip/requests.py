@@ -15,11 +15,12 @@ Who has an answer can try passwords against it. So an answer goes
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from protocols.errors import RemoteProtocolError
 from protocols.machine import Address, Effect, Expired, Transmit, earliest
+from protocols.replacing import replace
 from protocols.sip import auth, syntax
 from protocols.sip.auth import Challenge, Credentials
 from protocols.sip.build import Entropy, new_branch

@@ -10,11 +10,11 @@ A call is given up with CANCEL, and a CANCEL can come too late: the callee who a
 hung up on, and counted as abandoned, because for them it was.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from protocols.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from protocols.machine import Notify, Transmit
+from protocols.replacing import replace
 from protocols.sip import build, causes, sdp, syntax, timers
 from protocols.sip.base import Alarm, Effects, ignore
 from protocols.sip.causes import Disposition

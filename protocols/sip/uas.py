@@ -3,10 +3,9 @@
 For callees of rehearsals and for agents' phones that call in. A record of it can be resumed once it is confirmed.
 """
 
-from dataclasses import replace
-
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.machine import Address, Notify
+from protocols.replacing import replace
 from protocols.sip import causes, sdp, timers
 from protocols.sip.base import Effects
 from protocols.sip.build import response

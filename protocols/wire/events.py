@@ -11,7 +11,7 @@ event of a newer edge is recorded whole. Writing is strict about everything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.replacing import replace
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 
 Value: TypeAlias = str | int | float | bool | dict[str, str] | list[str]
