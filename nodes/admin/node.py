@@ -56,9 +56,15 @@ class Node:
         self._mesh, self._members, self._config = mesh, members, config
         self._scripts = Scripts()
         self.roster: Roster = NOBODY
-        self.is_draining = False
+        self._drains = Drain(False)
         self._lately: asyncio.Future[list[Process]] | None = None
         self._lately_s = 0.0
+        mesh.serve(Drain, self._hear_drains)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the node takes no new calls."""
+        return self._drains.is_draining
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word; an edge that is new is told whether we drain."""
@@ -67,12 +73,19 @@ class Node:
         self._lately = None
         for peer in roster.active("edge"):
             if self.is_draining and before.by_identity(peer.identity) not in before.active("edge"):
-                self._mesh.tell(peer.identity, Drain(True))
+                self._mesh.tell(peer.identity, self._drains)
 
     async def recall(self) -> None:
         """Learn from the edges whether we drain: whoever told them so may have died since."""
         told = await asyncio.gather(*map(self._status, self.roster.active("edge")))
-        self.is_draining |= any(status.figures.get("draining") for status in told if status)
+        if any(status.figures.get("draining") for status in told if status) and not self.is_draining:
+            self._drains = Drain(True)
+
+    def _hear_drains(self, order: Drain, sender: Identity) -> wire.Done:
+        """An edge of ours has been told by somebody else to drain, or not to."""
+        if sender in {peer.identity for peer in self.roster.active("edge")}:
+            self._drains = order
+        return wire.Done()
 
     def missing(self) -> list[str]:
         """Return the roles without an active process, of those that a call needs and this node is meant to have."""
@@ -120,9 +133,9 @@ class Node:
 
     async def drain(self, is_draining: bool) -> None:
         """Take no new calls on this node, or take them again. Raises: LinkError."""
-        self.is_draining = is_draining
+        self._drains = Drain(is_draining)
         for peer in self.roster.active("edge"):
-            await self._mesh.ask(peer.identity, Drain(is_draining), ASK_S)
+            await self._mesh.ask(peer.identity, self._drains, ASK_S)
 
     def lives(self, process: Identity) -> bool:
         """Return whether a process has not ended, here or in another node; one that is only silent has not."""

@@ -313,7 +313,7 @@ def _go_on_later(step: CallStep, outage_s: float) -> None:
         channel = replace(channel, playing=playing, engine=Identity(""), recording="")
     silent_since_s = record.silent_since_s and record.silent_since_s + outage_s
     step.write(
-        channel=channel, n_moves=record.n_moves + 1, floor=record.floor.later(outage_s),
+        channel=channel, n_moves=record.n_moves + 1, moved_s=step.now, floor=record.floor.later(outage_s),
         amd=shifted(record.amd, outage_s), silent_since_s=silent_since_s, is_doubtful=False,
     )  # fmt: skip
 

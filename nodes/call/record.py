@@ -177,6 +177,8 @@ class CallRecord:
     arrival: Arrival | None = None
     n_moves: int = 0
     """How often it has gone on at another machine: each has its own part of the recording."""
+    moved_s: Moment = 0.0
+    """When it last did."""
 
     # Times are on this machine's monotonic clock; 0.0: not yet.
 

@@ -86,7 +86,7 @@ class Calls:
         self._n_told: Counter[Identity] = Counter()
         """How many messages of each active edge have come."""
         means.given_up = lambda: self.load.gives_up
-        self.is_active = False
+        self.is_active = self.is_draining = False
         self.elsewhere = Elsewhere(means, self, tasks.spawn)
         self.elsewhere.ownership.retell = self._heirs.retell
         self._asleep: dict[CallId, Keeper] = {}
@@ -256,7 +256,7 @@ class Calls:
         """What an operator sees of it."""
         without = {"calls_without_heir": float(self.elsewhere.ownership.n_without_heir)}
         parts = self.load.figures() | self._views.figures() | self._heirs.figures() | self._hold_back.figures()
-        return parts | without
+        return parts | without | self.elsewhere.mover.figures()
 
     async def begin(self, order: PlaceCall) -> None:
         """Begin a call. Raises: `StartFailed`, `TooManyChildren`."""

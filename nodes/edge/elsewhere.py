@@ -55,7 +55,7 @@ class Elsewhere:
         self.inheritance = Inheritance(means, self._take_over, self._order_of, spawn)
         self._prompts = PromptsAhead(means.mesh, means.config.paths.prompts, spawn)
         means.engines.on_prompt = lambda key, prompt: self._copy_ahead(CallId(key), (prompt.prompt,))
-        self.mover = Mover(means, calls, self.ownership, spawn)
+        self.mover = Mover(means, calls, self.ownership, self._prompts.is_here, spawn)
         self.is_back = False
         """Calls that were found on the disk may be another machine's: their heirs are asked."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from nodes.call.inputs import Input, Moved
 from nodes.call.record import CallRecord
 from nodes.edge.keeper import Keeper
+from nodes.edge.load import Load
 from protocols.wire.ids import CallId
 
 
@@ -21,6 +22,14 @@ class Holder(Protocol):
     @property
     def is_active(self) -> bool:
         """Whether this is the active edge."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether this edge takes no new calls."""
+
+    @property
+    def load(self) -> Load:
+        """How many it takes."""
 
     @property
     def is_settled(self) -> bool:

@@ -1,21 +1,23 @@
 """Calls moved on purpose, each to its heir: it goes on here until its far end has agreed to be there.
 
 What it does: gives records away, brings what the two edges have to say to each other about a call on its way, and moves
-many, some at a time. What it does not: decide when a call may go, or what it does meanwhile (`nodes.call.moving`).
+many, some at a time. What it does not: choose them (`departures`), decide when a call may go, or what it does meanwhile
+(`nodes.call.moving`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Final
 
 from nodes.call.effects import Arrived, GiveBack, HandOn, Moving
 from nodes.call.inputs import CameBack, Leaving, Left, LetGo
 from nodes.call.moving import AGREES_S, brought, is_movable
-from nodes.call.record import CallRecord, pack, unpack
+from nodes.call.record import UP, CallRecord, pack, unpack
 from nodes.edge.arrivals import have_ready
+from nodes.edge.departures import Departures, may_go, n_of
 from nodes.edge.holder import Holder
 from nodes.edge.line import NoMedia
 from nodes.edge.means import Means
@@ -24,33 +26,38 @@ from nodes.edge.trunk import Unreachable
 from nodes.links.errors import LinkError, Refused
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
-from protocols.wire.ids import CallId, Identity, NodeId
+from protocols.wire.desk import MoveShare, ShareMoves
+from protocols.wire.ids import CallId, Identity, NodeId, PromptHash
 from protocols.wire.messages import Done
 from protocols.wire.takeover import CallArrived, CallCameBack, CallLeft, MoveCall
 
 log = logs.get(__name__)
 AT_ONCE: Final = 8
 """Moves under way: each is a re-INVITE that waits for its answer."""
-AGAIN_S: Final = 0.5
-"""Until the next look at calls that could not be moved just now."""
+LOOK_S: Final = 0.1
+"""Until the next look at who can be moved now, or whether a place among `AT_ONCE` is free."""
 TAKES_S: Final = 3.0
 ENDS_S: Final = AGREES_S + 5.0
 """What becomes of a move is known by then, or never."""
 
 
 class Mover:
-    """`calls`: who has ours. `spawn`: runs what waits for others."""
+    """`calls`: who has ours. `is_here`: whether prompts are on this disk. `spawn`: runs what waits for others."""
 
     def __init__(
-        self, means: Means, calls: Holder, ownership: Ownership,
+        self, means: Means, calls: Holder, ownership: Ownership, is_here: Callable[[Sequence[PromptHash]], bool],
         spawn: Callable[[Coroutine[object, object, None]], object],
     ) -> None:  # fmt: skip
         self._means, self._calls, self._ownership, self._spawn = means, calls, ownership, spawn
+        self._is_here, self._now = is_here, asyncio.get_running_loop().time
         self._to: dict[CallId, tuple[Identity, asyncio.Future[bool]]] = {}
         """Our calls that are on their way, and whom they go to."""
         self._from: dict[CallId, tuple[Identity, int]] = {}
         """Others' calls that come here, from whom, and how often each had moved before."""
-        self._is_wanted = False
+        self._departures = Departures()
+        self._refused: set[CallId] = set()
+        """Of those that are on their way: whose far end does not want to."""
+        self._is_moving = False
         self.n_moved = self.n_came_back = 0
         means.moving = self._say
 
@@ -66,17 +73,49 @@ class Mover:
 
     def want(self, is_wanted: bool) -> None:
         """Move every call away, as soon as each may go; or no more of them."""
-        if is_wanted and not self._is_wanted:
+        self._departures.want_all(is_wanted)
+        self._begin()
+
+    def share(self, order: MoveShare) -> ShareMoves:
+        """Move a share of the calls that are up. Refuses: `bad_share`, `draining`, `nobody` takes them."""
+        if not 0.0 <= order.share <= 1.0:
+            raise Refused("bad_share")
+        if self._departures.is_all:
+            raise Refused("draining")
+        if not self._ownership.able:
+            raise Refused("nobody")
+        records, now, to = [one.record for one in self._calls.keepers.values()], self._now(), frozenset(order.to)
+        n_up = sum(record.phase in UP for record in records)
+        n_able = sum(may_go(record, now, order.rests_s, to) for record in records)
+        n = min(n_able, n_of(order.share, n_up))
+        self._departures.want(n, now, order.rests_s, to)
+        self._begin()
+        return ShareMoves(n, n_up)
+
+    def figures(self) -> dict[str, float]:
+        """What an operator sees of it. `moving`: calls of a share that have not gone yet."""
+        moving = float(self._departures.n_wanted(self._now()))
+        return {"moving": moving, "moved": float(self.n_moved), "came_back": float(self.n_came_back)}
+
+    def _begin(self) -> None:
+        if not self._is_moving and self._departures.is_on(self._now()):
+            self._is_moving = True
             self._spawn(self._move_all())
-        self._is_wanted = is_wanted
 
     async def _move_all(self) -> None:
-        while True:
-            going = [call_id for call_id, one in self._calls.keepers.items() if is_movable(one.record)]
-            await asyncio.gather(*(self.move(call_id) for call_id in going[:AT_ONCE]))
-            await asyncio.sleep(AGAIN_S)
-            if not self._is_wanted:
-                return
+        while self._departures.is_on(self._now()):
+            records = {call_id: one.record for call_id, one in self._calls.keepers.items()}
+            for call_id in self._departures.next(records, AT_ONCE - len(self._to), self._now()):
+                self._spawn(self._depart(call_id))
+            await asyncio.sleep(LOOK_S)
+        self._is_moving = False
+
+    async def _depart(self, call_id: CallId) -> None:
+        if await self.move(call_id):
+            self._departures.gone(call_id)
+        else:
+            self._departures.stays(call_id, self._now(), is_refused=call_id in self._refused)
+            self._refused.discard(call_id)
 
     async def move(self, call_id: CallId) -> bool:
         """Move a call to its heir; say whether it has gone. It goes on, here or there, in any case."""
@@ -107,6 +146,7 @@ class Mover:
         to, done = self._to.get(given.call_id, (None, None))
         if to == sender and done is not None:
             self.n_came_back += 1
+            self._refused.add(given.call_id)
             self._calls.tell(given.call_id, CameBack(given.code))
             if not done.done():
                 done.set_result(False)
@@ -119,15 +159,19 @@ class Mover:
         return keeper is not None and come is not None and keeper.record.n_moves == come[1]
 
     async def _come(self, given: MoveCall, sender: Identity) -> Done:
-        """Have the far end asked. Refuses: `not_active`, `draining`, `here_already`, `bad_record`, `not_reached`."""
+        """Have the far end asked. Refuses as `MoveCall` says."""
         if not self._calls.is_active:
             raise Refused("not_active")
-        if self._is_wanted:
+        if self._calls.is_draining:
             raise Refused("draining")
+        if not self._calls.load.takes():
+            raise Refused("node_full")
         if given.call_id in self._calls.keepers:
             raise Refused("here_already")
         try:
             record = replace(self._here(given.record, sender), heir=NodeId(""))
+            if record.channel and record.channel.playing and not self._is_here(record.channel.playing.prompts):
+                raise Refused("no_prompt")  # it is on its way
             moved = await have_ready(self._means, record, 0.0)
         except RemoteProtocolError as error:
             raise Refused("bad_record") from error

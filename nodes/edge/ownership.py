@@ -161,11 +161,16 @@ class Ownership:
         return [one for one in able if one.load < 1.0] or able
 
     @property
+    def able(self) -> frozenset[NodeId]:
+        """Which nodes may be the heir of a call now."""
+        return frozenset(word.node for word in self._candidates())
+
+    @property
     def n_without_heir(self) -> int:
         """How many calls no other machine would go on with; 0 on a node that knows no other."""
         if not self._launchers:
             return 0
-        good = {word.node for word in self._candidates()}
+        good = self.able
         return sum(keeper.record.heir not in good for keeper in self._keepers.values())
 
     def _changed(self, member: Member) -> None:

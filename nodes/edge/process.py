@@ -143,6 +143,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                         await activate()
                     case Told(body={"roster": roster}):
                         calls.follow(Roster.of(roster))
+                        requests.follow()
                         speaker.follow(means.roster)
                     case Stop(launcher_died=True):
                         os.kill(os.getpid(), signal.SIGKILL)  # the kernel is about to; a goodbye would end all calls

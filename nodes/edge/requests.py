@@ -28,7 +28,7 @@ from nodes.links.spokesman import Figures
 from nodes.telemetry import logs
 from protocols.sip import Disposition
 from protocols.wire import messages as wire
-from protocols.wire.desk import SEAT_NEWS, Drain, SeatNews
+from protocols.wire.desk import SEAT_NEWS, Drain, MoveShare, SeatNews, ShareMoves
 from protocols.wire.ids import CallId, ChannelId, Identity
 from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
 from supervisors import TooManyChildren
@@ -42,7 +42,9 @@ class Requests:
     def __init__(self, means: Means, calls: Calls, figures: Callable[[], dict[str, float]] = dict) -> None:
         """`figures`: further ones, for the status."""
         self._means, self._calls, self._figures = means, calls, figures
-        self._is_draining, self._fence = False, Fence()
+        self._drains, self._fence = Drain(False), Fence()
+        self._know: frozenset[Identity] = frozenset()
+        """Processes of this node that know whether it drains."""
 
     def serve(self) -> None:
         """Answer the mesh from now on."""
@@ -53,6 +55,7 @@ class Requests:
         mesh.serve(FindChannels, self.find_channels)
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(Drain, self.drain)
+        mesh.serve(MoveShare, self.move_share)
         Recordings(self._means.config.paths.recordings).serve(mesh)
         for message in get_args(ChannelNews):  # each goes to the call whose channel it names
             mesh.serve(message, self._told)
@@ -68,7 +71,7 @@ class Requests:
             raise Refused("not_active")
         if not self._fence.heard(order.token):
             raise Refused("not_leading")
-        if self._is_draining:
+        if self._calls.is_draining:
             raise Refused("draining")
         if not seat_of(order.target) and not await self._means.refusals.are_known():
             raise Refused("do_not_call_unknown")
@@ -132,20 +135,43 @@ class Requests:
     def of_node(self) -> Figures:
         """Return what this edge adds to its node's word."""
         held, limit = len(self._calls.keepers), self._calls.load.limit
-        return Figures(self._is_draining, held, round(held / limit, 3) if limit else 1.0)
+        return Figures(self._calls.is_draining, held, round(held / limit, 3) if limit else 1.0)
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         """Take no new calls, or take them again."""
-        self._is_draining = order.is_draining
+        self._drains, self._know = order, frozenset()
+        self._calls.is_draining = order.is_draining
         self._calls.elsewhere.mover.want(order.is_draining and order.moves)
+        self._tell_drains()
         return wire.Done()
+
+    def move_share(self, order: MoveShare, sender: Identity) -> ShareMoves:
+        """Move some of the calls away. Refuses as `MoveShare` says."""
+        if not self._calls.is_active:
+            raise Refused("not_active")
+        return self._calls.elsewhere.mover.share(order)
+
+    def follow(self) -> None:
+        """The launcher has said who lives: our spares go on draining when we die, and our desks show it."""
+        if self._drains.is_draining:
+            self._tell_drains()
+
+    def _tell_drains(self) -> None:
+        """Tell those who have not been told."""
+        if not self._calls.is_active:
+            return
+        roster = self._means.roster
+        ours = frozenset(peer.identity for peer in (*roster.spare("edge"), *roster.active("desk")))
+        for identity in ours - self._know:
+            self._means.mesh.tell(identity, self._drains)
+        self._know = ours
 
     def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
         """How this edge is: its calls by phase, and what it dropped."""
         phases = [keeper.record.phase.value for keeper in self._calls.keepers.values()]
         figures = {f"calls_{phase}": float(phases.count(phase)) for phase in sorted(set(phases))}
         dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
-        figures["draining"] = float(self._is_draining)
+        figures["draining"] = float(self._calls.is_draining)
         figures["registrations"] = float(len(self._means.trunk.registered))
         figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures}
         figures |= self._means.engines.figures()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, get_args
 
 from protocols.wire.context import HandoverContext, Urgency
-from protocols.wire.ids import CallId, ChannelId
+from protocols.wire.ids import CallId, ChannelId, NodeId
 from protocols.wire.messages import Done
 
 # ---- to a desk ----------------------------------------------------------------------------------------------------
@@ -193,18 +193,42 @@ class Drain:
     """Calls that are up are moved to other machines, each to its heir, make-before-break."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShareMoves:
+    """So many calls are going to be moved, of those that are up."""
+
+    n: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveShare:
+    """Move this share of the calls that are up, each to its heir, make-before-break, and go on taking new ones.
+
+    `share`: 0 to 1; it takes the place of what was wanted before, so 0 ends that. `rests_s`: a call that has moved
+    within so long stays. `to`: only calls whose heir is one of these nodes; empty: whoever it is.
+    Refused: `not_active`, `draining`, `bad_share`, `nobody` (no other node takes them).
+    """
+
+    Reply: ClassVar[type[ShareMoves]] = ShareMoves
+    share: float
+    rests_s: float = 0.0
+    to: tuple[NodeId, ...] = ()
+
+
 SeatNews: TypeAlias = SeatFound | NobodyHere | SeatAccepted | SeatDeclined | SeatHears | SeatFinished | SeatLost
 SEAT_NEWS: tuple[type[SeatNews], ...] = get_args(SeatNews)
 """What a desk tells; each names the call and the seat."""
 
 DESK_MESSAGES: tuple[type, ...] = (
     SeatReserved, ReserveSeat, ShowContext, OfferCall, KeepSeat, ReleaseSeat, JoinQueue, LeaveQueue,
-    *SEAT_NEWS, LinkAudio, Drain,
+    *SEAT_NEWS, LinkAudio, Drain, MoveShare, ShareMoves,
 )  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
 __all__ = [
     "ReserveSeat", "SeatReserved", "ShowContext", "OfferCall", "KeepSeat", "ReleaseSeat", "JoinQueue", "LeaveQueue",
     "SeatFound", "NobodyHere", "SeatAccepted", "SeatDeclined", "SeatHears", "SeatFinished", "SeatLost", "SeatNews",
-    "SEAT_NEWS", "LinkFrame", "LinkAudio", "Drain", "DESK_MESSAGES",
+    "SEAT_NEWS", "LinkFrame", "LinkAudio", "Drain", "MoveShare", "ShareMoves",
+    "DESK_MESSAGES",
 ]  # fmt: skip

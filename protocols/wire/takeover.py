@@ -74,8 +74,8 @@ class GetPrompt:
 class MoveCall:
     """Have this call go on with you: ask its far end. It is mine until you say `CallArrived` and I `CallLeft`.
 
-    `record`: packed, its moments those of my clock. Refused: `not_active`, `draining`, `here_already`, `bad_record`,
-    `not_reached`.
+    `record`: packed, its moments those of my clock. Refused: `not_active`, `draining`, `node_full`, `here_already`,
+    `no_prompt` (what it plays has not come yet), `bad_record`, `not_reached`.
     """
 
     Reply: ClassVar[type[Done]] = Done

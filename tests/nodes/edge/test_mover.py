@@ -1,19 +1,25 @@
-"""A call that is moved on purpose: its far end agrees first, and no moment has it twice, or nowhere."""
+"""Calls that are moved on purpose: a far end agrees first, no moment has a call twice, or nowhere; and how many go."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
 from nodes.call.record import CallPhase
 from nodes.links import bus
+from nodes.links.errors import Refused
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, State
+from nodes.links.tasks import closing
 from protocols.wire.cluster import NodeState
-from protocols.wire.desk import Drain
+from protocols.wire.desk import Drain, MoveShare, ShareMoves
 from protocols.wire.events import Kind
+from protocols.wire.ids import Identity
 from protocols.wire.messages import CloseChannel
 from tests.nodes.edge.test_takeover import C1, Pair, pair  # noqa: F401  a fixture
-from tests.nodes.edge.two_edges import talking
+from tests.nodes.edge.two_edges import PLAYS, talking
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +27,18 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bus, "CONNECT_S", 0.05)  # there is no NATS
 
 
+async def up(pair: Pair, n: int = 1) -> None:  # noqa: F811
+    """Have so many calls up at the first machine, and all that they need at the second."""
+    for machine in (pair.a, pair.b):
+        machine.means.config.paths.prompts.mkdir(exist_ok=True)
+    (pair.a.means.config.paths.prompts / f"{PLAYS}.ulaw").write_bytes(b"\xff" * 8000)
+    for k in range(1, n + 1):
+        await pair.begin(talking(pair.far, pair.a, f"c{k}"))
+    await pair.b.until(lambda: pair.b.calls.elsewhere._prompts.is_here([PLAYS]))
+
+
 async def test_a_call_is_moved_to_its_heir_once_the_far_end_has_agreed(pair: Pair) -> None:  # noqa: F811
-    await pair.begin(talking(pair.far, pair.a))
+    await up(pair)
     before = pair.a.calls.keepers[C1].record
     moving = asyncio.create_task(pair.a.calls.elsewhere.mover.move(C1))
     invite = await pair.far.answer()
@@ -39,7 +55,7 @@ async def test_a_call_is_moved_to_its_heir_once_the_far_end_has_agreed(pair: Pai
 
 
 async def test_a_far_end_that_refuses_has_the_call_where_it_was(pair: Pair) -> None:  # noqa: F811
-    await pair.begin(talking(pair.far, pair.a))
+    await up(pair)
     moving = asyncio.create_task(pair.a.calls.elsewhere.mover.move(C1))
     await pair.far.answer(488)
     assert not await moving
@@ -50,7 +66,7 @@ async def test_a_far_end_that_refuses_has_the_call_where_it_was(pair: Pair) -> N
 
 
 async def test_a_machine_that_dies_while_its_call_is_on_its_way_leaves_it_to_where_it_goes(pair: Pair) -> None:  # noqa: F811
-    await pair.begin(talking(pair.far, pair.a))
+    await up(pair)
     moving = asyncio.create_task(pair.a.calls.elsewhere.mover.move(C1))
     await pair.far.hears()
     pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
@@ -60,9 +76,81 @@ async def test_a_machine_that_dies_while_its_call_is_on_its_way_leaves_it_to_whe
 
 
 async def test_a_machine_that_is_drained_moves_what_it_has(pair: Pair) -> None:  # noqa: F811
-    await pair.begin(talking(pair.far, pair.a))
+    await up(pair)
     pair.a.requests.drain(Drain(is_draining=True, moves=True), pair.a.identity)
     await pair.far.answer()
     await pair.a.until(lambda: not pair.a.calls.keepers)
     await pair.b.until(lambda: not pair.b.calls.keepers[C1].record.is_waiting)
     pair.a.requests.drain(Drain(is_draining=False), pair.a.identity)
+
+
+async def test_a_share_of_the_calls_goes_and_the_rest_stays_with_a_node_that_takes_new_ones(pair: Pair) -> None:  # noqa: F811
+    await up(pair, 5)
+    order = MoveShare(0.3)
+    assert pair.a.requests.move_share(order, pair.a.identity) == ShareMoves(2, 5)
+    for _ in range(2):
+        await pair.far.answer()
+    mover = pair.a.calls.elsewhere.mover
+    await pair.a.until(lambda: mover.n_moved == 2 and not mover.figures()["moving"])
+    assert len(pair.a.calls.keepers) == 3
+    assert not pair.a.calls.is_draining
+    await pair.b.until(lambda: not any(one.record.is_waiting for one in pair.b.calls.keepers.values()))
+
+
+async def test_a_call_that_has_just_come_rests_where_whoever_orders_wants_it(pair: Pair) -> None:  # noqa: F811
+    await up(pair)
+    moving = asyncio.create_task(pair.a.calls.elsewhere.mover.move(C1))
+    await pair.far.answer()
+    assert await moving
+    await pair.b.until(lambda: not pair.b.calls.keepers[C1].record.is_waiting)
+    order = MoveShare(1.0, rests_s=300.0)
+    assert pair.b.requests.move_share(order, pair.a.identity) == ShareMoves(0, 1)
+    assert pair.b.requests.move_share(MoveShare(1.0), pair.a.identity) == ShareMoves(1, 1)
+    pair.b.requests.move_share(MoveShare(0.0), pair.a.identity)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+async def test_what_is_no_share_is_refused_and_so_is_one_that_nobody_takes(pair: Pair, share: float) -> None:  # noqa: F811
+    with pytest.raises(Refused, match="nobody"):
+        pair.a.requests.move_share(MoveShare(0.5), pair.a.identity)
+    await pair.until_known()
+    with pytest.raises(Refused, match="bad_share"):
+        pair.a.requests.move_share(MoveShare(share), pair.a.identity)
+
+
+async def test_a_machine_that_is_full_takes_no_call_that_could_stay_where_it_is(pair: Pair) -> None:  # noqa: F811
+    await up(pair)
+    pair.b.calls.load._fixed = 1
+    pair.b.calls.keep(talking(pair.far, pair.b, "c9"))
+    assert not await pair.a.calls.elsewhere.mover.move(C1)
+    assert C1 in pair.a.calls.keepers
+    assert not pair.far.heard()
+
+
+async def test_a_call_waits_for_what_it_plays_to_be_there(pair: Pair) -> None:  # noqa: F811
+    await up(pair)
+    (pair.b.means.config.paths.prompts / f"{PLAYS}.ulaw").unlink()
+    assert not await pair.a.calls.elsewhere.mover.move(C1)
+    assert not pair.far.heard(), "half a sentence would be lost"
+
+
+async def test_spares_go_on_draining_and_desks_show_it(pair: Pair) -> None:  # noqa: F811
+    told: list[tuple[str, Drain]] = []
+    mesh = pair.a.means.mesh
+    order = Drain(is_draining=True, moves=True)
+    async with AsyncExitStack() as stack:
+        peers = [*pair.a.means.roster.processes]
+        for name, state in (("edge-1", State.SPARE), ("desk-0", State.ACTIVE)):
+            one = await stack.enter_async_context(
+                closing(await Mesh.start(Identity(f"a.{name}:1"), f"ipc://{pair.a.state}/{name}"))
+            )
+            one.serve(Drain, lambda order, _, name=name: told.append((name, order)))
+            peers.append(Peer(name.partition("-")[0], name, one.identity, one.endpoint, 1, state))
+            one.roster(Roster(2, (*peers, *pair.a.means.roster.processes)))
+        pair.a.requests.drain(order, mesh.identity)
+        pair.a.calls.follow(Roster(2, tuple(peers)))
+        pair.a.requests.follow()
+        await pair.a.until(lambda: sorted(told, key=str) == [("desk-0", order), ("edge-1", order)])
+        pair.a.requests.follow()
+        pair.a.requests.drain(Drain(is_draining=False), mesh.identity)
+        await pair.a.until(lambda: len(told) == 4)

@@ -47,6 +47,7 @@ from supervisors import Dynamic, Restart, Supervisor, running
 HERE = "127.0.0.1"
 KEY = ClusterKey.make()
 HELLO = pack(load((Path(grammars.__file__).parent / "scripts/hello.yaml").read_text()))
+PLAYS = PromptHash("a" * 32)
 MEDIA = (wire.OpenChannel, wire.SetChannel, wire.CloseChannel, Beware)
 
 
@@ -220,7 +221,7 @@ def talking(far: FarEnd, machine: Machine, name: str = "c1", **fields: object) -
     now = asyncio.get_running_loop().time()
     channel = wire.Channel(
         ChannelId(name), machine.identity, 39998, 7, 1, 1, now - 9.0, remote_host=HERE, remote_port=4000,
-        playing=wire.Playing(8000, (PromptHash("a" * 32),), now - 0.5),
+        playing=wire.Playing(8000, (PLAYS,), now - 0.5),
     )  # fmt: skip
     made = CallRecord(
         order, CallPhase.ANSWERED, 1, 1, leg=leg, media="media-0", channel=channel, placed_s=now - 10,
@@ -229,4 +230,4 @@ def talking(far: FarEnd, machine: Machine, name: str = "c1", **fields: object) -
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-__all__ = ["HERE", "FarEnd", "Machine", "machine", "talking"]
+__all__ = ["HERE", "PLAYS", "FarEnd", "Machine", "machine", "talking"]
