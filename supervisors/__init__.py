@@ -8,9 +8,10 @@ library only. Apart from this front door: `supervisors.statem`, `supervisors.pro
 
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
-from supervisors.bonds import Cancellable, Timer
+from supervisors.bonds import Timer
 from supervisors.breaker import Breaker, BreakerState
 from supervisors.bucket import Bucket
+from supervisors.cell import Cancellable
 from supervisors.census import Census, Counts, Failure
 from supervisors.dynamic import Dynamic, DynamicRef
 from supervisors.errors import (
@@ -52,9 +53,10 @@ from supervisors.life import IGNORE
 from supervisors.mailbox import WhenFull
 from supervisors.ref import Ref
 from supervisors.registry import Name
+from supervisors.running import Running, running
 from supervisors.spec import BRUTAL_KILL, INFINITY, AutoShutdown, Child, Restart, Strategy
 from supervisors.supervisor import Supervisor
-from supervisors.system import System, running
+from supervisors.system import System
 from supervisors.watchdog import Watchdog
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "Dynamic",
     "DynamicRef",
     "System",
+    "Running",
     "running",
     "Watchdog",
     "Exit",

@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+from typing import ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from supervisors import far
-from supervisors.bonds import Cancellable, Link, Monitor, Timer
-from supervisors.debts import Debt
-from supervisors.end import end
+from supervisors.bonds import Link, Monitor, Timer, run_beside
+from supervisors.cell import Cancellable, Life
+from supervisors.end import stop
 from supervisors.engine import wake_drain, wake_drive
-from supervisors.errors import BadSpec, Gone, NoSuchChild, Refused
-from supervisors.exits import Crash, Exit, NoProc, Normal
+from supervisors.errors import BadSpec, NoSuchChild
+from supervisors.exits import Exit, Normal
+from supervisors.life import Ignore
 from supervisors.mailbox import WhenFull
-from supervisors.ref import Ref
-
-if TYPE_CHECKING:
-    from supervisors.life import Ignore
-    from supervisors.registry import Name
-    from supervisors.system import System
+from supervisors.ref import Ref, expect
+from supervisors.registry import Name
+from supervisors.system import System
 
 A = TypeVar("A", bound="Actor")
 P = ParamSpec("P")
@@ -33,14 +31,14 @@ R = TypeVar("R")
 Handler = Callable[..., object]
 
 
-class Actor:
+class Actor(Life):
     """Subclass it; write the messages as methods, `def` or `async def`.
 
     All `def` (but for `init` and `terminate`): handlers run in a callback, an idle actor has no task. Any `async def`:
     one task per actor. `__init__` takes what the start gives and does no work: `self.ref` is there from `init` on.
     """
 
-    __slots__ = ("_held", "_owed", "_replying", "_task", "_waker", "ref")
+    __slots__ = ()
 
     mailbox_limit: ClassVar[int] = 1000
     """Messages the user lane holds."""
@@ -49,18 +47,13 @@ class Actor:
     keeps_mailbox: ClassVar[bool] = False
     """Whether messages that a life has not begun are the next one's, if that begins in the same turn of the loop."""
 
-    _wake: ClassVar[Callable[[Actor], None]] = wake_drain
+    _wake: ClassVar[Callable[[Life], None]] = wake_drain
     _overrides: ClassVar[dict[Handler, Handler]] = {}
     _redacts: ClassVar[bool] = False
     _inits: ClassVar[bool] = False
     _terminates: ClassVar[bool] = False
 
     ref: Ref[Self]
-    _held: dict[Cancellable, None] | None  # no sets: what a life has is cancelled in the order it was taken
-    _owed: dict[Debt, None] | None
-    _replying: asyncio.Future[object] | None
-    _task: asyncio.Task[object] | None
-    _waker: asyncio.Future[None] | None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -101,7 +94,7 @@ class Actor:
     @property
     def system(self) -> System:
         """The running system this actor lives in."""
-        return self.ref._system
+        return self.ref._system  # type: ignore[return-value] # what lives share is always made as a System
 
     def after(
         self, seconds: float, handler: Callable[Concatenate[Self, P], object], /, *args: P.args, **kwargs: P.kwargs
@@ -118,30 +111,27 @@ class Actor:
 
         Return the task from a handler to answer with its result later; a Refused it raises is then the answer.
         """
-        ref = self.ref
-        if ref._actor is not self:
-            work.close()
-            raise Gone(ref.path, NoProc())
-        task = ref._system.loop.create_task(work, name=f"{ref.path} {getattr(work, '__qualname__', work)}")
-        self._hold(task)
-        task.add_done_callback(self._task_ended)
-        return task
+        return run_beside(self, work)
 
     def monitor(self, ref: Ref[Actor] | far.FarRef) -> Cancellable:
         """Have `on_down` called, once, when the present life of `ref` ends; cancelled: not any more."""
-        return far.monitor(self, ref) if isinstance(ref, far.FarRef) else Monitor(self, ref)
+        if isinstance(ref, far.FarRef):
+            return far.monitor(self, ref, self.on_down)
+        return Monitor(self, ref, self.on_down)
 
     def link(self, ref: Ref[Actor] | far.FarRef) -> Cancellable:
         """End together with the present life of `ref`, unless it ends Normal, and the other way round."""
-        return far.link(self, ref) if isinstance(ref, far.FarRef) else Link(self, ref)
+        if isinstance(ref, far.FarRef):
+            return far.link(self, self.ref, ref)
+        return Link(self, ref)
 
     def stop(self, reason: Exit = Normal()) -> None:  # noqa: B008 - a frozen value
         """End after the handler that runs now, whose answer still goes out; before any other message."""
-        self.ref._urge(self, (Actor._stop, (reason,), {}, None), deferred=True, first=True)
+        stop(self, reason)
 
     def register(self, name: Name[Self]) -> None:
         """Be found by `name` for the rest of this life. Raises NameTaken."""
-        self._hold(self.system.registry.register(name, self.ref))
+        self._hold(self.ref._system.registry.register(name.key, self.ref))
 
     def sibling(self, id: str, cls: type[A]) -> Ref[A]:
         """Return another child of the same supervisor. Raises NoSuchChild; TypeError when it is no `cls`."""
@@ -150,41 +140,3 @@ class Actor:
         if not children or id not in children:
             raise NoSuchChild(id)
         return expect(children[id], cls)
-
-    def _stop(self, reason: Exit) -> None:
-        self._task = None  # which runs this, and returns by itself
-        end(self.ref, self, reason)
-
-    def _hold(self, thing: Cancellable) -> None:
-        """Have `thing` cancelled when this life ends: at once, when it has."""
-        if self.ref._actor is not self:
-            thing.cancel()
-        elif self._held is None:
-            self._held = {thing: None}
-        else:
-            self._held[thing] = None
-
-    def _drop(self, thing: Cancellable) -> None:
-        if self._held is not None:
-            self._held.pop(thing, None)
-
-    def _task_ended(self, task: asyncio.Task[R]) -> None:
-        self._drop(task)
-        ref = self.ref
-        if ref._actor is not self:
-            return
-        if task.cancelled():
-            if task.cancelling() == 0:  # nobody cancelled it: a CancelledError has leaked out of something inside
-                end(ref, self, Crash(asyncio.CancelledError()), during=task.get_name())
-            return
-        error = task.exception()
-        is_answer = self._owed is not None and any(later is task for later, _ in self._owed)
-        if error is not None and not (is_answer and isinstance(error, Refused)):
-            end(ref, self, Crash(error), during=task.get_name())
-
-
-def expect(ref: Ref[Actor], cls: type[A]) -> Ref[A]:
-    """Return `ref` typed. Raises TypeError when its actor, if there is one now, is no `cls`."""
-    if ref._actor is not None and not isinstance(ref._actor, cls):
-        raise TypeError(f"{ref.path} is a {type(ref._actor).__name__}, not a {cls.__name__}")
-    return ref  # type: ignore[return-value] # checked as far as it can be

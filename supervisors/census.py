@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
+from supervisors.cell import Cell, Life, Phase, Repair
 from supervisors.exits import Crash
 from supervisors.intensity import RestartWindow
-from supervisors.ref import Phase, Repair
-
-if TYPE_CHECKING:
-    from supervisors.actor import Actor
-    from supervisors.ref import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ class Census:
         return [told] + [line for child in self.children for line in child._lines(depth + 1)]
 
 
-def row(ref: Ref[Actor]) -> Census:
+def row(ref: Cell) -> Census:
     """Return one child as data, without its children."""
     box, up, now = ref._box, ref._phase is Phase.UP, ref._system.loop.time()
     window = getattr(ref._actor, "_window", None)
@@ -84,18 +79,18 @@ def row(ref: Ref[Actor]) -> Census:
     )
 
 
-def _last(ref: Ref[Actor]) -> str:
+def _last(ref: Cell) -> str:
     if isinstance(ref._last, Crash) and ref._failure is not None:
         return ref._failure[0]  # as its actor wants it told
     return "" if ref._last is None else str(ref._last)
 
 
-def _kind(ref: Ref[Actor]) -> type[Actor] | None:
+def _kind(ref: Cell) -> type[Life] | None:
     """Return the class of the present life, or else of the last."""
     return getattr(ref, "_kind", None) if ref._actor is None else type(ref._actor)
 
 
-def state(ref: Ref[Actor]) -> str:
+def state(ref: Cell) -> str:
     """Return `running`, `starting`, `stopping`, `restarting` (being brought back, or waiting for it) or `stopped`."""
     match ref._phase:
         case Phase.STARTING | Phase.DOWN if isinstance(ref._intent, Repair):
@@ -110,20 +105,14 @@ def state(ref: Ref[Actor]) -> str:
             return "stopped"
 
 
-def tree(ref: Ref[Actor]) -> Census:
+def tree(ref: Cell) -> Census:
     """Return a child with everything below it."""
     here = row(ref)
     below = tuple(tree(child) for child in (ref._children or {}).values())
-    return here if not below else _with(here, below)
+    return here if not below else replace(here, children=below)
 
 
-def _with(here: Census, children: tuple[Census, ...]) -> Census:
-    from dataclasses import replace
-
-    return replace(here, children=children)
-
-
-def count(refs: Iterable[Ref[Actor]]) -> Counts:
+def count(refs: Iterable[Cell]) -> Counts:
     """Return how many of `refs` there are, run, are supervisors (they have an address with children) and are not."""
     refs = list(refs)
     n_supervisors = sum(ref._children is not None for ref in refs)

@@ -9,43 +9,53 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from supervisors.errors import AskedItself
 
-if TYPE_CHECKING:
-    from supervisors.actor import Actor
-    from supervisors.ref import Ref
 
-Asks = dict["asyncio.Future[object]", "Ref[Actor]"]
+class Asked(Protocol):
+    """Who is to answer."""
+
+    @property
+    def path(self) -> str:
+        """Where it is in the tree."""
+        ...
+
+    @property
+    def own_task(self) -> asyncio.Task[object] | None:
+        """The task that waits where it waits in a handler or in `init`."""
+        ...
+
+
+Asks = dict["asyncio.Future[object]", Asked]
 """Asks, each with who is to answer it, in the order asked: time-outs must replay."""
 
 
 def break_circles(fresh: Asks, older: Iterable[Asks]) -> None:
     """Fail the newest ask of each circle that one of `fresh` has closed with AskedItself."""
     older = tuple(older)
-    for ref in dict.fromkeys(fresh.values()):
+    for asked in dict.fromkeys(fresh.values()):
         waiting: Asks = {}  # the answer waited for, and who waits
-        while (ask := _waited_for(ref)) is not None and (asked := _who(ask, fresh, older)) is not None:
-            waiting[ask] = ref
-            if asked in waiting.values():
-                _break(waiting, asked, fresh)
+        while (ask := _waited_for(asked)) is not None and (answers := _who(ask, fresh, older)) is not None:
+            waiting[ask] = asked
+            if answers in waiting.values():
+                _break(waiting, answers, fresh)
                 break
-            ref = asked
+            asked = answers
 
 
-def _waited_for(ref: Ref[Actor]) -> asyncio.Future[object] | None:
+def _waited_for(asked: Asked) -> asyncio.Future[object] | None:
     """Return what the actor's own task waits for: asyncio's `_fut_waiter`; without that attribute, nothing is found."""
-    task = None if ref._actor is None else ref._actor._task
-    ask: asyncio.Future[object] | None = getattr(task, "_fut_waiter", None)
+    ask: asyncio.Future[object] | None = getattr(asked.own_task, "_fut_waiter", None)
     return None if ask is None or ask.done() else ask
 
 
-def _who(ask: asyncio.Future[object], fresh: Asks, older: tuple[Asks, ...]) -> Ref[Actor] | None:
+def _who(ask: asyncio.Future[object], fresh: Asks, older: tuple[Asks, ...]) -> Asked | None:
     return next((asks[ask] for asks in (fresh, *older) if ask in asks), None)
 
 
-def _break(waiting: Asks, first: Ref[Actor], fresh: Asks) -> None:
+def _break(waiting: Asks, first: Asked, fresh: Asks) -> None:
     """Fail the newest ask of the circle that begins with the one who is `first`."""
     asks = list(waiting)[list(waiting.values()).index(first) :]
     age = {ask: place for place, ask in enumerate(fresh)}

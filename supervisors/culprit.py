@@ -12,10 +12,9 @@ from contextlib import suppress
 from types import FrameType
 from typing import Final
 
-from supervisors.actor import Actor
+from supervisors.cell import Cell, Life
 from supervisors.engine import drain
 from supervisors.errors import NoSuchChild
-from supervisors.ref import Ref
 from supervisors.system import RUNNING, System
 
 N_LINES: Final = 20
@@ -23,26 +22,24 @@ N_LINES: Final = 20
 _CALLBACKS: Final = (drain.__code__, asyncio.Handle._run.__code__)
 """A turn of one actor, several of which may share a callback of the loop, or else that callback."""
 
-Life = tuple[Ref[Actor] | None, Actor | None]
-
 
 def systems_of(loop: asyncio.AbstractEventLoop) -> list[System]:
     """Return the trees that run on `loop`."""
     return [system for system in tuple(RUNNING) if system.loop is loop]
 
 
-def life_of(loop: asyncio.AbstractEventLoop) -> Life:
+def life_of(loop: asyncio.AbstractEventLoop) -> tuple[Cell | None, Life | None]:
     """Return the actor whose code `loop` runs now, and its present life; None, None when it is no actor's."""
     systems = systems_of(loop)
     for system in systems:
-        if (ref := system.current) is not None:
-            return ref, ref._actor
+        if (cell := system.current) is not None:
+            return cell, cell._actor
     name = task_of(loop)
     for path in (name, name.rpartition(" ")[0]):  # a driver has its actor's path for a name, others add a word
         for system in systems:
             with suppress(NoSuchChild):
-                ref = system.root if path == "/" else system.ref(path, Actor)
-                return ref, ref._actor
+                cell = system.root if path == "/" else system.ref(path, Life)
+                return cell, cell._actor
     return None, None
 
 

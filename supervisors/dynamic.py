@@ -15,13 +15,14 @@ from typing import Generic, ParamSpec, TypeVar
 
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
+from supervisors.cell import HALT, STOPPING, Cell
 from supervisors.census import Counts
 from supervisors.end import cut, end, halt, kill
 from supervisors.errors import BadSpec, Gone, NoSuchChild, TooManyChildren
 from supervisors.exits import Exit, Killed, NoProc, Shutdown
 from supervisors.life import begin, born
 from supervisors.overseer import Overseer
-from supervisors.ref import HALT, STOPPING, Ref
+from supervisors.ref import Ref
 from supervisors.spec import INFINITY, AutoShutdown, Child, Restart
 
 A = TypeVar("A", bound=Actor)
@@ -127,7 +128,7 @@ class Dynamic(Overseer, Generic[P, A]):
         cut(ref)
         return self.task(halt(ref))
 
-    def _leave(self, ref: Ref[Actor]) -> None:
+    def _leave(self, ref: Cell) -> None:
         """Whatever its restart kind: nobody could ask for it."""
         self._forget(ref)
 

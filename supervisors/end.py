@@ -12,24 +12,21 @@ import asyncio
 from collections.abc import Awaitable
 from contextvars import Context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from supervisors.cell import DOWN, HALT, KEEP, STOPPING, UP, Cell, Life, Shared
 from supervisors.debts import pay
 from supervisors.errors import CRASHES, Gone, KernelError
 from supervisors.events import ChildExited, WouldNotStop
 from supervisors.exits import Crash, Exit, Killed, Shutdown, text_of
 from supervisors.ladder import Tasks, climb, consume, settle
 from supervisors.mailbox import N_SPARE, Mailbox
-from supervisors.ref import DOWN, HALT, KEEP, STOPPING, UP, Ref
-
-if TYPE_CHECKING:
-    from supervisors.actor import Actor
 
 _OWN_END_S: Final = 5.0
 """What a BRUTAL_KILL kind of child gets when it ends by itself; OTP runs its `terminate` then, too."""
 
 
-def end(ref: Ref[Actor], actor: Actor, reason: Exit, during: str = "") -> None:
+def end(ref: Cell, actor: Life, reason: Exit, during: str = "") -> None:
     """End this life, for `reason`; a life that is over already stays over. `during`: the handler that crashed."""
     if ref._actor is not actor:
         return
@@ -62,12 +59,22 @@ def _is_good(init: asyncio.Task[object] | None) -> bool:
     return init is not None and init.done() and not init.cancelled() and init.exception() is None
 
 
-def _has_living(ref: Ref[Actor]) -> bool:
+def _has_living(ref: Cell) -> bool:
     """Return whether it has children that live: those of a supervisor whose init failed, or said IGNORE, after them."""
     return any(child._phase is not DOWN for child in (ref._children or {}).values())
 
 
-def kill(ref: Ref[Actor]) -> None:
+def stop(actor: Life, reason: Exit) -> None:
+    """End this life after the handler that runs now, whose answer still goes out; before any other message."""
+    actor.ref._urge(actor, (_stop, (reason,), {}, None), deferred=True, first=True)
+
+
+def _stop(actor: Life, reason: Exit) -> None:
+    actor._task = None  # which runs this, and returns by itself
+    end(actor.ref, actor, reason)
+
+
+def kill(ref: Cell) -> None:
     """End the life now: no `terminate`, no waiting; hastens an end that is under way."""
     if ref._actor is not None:
         end(ref, ref._actor, Killed())
@@ -75,7 +82,7 @@ def kill(ref: Ref[Actor]) -> None:
         ref._closing.hurry()
 
 
-def cut(ref: Ref[Actor]) -> None:
+def cut(ref: Cell) -> None:
     """Stop the child as its spec says: when this returns it takes no more messages, and is down or on the way."""
     if ref._spec.shutdown == 0:
         kill(ref)
@@ -83,7 +90,7 @@ def cut(ref: Ref[Actor]) -> None:
         end(ref, ref._actor, Shutdown())
 
 
-async def halt(ref: Ref[Actor]) -> None:
+async def halt(ref: Cell) -> None:
     """`cut` it, and return when its life is over."""
     cut(ref)
     if ref._phase is STOPPING:
@@ -108,8 +115,8 @@ class Closing:
 
     def __init__(
         self,
-        ref: Ref[Actor],
-        actor: Actor,
+        ref: Cell,
+        actor: Life,
         reason: Exit,
         during: str,
         is_up: bool,
@@ -190,7 +197,7 @@ class Closing:
             system.emit(WouldNotStop(self._ref.path, len(tasks)))
 
 
-async def _orphan(ref: Ref[Actor]) -> None:
+async def _orphan(ref: Cell) -> None:
     """A supervisor that was killed has stopped nobody: kill its children, right to left (OTP: their links do)."""
     children = list(reversed((ref._children or {}).values()))
     for child in children:
@@ -200,7 +207,7 @@ async def _orphan(ref: Ref[Actor]) -> None:
         await child.down()
 
 
-def _drop(ref: Ref[Actor], box: Mailbox, reason: Exit) -> None:
+def _drop(ref: Cell, box: Mailbox, reason: Exit) -> None:
     """Fail every ask in a mailbox, and put it aside for the next who needs one."""
     if box.deferred or box.control or box.user or box.waiters:
         _fail(ref, box.empty(), reason)
@@ -208,7 +215,7 @@ def _drop(ref: Ref[Actor], box: Mailbox, reason: Exit) -> None:
         ref._system.spare.append(box)
 
 
-def _hand_on(ref: Ref[Actor], box: Mailbox, reason: Exit) -> None:
+def _hand_on(ref: Cell, box: Mailbox, reason: Exit) -> None:
     """Give the next life what waited for the one that ended, if it has begun; else nobody handles that."""
     successor = ref._actor
     if successor is None:
@@ -223,7 +230,7 @@ def _hand_on(ref: Ref[Actor], box: Mailbox, reason: Exit) -> None:
         successor._wake()
 
 
-def _owed(ref: Ref[Actor], actor: Actor) -> list[asyncio.Future[object]]:
+def _owed(ref: Cell, actor: Life) -> list[asyncio.Future[object]]:
     """Return who waits for the running handler, or was promised an answer; pass on the answers that are there."""
     asks = [] if actor._replying is None else [actor._replying]
     owed, actor._owed = actor._owed, None
@@ -236,13 +243,13 @@ def _owed(ref: Ref[Actor], actor: Actor) -> list[asyncio.Future[object]]:
     return asks
 
 
-def _fail(ref: Ref[Actor], asks: list[asyncio.Future[object]], reason: Exit) -> None:
+def _fail(ref: Cell, asks: list[asyncio.Future[object]], reason: Exit) -> None:
     for ask in asks:
         if not ask.done():
             ask.set_exception(Gone(ref.path, reason))
 
 
-def _release(actor: Actor) -> Tasks:
+def _release(actor: Life) -> Tasks:
     """Cancel timers, monitors, names and tasks of this life; return the tasks that must end first."""
     held, actor._held = actor._held, None
     task = actor._task
@@ -257,7 +264,7 @@ def _release(actor: Actor) -> Tasks:
     return tasks
 
 
-def _terminate(ref: Ref[Actor], actor: Actor, reason: Exit) -> tuple[Awaitable[object] | None, Exit]:
+def _terminate(ref: Cell, actor: Life, reason: Exit) -> tuple[Awaitable[object] | None, Exit]:
     """Call `terminate`; return what of it is still to be awaited, and the reason, which may have become its crash."""
     assert ref._context is not None
     system = ref._system
@@ -270,7 +277,7 @@ def _terminate(ref: Ref[Actor], actor: Actor, reason: Exit) -> tuple[Awaitable[o
         system.current = outer
 
 
-def _finish(ref: Ref[Actor], actor: Actor, reason: Exit, during: str, is_up: bool, kept: Mailbox | None) -> None:
+def _finish(ref: Cell, actor: Life, reason: Exit, during: str, is_up: bool, kept: Mailbox | None) -> None:
     """The life is over. A life that never was up is its starter's to deal with."""
     ref._phase = DOWN
     ref._last = told = reason
@@ -299,15 +306,25 @@ def _finish(ref: Ref[Actor], actor: Actor, reason: Exit, during: str, is_up: boo
             if above is None:
                 system.root_down(reason)
             elif above._actor is not None:
-                above._actor.child_down(ref, reason)
+                above._actor._child_down(ref, reason)
         if kept is not None:
             _hand_on(ref, kept, reason)
     finally:
         if is_chain:
-            system.pull_links()
+            _pull_links(system)
 
 
-def _redacted(actor: Actor, crash: Crash) -> Crash:
+def _pull_links(system: Shared) -> None:
+    """End the lives that were pulled, one after the other."""
+    try:
+        while system._pulled:
+            actor, reason = system._pulled.popleft()
+            end(actor.ref, actor, reason)
+    finally:
+        system._pulled = None
+
+
+def _redacted(actor: Life, crash: Crash) -> Crash:
     """Return the crash as its actor wants it reported; when it cannot say, only of what kind it was."""
     try:
         error = actor.redact(crash.error)

@@ -16,18 +16,15 @@ from asyncio import Future
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from supervisors.bonds import run_beside
+from supervisors.cell import Cell, Life, Shared
 from supervisors.debts import Debt, Reply, pay
 from supervisors.end import end
 from supervisors.errors import CRASHES, Gone, Refused
 from supervisors.exits import Crash
 from supervisors.mailbox import N_SPARE
-
-if TYPE_CHECKING:
-    from supervisors.actor import Actor
-    from supervisors.ref import Ref
-    from supervisors.system import System
 
 BATCH: Final = 128
 """Messages that one actor handles before others have their turn."""
@@ -39,7 +36,7 @@ ALONE: Final = 2
 _LATER: Final = (Future, CoroutineType)
 
 
-def wake_drain(actor: Actor) -> None:
+def wake_drain(actor: Life) -> None:
     """Have its messages drained in the next turn of the loop.
 
     A callback costs the loop as much as a message costs us, so where many are woken up to `SERVED` share one.
@@ -58,7 +55,7 @@ def wake_drain(actor: Actor) -> None:
         system.loop.call_soon(pump, system, context=system.context)
 
 
-def pump(system: System) -> None:
+def pump(system: Shared) -> None:
     """Drain the mailboxes of those woken first."""
     woken = system.woken
     left = len(woken)
@@ -79,7 +76,7 @@ def pump(system: System) -> None:
             system.loop.call_soon(pump, system, context=system.context)
 
 
-def wake_drive(actor: Actor) -> None:
+def wake_drive(actor: Life) -> None:
     """Wake the parked task, or make it."""
     if (waker := actor._waker) is not None:
         if not waker.done():  # else a stranger has cancelled its task, which is about to crash
@@ -89,7 +86,7 @@ def wake_drive(actor: Actor) -> None:
         actor._task = ref._system.loop.create_task(drive(ref, actor), name=ref.path, context=ref._context)
 
 
-def drain(ref: Ref[Actor], actor: Actor) -> None:
+def drain(ref: Cell, actor: Life) -> None:
     """Handle what is in the mailbox, up to a batch."""
     system, box = ref._system, ref._box
     system.n_alone -= 1
@@ -132,7 +129,7 @@ def drain(ref: Ref[Actor], actor: Actor) -> None:
             system.spare.append(box)
 
 
-async def drive(ref: Ref[Actor], actor: Actor) -> None:
+async def drive(ref: Cell, actor: Life) -> None:
     """Handle messages for as long as this life lasts."""
     system, overrides, budget = ref._system, actor._overrides, BATCH
     while ref._actor is actor:
@@ -182,8 +179,8 @@ async def drive(ref: Ref[Actor], actor: Actor) -> None:
 
 
 def _fail(
-    ref: Ref[Actor],
-    actor: Actor,
+    ref: Cell,
+    actor: Life,
     error: BaseException,
     handler: Callable[..., object] | None,
     reply: Reply,
@@ -201,9 +198,9 @@ def _fail(
         end(ref, actor, reason, during=getattr(handler, "__qualname__", "") or getattr(handler, "name", ""))
 
 
-def _owe(actor: Actor, answer: object, reply: Reply, is_request: bool) -> None:
+def _owe(actor: Life, answer: object, reply: Reply, is_request: bool) -> None:
     """Pass `answer` on when it is there. A coroutine here is a stranger's `async def`: it runs as the actor's task."""
-    later = actor.task(answer) if isinstance(answer, CoroutineType) else answer
+    later = run_beside(actor, answer) if isinstance(answer, CoroutineType) else answer
     if not is_request or not isinstance(later, Future):
         return
     if actor._owed is None:
@@ -213,7 +210,7 @@ def _owe(actor: Actor, answer: object, reply: Reply, is_request: bool) -> None:
     later.add_done_callback(partial(_pay, actor, debt))
 
 
-def _pay(actor: Actor, debt: Debt, _: Future[object]) -> None:
+def _pay(actor: Life, debt: Debt, _: Future[object]) -> None:
     if actor._owed is not None:
         actor._owed.pop(debt, None)
     pay(actor.ref.path, debt)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import Any, Protocol
 
+from supervisors.bonds import run_beside
+from supervisors.cell import Life
 from supervisors.end import end
 from supervisors.exits import Exit, Normal
-
-if TYPE_CHECKING:
-    from supervisors.actor import Actor
-    from supervisors.ref import Ref
+from supervisors.ref import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class FarRef:
 class Herald(Protocol):
     """Who hears from other processes; its refs name it."""
 
-    async def end_of(self, ref: FarRef, linked: Ref[Actor] | None = None) -> Exit:
+    async def end_of(self, ref: FarRef, linked: Ref[Any] | None = None) -> Exit:
         """Wait for the end of the life that is at `ref` now, and return its reason.
 
         NoProc, at once, when there is none. NoConnection when its process goes, or is not heard any more. `linked`: it
@@ -47,18 +47,18 @@ class Vigil:
 
     __slots__ = ("_task", "_told")
 
-    def __init__(self, actor: Actor, ending: Coroutine[object, None, Exit], told: Callable[[Exit], None]) -> None:
+    def __init__(self, actor: Life, ending: Coroutine[object, None, Exit], told: Callable[[Exit], None]) -> None:
         self._told: Callable[[Exit], None] | None = told
         self._task: asyncio.Task[Exit] | None = None
         if actor.ref._actor is actor:
-            self._task = actor.task(ending)
+            self._task = run_beside(actor, ending)
             self._task.add_done_callback(self._ended)
         else:  # it is in its `terminate`
             ending.close()
 
-    def __call__(self, actor: Actor, ref: FarRef, reason: Exit) -> object:
-        """Run `on_down`, unless cancelled: what the mailbox does when it is this notice's turn."""
-        return None if self._told is None else actor.on_down(ref, reason)
+    def __call__(self, _: Life, notice: Callable[[], object]) -> object:
+        """Run `notice`, unless cancelled: what the mailbox does when it is its turn."""
+        return None if self._told is None else notice()
 
     @property
     def name(self) -> str:
@@ -76,22 +76,22 @@ class Vigil:
             self._told(task.result())
 
 
-def monitor(actor: Actor, ref: FarRef) -> Vigil:
+def monitor(actor: Life, ref: FarRef, on_down: Callable[[FarRef, Exit], object]) -> Vigil:
     """Have `on_down` called with `ref` when the life that is there now ends."""
 
     def notice(reason: Exit) -> None:
-        actor.ref._urge(actor, (vigil, (ref, reason), {}, None))
+        actor.ref._urge(actor, (vigil, (partial(on_down, ref, reason),), {}, None))
 
     vigil = Vigil(actor, ref.herald.end_of(ref), notice)
     return vigil
 
 
-def link(actor: Actor, ref: FarRef) -> Vigil:
-    """Have both lives end together, unless Normal."""
-    return _tied(actor, ref.herald.end_of(ref, actor.ref))
+def link(actor: Life, near: Ref[Any], ref: FarRef) -> Vigil:
+    """Have both lives end together, unless Normal. `near`: the address of `actor`."""
+    return _tied(actor, ref.herald.end_of(ref, near))
 
 
-def tie(ref: Ref[Actor], ending: Coroutine[object, None, Exit]) -> None:
+def tie(ref: Ref[Any], ending: Coroutine[object, None, Exit]) -> None:
     """End the present life of `ref` for the reason that `ending` returns, unless Normal.
 
     For heralds: the near half of a link that was made in another process.
@@ -103,7 +103,7 @@ def tie(ref: Ref[Actor], ending: Coroutine[object, None, Exit]) -> None:
         ref._context.copy().run(_tied, ref._actor, ending)
 
 
-def _tied(actor: Actor, ending: Coroutine[object, None, Exit]) -> Vigil:
+def _tied(actor: Life, ending: Coroutine[object, None, Exit]) -> Vigil:
     def pull(reason: Exit) -> None:
         if not isinstance(reason, Normal):
             end(actor.ref, actor, reason)

@@ -19,14 +19,12 @@ from collections.abc import Awaitable
 from contextvars import Context
 from typing import Final
 
-from supervisors.actor import Actor
+from supervisors.cell import DOWN, STARTING, STOPPING, UP, Cell, Life
 from supervisors.end import end, task_of
 from supervisors.errors import CRASHES, StartFailed
 from supervisors.events import ChildExited, ChildStarted
 from supervisors.exits import Crash, Exit, Normal, Shutdown, text_of
 from supervisors.ladder import consume
-from supervisors.ref import DOWN, STARTING, STOPPING, UP, Ref
-from supervisors.spec import is_a
 
 
 class Ignore:
@@ -36,7 +34,7 @@ class Ignore:
 IGNORE: Final = Ignore()
 
 
-async def launch(ref: Ref[Actor]) -> bool:
+async def launch(ref: Cell) -> bool:
     """Begin a life and wait until it is up; False when its init said IGNORE. Raises StartFailed."""
     if ref._phase is STOPPING:
         await ref.down()
@@ -44,7 +42,7 @@ async def launch(ref: Ref[Actor]) -> bool:
     return started if isinstance(started, bool) else await born(ref, started)
 
 
-def begin(ref: Ref[Actor]) -> bool | asyncio.Task[object]:
+def begin(ref: Cell) -> bool | asyncio.Task[object]:
     """Begin a life. True: it is up. False: ignored. A task: its init waits; hand it to `born`. Raises StartFailed."""
     system = ref._system
     ref._context = context = system.context.copy()
@@ -57,11 +55,11 @@ def begin(ref: Ref[Actor]) -> bool | asyncio.Task[object]:
         system.current = outer
 
 
-def _begin(ref: Ref[Actor], context: Context) -> bool | asyncio.Task[object]:
+def _begin(ref: Cell, context: Context) -> bool | asyncio.Task[object]:
     assert ref._make is not None, "a temporary child starts once"
     assert ref._phase is DOWN, ref
     actor = ref._make()
-    if not isinstance(actor, Actor):
+    if not isinstance(actor, Life):
         raise TypeError(f"start must make an actor, not {actor!r}")
     actor.ref = ref
     actor._held = actor._owed = actor._replying = actor._task = actor._waker = None
@@ -71,13 +69,13 @@ def _begin(ref: Ref[Actor], context: Context) -> bool | asyncio.Task[object]:
     result = actor.init() if actor._inits else None
     if result is None or isinstance(result, Ignore):
         return _decide(ref, actor, result)
-    if not is_a(result, Awaitable):
+    if not isinstance(result, Awaitable):
         raise _rubbish(result)
     actor._task = task_of(ref._system.loop, result, f"{ref.path} init", context)
     return actor._task
 
 
-async def born(ref: Ref[Actor], init: asyncio.Task[object]) -> bool:
+async def born(ref: Cell, init: asyncio.Task[object]) -> bool:
     """Wait for an init that waits; as `launch`. Whoever gives up waiting stops the child."""
     actor, limit = ref._actor, ref._spec.start_timeout_s
     init.add_done_callback(consume)  # its error is told as the exit reason, or comes too late to matter
@@ -114,7 +112,7 @@ def _rubbish(result: object) -> TypeError:
     return TypeError(f"init must return None or IGNORE, not {result!r}")
 
 
-def _decide(ref: Ref[Actor], actor: Actor, result: object) -> bool:
+def _decide(ref: Cell, actor: Life, result: object) -> bool:
     """Init has returned: up, unless it said IGNORE."""
     if isinstance(result, Ignore):
         end(ref, actor, Normal())
@@ -132,7 +130,7 @@ def _decide(ref: Ref[Actor], actor: Actor, result: object) -> bool:
     return True
 
 
-def _stillborn(ref: Ref[Actor], error: BaseException) -> asyncio.Task[object]:
+def _stillborn(ref: Cell, error: BaseException) -> asyncio.Task[object]:
     """The class or its init raised. What it has begun is ended first, in a task when that takes waiting."""
     reason = Crash(error)
     if ref._actor is not None:

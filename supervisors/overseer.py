@@ -1,6 +1,6 @@
 """What static and dynamic supervisors share: deciding what the end of a child means, and bringing it back.
 
-`child_down` is a direct call from the end of the child's life, not a message: a child without tasks is back before its
+`_child_down` is a direct call from the end of the child's life, not a message: a child without tasks is back before its
 failing drain returns. What has to wait (an init that waits, siblings that must stop first, a backoff) goes on in a
 *repair*, a task of the supervisor. A start that fails is tried again in the next turn of the loop (OTP:
 try_again_restart), so a child that cannot start never keeps its supervisor from answering.
@@ -17,6 +17,7 @@ from typing import Self
 
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
+from supervisors.cell import DOWN, HALT, KEEP, Cell, Life, Repair
 from supervisors.census import Census, Counts, count, row
 from supervisors.end import end, halt
 from supervisors.errors import BadSpec, NoSuchChild, StartFailed
@@ -24,11 +25,10 @@ from supervisors.events import BackingOff, GaveUp
 from supervisors.exits import Exit, Shutdown, is_abnormal
 from supervisors.intensity import RestartWindow
 from supervisors.life import begin, born, launch
-from supervisors.ref import DOWN, HALT, KEEP, Ref, Repair
 from supervisors.spec import AutoShutdown, Child, Restart, is_a
 
 _Starting = asyncio.Task[object]
-_PERMANENT, _TRANSIENT, _TEMPORARY = Restart  # see ref.py
+_PERMANENT, _TRANSIENT, _TEMPORARY = Restart  # see cell.py
 
 
 class Overseer(Actor):
@@ -65,15 +65,15 @@ class Overseer(Actor):
         """Return whether the description holds together: a significant child is one this supervisor may end for."""
         return not child.significant or self.auto_shutdown is not AutoShutdown.NEVER
 
-    def _open(self) -> dict[str, Ref[Actor]]:
+    def _open(self) -> dict[str, Cell]:
         """Begin a life's own state; return the children the address has from the life before."""
         self._window = RestartWindow(self.intensity, self.period_s)
-        self._streaks: dict[Ref[Actor], int] = {}
+        self._streaks: dict[Cell, int] = {}
         known, self.ref._children = self.ref._children or {}, {}
         return known
 
     @property
-    def children(self) -> dict[str, Ref[Actor]]:
+    def children(self) -> dict[str, Cell]:
         """The children by id, in the order they start."""
         children = self.ref._children
         assert children is not None, "there from init on"
@@ -87,16 +87,16 @@ class Overseer(Actor):
         """Return how many children there are, how many run, how many are supervisors."""
         return count(self.children.values())
 
-    def get_childspec(self, id: str) -> Child[Actor]:
+    def get_childspec(self, id: str) -> Child[Life]:
         """Return how a child is described, but for a `start` that is forgotten. Refuses: NoSuchChild."""
         return self._child(id)._spec
 
-    def _child(self, id: str) -> Ref[Actor]:
+    def _child(self, id: str) -> Cell:
         if id not in self.children:
             raise NoSuchChild(id)
         return self.children[id]
 
-    def child_down(self, ref: Ref[Actor], reason: Exit) -> None:
+    def _child_down(self, ref: Cell, reason: Exit) -> None:
         """A child's life has ended. Called by the kernel, once for each that was up, or was stopped on purpose."""
         if ref._intent is not KEEP:
             if ref._intent is HALT:
@@ -112,19 +112,19 @@ class Overseer(Actor):
         if ref._spec.significant and self._ends_too():
             end(self.ref, self, Shutdown("auto_shutdown"))
 
-    def _let_go(self, ref: Ref[Actor]) -> None:
+    def _let_go(self, ref: Cell) -> None:
         """A child is not brought back."""
         ref._intent = HALT
         self._streaks.pop(ref, None)
         if ref._phase is DOWN:
             self._leave(ref)
 
-    def _leave(self, ref: Ref[Actor]) -> None:
+    def _leave(self, ref: Cell) -> None:
         """A child that is not brought back is down, so that it need not be waited for: a temporary one is forgotten."""
         if ref._spec.restart is _TEMPORARY:
             self._forget(ref)
 
-    def _forget(self, ref: Ref[Actor]) -> None:
+    def _forget(self, ref: Cell) -> None:
         if self.children.get(ref.id) is ref:  # another may have its id by now
             del self.children[ref.id]
 
@@ -134,15 +134,15 @@ class Overseer(Actor):
             return self.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT
         return not any(ref._spec.significant and ref._intent is not HALT for ref in self.children.values())
 
-    def _has_lasted(self, ref: Ref[Actor], backoff: Backoff) -> bool:
+    def _has_lasted(self, ref: Cell, backoff: Backoff) -> bool:
         enough = self.period_s if backoff.reset_after_s is None else backoff.reset_after_s
         return self.system.loop.time() - ref._since >= enough
 
-    def _group(self, failed: Ref[Actor]) -> list[Ref[Actor]]:
+    def _group(self, failed: Cell) -> list[Cell]:
         """Return who is brought back with `failed`, in start order."""
         return [failed]
 
-    def _restart(self, failed: Ref[Actor]) -> None:
+    def _restart(self, failed: Cell) -> None:
         """Make one attempt to bring back `failed` and its group, unless this is one too many."""
         if not self._window.admits(self.ref._system.loop.time()):
             self._give_up(failed)
@@ -164,11 +164,11 @@ class Overseer(Actor):
             else:
                 self._go_on(Repair(group), 0.0, started)
 
-    def _give_up(self, failed: Ref[Actor]) -> None:
+    def _give_up(self, failed: Cell) -> None:
         self.system.emit(GaveUp(self.ref.path, self.intensity, self.period_s, failed.id))
         end(self.ref, self, Shutdown("restart intensity reached"))
 
-    def _delay(self, failed: Ref[Actor], backoff: Backoff) -> float:
+    def _delay(self, failed: Cell, backoff: Backoff) -> float:
         """Return the seconds to wait before this attempt, and tell the hook."""
         self._streaks[failed] = streak = self._streaks.get(failed, 0) + 1
         delay = backoff.delay(streak, self.system.entropy())
@@ -206,7 +206,7 @@ class Overseer(Actor):
                     self._try_later(ref, repair)
                 return
 
-    def _ready(self, ref: Ref[Actor], is_up: bool) -> None:
+    def _ready(self, ref: Cell, is_up: bool) -> None:
         """A start has succeeded, or the child has said IGNORE and is not running."""
         if not is_up:
             self._let_go(ref)
@@ -215,11 +215,11 @@ class Overseer(Actor):
         if ref._spec.restart is _TEMPORARY:
             ref._make = None  # and what it was started with: it never starts again
 
-    def _try_later(self, failed: Ref[Actor], repair: Repair) -> None:
+    def _try_later(self, failed: Cell, repair: Repair) -> None:
         failed._intent = repair
         self.after(0.0, Overseer._try_again, failed, repair)  # one attempt a turn: asks are answered between
 
-    def _try_again(self, failed: Ref[Actor], repair: Repair) -> None:
+    def _try_again(self, failed: Cell, repair: Repair) -> None:
         if failed._intent is repair:
             self._restart(failed)
 

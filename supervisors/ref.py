@@ -1,8 +1,7 @@
 """The address of an actor: ask it, tell it, wait for its end.
 
-A Ref is stable: restarts put a new actor behind it, and what was addressed to the old one fails at once. It is also
-the kernel's cell for one child (mailbox, phase, what its supervisor means to do with it), because a second object per
-actor would be a third of its memory. The underscored slots belong to `life.py`, `engine.py` and `overseer.py`.
+A Ref is stable: restarts put a new actor behind it, and what was addressed to the old one fails at once. What the
+kernel itself keeps of the child is in the same object, and described where that is (`cell.py`).
 """
 
 from __future__ import annotations
@@ -10,141 +9,25 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future, current_task
 from collections.abc import Awaitable, Callable
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from supervisors.cell import Cell, Life
 from supervisors.errors import AskedItself, Gone, Overloaded
-from supervisors.exits import Exit, NoProc
+from supervisors.exits import NoProc
 from supervisors.mailbox import Mailbox, Message, WhenFull
 
-if TYPE_CHECKING:
-    from contextvars import Context
-
-    from supervisors.actor import Actor
-    from supervisors.end import Closing
-    from supervisors.overseer import Overseer
-    from supervisors.spec import Child
-    from supervisors.system import System
-
-A_co = TypeVar("A_co", bound="Actor", covariant=True)
+A_co = TypeVar("A_co", bound=Life, covariant=True)
+L = TypeVar("L", bound=Life)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Phase(Enum):
-    """Where a life is."""
-
-    DOWN = "no life"
-    STARTING = "init has not returned"
-    UP = "handles messages"
-    STOPPING = "handles no more, has not ended"
-
-
-class Intent(Enum):
-    """What the supervisor means to do when the child ends."""
-
-    KEEP = "go by its restart kind"
-    HALT = "nothing: it was stopped on purpose"
-
-
-class Start:
-    """Another intent: it is being started by hand. One that is terminated and started again meanwhile has another."""
-
-
-class Repair:
-    """Another intent: nothing, for it is being brought back already. One attempt, the same for all that it moves.
-
-    A child that was stopped and has crashed again since then has another, and what the first has left behind (a wait, a
-    timer) does not move it any more.
-    """
-
-    __slots__ = ("group",)
-
-    def __init__(self, group: list[Ref[Actor]]) -> None:
-        self.group = group
-
-
-# By these names, because looking a member up on its class costs 0.09 us on 3.11 and a name of a module 0.01: a quarter
-# of a start, which compares a dozen of them.
-DOWN, STARTING, UP, STOPPING = Phase
-KEEP, HALT = Intent
-
-
-Watchers: TypeAlias = "dict[Any, Callable[[Ref[Actor], Exit], None] | None]"
-"""Who is to be told of an end. With None the key is a future of it."""
-
-
-class Ref(Generic[A_co]):
+class Ref(Cell, Generic[A_co]):
     """The address of an actor of class A."""
 
-    __slots__ = (
-        "__weakref__",
-        "_above",
-        "_actor",
-        "_box",
-        "_children",
-        "_closing",
-        "_context",
-        "_failure",
-        "_handled",
-        "_intent",
-        "_kind",
-        "_last",
-        "_lives",
-        "_make",
-        "_phase",
-        "_prefix",
-        "_scheduled",
-        "_since",
-        "_spec",
-        "_system",
-        "_watchers",
-        "id",
-    )
+    __slots__ = ()
 
-    _kind: type[Actor]  # of the last life; there once one has ended, for the census
-
-    def __init__(
-        self, system: System, above: Ref[Overseer] | None, spec: Child[Actor], make: Callable[[], Actor], id: str
-    ) -> None:
-        self.id = id
-        self._system = system
-        self._above = above
-        self._spec = spec
-        self._make: Callable[[], Actor] | None = make
-        self._actor: A_co | None = None
-        self._phase = DOWN
-        self._intent: Intent | Repair | Start = KEEP
-        self._lives = 0
-        self._since = 0.0
-        self._last: Exit | str | None = None
-        self._failure: tuple[str, str] | None = None  # the text of the error, and the handler
-        self._handled = 0
-        self._box: Mailbox | None = None
-        self._scheduled = False
-        self._watchers: Watchers | Future[Exit] | None = None
-        self._children: dict[str, Ref[Actor]] | None = None
-        self._closing: Closing | None = None
-        self._prefix: str | None = None  # of its children's paths
-        self._context: Context | None = None
-
-    def __repr__(self) -> str:
-        return f"<Ref {self.path} {self._phase.name.lower()}>"
-
-    @property
-    def path(self) -> str:
-        """The ids from the root down, as in `links/zmq`; the root is `/`."""
-        above = self._above
-        if above is None:
-            return "/"
-        if above._prefix is None:
-            above._prefix = "" if above._above is None else f"{above.path}/"
-        return above._prefix + self.id
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether messages are taken: it is up, or starting."""
-        return self._actor is not None
+    _actor: A_co | None
 
     @overload
     def ask(
@@ -206,39 +89,11 @@ class Ref(Generic[A_co]):
             box.waiters.append(waiter)
             await waiter
 
-    def down(self) -> asyncio.Future[Exit]:
-        """Return a future of how the present life ends; NoProc at once when there is none."""
-        end: Future[Exit] = Future(loop=self._system.loop)
-        if self._phase is DOWN:
-            end.set_result(NoProc())
-        elif self._watchers is None:
-            self._watchers = end  # a dict for the usual one would be three times as large as all else here
-        else:
-            watchers = self._all_watchers()
-            n = len(watchers)
-            if not n & (n - 1):  # now and then, those given up are forgotten: this life may be a long one
-                self._watchers = watchers = {key: watch for key, watch in watchers.items() if watch or not key.done()}
-            watchers[end] = None
-        return end
-
-    def _watch(self, key: object, callback: Callable[[Ref[Actor], Exit], None]) -> None:
-        self._all_watchers()[key] = callback
-
-    def _unwatch(self, key: object) -> None:
-        if isinstance(self._watchers, dict):
-            self._watchers.pop(key, None)
-
-    def _all_watchers(self) -> Watchers:
-        watchers = self._watchers
-        if not isinstance(watchers, dict):
-            self._watchers = watchers = {} if watchers is None else {watchers: None}
-        return watchers
-
-    def _is_asking(self, actor: Actor) -> bool:
+    def _is_asking(self, actor: Life) -> bool:
         """Return whether it is this actor that runs now."""
         return self._system.current is self or (actor._task is not None and actor._task is current_task())
 
-    def _accept(self, actor: Actor, message: Message) -> bool:
+    def _accept(self, actor: Life, message: Message) -> bool:
         """Put `message` into the user lane; return whether it was taken."""
         system = self._system
         if system.abandoned and system.is_fenced:
@@ -255,7 +110,7 @@ class Ref(Generic[A_co]):
             actor._wake()
         return True
 
-    def _overflow(self, actor: Actor, box: Mailbox, message: Message) -> bool:
+    def _overflow(self, actor: Life, box: Mailbox, message: Message) -> bool:
         """Return whether a full user lane takes `message` after all."""
         if actor.when_full is WhenFull.REFUSE:
             return False
@@ -266,22 +121,6 @@ class Ref(Generic[A_co]):
             dropped.set_exception(Overloaded(self.path, actor.mailbox_limit))
         self._system.n_dropped += 1
         return True
-
-    def _urge(self, actor: Actor, message: Message, *, deferred: bool = False, first: bool = False) -> None:
-        """Put `message` for this very life into the control lane, or before it."""
-        if self._actor is not actor:
-            return
-        box = self._box
-        if box is None:
-            spare = self._system.spare
-            box = self._box = spare.pop() if spare else Mailbox()
-        if deferred:
-            box.defer(message, first)
-        else:
-            box.urge(message)
-        if not self._scheduled:
-            self._scheduled = True
-            actor._wake()
 
 
 class Within(Generic[A_co]):
@@ -308,3 +147,10 @@ class Within(Generic[A_co]):
         future: Future[object] = self._ref.ask(handler, *args, **kwargs)
         self._ref._system.deadlines.change(future, self._seconds)
         return future
+
+
+def expect(cell: Cell, cls: type[L]) -> Ref[L]:
+    """Return the typed address of `cell`. Raises TypeError when its actor, if there is one now, is no `cls`."""
+    if cell._actor is not None and not isinstance(cell._actor, cls):
+        raise TypeError(f"{cell.path} is a {type(cell._actor).__name__}, not a {cls.__name__}")
+    return cell  # type: ignore[return-value] # every cell is made as a Ref; checked as far as it can be

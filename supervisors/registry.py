@@ -6,15 +6,12 @@ An actor takes a name in its `init` (`self.register(Name[Pool]("agents"))`), so 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from supervisors.errors import NameTaken
 
-if TYPE_CHECKING:
-    from supervisors.actor import Actor
-    from supervisors.ref import Ref
-
-A = TypeVar("A", bound="Actor")
+A = TypeVar("A")
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -24,35 +21,35 @@ class Name(Generic[A]):
     key: str
 
 
-class Registry:
-    """Names and the living who have them."""
+class Registry(Generic[C]):
+    """Names, and the addresses of the living who have them."""
 
-    __slots__ = ("_refs",)
+    __slots__ = ("_taken",)
 
     def __init__(self) -> None:
-        self._refs: dict[str, Ref[Actor]] = {}
+        self._taken: dict[str, C] = {}
 
-    def register(self, name: Name[A], ref: Ref[A]) -> Lease:
-        """Give `name` to `ref`, until the lease is cancelled. Raises NameTaken."""
-        if name.key in self._refs:
-            raise NameTaken(name.key)
-        self._refs[name.key] = ref
-        return Lease(self._refs, name.key)
+    def register(self, key: str, address: C) -> Lease[C]:
+        """Give the name `key` to `address`, until the lease is cancelled. Raises NameTaken."""
+        if key in self._taken:
+            raise NameTaken(key)
+        self._taken[key] = address
+        return Lease(self._taken, key)
 
-    def find(self, name: Name[A]) -> Ref[A] | None:
-        """Return who has `name` now."""
-        return self._refs.get(name.key)  # type: ignore[return-value] # `register` put a Ref[A] under a Name[A]
+    def find(self, key: str) -> C | None:
+        """Return who has `key` now."""
+        return self._taken.get(key)
 
 
-class Lease:
+class Lease(Generic[C]):
     """A name that is taken."""
 
-    __slots__ = ("_key", "_refs")
+    __slots__ = ("_key", "_taken")
 
-    def __init__(self, refs: dict[str, Ref[Actor]], key: str) -> None:
-        self._refs = refs
+    def __init__(self, taken: dict[str, C], key: str) -> None:
+        self._taken = taken
         self._key = key
 
     def cancel(self) -> None:
         """Give the name back."""
-        self._refs.pop(self._key, None)
+        self._taken.pop(self._key, None)

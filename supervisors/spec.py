@@ -11,14 +11,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from types import UnionType
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from supervisors.errors import BadSpec
+from supervisors.exits import Exit
 
-if TYPE_CHECKING:
-    from supervisors.actor import Actor
 
-A_co = TypeVar("A_co", bound="Actor", covariant=True)
+class Startable(Protocol):
+    """What a start makes: an actor, as far as a spec must know it."""
+
+    def init(self) -> object:
+        """Begin."""
+
+    def terminate(self, reason: Exit) -> object:
+        """End."""
+
+
+A_co = TypeVar("A_co", bound=Startable, covariant=True)
 
 INFINITY: Final = math.inf
 """As a shutdown: wait for as long as it takes."""

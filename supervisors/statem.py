@@ -30,7 +30,7 @@ from enum import Enum
 from typing import ClassVar, Final, Generic, TypeVar
 
 from supervisors.actor import Actor
-from supervisors.bonds import Cancellable
+from supervisors.cell import Cancellable
 from supervisors.debts import pay
 from supervisors.errors import BadSpec, KernelError
 from supervisors.spec import INFINITY, is_a

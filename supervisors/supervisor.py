@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from supervisors.actor import Actor
 from supervisors.backoff import Backoff
+from supervisors.cell import DOWN, HALT, KEEP, Cell, Repair, Start
 from supervisors.end import cut, halt, kill
 from supervisors.errors import (
     AlreadyPresent,
@@ -27,7 +28,7 @@ from supervisors.errors import (
 from supervisors.exits import Exit, Shutdown
 from supervisors.life import launch
 from supervisors.overseer import Overseer, _Starting
-from supervisors.ref import DOWN, HALT, KEEP, Ref, Repair, Start
+from supervisors.ref import Ref, expect
 from supervisors.spec import INFINITY, AutoShutdown, Child, Restart, Strategy, is_a
 
 A = TypeVar("A", bound=Actor)
@@ -75,7 +76,7 @@ class Supervisor(Overseer):
     async def init(self) -> None:
         """Start the children left to right; when one fails, stop those before it and fail."""
         known = self._open()
-        self._backlog: list[tuple[Ref[Actor], Exit | Repair]] = []
+        self._backlog: list[tuple[Cell, Exit | Repair]] = []
         self._n_busy = 0
         self._hold_back()
         try:
@@ -91,12 +92,12 @@ class Supervisor(Overseer):
         """Stop the children right to left, each within its shutdown."""
         await self._stop_all()
 
-    def child_down(self, ref: Ref[Actor], reason: Exit) -> None:
+    def _child_down(self, ref: Cell, reason: Exit) -> None:
         """As every overseer, but where order matters one thing at a time: other ends wait for it (OTP: mailbox)."""
         if self._n_busy and ref._intent is KEEP:
             self._backlog.append((ref, reason))
         else:
-            super().child_down(ref, reason)
+            super()._child_down(ref, reason)
 
     def start_child(self, child: Child[A]) -> Awaitable[Ref[A]]:
         """Add a child on the right and start it. Refuses with AlreadyStarted, AlreadyPresent, StartFailed."""
@@ -131,7 +132,7 @@ class Supervisor(Overseer):
             raise BadSpec(f"{self.as_child.id}: {spec.id} is significant, but auto_shutdown is NEVER")
         return spec
 
-    def _add(self, spec: Child[Actor], known: Ref[Actor] | None) -> Ref[Actor]:
+    def _add(self, spec: Child[Actor], known: Cell | None) -> Cell:
         """Put a child on the right; it keeps the address it had."""
         ref = known or Ref(self.system, self.ref, spec, spec.start, spec.id)
         ref._spec = replace(spec, start=_forgotten) if spec.restart is Restart.TEMPORARY else spec
@@ -139,7 +140,7 @@ class Supervisor(Overseer):
         self.children[spec.id] = ref
         return ref
 
-    def _stopped(self, id: str) -> Ref[Actor]:
+    def _stopped(self, id: str) -> Cell:
         ref = self._child(id)
         if isinstance(ref._intent, Repair):
             raise ChildRestarting(id)
@@ -147,12 +148,12 @@ class Supervisor(Overseer):
             raise ChildRunning(id)
         return ref
 
-    def _start(self, ref: Ref[Actor], is_new: bool) -> Awaitable[Ref[Actor]]:
+    def _start(self, ref: Cell, is_new: bool) -> Awaitable[Ref[Actor]]:
         ref._intent = start = Start()
         self._hold_back()
         return self.task(self._started(ref, is_new, start))
 
-    async def _started(self, ref: Ref[Actor], is_new: bool, start: Start) -> Ref[Actor]:
+    async def _started(self, ref: Cell, is_new: bool, start: Start) -> Ref[Actor]:
         try:
             if ref._intent is not start:
                 raise StartFailed(ref.path, Shutdown("terminated before it began"))
@@ -165,9 +166,9 @@ class Supervisor(Overseer):
             raise
         finally:
             self._rest()
-        return ref
+        return expect(ref, Actor)
 
-    def _group(self, failed: Ref[Actor]) -> list[Ref[Actor]]:
+    def _group(self, failed: Cell) -> list[Cell]:
         if not self._is_ordered:
             return [failed]
         children = list(self.children.values())
@@ -183,7 +184,7 @@ class Supervisor(Overseer):
         finally:
             self._rest()
 
-    def _try_again(self, failed: Ref[Actor], repair: Repair) -> None:
+    def _try_again(self, failed: Cell, repair: Repair) -> None:
         if self._n_busy:
             self._backlog.append((failed, repair))
         else:
@@ -207,7 +208,7 @@ class Supervisor(Overseer):
             if isinstance(what, Repair):
                 self._try_again(ref, what)
             else:
-                self.child_down(ref, what)
+                self._child_down(ref, what)
 
     async def _stop_all(self) -> None:
         refs = list(reversed(self.children.values()))
@@ -222,7 +223,7 @@ class Supervisor(Overseer):
             raise
 
 
-def _runs(ref: Ref[Actor]) -> bool:
+def _runs(ref: Cell) -> bool:
     """Return whether the child is up, or being started by hand."""
     return ref._intent is KEEP or isinstance(ref._intent, Start)
 

@@ -42,12 +42,11 @@ from contextlib import suppress
 from types import FrameType
 from typing import Final, Never, Self
 
-from supervisors.actor import Actor
 from supervisors.backstop import Backstop
+from supervisors.cell import Cell, Life
 from supervisors.culprit import frames_of, handler_of, is_ours, is_within, life_of, lines_of, systems_of, task_of
 from supervisors.errors import BadSpec, Interrupted
 from supervisors.events import LoopBlocked, LoopFreed
-from supervisors.ref import Ref
 
 EXIT_CODE: Final = os.EX_TEMPFAIL
 """How a process ends whose loop was blocked for `exit_s`: 75, "try again" in sysexits.h."""
@@ -266,8 +265,8 @@ class _Hold:
         self.spared_s = 0.0
         """Until then it is not interrupted again: what it does in a `finally` gets its time, too."""
         self.told: str | None = None
-        self.ref: Ref[Actor] | None = None
-        self.life: Actor | None = None
+        self.ref: Cell | None = None
+        self.life: Life | None = None
 
     def count(self, seconds: float, now: float) -> None:
         self.seconds += seconds

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from supervisors import Actor, Child, Dynamic, DynamicRef, Event, Exit, Ref, Restart, Supervisor, System, running
+from supervisors import Actor, Child, Dynamic, DynamicRef, Event, Exit, Ref, Restart, Running, Supervisor, running
 
 N_REPORTS: Final = 10
 """How many reports are kept, as a log would keep them until it has written them."""
@@ -82,7 +82,7 @@ class Kernel:
                 Dynamic(self.child_class, id="children", restart=Restart.PERMANENT, intensity=INTENSITY),
             ]
         )
-        self.system: System = await self._stack.enter_async_context(running(tree, hook=self.reports.append))
+        self.system: Running = await self._stack.enter_async_context(running(tree, hook=self.reports.append))
         echo, waiter = self.system.ref("echo", Echo), self.system.ref("waiter", Waiter)
         self.ask = self.ask_in_time = partial(echo.ask, Echo.add)
         self.ask_waiting = partial(waiter.ask, Waiter.add)

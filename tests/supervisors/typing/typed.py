@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import assert_type
 
-from supervisors import Actor, Child, Dynamic, DynamicRef, Name, Ref, Supervisor, System
+from supervisors import Actor, Child, Dynamic, DynamicRef, Name, Ref, Running, Supervisor
 from supervisors.statem import END, Statem, Step, goto, on, stay, stop
 
 
@@ -61,7 +61,7 @@ class Call(Actor):
     def dial(self) -> None: ...
 
 
-async def starting(system: System) -> None:
+async def starting(system: Running) -> None:
     assert_type(system.ref("agents", Pool), Ref[Pool])
     calls = system.dynamic("calls", Call)
     call = await calls.start("Ann", attempt=2)
