@@ -26,7 +26,7 @@ Not here: who is dead (`protocols.membership`), which node is to be heir, and ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
@@ -36,6 +36,8 @@ from protocols.machine import Expired, Notify, earliest
 from protocols.wire.ids import CallId, NodeId
 
 ASK_S: Final = 0.5
+SOON_S: Final = 0.05
+"""The calls of a node are given other heirs one after the other; those before are asked once about all of them."""
 QUIET_S: Final = 1.0
 """A callee of whom nothing is heard for so long is no witness: 50 frames that did not come."""
 AWAY_S: Final = 1.0
@@ -146,6 +148,7 @@ class Retell:
 
 OwnerInput: TypeAlias = Named | Ended | Answered | Known | Gone | CalleeHeard | CalleeQuiet | Overruled | Expired
 OwnerEvent: TypeAlias = Ask | Stand | LetGo | Retell
+OF_ONE_CALL: Final = (Named, Ended, CalleeHeard, CalleeQuiet, Overruled)
 
 
 @dataclass(slots=True)
@@ -205,11 +208,17 @@ class Owner:
 
     def step(self, given: OwnerInput, now: float) -> list[Notify[OwnerEvent]]:
         """Take one input at `now`; return what is to be done, in order."""
-        if now - self._seen > AWAY_S:
+        was_away = now - self._seen > AWAY_S
+        if was_away:
             self._hears_from = now + QUIET_S + AWAY_S / 2
         self._seen = now
         told = self._take(given, now)
-        return [Notify(event) for event in (*told, *self._doubt(now), *self._asking(now))]
+        # what is said of one call changes no other's standing, and when a lease is over is a deadline
+        calls = self._one(given.call_id) if isinstance(given, OF_ONE_CALL) and not was_away else self._calls
+        return [Notify(event) for event in (*told, *self._doubt(now, calls), *self._asking(now))]
+
+    def _one(self, call_id: CallId) -> dict[CallId, _Owned]:
+        return {call_id: self._calls[call_id]} if call_id in self._calls else {}
 
     def _take(self, given: OwnerInput, now: float) -> list[OwnerEvent]:
         match given:
@@ -238,7 +247,7 @@ class Owner:
             return
         if call.heir:
             call.former.add(call.heir)
-            self._ask_at[call.heir] = now
+            self._ask_soon(call.heir, now)
         call.heir = heir
         call.former.discard(heir)
         if heir:
@@ -267,13 +276,18 @@ class Owner:
         """Have it no longer, and have nobody keep it as ours."""
         if (call := self._calls.pop(call_id, None)) is None:
             return False
-        self._loose |= {(node, call_id) for node in call.claimants}
-        self._ask_at |= dict.fromkeys(call.claimants, now)
+        for node in call.claimants:
+            self._loose.add((node, call_id))
+            self._ask_soon(node, now)
         return True
+
+    def _ask_soon(self, node: NodeId, now: float) -> None:
+        """Ask about one call more, and about all others for which that is so in this moment, in one question."""
+        self._ask_at[node] = min(self._ask_at.get(node, now + SOON_S), now + SOON_S)
 
     def _gone(self, node: NodeId, now: float) -> None:
         """Nobody speaks there any more; but whom it may have taken, others may have taken from it."""
-        self._doubt(now)
+        self._doubt(now, self._calls)
         others = self._known - {node}
         for call in self._calls.values():
             if node in call.doubts:
@@ -285,13 +299,14 @@ class Owner:
         self._vouched.pop(node, None)
         self._ask_at.pop(node, None)
 
-    def _doubt(self, now: float) -> list[OwnerEvent]:
-        """Find who has not answered in time, and how each call stands now."""
+    def _doubt(self, now: float, calls: Mapping[CallId, _Owned]) -> list[OwnerEvent]:
+        """Find who has not answered in time, and how each of these calls stands now."""
         told: list[OwnerEvent] = []
         if not self._is_in_doubt and all(now < self._vouched_until(node) for node in self._ask_at):
             return told
-        self._is_in_doubt = False
-        for call_id, call in self._calls.items():
+        if calls is self._calls:
+            self._is_in_doubt = False
+        for call_id, call in calls.items():
             new = {node for node in call.claimants - call.doubts if now >= self._vouched_until(node)}
             call.doubts |= new
             self._ask_at |= dict.fromkeys(new, now)
@@ -320,6 +335,6 @@ class Owner:
 
 
 __all__ = [
-    "ASK_S", "AWAY_S", "MAX_ASKED", "QUIET_S", "Answered", "Ask", "CalleeHeard", "CalleeQuiet", "Ended", "Gone",
-    "Known", "LetGo", "Named", "Overruled", "Owner", "OwnerEvent", "OwnerInput", "Retell", "Stand", "Standing",
+    "ASK_S", "AWAY_S", "MAX_ASKED", "QUIET_S", "SOON_S", "Answered", "Ask", "CalleeHeard", "CalleeQuiet", "Ended",
+    "Gone", "Known", "LetGo", "Named", "Overruled", "Owner", "OwnerEvent", "OwnerInput", "Retell", "Stand", "Standing",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -14,7 +15,9 @@ from protocols.machine import Expired
 from protocols.takeover import (
     ASK_S,
     AWAY_S,
+    MAX_ASKED,
     QUIET_S,
+    SOON_S,
     Answered,
     Ask,
     CalleeHeard,
@@ -121,15 +124,39 @@ def test_a_call_that_another_has_is_let_go_and_one_that_was_closed_is_to_be_hung
 
 def test_who_was_heir_before_is_asked_about_the_call_until_it_has_given_its_copy_up() -> None:
     owner = owning()
-    assert told(owner, Named(C, D), 0.1) == [Ask(B, (C,))]
-    assert Ask(B, (C,)) in told(owner, Expired(), 0.1 + ASK_S)
+    assert told(owner, Named(C, D), 0.1) == []
+    assert told(owner, Expired(), 0.1 + SOON_S) == [Ask(B, (C,))]
+    assert Ask(B, (C,)) in told(owner, Expired(), 0.2 + ASK_S)
     owner.step(Answered(B, 0.6, (C,)), 0.6)
     assert Ask(B, ()) in told(owner, Expired(), 1.2)
 
 
 def test_the_heirs_of_a_call_that_is_over_are_asked_to_forget_it() -> None:
     owner = owning()
-    assert told(owner, Ended(C), 0.1) == [Ask(B, (C,))]
+    assert told(owner, Ended(C), 0.1) == []
+    assert told(owner, Expired(), 0.1 + SOON_S) == [Ask(B, (C,))]
+
+
+def test_a_thousand_calls_that_get_another_heir_are_looked_at_once_each_and_asked_about_in_few_questions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is silent costs its neighbours no time in which they answer nobody: that would make them silent, too."""
+    calls = [CallId(f"c{k}") for k in range(1000)]
+    owner = owning()
+    for call_id in calls:
+        owner.step(Named(call_id, B), 0.1)
+    awake(owner, LEASE_S - ASK_S)
+    owner.step(Answered(D, 2.5), 2.5)
+    owner.step(Expired(), UNTIL)
+    looked: list[CallId] = []
+    standing = Owner.standing
+    monkeypatch.setattr(Owner, "standing", lambda self, one, now: (looked.append(one), standing(self, one, now))[1])
+    asked = [one for call_id in calls for one in told(owner, Named(call_id, D), UNTIL + 0.1)]
+    assert len(looked) == len(calls)
+    assert not [one for one in asked if isinstance(one, Ask)]
+    asked = [one for one in told(owner, Expired(), UNTIL + 0.1 + SOON_S) if isinstance(one, Ask)]
+    assert {call_id for one in asked if one.node == B for call_id in one.calls} == {C, *calls}
+    assert len(asked) <= 2 + len(calls) // MAX_ASKED
 
 
 def test_when_an_heir_in_doubt_is_proven_dead_all_others_are_asked_for_they_may_have_it_from_the_dead() -> None:
