@@ -150,17 +150,24 @@ class Memory:
         elif written <= self.last:
             self._lost(extent.created, written - 1)
         elif extent.last < self.last:
-            self._short_since = self._short_since or time.monotonic()
-            if time.monotonic() - self._short_since < SHORT_S:
-                raise BusAway(f"the journal ends at {extent.last}, and {self.last} is known")
+            self._wait_for_end(f"the journal ends at {extent.last}, and {self.last} is known")
             self._lost(extent.created, extent.last)
-        self._short_since = None
         try:
             await self._read_on()
             if self.last < extent.last:
                 raise StreamBroken(Stream.CAMPAIGN, self.last, 0)
         except StreamBroken as broken:
+            if self.last and not broken.found:  # two servers were asked, and one of them is behind
+                self._wait_for_end(f"the journal ends at {extent.last}, or at {self.last}")
             raise self._broken(broken.found) from None
+        self._short_since = None
+
+    def _wait_for_end(self, why: str) -> None:
+        """Return when a stream has seemed to have lost its end for so long that it has. Raises: `BusAway` till then."""
+        self._short_since = self._short_since or time.monotonic()
+        if time.monotonic() - self._short_since < SHORT_S:
+            raise BusAway(why)
+        self._short_since = None
 
     def _lost(self, created: str, left: int) -> None:
         """Go on with all that is known, whatever the stream tells of it; of its messages the first `left` are known."""

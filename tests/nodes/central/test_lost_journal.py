@@ -10,7 +10,7 @@ import pytest
 
 from nodes.central.keeper import Keeper
 from nodes.central.memory import SNAPSHOT, Memory
-from nodes.links.bus import Bus
+from nodes.links.bus import Bus, Extent
 from nodes.links.errors import BusAway, StreamBroken
 from nodes.links.objects import Objects
 from protocols.wire import campaigns as wire
@@ -112,6 +112,28 @@ async def test_of_a_journal_that_has_lost_its_end_the_snapshot_tells_the_rest(
     await standby.catch_up()
     assert standby.campaigns == successor.campaigns
     assert standby.campaigns.campaigns[SPRING].phase is Phase.PAUSED
+
+
+async def test_of_two_servers_that_know_two_ends_of_the_journal_one_is_behind_and_nothing_is_forgotten(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was killed is asked again before it has what the others have."""
+    bus = node.edge.bus
+    async with node.central("central-0") as central:
+        await two_of_three(node, central)
+    reader = await leading(bus, "reader")
+    await reader.catch_up()
+    known, there = reader.last, await bus.extent(Stream.CAMPAIGN)
+
+    async def ahead(stream: Stream) -> Extent:
+        return replace(there, last=there.last + 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bus, "extent", ahead)
+        with pytest.raises(BusAway):
+            await reader.catch_up()
+    assert (reader.last, [*reader.campaigns.campaigns]) == (known, [SPRING])
+    await reader.catch_up()
 
 
 async def test_a_leader_that_dies_before_it_has_paused_them_leaves_that_to_its_successor(node: Node) -> None:
