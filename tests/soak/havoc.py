@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from nodes.rehearsal.faults import Fault, FaultKind, Inflicted, inflict
@@ -121,6 +122,15 @@ class Havoc:
         finally:
             await self.hosts.join([fault.host], others)
         self.done.append(Inflicted(fault, began_s, time.monotonic()))
+
+    def told(self) -> list[str]:
+        """Return what was done when, by the wall clock: to be laid beside the nodes' logs."""
+        ahead_s = time.time() - time.monotonic()
+        return [
+            f"{datetime.fromtimestamp(one.began_s + ahead_s, UTC):%H:%M:%S.%f} {one.ended_s - one.began_s:5.1f} s "
+            f"{one.fault.host} {one.fault.kind.value} {one.fault.role}{'' if one.hit else ' (nobody there)'}"
+            for one in self.done
+        ]
 
     def kinds(self) -> dict[str, int]:
         """Return how often what happened."""

@@ -19,6 +19,8 @@ HARMLESS: Final = frozenset({FaultKind.PAUSE.value, FaultKind.CUT.value})
 """Nothing of the callee's dies in these, so an end beside one is no loss."""
 TOLD: Final = "SELECT call_id, seq, kind, event_id, fields->>'cause', fields->>'by' FROM events"
 Told = tuple[str, int, str, str, str, str]
+FOREVER: Final = float("inf")
+"""Nobody is hung up on by us."""
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Findings:
     events: int = 0
     events_missing: int = 0
     events_twice: int = 0
+    ended_twice: int = 0
+    """Calls of which an end was told more than once, by several who took them for theirs."""
     rung_twice: int = 0
     at_once_ms: float = 0.0
     """The longest time in which one callee heard two machines."""
@@ -48,14 +52,17 @@ class Findings:
     faults: dict[str, int] = field(default_factory=dict)
     calls_up: float = 0.0
     notes: list[str] = field(default_factory=list)
+    _meant: set[str] = field(default_factory=set)
+    """Calls whose end the script, the callee or an agent wanted, as the events tell it."""
 
     def callees(self, reports: Sequence[Mapping[str, Any]], havoc: Havoc) -> None:
-        """Hear what those with voices have to say."""
+        """Hear what those with voices say; after `databases`, which tell who was hung up on by a script."""
         hits = [Hit(one.fault.kind.value, one.fault.host, one.began_s) for one in havoc.done if one.hit]
         fatal = [hit for hit in hits if hit.kind not in HARMLESS]
         self.calls, self.answered = len(reports), sum(report["answered"] for report in reports)
         told = {report["call_id"]: report for report in reports}
-        gone = [call for call in lost(reports, fatal, list(told), float("inf")) if not is_over(told[call])]
+        meant = {call for call, report in told.items() if report["ended_by"] == "us" or call in self._meant}
+        gone = [*lost(reports, fatal, told.keys() - meant, FOREVER), *lost(reports, [], meant, FOREVER)]
         self.lost = len(gone)
         self.notes += [f"lost: {call} ended {_after(told[call]['ended_s'], hits)}" for call in gone]
         rung = Counter(report["user"] for report in reports)
@@ -92,29 +99,22 @@ class Findings:
         missing = set(range(1, max(seqs) + 1)) - seqs
         self.events_missing += len(missing)
         self.notes += [f"missing of {call_id}: {sorted(missing)} of {max(seqs)}"] if missing else []
-        ended = next(((cause, by) for _, _, kind, _, cause, by in events if kind == "call.ended"), None)
-        if ended is None:
+        ends = [(cause, by) for _, _, kind, _, cause, by in events if kind == "call.ended"]
+        if len(ends) > 1:
+            self.ended_twice += 1
+            self.notes.append(f"ended {len(ends)} times: {call_id} {ends}")
+        if not ends:
             self.lost_open += 1
             self.notes.append(f"open: {call_id}")
-        elif any(kind == "call.answered" for _, _, kind, *_ in events) and not is_wanted(
-            dict(zip(WHY, ended, strict=True))
-        ):
+        elif all(is_wanted({"cause": cause, "by": by}) for cause, by in ends):
+            self._meant.add(call_id)
+        elif any(kind == "call.answered" for _, _, kind, *_ in events):
             self.lost_told += 1
-            self.notes.append(f"told as lost: {call_id} {ended}")
+            self.notes.append(f"told as lost: {call_id} {ends}")
 
-
-WHY: Final = ("cause", "by")
-
-
-def is_over(report: Mapping[str, Any]) -> bool:
-    """Return whether a callee hung up, or had been heard to the end: an end beside a fault that is not the fault's.
-
-    >>> is_over({"ended_by": "them", "said": [{"state": "code"}, {"state": "last"}]}), is_over({"ended_by": "us"})
-    (True, True)
-    """
-    return report["ended_by"] == "us" or (
-        report["ended_by"] == "them" and any(said["state"] in ("last", "desk") for said in report["said"])
-    )
+    def line(self) -> dict[str, Any]:
+        """Return the last line."""
+        return {name: value for name, value in vars(self).items() if name != "notes" and not name.startswith("_")}
 
 
 def _after(at_s: float, hits: Sequence[Hit]) -> str:
@@ -123,4 +123,4 @@ def _after(at_s: float, hits: Sequence[Hit]) -> str:
     return ", ".join(before) or "where no fault was"
 
 
-__all__ = ["Findings", "is_over"]
+__all__ = ["Findings"]
