@@ -1,6 +1,6 @@
 """The one shape of a protocol machine: `step(given, now)` returns effects, `deadline` says when to step again.
 
-A machine is a plain object with state. Whoever drives it (`nodes/links/pump.py`, or a test) does three things:
+A machine is a plain object with state. Whoever drives it (`nodes/edge/leg.py`, for one, or a test) does three things:
 
 1. something arrived (bytes, a command): `effects = machine.step(it, now)`
 2. `now >= machine.deadline`: `effects = machine.step(Expired(), now)`

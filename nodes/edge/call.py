@@ -1,7 +1,7 @@
 """The actor of one call: it gives the call what happens, writes its record, and does what that wants.
 
-What it does: one step at a time, `nodes.call.Call` from the keeper's record; the record is written before anything is
-done, and heirs have it before anybody outside has seen any of it. What is asked is answered later, as another input,
+What it does: one step at a time, `nodes.call.call.Call` from the keeper's record; the record is written before anything
+is done, and heirs have it before anybody outside has seen any of it. What is asked is answered later, as another input,
 by a task of this life. What it does not: decide anything. Every recovery, of this actor, its process or its node, is
 the first input of the next life, `Resumed`.
 """

@@ -2,7 +2,10 @@
 
 import ast
 import importlib.util
+import io
 import re
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("supervisors", "protocols", "grammars", "nodes")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LIBRARIES = {"zmq", "nats", "msgpack", "aiohttp", "duckdb", "numpy", "pynini", "structlog", "rich", "yaml"}
 
 
@@ -74,6 +78,39 @@ def test_every_file_that_a_page_names_exists(path: str) -> None:
     page = (ROOT / path).read_text()
     for name in re.findall(r"`((?:supervisors|protocols|grammars|nodes|ops|tests|\.ci)/[\w./-]+\.\w+)`", page):
         assert (ROOT / name).exists(), name
+
+
+def told(path: Path) -> Iterator[str]:
+    """What a module says to people: its docstrings, those below attributes too, and its comments."""
+    source = path.read_text()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+def is_ours(name: str) -> bool:
+    """Return whether a dotted name leads to a module of ours, or to something that one has at its top level."""
+    room, *rest = name.split(".")
+    place = ROOT / room
+    while rest and (place / rest[0]).is_dir():
+        place, rest = place / rest[0], rest[1:]
+    if rest and (place / f"{rest[0]}.py").exists():
+        place, rest = place / f"{rest[0]}.py", rest[1:]
+    module = place / "__init__.py" if place.is_dir() else place
+    return not rest or re.search(rf"\b{rest[0]}\b", module.read_text()) is not None
+
+
+@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=named)
+def test_what_a_docstring_or_a_comment_names_exists(path: Path) -> None:
+    """A file of ours, by its whole path, by its end or as a neighbour; a module of ours by its dotted name."""
+    for text in told(path):
+        for name in re.findall(r"(?<![\w/.])((?:[\w-]+/)*\w+\.py)(?![\w/])", text):
+            assert any(f"/{named(file)}".endswith(f"/{name}") for file in (*MODULES, *TESTS)), name
+        for name in re.findall(rf"`((?:{'|'.join(ROOMS)})(?:\.\w+)+)`", text):
+            assert is_ours(name), name
 
 
 CLOCKS_AND_DICE = {"datetime", "monotonic", "perf_counter", "time", "sleep", "urandom", "uuid4", "randrange", "random"}
