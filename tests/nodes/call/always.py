@@ -158,6 +158,8 @@ def is_world(world: World) -> None:
     if world.is_over:
         return _is_over(world)
     assert record.phase is not CallPhase.DONE
+    if record.phase is CallPhase.MOVED:
+        return _is_coming(world)
     _is_awaited(world)
     channel_id = ChannelId(record.order.call_id)
     is_told = record.channel and (record.channel.port or record.answered_s) and not record.over
@@ -182,6 +184,14 @@ def _is_over(world: World) -> None:
         assert not any(engine.wish for engine in line.engines.values()), "nobody listens to a call that is over"
         assert not desk.mine(), "no agent is kept"
     assert desk.waiting != world.owner, "it does not wait for an agent"
+
+
+def _is_coming(world: World) -> None:
+    """Its owner has left it, and died before it could say so: where it was to go it joins by itself."""
+    assert world.coming is not None, "it goes on somewhere"
+    assert world.coming.arrival is not None
+    assert world.coming.arrival.is_agreed, "nobody leaves it before it has arrived"
+    assert Call(world.coming, world.script).deadline is not None, "it is not waited for for ever"
 
 
 def _is_awaited(world: World) -> None:

@@ -23,6 +23,7 @@ from protocols.wire.messages import (
     Meaning,
     Partial,
     PlayEnded,
+    Playing,
     SpeechEnded,
     SpeechStarted,
 )  # fmt: skip
@@ -251,17 +252,16 @@ class Line:
             self._tell(caller.owner, news)
 
     def _play(self, channel: Channel) -> None:
-        if channel.playing:
-            ends_s = channel.playing.at_s + sum(self._lasts(prompt) for prompt in channel.playing.prompts)
-            life, play_id = self.life, channel.playing.play_id
-            self._clock.after(ends_s - self._clock.now, lambda: self._played(channel.channel_id, play_id, life))
+        if playing := channel.playing:
+            ends_s = playing.at_s + sum(self._lasts(prompt) for prompt in playing.prompts)
+            life = self.life
+            self._clock.after(ends_s - self._clock.now, lambda: self._played(channel.channel_id, playing, life))
 
-    def _played(self, channel_id: ChannelId, play_id: int, life: int) -> None:
+    def _played(self, channel_id: ChannelId, playing: Playing, life: int) -> None:
         channel = self.channels.get(channel_id)
-        if life == self.life and channel and channel.playing and channel.playing.play_id == play_id:
-            if play_id not in self._ended:
-                self._ended.add(play_id)
-                self._tell(channel.owner, PlayEnded(channel_id, play_id, self._clock.now))
+        if life == self.life and channel and channel.playing == playing and playing.play_id not in self._ended:
+            self._ended.add(playing.play_id)
+            self._tell(channel.owner, PlayEnded(channel_id, playing.play_id, self._clock.now))
 
     def _tell_again(self, channel: Channel) -> None:
         if channel.channel_id != self._channel_id:

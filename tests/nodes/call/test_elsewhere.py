@@ -16,7 +16,7 @@ import protocols
 from nodes.call.call import Call
 from nodes.call.effects import Effect, GetReady, GiveBack, HearCallee, Keep, Note, StartRecording, TakeOverLeg, Want
 from nodes.call.inputs import HangUpOrdered, Input, Moved, Resumed
-from nodes.call.moving import brought, is_movable, needs_line
+from nodes.call.moving import LEAVES_S, brought, is_movable, needs_line
 from nodes.call.record import CallPhase, CallRecord
 from protocols.machine import Transmit
 from protocols.moments import moments_of
@@ -283,6 +283,23 @@ def test_a_call_that_ends_while_it_is_moved_ends_once_and_is_waited_for_nowhere(
     world.pass_(6.0)
     assert len(world.noted(Kind.ENDED)) == 1
     assert world.coming is None
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_whoever_dies_while_they_leave_a_call_has_left_it_and_it_goes_on_where_it_was_to_go(after: int) -> None:
+    """Whatever they still did of that: the other machine waits for no more than a second."""
+    world = talks()
+    world.moves()
+    world.fate = after, world.edge_dies
+    world.pass_(0.1)
+    world.check()
+    world.pass_(LEAVES_S)
+    world.check()
+    assert world.coming is None
+    assert world.record.n_moves == 1
+    world.line.speak(Said("", "no"))
+    world.pass_(3.0)
+    assert world.noted(Kind.HEARD)
 
 
 @pytest.mark.parametrize("is_agreed", [False, True])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from nodes.call.effects import AskBusiness, HearCallee, LateHandover, Question, Speak
@@ -151,6 +151,21 @@ def test_whoever_goes_on_goes_on_as_if_nothing_had_been(schedule: Schedule, at: 
         assert sees == saw
 
 
+ANSWERED_AT_ONCE = Schedule(
+    "hello", "sip:ann@192.0.2.2", False, 0, 0.2, ((40, "say:"), (92, "say:=yes"), (16, "say:=no")), (0.0, 0.3, 0.0)
+)
+"""Their "yes" begins before an engine hears them for this question: one that hears them for the last one drops it, one
+that did not hear them at all is given it from its beginning."""
+
+
+TALKED_FOR_LONG = Schedule(
+    "desk", "sip:ann@192.0.2.2", False, 1, 0.2, ((1, "say:"), (38, "key:1"), (81, "quiet")), (0.0, 0.0, 0.0)
+)
+"""The agent takes ten seconds, and so is still there when a desk has no seat for who had the call before any more."""
+
+
+@example(TALKED_FOR_LONG, 0.5, 0, 0).via("moved while a seat is looked for")
+@example(ANSWERED_AT_ONCE, 0.5, 0, 0).via("moved in those 0.3 s")
 @settings(max_examples=N_EXAMPLES // 4, deadline=None, report_multiple_bugs=False, phases=PHASES)
 @given(SCHEDULES, st.floats(0, 1), st.sampled_from([0, 1, 9]), st.sampled_from([0, 0, 0, 488]))
 def test_who_is_moved_to_another_machine_notices_nothing(

@@ -107,6 +107,8 @@ class World:
         self.coming_owner = Identity("")
         self.was_cut = False
         """When it was moved somebody was speaking, or had fallen silent: for that they have time anew."""
+        self.is_unheard = False
+        """It has been moved, and no engine has been asked to hear the callee there."""
         self.lag = 0
         """How often somebody went on with an older record than the last."""
         self._todo: deque[Callable[[], None]] = deque()
@@ -238,7 +240,8 @@ class World:
             case wants.LetGoLeg():
                 self.phone.moves()
             case wants.HandOn(record=left):
-                self._todo.append(lambda: self._joins(left))
+                promised = self._promises(left or self.record)
+                self._todo.append(lambda: self._joins(left, promised))
             case wants.RenumberLeg() | wants.Arrived() | wants.GiveBack():
                 pass
             case wants.StartRecording():
@@ -312,6 +315,8 @@ class World:
                 return inputs.Spoken(number, tuple(_prompt(one) for one in sentences))
             case wants.HearCallee(listen=listen, before=before) if is_good and (engines := sorted(self.line.engines)):
                 engine = before if before in engines else engines[0]
+                self.was_cut |= self.is_unheard and self.line.speech is not None
+                self.is_unheard = False
                 self.line.hear(engine, self.owner, listen)
                 return inputs.Hears(number, engine)
             case wants.Speak() | wants.HearCallee():
@@ -446,21 +451,22 @@ class World:
     def _is_late(self, record: CallRecord) -> None:
         """Nothing has come for so long: who was asked to leave it may have died, and goes on no more."""
         if self.coming is record and record.arrival and record.arrival.is_agreed:
-            self._joins(self.record, is_told=False)
+            self._joins(self.record, {}, is_told=False)
         elif self.coming is record:
             self._comes(Expired())
 
-    def _joins(self, left: CallRecord | None, *, is_told: bool = True) -> None:
+    def _joins(self, left: CallRecord | None, promised: dict[type, float], *, is_told: bool = True) -> None:
         """Its owner has left it, or it ends there."""
         if (coming := self.coming) is None or left is None:
             return self._comes(inputs.LetGo())
         self.coming = None
         self.was_cut |= self.line.speech is not None or not self.line.is_heard
         self._live_again()
+        self.promised, self.is_unheard = promised, True
+        self.desk.edge_died(self.owner)
         channel = told(coming)
         self.line.moves({channel.channel_id: channel} if channel else {})
         self.record = self.before = coming
-        self.desk.edge_died(self.owner)
         self.lag += not is_told
         self.is_dialling = False
         self._take(inputs.Left(left) if is_told else inputs.Expired())
@@ -468,10 +474,14 @@ class World:
 
     def _live_again(self) -> None:
         self.life += 1
-        self.promised = {kind: self.due.get(kind, self.now) for kind in self.asks}
-        if not any(one.what is Ask.HEAR for one in self.record.asked):
-            self.promised[wants.HearCallee] = self.now  # an engine that hears already answers at once
+        self.promised = self._promises(self.record)
         self.asks.clear()
+
+    def _promises(self, record: CallRecord) -> dict[type, float]:
+        promised = {kind: self.due.get(kind, self.now) for kind in self.asks}
+        if not any(one.what is Ask.HEAR for one in record.asked):
+            promised[wants.HearCallee] = self.now  # an engine that hears already answers at once
+        return promised
 
     def _go_on(self, moved: inputs.Moved | None = None) -> None:
         self._take(replace(self._resumed(), moved=moved))
