@@ -99,6 +99,7 @@ class Capacity:
         self._ceiling = math.inf
         self._late = self._busy = self._ours = self._proven = self._up = 0.0
         self._came = self._went = 0.0  # calls a second
+        self._unproven = 0.0
         self._held = held
         self._is_noticed = False
         """In one beat alone it may be a pause of the whole machine, which is over."""
@@ -134,7 +135,7 @@ class Capacity:
         was_noticed, self._is_noticed = self._is_noticed, late_s(seen) > NOTICED_S
         if self._late > NOTICED_S and was_noticed and self._is_noticed and now >= self._cut_s + CUT_EVERY_S:
             self._cut_s = now
-            self._cut(max(seen.proven, self._proven) * self._beside(seen) * CUT)
+            self._cut((max(seen.proven, self._proven) + self._beside(seen)) * CUT)
         elif self._late > LATE_S:
             self._limit = max(self._sure, min(self._limit, max(seen.held, self._proven)))
         else:
@@ -159,6 +160,7 @@ class Capacity:
         came, self._held = seen.over + seen.held - self._held, seen.held
         self._came += slowly * (came / past_s - self._came)
         self._went += slowly * (seen.over / past_s - self._went)
+        self._unproven += slowly * (seen.held - seen.proven - self._unproven)
         self._late += weight * (min(late_s(seen), WORST_S) - self._late)
         self._ours += weight * (seen.ours - self._ours)
         self._proven += weight * (seen.proven - self._proven)
@@ -170,20 +172,22 @@ class Capacity:
 
     def _room(self, seen: Seen) -> float:
         """How many calls may be held while nobody is late."""
-        return min((seen.proven * GROWTH + STEP) * self._beside(seen), self._endures(seen, self._carries))
+        return min(seen.proven * GROWTH + STEP + self._beside(seen), self._endures(seen, self._carries))
 
     def _endures(self, seen: Seen, carries: float) -> float:
         """How many calls this machine can do: `carries`, by what they cost, or more where it is prompt."""
         creep = PROMPT_CREEP if self._late <= PROMPT_S else CREEP
         crept = 0.0 if self._busy and self._ours >= OURS else seen.proven * creep + CREEP_STEP
-        return max(carries, crept) * self._beside(seen)
+        return max(carries, crept) + self._beside(seen)
 
     def _beside(self, seen: Seen) -> float:
-        """How many calls are held to one that is proven, if those that come only replace those that go."""
-        if not seen.proven:
-            return 1.0
+        """How many calls are held beside those that are proven: as many as end until one that comes is proven.
+
+        That time follows from how many are not proven, and how fast they come (Little's law), both over the same while.
+        If it were those of this moment, each that is held for it would be a reason to hold one more.
+        """
         replacing = min(1.0, self._went / self._came) if self._came > 0 else 1.0
-        return 1.0 + min(MOST_BESIDE, (seen.held - seen.proven) / seen.proven * replacing)
+        return min(MOST_BESIDE * seen.proven, self._unproven * replacing)
 
 
 def late_s(seen: Seen) -> float:

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nodes.edge.capacity import CUT_EVERY_S, LATE_S, NOTICED_S, PROVEN_S, SURE, Capacity, Seen
@@ -111,6 +111,7 @@ def test_and_most_of_what_they_can_is_used(carries: float, rings_s: float, seed:
     assert machine.n_up >= 0.6 * carries
 
 
+@example(132.6742391214039, 3.6761673536822377, 2337430351).via("a tenth of all calls end within two seconds")
 @few
 @given(st.floats(60.0, 300.0), st.floats(0.5, 10.0), st.integers(0, 2**32))
 def test_calls_that_end_are_replaced_without_swings(carries: float, rings_s: float, seed: int) -> None:
@@ -123,6 +124,21 @@ def test_calls_that_end_are_replaced_without_swings(carries: float, rings_s: flo
     assert machine.worst_s < 0.6
     assert min(machine.limits) >= max(0.9 * SURE * CORES, 0.55 * carries)
     assert max(machine.limits) <= 1.3 * carries, "some of them only ring"
+
+
+@pytest.mark.parametrize("rings_s", [1.0, 4.0, 8.0])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_where_many_end_at_once_as_many_come_and_not_half_as_many_again(rings_s: float, seed: int) -> None:
+    """Calls that ring in their place are no reason to take more: all of them may be answered at once."""
+    machine = Machine(100.0, rings_s, lasts_s=60.0, dice=random.Random(seed))
+    machine.press(WANTED, 300.0)
+    del machine.calls[::2]
+    machine.limits.clear()
+    machine.worst_s = 0.0
+    machine.press(WANTED, 60.0)
+    assert machine.worst_s < 0.1
+    assert max(machine.limits) <= 100
+    assert machine.n_up >= 60
 
 
 @few
