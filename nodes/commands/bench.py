@@ -48,6 +48,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=_numbers, default=(), metavar="N,N", help="crowd: how many are wanted, in turn")
     parser.add_argument("--seconds", type=float, default=0.0, help="crowd, media, sync: length of a run")
     parser.add_argument("--sessions", type=int, default=0, metavar="N", help="cluster: so many calls at once")
+    parser.add_argument("--nodes", type=int, default=0, metavar="N", help="cluster: nodes with calls; one for 1,000")
     parser.add_argument("--scale", type=float, default=0.0, help="cluster: how fast a call goes by; 1: as in life")
     parser.add_argument("--seed", type=int, default=1, help="cluster: of what is killed")
     parser.add_argument("--state", default="var/bench", metavar="DIR", help="where the nodes' state stays")
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
         logs.configure("error", "n1", "bench")
         state = Path(args.state).resolve()
-        return many.cluster(args.sessions or many.SESSIONS, args.scale or many.SCALE, args.seed, state, args.json)
+        sessions, scale = args.sessions or many.SESSIONS, args.scale or many.SCALE
+        return many.cluster(sessions, scale, args.seed, state, args.json, args.nodes)
     if args.what == "crowd":
         from nodes.commands import bench_crowd
 

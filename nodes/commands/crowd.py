@@ -179,21 +179,30 @@ class Crowd:
         return (await self._stage.client.mesh.ask(peer.identity, GetStatus())).figures
 
     def _cpu_s(self) -> dict[str, float]:
-        return cpu_of(self._stage.client.roster(), os.getpid())
+        return cpu_of([self._stage.client.roster()], os.getpid())
 
 
-def cpu_of(roster: Roster, us: int) -> dict[str, float]:
-    """Return the processor time so far of a node, of the callees beside it, and of this command, by name."""
-    launcher = roster.launcher.pid if roster.launcher else 0
-    names = {launcher: "launcher", us: BENCH}
-    for peer in roster.processes:
-        names[peer.pid] = f"{peer.name} (spare)" if peer.state is State.SPARE else peer.name
+def cpu_of(rosters: Iterable[Roster], us: int) -> dict[str, float]:
+    """Return the processor time so far of nodes, of the callees beside them, and of this command, by name."""
     taken: dict[str, float] = {}
-    for pid, parent, comm, seconds in _processes():
-        name = names.get(pid) or (comm if parent == launcher else CALLEES if parent == us else "")
-        if name:
-            taken[name] = taken.get(name, 0.0) + seconds
+    for name, seconds in cpu_by_pid(rosters, us).values():
+        taken[name] = taken.get(name, 0.0) + seconds
     return taken
+
+
+def cpu_by_pid(rosters: Iterable[Roster], us: int) -> dict[int, tuple[str, float]]:
+    """Return name and processor time so far of each process of nodes, of their callees, and of this command."""
+    rosters = list(rosters)
+    launchers = {roster.launcher.pid for roster in rosters if roster.launcher}
+    names = {**dict.fromkeys(launchers, "launcher"), us: BENCH}
+    for peer in (peer for roster in rosters for peer in roster.processes):
+        names[peer.pid] = f"{peer.name} (spare)" if peer.state is State.SPARE else peer.name
+    found: dict[int, tuple[str, float]] = {}
+    for pid, parent, comm, seconds in _processes():
+        name = names.get(pid) or (comm if parent in launchers else CALLEES if parent == us else "")
+        if name:
+            found[pid] = name, seconds
+    return found
 
 
 def _processes() -> Iterable[tuple[int, int, str, float]]:
@@ -250,4 +259,4 @@ def mean_up(events: Iterable[CallEvent], began: datetime, ended: datetime) -> fl
     return up_s / (ended - began).total_seconds()
 
 
-__all__ = ["BENCH", "CALLEES", "Crowd", "Row", "Window", "cpu_of", "mean_up", "row_of"]
+__all__ = ["BENCH", "CALLEES", "Crowd", "Row", "Window", "cpu_by_pid", "cpu_of", "mean_up", "row_of"]

@@ -114,9 +114,9 @@ async def stage(
     ended: list[str] = []
     with log.open("a", buffering=1) as lines, redirect_stderr(lines):  # the terminal belongs to the captions
         try:
-            async with _alone("node", node, ended, restarts), connected(config, READY_S) as client:
+            async with alone("node", node, ended, restarts), connected(config, READY_S) as client:
                 await client.ready(needed, READY_S)
-                async with _alone("callees", people, ended):
+                async with alone("callees", people, ended):
                     yield Stage(client, callees.getsockname()[1], log)
         except (TreeDown, StartFailed, NodeError) as error:
             if isinstance(error, NodeError) and not ended:
@@ -128,7 +128,7 @@ async def stage(
                 shutil.rmtree(config.paths.run, ignore_errors=True)  # what a killed launcher could not put away
 
 
-def _alone(id: str, program: Program, ended: list[str], restarts: int = 0) -> AbstractAsyncContextManager[System]:
+def alone(id: str, program: Program, ended: list[str], restarts: int = 0) -> AbstractAsyncContextManager[System]:
     """Run a process whose end (after `restarts` others) is the end of everything; `ended` gets its last words."""
 
     def changed(report: ProcessReport) -> None:
@@ -218,4 +218,4 @@ def _is_free(port: int) -> bool:
     return True
 
 
-__all__ = ["LOG", "NotAStage", "Stage", "StageDown", "emptied", "stage"]
+__all__ = ["LOG", "MARK", "READY_S", "SETTINGS", "NotAStage", "Stage", "StageDown", "alone", "emptied", "stage"]
