@@ -309,7 +309,8 @@ class Owner:
         for call_id, call in calls.items():
             new = {node for node in call.claimants - call.doubts if now >= self._vouched_until(node)}
             call.doubts |= new
-            self._ask_at |= dict.fromkeys(new, now)
+            for node in new:
+                self._ask_soon(node, now)
             self._is_in_doubt |= bool(call.doubts)
             if (standing := self.standing(call_id, now)) is not call.standing:
                 call.standing = standing

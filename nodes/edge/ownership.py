@@ -8,7 +8,7 @@ decided for a call in doubt. What it does not: tell heirs the records (`heirs`),
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
@@ -24,6 +24,7 @@ from protocols.heir import Order
 from protocols.machine import Expired
 from protocols.takeover import (
     ASK_S,
+    MAX_ASKED,
     Answered,
     Ask,
     CalleeHeard,
@@ -41,7 +42,7 @@ from protocols.takeover import (
     Standing,
 )
 from protocols.wire.cluster import Member, NodeState, NodeWord
-from protocols.wire.ids import CallId, Identity, NodeId
+from protocols.wire.ids import CallId, ChannelId, Identity, NodeId
 from protocols.wire.messages import AudioArrived, AudioLost
 from protocols.wire.takeover import Beware, WhoHas
 
@@ -90,6 +91,8 @@ class Ownership:
         self.retell: Callable[[Identity, Sequence[CallId]], None] = lambda heir, calls: None
         self.let_go: Callable[[CallId, bool], None] = lambda call_id, was_closed: None
         self._is_active = self._is_stopped = False
+        self._stands: dict[CallId, Standing] = {}
+        """What has changed in this turn of the loop."""
         self.edges: dict[NodeId, Identity] = {}
         """The edges of all other nodes that can be told something."""
         self._launchers: dict[NodeId, int] = {}
@@ -217,13 +220,25 @@ class Ownership:
         self._alarm = None if deadline is None else self._loop.call_at(deadline, self._step, Expired())
 
     def _stand(self, call_id: CallId, standing: Standing) -> None:
-        log.warning("call.standing", call_id=call_id, standing=standing.value)
-        if (keeper := self._keepers.get(call_id)) is None:
-            return
-        order = Beware(channels_of(keeper.record), is_wary=standing is not Standing.SURE)
-        line.tell_all(self._means, keeper.record.media, order)
-        if standing is not Standing.SILENT and (call := self._means.calls.get(call_id)):
-            call.tell(AnyCall.take, Expired())  # what has waited is taken
+        """Say how a call stands now, together with all others that change in this turn of the loop."""
+        if not self._stands:
+            self._loop.call_soon(self._tell_how_calls_stand)
+        self._stands[call_id] = standing
+
+    def _tell_how_calls_stand(self) -> None:
+        stands, self._stands = self._stands, {}
+        for standing, n in Counter(stands.values()).items():
+            log.warning("calls.standing", calls=n, standing=standing.value)
+        wary: defaultdict[tuple[str, bool], list[ChannelId]] = defaultdict(list)
+        for call_id, standing in stands.items():
+            if (keeper := self._keepers.get(call_id)) is None:
+                continue
+            wary[keeper.record.media, standing is not Standing.SURE] += channels_of(keeper.record)
+            if standing is not Standing.SILENT and (call := self._means.calls.get(call_id)):
+                call.tell(AnyCall.take, Expired())  # what has waited is taken
+        for (media, is_wary), channels in wary.items():
+            for k in range(0, len(channels), MAX_ASKED):
+                line.tell_all(self._means, media, Beware(tuple(channels[k : k + MAX_ASKED]), is_wary))
 
     async def _ask(self, node: NodeId, calls: tuple[CallId, ...]) -> None:
         """Ask one node; an answer that does not come is asked for again."""

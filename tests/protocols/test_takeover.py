@@ -137,6 +137,17 @@ def test_the_heirs_of_a_call_that_is_over_are_asked_to_forget_it() -> None:
     assert told(owner, Expired(), 0.1 + SOON_S) == [Ask(B, (C,))]
 
 
+def test_a_successor_asks_once_about_all_calls_that_it_takes_up() -> None:
+    """It has heard nothing of the heirs yet, and so doubts each call."""
+    calls = [CallId(f"c{k}") for k in range(1000)]
+    owner = Owner(0.0)
+    asked = [one for call_id in calls for one in told(owner, Named(call_id, B), 0.1) if isinstance(one, Ask)]
+    assert len(asked) <= 1
+    asked = [one for one in told(owner, Expired(), 0.1 + SOON_S) if isinstance(one, Ask)]
+    assert {call_id for one in asked for call_id in one.calls} == set(calls)
+    assert len(asked) == len(calls) / MAX_ASKED
+
+
 def test_a_thousand_calls_that_get_another_heir_are_looked_at_once_each_and_asked_about_in_few_questions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -140,6 +140,15 @@ async def test_a_call_has_an_heir_when_that_has_said_so(pair: Pair) -> None:
     await pair.a.until(lambda: pair.a.calls.figures()["unkept_afar"] == 0)
 
 
+async def test_how_many_calls_stand_is_told_to_media_together(pair: Pair) -> None:
+    await pair.until_known()
+    names = [CallId(f"c{k}") for k in range(1, 9)]
+    for name in names:
+        pair.a.calls.keep(replace(talking(pair.far, pair.a, name), heir=NodeId("unheard")))
+    await pair.a.until(lambda: any(isinstance(one, Beware) for one in pair.a.told))
+    assert [one for one in pair.a.told if isinstance(one, Beware)] == [Beware(tuple(names), is_wary=True)]
+
+
 async def test_suspicion_alone_takes_nothing_from_who_still_asks(pair: Pair) -> None:
     await pair.begin(talking(pair.far, pair.a))
     pair.b.sees(pair.a.member(NodeState.DEAD))
