@@ -11,7 +11,7 @@ import asyncio
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from grammars.script_pack import script_hash
@@ -106,6 +106,19 @@ class Engines:
         allowed = {engine for engine in order if self._breakers.allows(engine, now)}
         return sorted(order, key=lambda engine: engine not in allowed)
 
+    async def _in_turn(
+        self, key: str, is_last: Callable[[Identity], bool] = lambda engine: False
+    ) -> AsyncIterator[Identity]:
+        """Yield each engine once, in the call's order; `is_last`: those that come after the others.
+
+        Where one has ended while it was asked there may be a new one, or will be: it is waited for. Raises: NoEngine.
+        """
+        asked: set[Identity] = set()
+        while left := [engine for engine in await self.ordered(key) if engine not in asked]:
+            for engine in sorted(left, key=is_last):
+                asked.add(engine)
+                yield engine
+
     def figures(self) -> dict[str, float]:
         """What an operator sees of it."""
         return self._breakers.figures()
@@ -117,7 +130,7 @@ class Engines:
 
     async def warm(self, key: str, script: bytes) -> None:
         """Have the script ready on the first engine of the call's order that can. Raises: NoEngine."""
-        for engine in await self.ordered(key):
+        async for engine in self._in_turn(key):
             if await self._has_warmed(engine, script):
                 return
         raise NoEngine("no speech engine could take the script")
@@ -175,7 +188,7 @@ class Engines:
         if known := self._rendered.get(sentence):
             self._rendered.move_to_end(sentence)
             return known
-        for engine in await self.ordered(key):
+        async for engine in self._in_turn(key):
             try:
                 prompt: Prompt = await self._mesh.ask(engine, Render(sentence), timeout_s=5.0)
             except LinkError as error:
@@ -194,8 +207,8 @@ class Engines:
 
         Raises: NoEngine. Whoever stops waiting for the answer does not want it: a new engine is told so.
         """
-        engines, failing = await self.ordered(hear.channel_id), self._breakers.failing
-        for engine in sorted(engines, key=lambda engine: engine != before or engine in failing):
+        failing = self._breakers.failing
+        async for engine in self._in_turn(hear.channel_id, lambda engine: engine != before or engine in failing):
             try:
                 if await self._hears(engine, hear, packed):
                     return engine

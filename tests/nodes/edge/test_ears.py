@@ -60,6 +60,23 @@ async def test_the_engine_that_has_heard_so_far_goes_on_hearing_while_it_lives(a
     assert await listens(around, living[0]) == Hears(7, living[1])
 
 
+async def test_who_asks_the_only_engine_while_it_dies_is_heard_by_its_successor(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answered call was hung up on, because the list of those that could be asked was over."""
+    monkeypatch.setattr(ears, "AWAIT_ENGINE_S", 20.0)
+    around.follow("speech-1")
+    (only,) = around.means.engines.living
+    around.waits[Hear] = asyncio.Event()
+    asking = asyncio.create_task(listens(around, NOBODY))
+    assert (await around.hears(Hear))[0] == "speech-0"
+    around.follow("speech-0", "speech-1")
+    around.waits[Hear].set()
+    around.follow("speech-0")
+    (successor,) = around.means.engines.living - {only}
+    assert await asking == Hears(7, successor)
+
+
 async def test_an_engine_that_is_new_is_told_the_script_and_one_that_cannot_is_passed_over(
     around: Surroundings,
 ) -> None:
