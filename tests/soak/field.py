@@ -29,7 +29,7 @@ from protocols.wire.ids import CampaignId
 
 T = TypeVar("T")
 HERE: Final = Path(__file__).parent
-NEEDED: Final = {"recorder": 1, "speech": 1, "media": 1, "edge": 1, "central": 1, "desk": 1}
+NEEDED: Final = {"recorder": 1, "speech": 2, "media": 1, "edge": 1, "central": 1, "desk": 1}
 CAMPAIGN: Final = CampaignId("soak")
 READY_S: Final = 240.0
 INSIST_S: Final = 60.0
@@ -208,7 +208,7 @@ async def field_of(kind: Kind, made: Hosts, seed: int) -> AsyncIterator[Field]:
     async with AsyncExitStack() as stack:
         enter, far = stack.enter_async_context, made[kind.far]
         three = [made[name] for name in kind.nodes]
-        settings: hosted.Settings = {"speech": {"processes": 1}, "central": {"max_concurrent": 2 * kind.at_once}}
+        settings: hosted.Settings = {"central": {"max_concurrent": 2 * kind.at_once}}
         if kind.env:
             settings = {**settings, "edge": {"capacity": 2 * kind.at_once}}
         joined = await enter(cluster(three, three, far, settings, env=kind.env))

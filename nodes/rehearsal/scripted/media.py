@@ -71,8 +71,8 @@ class ScriptedMedia:
         before, channel.wanted = channel.wanted, wanted
         if channel.is_speaking and wanted.engine and wanted.engine != before.engine:
             self._speak(channel)  # the new engine hears it from the beginning
-        if (wanted.owner, wanted.epoch) != (before.owner, before.epoch) and channel.said == channel.ended:
-            channel.said = -1  # who is not answered says it again
+        if (wanted.owner, wanted.epoch) != (before.owner, before.epoch):
+            self._tell_again(channel)
         if self._is_active:
             self._go_on(channel)
         return wire.Done()
@@ -112,6 +112,12 @@ class ScriptedMedia:
             self._later(channel, until_s - time.monotonic(), self._played)
         elif wanted.engine and channel.said != channel.ended:
             self._later(channel, self._pace.think_s, self._begin)
+
+    def _tell_again(self, channel: _Channel) -> None:
+        """What was told last may have been told to nobody: a play's end, and who is not answered says it again."""
+        channel.said = -1 if channel.said == channel.ended else channel.said
+        if channel.wanted.playing and channel.wanted.playing.play_id == channel.ended:
+            self._tell(channel, wire.PlayEnded(channel.wanted.channel_id, channel.ended, time.monotonic()))
 
     def _later(self, channel: _Channel, after_s: float, what: object) -> None:
         assert callable(what)

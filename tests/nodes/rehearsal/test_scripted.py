@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ async def test_a_callee_says_hello_and_answers_what_was_played(edge: Mesh) -> No
         while not isinstance(news := await told.get(), wire.Heard):
             pass
     assert (news.turn, news.meaning) == (3, wire.Meaning("yes_no", "yes", {"value": "yes"}))
+
+
+async def test_a_successor_of_the_edge_is_told_again_that_a_play_has_ended(edge: Mesh) -> None:
+    told: asyncio.Queue[wire.PlayEnded] = asyncio.Queue()
+    edge.serve(wire.PlayEnded, lambda news, _: told.put_nowait(news))
+    now = asyncio.get_running_loop().time()
+    channel = wire.Channel(
+        CHANNEL.channel_id, EDGE, 4000, 1, 1, 1, now, remote_host="127.0.0.1",
+        playing=wire.Playing(7, (PromptHash("p"),), now),
+    )  # fmt: skip
+    async with asyncio.timeout(20):
+        for epoch in (1, 2):
+            await edge.ask(MEDIA, wire.SetChannel(replace(channel, epoch=epoch)))
+            assert (await told.get()).play_id == 7
 
 
 async def test_an_engine_that_does_not_know_the_script_says_so(edge: Mesh) -> None:
