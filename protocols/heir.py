@@ -21,6 +21,9 @@ clock, and is not its owner for that.
 """
 LEASE_S: Final = 3.0
 """One heartbeat: nobody is taken for dead by suspicion who has asked within this."""
+CLOSES_S: Final = 60.0
+"""After so long of suspicion calls that nobody had answered are closed: nobody can go on with them, and whoever was
+only cut off has been answered by then, or has given up. Sooner it would be answered callees who are hung up on."""
 MAX_PAST: Final = 100_000
 """Calls of others that an heir remembers to have had, or given up; the oldest are forgotten first."""
 
@@ -68,7 +71,10 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """These calls of that node are ours from now on; `close`: these have never been answered, nobody can save them."""
+    """These calls of that node are ours from now on; `close`: these have never been answered, nobody can save them.
+
+    Of a node that is only suspected, first the one, and after `CLOSES_S` the other.
+    """
 
     owner: NodeId
     calls: tuple[CallId, ...]
@@ -107,11 +113,13 @@ class Heir:
         self._asked_at: dict[NodeId, float] = {}
         self._waits: dict[NodeId, float] = {}
         """Suspected ones, and when their leases are over."""
+        self._closes: dict[NodeId, float] = {}
+        """Those whose leases are over, and when what rings there is closed."""
 
     @property
     def deadline(self) -> float | None:
-        """The end of the first lease of a node that is suspected to be dead."""
-        return min(self._waits.values(), default=None)
+        """When something is taken, or closed, of a node that is suspected to be dead."""
+        return min((*self._waits.values(), *self._closes.values()), default=None)
 
     def keeps(self, owner: NodeId, call_id: CallId) -> bool:
         """Say whether we would go on with this call if that node died."""
@@ -127,16 +135,20 @@ class Heir:
             case Asked():
                 return [Notify(self._answer(given, now))]
             case Dead(node=node, is_proven=True):
-                self._waits.pop(node, None)
+                self._is_suspected_no_more(node)
                 return self._take(node)
             case Dead(node=node):
-                self._waits.setdefault(node, self._asked_at.get(node, now - LEASE_S) + LEASE_S)
+                if node not in self._closes:
+                    self._waits.setdefault(node, self._asked_at.get(node, now - LEASE_S) + LEASE_S)
             case Alive(node=node):
-                self._waits.pop(node, None)
+                self._is_suspected_no_more(node)
             case Expired():
                 pass
-        over = [node for node, at in self._waits.items() if at <= now]
-        return [told for node in over for told in self._take_suspected(node)]
+        return [*self._take_suspected(now), *self._close_suspected(now)]
+
+    def _is_suspected_no_more(self, node: NodeId) -> None:
+        self._waits.pop(node, None)
+        self._closes.pop(node, None)
 
     def _keep(self, given: Kept) -> None:
         kept = self._kept.setdefault(given.owner, {})
@@ -148,7 +160,8 @@ class Heir:
     def _answer(self, given: Asked, now: float) -> Tell:
         node, took = given.node, dict[CallId, bool]()
         self._asked_at[node] = now
-        if node in self._waits:
+        if node in self._waits or node in self._closes:
+            self._closes.pop(node, None)
             self._waits[node] = now + LEASE_S
         for call_id, order in given.calls.items():
             past = self._past.get(call_id)
@@ -164,16 +177,29 @@ class Heir:
             closed=tuple(call_id for call_id, is_up in took.items() if not is_up),
         )
 
-    def _take_suspected(self, node: NodeId) -> list[Notify[HeirEvent]]:
-        del self._waits[node]
-        return self._take(node)
+    def _take_suspected(self, now: float) -> list[Notify[HeirEvent]]:
+        over = [node for node, at in self._waits.items() if at <= now]
+        for node in over:
+            del self._waits[node]
+            self._closes[node] = now + CLOSES_S
+        return [told for node in over for told in self._take(node, is_proven=False)]
 
-    def _take(self, node: NodeId) -> list[Notify[HeirEvent]]:
-        kept = self._kept.pop(node, {}).values()
-        for one in kept:
+    def _close_suspected(self, now: float) -> list[Notify[HeirEvent]]:
+        over = [node for node, at in self._closes.items() if at <= now]
+        for node in over:
+            del self._closes[node]
+        return [told for node in over for told in self._take(node)]
+
+    def _take(self, node: NodeId, *, is_proven: bool = True) -> list[Notify[HeirEvent]]:
+        """Take what can be gone on with; proven, or suspected for long enough: close the rest."""
+        kept = self._kept.pop(node, {})
+        if not is_proven:
+            self._kept[node] = {call_id: one for call_id, one in kept.items() if not one.is_up}
+            kept = {call_id: one for call_id, one in kept.items() if one.is_up}
+        for one in kept.values():
             self._remember(one.call_id, _Past((one.order[0] + 1, 0, 0), one.is_up))
-        calls = tuple(one.call_id for one in kept if one.is_up)
-        close = tuple(one.call_id for one in kept if not one.is_up)
+        calls = tuple(one.call_id for one in kept.values() if one.is_up)
+        close = tuple(one.call_id for one in kept.values() if not one.is_up)
         return [Notify(Take(node, calls, close))] if kept else []
 
     def _remember(self, call_id: CallId, past: _Past) -> None:
@@ -184,6 +210,6 @@ class Heir:
 
 
 __all__ = [
-    "LEASE_S", "MAX_PAST", "Alive", "Asked", "Dead", "Dropped", "Heir", "HeirEvent", "HeirInput", "Kept",
+    "CLOSES_S", "LEASE_S", "MAX_PAST", "Alive", "Asked", "Dead", "Dropped", "Heir", "HeirEvent", "HeirInput", "Kept",
     "Order", "Take", "Tell",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ is asked. What there is to be decided about a call is decided at its heir, in th
     an heir ...              is asked by the owner's node      hears that the owner is dead
     keeps the call           gives its copy up: "not taken"    takes it (suspected: not before the lease is over)
     has taken it             "taken"                           -
-    has ended it unanswered  "closed"                          -
+    has ended it unanswered  "closed"                          - (suspected: not before nobody can ring any more)
 
 So an owner knows how each call stands:
 

@@ -34,7 +34,6 @@ from nodes.links.server import room
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
-from protocols.wire.cluster import NodeState
 from protocols.wire.ids import Identity, node_of
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import CENTRAL_READS, Role
@@ -87,7 +86,7 @@ class Central:
         ours, zones = self._config.node, {one.word.node: one.word.zone for one in self.members.nodes}
         edges = [(peer.identity, node_of(peer.identity)) for peer in self.members.of_role("edge")]
         homes = {edge: Home(node, zones.get(node, ours.zone)) for edge, node in edges}
-        gone = {one.word.node for one in self.members.nodes if one.state is NodeState.DEAD}
+        gone = {one.word.node for one in self.members.nodes if self.members.is_gone(one)}
         having = {one.word.node for one in self.members.nodes if "edge" in one.word.roles} - gone
         having |= {ours.id} if "edge" in ours.roles else set()
         places.follow(homes, having - {home.node for home in homes.values()}, gone)
@@ -203,6 +202,7 @@ class Central:
                     await is_over.wait()
             except TimeoutError:
                 pass
+            self._place()  # who was taken for dead may be gone by now
             try:
                 await self._lease.keep()
                 await self._memory.catch_up()  # a predecessor's last word may come late

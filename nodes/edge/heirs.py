@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
@@ -329,13 +329,14 @@ class Legacy:
         """Return the ids of the `n` calls that have ended last."""
         return list(islice(reversed(self._over), n))[::-1]
 
-    def take(self) -> list[CallRecord]:
-        """Return all records and keep none: they are ours to go on with.
+    def take(self, calls: Collection[CallId] | None = None) -> list[CallRecord]:
+        """Return all records, or those of these calls, and keep them no longer: they are ours to go on with.
 
         One whose script is not known comes without: its call can only be ended.
         """
+        taken = [self._kept.pop(call_id) for call_id in list(self._kept) if calls is None or call_id in calls]
         records = []
-        for kept in self._kept.values():
+        for kept in taken:
             try:
                 record = unpack(kept.body)
             except RemoteProtocolError as error:
@@ -343,7 +344,6 @@ class Legacy:
                 continue
             script = self._scripts.get(kept.script, b"")
             records.append(replace(record, order=replace(record.order, script=script)))
-        self._kept.clear()
         return records
 
 

@@ -144,8 +144,7 @@ class Inheritance:
 
     def _inherit(self, wanted: Take) -> None:
         node = self._nodes[wanted.owner]
-        named = {*wanted.calls, *wanted.close}
-        records = sorted((one for one in node.legacy.take() if one.order.call_id in named), key=_urgency)
+        records = sorted(node.legacy.take({*wanted.calls, *wanted.close}), key=_urgency)
         member = self._means.members.node(wanted.owner)
         is_proven = member is not None and member.state is NodeState.DEAD and member.is_proven
         outage_s = min(PROVEN_S if is_proven else MAX_OUTAGE_S, self._loop.time() - node.heard_s)

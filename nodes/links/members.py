@@ -7,6 +7,7 @@ is found by role is this node's own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -14,6 +15,7 @@ from nodes.config import Config
 from nodes.links.door import is_address
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster, State
+from protocols.heir import CLOSES_S
 from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState
 from protocols.wire.ids import Identity, NodeId, node_of
 
@@ -30,6 +32,8 @@ class Members:
         self._is_joined = config.cluster.is_joined
         self._roster: Roster = NOBODY
         self._changed: list[Callable[[Member], object]] = []
+        self._suspected_s: dict[NodeId, float] = {}
+        """Since when nodes are taken for dead, without proof."""
         self.told: ClusterTold = NOT_TOLD
         mesh.serve(ClusterTold, self._take)
 
@@ -55,12 +59,19 @@ class Members:
 
     @property
     def is_whole(self) -> bool:
-        """Whether each other node is heard or known to be dead: nobody may have what none of the others has."""
-        return (
-            self.told is not NOT_TOLD
-            and not self.bar
-            and all(one.state is not NodeState.SILENT for one in self.told.nodes)
-        )
+        """Whether each other node is heard or gone: nobody may have what none of the others has."""
+        are_known = all(one.state is NodeState.ALIVE or self.is_gone(one) for one in self.told.nodes)
+        return self.told is not NOT_TOLD and not self.bar and are_known
+
+    def is_gone(self, member: Member) -> bool:
+        """Say whether a node is dead, and nobody has a call there any more.
+
+        One that is only taken for dead may be cut off, with calls that nobody had answered when it was: nobody goes on
+        with those elsewhere (`protocols.heir`).
+        """
+        since_s = self._suspected_s.get(member.word.node)
+        is_over = since_s is None or time.monotonic() - since_s >= CLOSES_S
+        return member.state is NodeState.DEAD and (member.is_proven or is_over)
 
     def of_role(self, role: str) -> list[Peer]:
         """Return the active processes of a role that can be asked: ours first, then our zone's, then all others.
@@ -92,6 +103,8 @@ class Members:
     def take(self, told: ClusterTold) -> None:
         """Take the spokesman's word, and have the mesh know whom it may reach."""
         before, self.told = self.told, told
+        now, suspected = time.monotonic(), [one.word.node for one in told.nodes if _is_taken_for_dead(one)]
+        self._suspected_s = {node: self._suspected_s.get(node, now) for node in suspected}
         self._connect(before, told)
         known = {one.word.node: one for one in before.nodes}
         for member in told.nodes:

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from protocols.heir import LEASE_S, Asked, Dead, Dropped, Heir, Kept, Take, Tell
+from protocols.heir import CLOSES_S, LEASE_S, Alive, Asked, Dead, Dropped, Heir, Kept, Take, Tell
 from protocols.machine import Expired
 from protocols.takeover import (
     ASK_S,
@@ -38,7 +38,7 @@ from tests.protocols.takeover_world import NATS, World
 
 A, B, D = NodeId("a"), NodeId("b"), NodeId("d")
 NODES = (A, B, D)
-C = CallId("c")
+C, E = CallId("c"), CallId("e")
 UNTIL = LEASE_S + 0.01
 """A lease that was asked for at 0 s is over."""
 
@@ -241,6 +241,43 @@ def test_a_call_that_nobody_had_answered_is_closed_and_said_to_be() -> None:
     heir.step(Kept(A, C, (0, 1, 1), is_up=False), 0.0)
     assert told(heir, Dead(A, is_proven=True), 0.0) == [Take(A, (), (C,))]
     assert told(heir, Asked(A, {C: (0, 1, 2)}), 0.0) == [Tell(A, (C,), (), (C,))]
+
+
+def ringing() -> Heir:
+    """Of two calls of `A` nobody has answered one."""
+    heir = keeping()
+    heir.step(Kept(A, E, (0, 1, 1), is_up=False), 0.0)
+    return heir
+
+
+def test_of_a_machine_that_is_only_suspected_what_rings_is_not_closed_while_it_may_be_answered() -> None:
+    """It may be cut off, and be answered: whoever closed the call would have its owner hang up on that callee."""
+    heir = ringing()
+    heir.step(Dead(A, is_proven=False), 0.0)
+    assert told(heir, Expired(), 0.0) == []
+    heir = ringing()
+    assert told(heir, Dead(A, is_proven=False), LEASE_S) == [Take(A, (C,))]
+    assert told(heir, Expired(), LEASE_S + CLOSES_S - 0.1) == []
+    answered = (0, 1, 7)
+    assert told(heir, Asked(A, {E: answered, C: (0, 1, 9)}), 8.0) == [Tell(A, (E, C), (C,), ())]
+    heir.step(Alive(A), 8.0)
+    heir.step(Kept(A, E, answered, is_up=True), 8.0)
+    assert heir.deadline is None
+    assert told(heir, Dead(A, is_proven=True), 9.0) == [Take(A, (E,))]
+
+
+def test_what_rang_at_a_machine_that_never_comes_back_is_closed_when_that_is_proven_or_nobody_can_ring_any_more() -> (
+    None
+):
+    heir = ringing()
+    assert told(heir, Dead(A, is_proven=False), LEASE_S) == [Take(A, (C,))]
+    assert heir.deadline == LEASE_S + CLOSES_S
+    assert told(heir, Dead(A, is_proven=False), LEASE_S + 1.0) == []
+    assert told(heir, Expired(), LEASE_S + CLOSES_S) == [Take(A, (), (E,))]
+    assert heir.deadline is None
+    heir = ringing()
+    assert told(heir, Dead(A, is_proven=False), LEASE_S) == [Take(A, (C,))]
+    assert told(heir, Dead(A, is_proven=True), 5.0) == [Take(A, (), (E,))]
 
 
 # ---- whatever breaks -------------------------------------------------------------------------------------------

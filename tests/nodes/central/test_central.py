@@ -21,6 +21,7 @@ from nodes.central.campaign import Campaigns
 from nodes.central.memory import Memory, nobody
 from nodes.central.process import Central
 from nodes.config import Config
+from nodes.links import members as membership
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused, StreamBroken
 from nodes.links.kept_list import FILE
@@ -541,10 +542,28 @@ async def test_while_a_node_is_silent_nothing_is_lost_and_what_a_dead_one_shows_
         await node.edge.bus.kv(Bucket.CALLS).put(node.edge.orders[0].call_id, {"node": "n2", "state": "ringing"})
         node.edge.has_lost = {order.call_id for order in node.edge.orders}
         n_asked = len(node.edge.asked_by)
+        members.take(ClusterTold(2, (Member(word, NodeState.DEAD),)))  # it may be cut off, and its calls go on
         while len(node.edge.asked_by) < n_asked + 3 * search.N_LOOKS:
             await asyncio.sleep(0.02)
         assert (await node.operator.ask(central, wire.GetCampaign(SPRING))).in_flight == 3
-        members.take(ClusterTold(2, (Member(word, NodeState.DEAD, is_proven=True),)))
+        members.take(ClusterTold(3, (Member(word, NodeState.DEAD, is_proven=True),)))
+        await node.status(central, lambda status: status.dispositions == {"failed": 3})
+
+
+async def test_what_a_node_had_that_falls_silent_for_good_is_lost_when_nobody_can_be_answered_there_any_more(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOK_S", 0.02)
+    monkeypatch.setattr(process, "RENEW_S", 0.1)
+    monkeypatch.setattr(membership, "CLOSES_S", 1.0)
+    word = NodeWord(NodeId("n2"), 1, 1, "", 1, "", "", ("edge",), "", 0.0, ())
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        node.centrals[central].members.take(ClusterTold(1, (Member(word, NodeState.DEAD),)))
+        await node.imports(central, plan=replace(ANYTIME, retries={}))
+        await node.runs(central)
+        await node.edge.order(2)
+        node.edge.has_lost = {order.call_id for order in node.edge.orders}
         await node.status(central, lambda status: status.dispositions == {"failed": 3})
 
 

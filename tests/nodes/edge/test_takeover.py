@@ -21,6 +21,7 @@ from nodes.edge.means import Means
 from nodes.edge.ownership import choose
 from nodes.links import bus, incarnation
 from nodes.links.errors import Refused
+from protocols import heir
 from protocols.sip import Phase as LegPhase
 from protocols.sip.confirmed import TAKEOVER_GAP
 from protocols.wire.cluster import NodeState, NodeWord
@@ -172,6 +173,24 @@ async def test_a_call_that_nobody_had_answered_ends_as_lost_and_once(
     pair.a.calls.elsewhere.ownership._owner._vouched.clear()  # it stood still for longer than a lease
     await pair.a.until(lambda: C1 not in pair.a.calls.keepers)
     assert Kind.ENDED not in pair.a.kinds
+
+
+async def test_what_rings_at_a_machine_that_may_only_be_cut_off_is_closed_when_it_can_ring_no_more(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heir, "LEASE_S", 0.1)
+    monkeypatch.setattr(heir, "CLOSES_S", 1.0)
+    ringing = talking(pair.far, pair.a, phase=CallPhase.RINGING, answered_s=0.0)
+    leg = replace(ringing.leg, phase=LegPhase.INVITING, is_proceeding=True, media=None) if ringing.leg else None
+    await pair.begin(replace(ringing, leg=leg))
+    pair.a.calls.elsewhere.ownership.stop()
+    pair.b.sees(pair.a.member(NodeState.DEAD))
+    await pair.b.until(lambda: pair.b.calls.elsewhere.inheritance._heir._closes)
+    assert Kind.ENDED not in pair.b.kinds
+    assert pair.kept(C1)
+    await pair.b.until(lambda: Kind.ENDED in pair.b.kinds)
+    ended = next(event for event in pair.b.events if event.kind is Kind.ENDED)
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
 
 
 def left_behind(*records: CallRecord) -> bytes:
