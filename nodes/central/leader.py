@@ -137,6 +137,7 @@ class Leader:
         return self._admission.breakers.figures() | {
             "room": float(self.places.room),
             "edges": float(self.places.n_open),
+            "moved": float(self.edges.n_moved),
         }
 
     def status(self, campaign: Campaign) -> CampaignStatus:

@@ -88,6 +88,11 @@ class Places:
         return share_of(max(1.0, self._figures[edge].get("capacity", 1.0)), complexity)
 
     @property
+    def said_last(self) -> Mapping[Identity, Mapping[str, float]]:
+        """What each of those that answer has said of itself."""
+        return self._figures
+
+    @property
     def all(self) -> list[Identity]:
         """All edges that there are."""
         return list(self._homes)
