@@ -15,7 +15,8 @@ from protocols.wire.cluster import ClusterSeen, NodeSeen, NodeState, NodeWord
 class Row:
     """One node as people see it. `state`: alive, draining, silent, gone or waiting; `note`: what there is to say of it.
 
-    `heard_s`: how long ago it was last heard; `ahead_s`: how far its clock is before this machine's.
+    `without_heir`: of its calls, those that no other node could go on with now; None: it does not say. `heard_s`: how
+    long ago it was last heard; `ahead_s`: how far its clock is before this machine's.
     """
 
     node: str
@@ -24,6 +25,7 @@ class Row:
     roles: tuple[str, ...] = ()
     version: str = ""
     calls: int = 0
+    without_heir: int | None = None
     load: float = 0.0
     heard_s: float = 0.0
     ahead_s: float = 0.0
@@ -68,7 +70,8 @@ def _state(one: NodeSeen) -> str:
 def _row(word: NodeWord, state: str, heard_s: float = 0.0, ahead_s: float = 0.0, note: str = "") -> Row:
     state = "draining" if word.is_draining and state == "alive" else state
     return Row(
-        word.node, state, word.zone, word.roles, word.version, word.calls, round(word.load, 3), round(heard_s, 1),
+        word.node, state, word.zone, word.roles, word.version, word.calls, word.without_heir,
+        round(word.load, 3), round(heard_s, 1),
         round(ahead_s, 3), note,
     )  # fmt: skip
 
@@ -76,17 +79,18 @@ def _row(word: NodeWord, state: str, heard_s: float = 0.0, ahead_s: float = 0.0,
 def lines(table: list[Row]) -> list[str]:
     """Return the table for a terminal.
 
-    >>> print("\\n".join(lines([Row("n1", "alive", roles=("nats", "edge"), version="1.0", calls=3)])))
-    node  state  zone  version  calls  load  clock    roles
-    n1    alive        1.0          3    0%  +0.00 s  nats edge
+    >>> print("\\n".join(lines([Row("n1", "alive", roles=("nats", "edge"), version="1.0", calls=3, without_heir=1)])))
+    node  state  zone  version  calls  no heir  load  clock    roles
+    n1    alive        1.0          3        1    0%  +0.00 s  nats edge
     """
-    head = ("node", "state", "zone", "version", "calls", "load", "clock", "roles")
+    head = ("node", "state", "zone", "version", "calls", "no heir", "load", "clock", "roles")
     cells = [head, *(_cells(row) for row in table)]
     widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
     told = []
     for row in cells:
         aligned = [
-            cell.rjust(w) if n in (4, 5) else cell.ljust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(w) if n in (4, 5, 6) else cell.ljust(w)
+            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
         told.append("  ".join(aligned).rstrip())
     return [*told, *(f"{row.node}: {row.note}" for row in table if row.note)]
@@ -95,7 +99,7 @@ def lines(table: list[Row]) -> list[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     state = f"{row.state} {row.heard_s:.1f} s" if row.state == "silent" else row.state
     if row.state == "waiting":
-        return (row.node, state, *[""] * 6)
+        return (row.node, state, *[""] * 7)
     every = " ".join(row.roles)
     return (
         row.node,
@@ -103,6 +107,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.zone,
         row.version,
         str(row.calls),
+        "" if row.without_heir is None else str(row.without_heir),
         f"{row.load:.0%}",
         f"{round(row.ahead_s, 2) + 0.0:+.2f} s",
         every,

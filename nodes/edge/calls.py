@@ -248,6 +248,11 @@ class Calls:
         """Whether no heir may know of a call that we do not have."""
         return self._heirs.is_settled and not self.elsewhere.is_back
 
+    @property
+    def n_unkept_afar(self) -> int:
+        """How many calls no other machine could go on with at this moment."""
+        return self._heirs.n_unkept_afar
+
     def has_been(self, call_id: CallId) -> bool:
         """Say whether this call is over."""
         return self._legacy.has_been(call_id)

@@ -206,6 +206,12 @@ class Heirs:
         n_living = len(self._spares & self._heirs.keys()) + (self._told_afar.get(call_id) in self._heirs)
         return n >= min(ENOUGH, n_living) > 0
 
+    @property
+    def n_unkept_afar(self) -> int:
+        """How many calls have no heir elsewhere that has acknowledged a record of them."""
+        heirs = {node: self._heirs[edge].kept for node, edge in self._afar.items() if edge in self._heirs}
+        return sum(call_id not in heirs.get(one.record.heir, ()) for call_id, one in self._calls.items())
+
     def figures(self) -> dict[str, float]:
         """Say how many heirs there are, of how many calls none has a record, and how old what they lack is.
 

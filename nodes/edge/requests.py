@@ -135,7 +135,8 @@ class Requests:
     def of_node(self) -> Figures:
         """Return what this edge adds to its node's word."""
         held, limit = len(self._calls.keepers), self._calls.load.limit
-        return Figures(self._calls.is_draining, held, round(held / limit, 3) if limit else 1.0)
+        load = round(held / limit, 3) if limit else 1.0
+        return Figures(self._calls.is_draining, held, load, self._calls.n_unkept_afar)
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         """Take no new calls, or take them again."""

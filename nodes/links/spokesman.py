@@ -64,6 +64,7 @@ class Figures:
     is_draining: bool = False
     calls: int = 0
     load: float = 0.0
+    without_heir: int | None = None
 
 
 class Spokesman:
@@ -282,7 +283,7 @@ class Spokesman:
         return NodeWord(
             node.id, launcher.epoch, self._roster.revision, self._us.cluster, VERSION, RELEASE, node.zone,
             node.roles, launcher.door, self._wall(), tuple(_processes(self._roster)), self._is_in, figures.is_draining,
-            figures.calls, figures.load, others.hears, others.dead,
+            figures.calls, figures.load, figures.without_heir, others.hears, others.dead,
         )  # fmt: skip
 
     def _tell(self) -> None:

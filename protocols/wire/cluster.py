@@ -53,8 +53,9 @@ class NodeWord:
 
     `door`: of its launcher (`nodes.links.door`). `wall`: its wall clock, in seconds, when it said so. `is_in`: it has
     found nothing that bars it from the cluster; a newcomer asks first. `load`: what its calls take of what it can, 0
-    to 1. `hears`: other nodes that are alive to it. `dead`: whom it has declared dead lately, also if they have come
-    back since: whoever reads their own name there asks their heirs before they send anything.
+    to 1. `without_heir`: how many of its calls no other node could go on with just now; None: it does not say. `hears`:
+    other nodes that are alive to it. `dead`: whom it has declared dead lately, also if they have come back since:
+    whoever reads their own name there asks their heirs before they send anything.
     """
 
     node: NodeId
@@ -72,6 +73,7 @@ class NodeWord:
     is_draining: bool = False
     calls: int = 0
     load: float = 0.0
+    without_heir: int | None = None
     hears: tuple[NodeId, ...] = ()
     dead: tuple[Death, ...] = ()
 

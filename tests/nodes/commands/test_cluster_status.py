@@ -10,7 +10,21 @@ from protocols.wire.ids import NodeId
 def word(node: str, *, is_draining: bool = False) -> NodeWord:
     roles = ("edge", "desk")
     return NodeWord(
-        NodeId(node), 1, 1, "c", 1, "1.0", "north", roles, "", 0.0, (), is_draining=is_draining, calls=7, load=0.25
+        NodeId(node),
+        1,
+        1,
+        "c",
+        1,
+        "1.0",
+        "north",
+        roles,
+        "",
+        0.0,
+        (),
+        is_draining=is_draining,
+        calls=7,
+        load=0.25,
+        without_heir=2,
     )
 
 
@@ -38,11 +52,11 @@ def test_ours_is_first_then_the_others_by_name_then_who_waits() -> None:
 
 def test_the_table_says_how_long_somebody_is_silent_and_why_somebody_waits() -> None:
     assert lines(list(rows(SEEN))) == [
-        "node  state         zone   version  calls  load  clock    roles",
-        "n1    alive         north  1.0          7   25%  +0.00 s  edge desk",
-        "n2    silent 1.2 s  north  1.0          7   25%  +0.00 s  edge desk",
-        "n3    draining      north  1.0          7   25%  +0.00 s  edge desk",
-        "n4    gone          north  1.0          7   25%  +0.00 s  edge desk",
+        "node  state         zone   version  calls  no heir  load  clock    roles",
+        "n1    alive         north  1.0          7        2   25%  +0.00 s  edge desk",
+        "n2    silent 1.2 s  north  1.0          7        2   25%  +0.00 s  edge desk",
+        "n3    draining      north  1.0          7        2   25%  +0.00 s  edge desk",
+        "n4    gone          north  1.0          7        2   25%  +0.00 s  edge desk",
         "n9    waiting",
         "n9: the clock is 3.0 s ahead of that of n1",
     ]
