@@ -35,14 +35,18 @@ CALLS: Final = 4
 FAULTS: Final = 5
 """Of each kind: twenty gaps."""
 MASS: Final = 100
+MASSES: Final = frozenset(("mass", "upgrade_mass"))
+"""Kinds with many calls at once, of callees who are silent."""
 PROMISES_MS: Final = {
     "edge_process_ms": 100.0,
     "media_process_ms": 100.0,
     "edge_node_ms": 250.0,
     "edge_silent_ms": 3250.0,
     "mass": 500.0,
+    "upgrade_ms": 100.0,
+    "upgrade_mass": 100.0,
 }
-"""DESIGN 10: the longest gap of each kind of death, in the order in which they are measured."""
+"""DESIGN 10: the longest gap of each kind of death, in the order in which they are measured; and of an upgrade."""
 READY_S: Final = 120.0
 
 
@@ -107,8 +111,8 @@ async def _measured(kinds: Sequence[str], state: Path, say: Callable[[str], None
         reports = await asyncio.to_thread(here.callees.lived)
     for kind in kinds:
         found[kind] = figures(gaps(reports, here.hits, kind))
-    if "mass" in found:
-        found["mass"] = {"max_ms": found["mass"]["max"], "n": found["mass"]["n"]}
+    for kind in found.keys() & MASSES:
+        found[kind] = {"max_ms": found[kind]["max"], "n": found[kind]["n"]}
     return {
         **found,
         "faults": len(here.hits),
@@ -120,10 +124,10 @@ async def _measured(kinds: Sequence[str], state: Path, say: Callable[[str], None
 
 async def measure(here: Trial, kind: str) -> None:
     """Do what one kind of figure wants. Raises: NodeError."""
-    if kind == "mass":
+    if kind in MASSES:
         await here.want(MASS, await here.owner(), kind, persona="silent")
         await here.whole()
-        await here.end_node(kind)
+        await (here.end_node(kind) if kind == "mass" else here.upgrade(kind))
         return
     for _ in range(FAULTS):
         await here.want(CALLS, await here.owner(), kind)
@@ -133,6 +137,8 @@ async def measure(here: Trial, kind: str) -> None:
                 await here.end_process(kind.partition("_")[0], kind)
             case "edge_node_ms":
                 await here.end_node(kind)
+            case "upgrade_ms":
+                await here.upgrade(kind)
             case _:
                 await here.silence_node(kind)
 

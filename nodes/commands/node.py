@@ -1,70 +1,126 @@
-"""`ringmaster node`: the processes of the running node, and how each is; have it take no calls, or move them away."""
+"""`ringmaster node`: the processes of the running node, and how each is; drain a node of the cluster, or upgrade it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
+from functools import partial
 from typing import Final
 
+from nodes.commands import draining
 from nodes.commands.client import Client, configured, connected
 from nodes.commands.terminal import ENDING, emit
+from nodes.commands.upgrade import Upgrade, upgrade
+from nodes.config import Config
 from nodes.links.errors import LinkError
 from nodes.links.roster import Peer
 from protocols.wire.desk import Drain
 from protocols.wire.messages import GetStatus, Status
 
-LOOK_S: Final = 1.0
+SHARE_S: Final = 70.0
+"""What has not gone of a share by then stays where it is (`nodes.edge.departures`)."""
+say = partial(print, flush=True)
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """For people or machines."""
-    told = "take no new calls (drain), or take them again (undrain); without it: show the processes"
-    parser.add_argument("what", nargs="?", choices=("drain", "undrain"), help=told)
-    parser.add_argument("--move", action="store_true", help="with drain: move the calls that are up to other nodes")
-    parser.add_argument("--wait", action="store_true", help="with drain: return when no call is left here")
     parser.add_argument("--json", action="store_true", help="one JSON object a process")
+    what = parser.add_subparsers(dest="what", metavar="drain|undrain|upgrade")
+    whose = "a node.id of the cluster; default: this machine's"
+    told = "have a node take no new calls; or move a share of those that it has, and go on"
+    drain = what.add_parser("drain", help=told, description=told)
+    drain.add_argument("node", nargs="?", default="", metavar="NODE", help=whose)
+    moved = drain.add_mutually_exclusive_group()
+    moved.add_argument("--move", action="store_true", help="move the calls that are up to other nodes")
+    share = "take new calls, and move this share of those that are up"
+    moved.add_argument("--share", type=percent, metavar="30%%", help=share)
+    drain.add_argument("--wait", action="store_true", help="return when no call is left there, or the share has gone")
+    told = "have a node take calls again"
+    undrain = what.add_parser("undrain", help=told, description=told)
+    undrain.add_argument("node", nargs="?", default="", metavar="NODE", help=whose)
+    told = "move a node's calls to the others, have it restarted, and take it in again"
+    renew = what.add_parser("upgrade", help=told, description=told)
+    renew.add_argument("node", nargs="?", default="", metavar="NODE", help=whose)
+    by = "what restarts it, for a shell of this machine; default: wait until somebody has done so"
+    renew.add_argument("--run", default="", metavar="COMMAND", help=by)
+    renew.add_argument("--to", default="", metavar="VERSION", help="what it is to run then; nothing is done if it does")
+    within = "seconds for its calls to go, and again for it to be back; default: 600"
+    renew.add_argument("--within", type=float, default=600.0, metavar="S", help=within)
+
+
+def percent(text: str) -> float:
+    """Return a share as it is written: 30% and 30 are 0.3.
+
+    >>> percent("30%")
+    0.3
+    """
+    share = float(text.removesuffix("%")) / 100
+    if not (math.isfinite(share) and 0 < share <= 1):
+        raise argparse.ArgumentTypeError(f"{text} is no share: more than 0%, and at most 100%")
+    return share
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each process."""
-    return ENDING.run(_run(args))
+    """Do it, or print a line for each process. Raises: NodeError."""
+    config = configured(args)
+    match args.what:
+        case "drain" if args.share:
+            return ENDING.run(_share(config, args.node, args.share, args.wait))
+        case "drain":
+            return ENDING.run(_drain(config, args.node, args.move, args.wait))
+        case "undrain":
+            return ENDING.run(_undrain(config, args.node))
+        case "upgrade":
+            return ENDING.run(upgrade(config, Upgrade(args.node, args.run, args.to, args.within), say))
+        case _:
+            return ENDING.run(_show(config, args.json))
 
 
-async def _run(args: argparse.Namespace) -> int:
-    async with connected(configured(args)) as client:
-        if args.what:
-            return await _drain(client, args)
+async def _drain(config: Config, node: str, moves: bool, waits: bool) -> int:
+    async with connected(config) as client:
+        place, seen = await draining.find(client, node)
+        await draining.drain(client, place, Drain(is_draining=True, moves=moves))
+        if not place.edges:
+            say(f"{place.node} has no edge: it takes no calls")
+        elif moves and not draining.takers(seen, place.node):
+            say(f"calls stay at {place.node} until they end; nobody takes them: {draining.nobody(seen, place.node)}")
+    return 1 if waits and await draining.until_empty(config, node, math.inf, say) else 0
+
+
+async def _share(config: Config, node: str, share: float, waits: bool) -> int:
+    async with connected(config) as client:
+        place, _ = await draining.find(client, node)
+        n, of, before = await draining.share(client, place, share)
+    say(f"{place.node}: {n} of {of} calls are being moved")
+    if not waits:
+        return 0
+    gone = await draining.until_moved(config, node, n, before, SHARE_S)
+    if gone < n:
+        say(f"{place.node}: {gone} have gone, {n - gone} stay")
+    return 0 if gone >= n else 1
+
+
+async def _undrain(config: Config, node: str) -> int:
+    async with connected(config) as client:
+        place, _ = await draining.find(client, node)
+        await draining.drain(client, place, Drain(is_draining=False))
+    return 0
+
+
+# ---- the processes -------------------------------------------------------------------------------------------------
+
+
+async def _show(config: Config, as_json: bool) -> int:
+    async with connected(config) as client:
         peers = client.roster().processes
         for peer, status in zip(peers, await asyncio.gather(*(_status(client, peer) for peer in peers)), strict=True):
-            _show(args, peer, status)
+            _print(as_json, peer, status)
     return 0
 
 
-async def _drain(client: Client, args: argparse.Namespace) -> int:
-    """Tell every edge, the spares too: who takes over goes on draining."""
-    is_draining = args.what == "drain"
-    edges = [peer.identity for peer in client.roster().processes if peer.role == "edge"]
-    for edge in edges:
-        await client.mesh.ask(edge, Drain(is_draining, moves=args.move))
-    if not edges:
-        print("this node has no edge: it takes no calls")
-    while is_draining and args.wait and (n_left := await _calls(client)):
-        print(f"{n_left} calls left")
-        await asyncio.sleep(LOOK_S)
-    return 0
-
-
-async def _calls(client: Client) -> int:
-    """Return how many calls are here; one, while nobody can tell."""
-    try:
-        status = await client.mesh.ask(client.one("edge").identity, GetStatus(), timeout_s=2.0)
-    except LinkError:
-        return 1
-    return int(status.figures["calls"])
-
-
-def _show(args: argparse.Namespace, peer: Peer, status: Status | None) -> None:
-    if args.json:
+def _print(as_json: bool, peer: Peer, status: Status | None) -> None:
+    if as_json:
         row = {"name": peer.name, "role": peer.role, "state": peer.state, "pid": peer.pid, "answers": bool(status)}
         emit({**row, "figures": status.figures if status else {}})
         return
@@ -79,4 +135,4 @@ async def _status(client: Client, peer: Peer) -> Status | None:
         return None
 
 
-__all__ = ["describe", "run"]
+__all__ = ["describe", "percent", "run"]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -21,8 +22,9 @@ from nodes.commands.client import Client, NotUp
 from nodes.commands.judge import percentile
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
-from nodes.rehearsal.hosted import Callees, HostedNode
+from nodes.rehearsal.hosted import COMMAND, Callees, HostedNode
 from nodes.rehearsal.hosts import Hosts
+from nodes.rehearsal.remote import Running
 from protocols.wire.ids import AttemptId, CallId
 from protocols.wire.messages import EndCall, GetStatus, PlaceCall
 
@@ -48,11 +50,15 @@ class NotWhole(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One fault: what kind, whose calls were hit, and when (our monotonic seconds, which are the callees' too)."""
+    """One fault: what kind, whose calls were hit, and when (our monotonic seconds, which are the callees' too).
+
+    `lasts_s`: what a callee hears of it, it hears within this.
+    """
 
     kind: str
     node: str
     at_s: float
+    lasts_s: float = ECHO_S
 
 
 @dataclass(slots=True)
@@ -165,6 +171,36 @@ class Trial:
         await self.hosts.mend("", name)
         await self.whole()
 
+    async def upgrade(self, kind: str) -> None:
+        """Have the node that has the calls upgraded from the other machine, as an operator would. Raises: NotWhole."""
+        name = await self.owner()
+        node = self.sides[name].node
+        by = next(side.node for other, side in self.sides.items() if other != name)
+        began_s = time.monotonic()
+        self.say(f"{kind}: {name}")
+        log = by.log.with_name(f"{name}-{kind}-{len(self.hits)}.log")
+        with log.open("w") as lines:
+            command = await by.host.start((*COMMAND, "node", "--config", str(by.file), "upgrade", name), lines)
+        try:
+            await self._told(log, "is empty", command)
+            self.say(f"{name} is empty after {time.monotonic() - began_s:.1f} s")
+            await node.stop()
+            await node.start()
+            await self._told(log, "takes calls", command)
+        finally:
+            command.kill()
+            await command.wait()
+        self.hits.append(Hit(kind, name, began_s, time.monotonic() - began_s))
+        await self.whole()
+
+    async def _told(self, log: Path, word: str, command: Running) -> None:
+        """Return once a command has said this. Raises: NotWhole."""
+        give_up_s = time.monotonic() + WHOLE_S
+        while word not in (said := await asyncio.to_thread(log.read_text, errors="replace")):
+            if time.monotonic() > give_up_s or command.status is not None:
+                raise NotWhole(f"node upgrade: {said.strip() or 'not a word'} (log: {log})")
+            await asyncio.sleep(LOOK_S)
+
     async def leave(self) -> None:
         """Hang up everywhere; return when every callee has told how it was, or some do not."""
         self.left_s = time.monotonic()
@@ -198,7 +234,7 @@ def gaps(reports: Iterable[Mapping[str, Any]], hits: Sequence[Hit], kind: str) -
     for hit in hits:
         for report in reports:
             if hit.kind == kind and 0.0 < report["first_packet_s"] < hit.at_s and report["last_packet_s"] > hit.at_s:
-                around = [ms for at_s, ms in report["longest"] if hit.at_s <= at_s <= hit.at_s + ECHO_S]
+                around = [ms for at_s, ms in report["longest"] if hit.at_s <= at_s <= hit.at_s + hit.lasts_s]
                 found.append(max(around, default=ECHO_S * 1000))
     return found
 
@@ -224,7 +260,7 @@ def _is_lost(report: Mapping[str, Any], hits: Sequence[Hit], left_s: float) -> b
         return False
     ended_s = report["ended_s"]
     is_silent = report["last_packet_s"] < ended_s - SILENT_S
-    is_cut = ended_s < left_s and any(0 <= ended_s - hit.at_s <= ECHO_S for hit in hits)
+    is_cut = ended_s < left_s and any(0 <= ended_s - hit.at_s <= hit.lasts_s for hit in hits)
     return report["cause"] == "never_ended" or is_silent or is_cut
 
 

@@ -21,6 +21,7 @@ from nodes.links.errors import LinkError
 from protocols.membership import SILENT_S
 from protocols.wire.cluster import ClusterSeen, GetCluster, NodeSeen, NodeState
 from protocols.wire.ids import NodeId
+from tests.nodes.commands.conftest import COMMAND
 
 pytestmark = pytest.mark.journey
 READY_S = 60.0
@@ -113,6 +114,20 @@ async def test_two_nodes_see_each_other_and_a_launcher_that_is_paused_is_not_dea
     launcher.kill()
     await sees(one, "central", N2, lambda it: it.member.is_proven, SILENT_S - 0.5)
     assert [death.node for death in (await seen_by(one, "central")).us.dead] == [N2]
+
+
+async def test_a_node_is_upgraded_at_the_word_of_another_one(two, tmp_path):
+    launcher, one, _ = two
+    words = ("node", "--config", str(tmp_path / N1 / "ringmaster.toml"), "upgrade", N2, "--within", "60")
+    said = await asyncio.create_subprocess_exec(COMMAND, *words, stdout=asyncio.subprocess.PIPE)
+    assert said.stdout
+    assert b"restart it now" in await said.stdout.readline()
+    launcher.terminate()
+    await asyncio.to_thread(launcher.wait)
+    with launched(tmp_path / N2 / "ringmaster.toml"):
+        out, _ = await said.communicate()
+        assert (said.returncode, out.decode().splitlines()[-1]) == (0, "n2 takes calls")
+        await sees(one, "central", N2, is_alive, SEEN_S)
 
 
 async def test_a_node_that_is_alone_binds_nothing_for_other_machines(node):

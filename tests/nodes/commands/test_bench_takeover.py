@@ -35,6 +35,12 @@ def test_a_call_that_nobody_goes_on_with_has_the_longest_gap_there_is() -> None:
     assert gaps([report("a", 90.0, 300.0, (106.5, 6400.0))], HITS, "edge_node_ms") == [ECHO_S * 1000]
 
 
+def test_an_upgrade_is_heard_as_long_as_it_lasts() -> None:
+    upgrade = Hit("upgrade_ms", "n1", 100.0, lasts_s=30.0)
+    assert gaps([report("a", 90.0, 300.0, (125.0, 60.0), (131.0, 900.0))], [upgrade], "upgrade_ms") == [60.0]
+    assert lost([report("a", 90.0, 129.0)], [upgrade], [CallId("a")], 200.0) == ["a"]
+
+
 def test_who_hung_up_after_a_fault_has_lost_the_call_and_who_did_at_the_end_has_not() -> None:
     calls = [report("early", 90.0, 102.0), report("late", 90.0, 205.0), report("done", 90.0, 150.0)]
     placed = [CallId("early"), CallId("late"), CallId("done"), CallId("unknown")]
@@ -43,7 +49,7 @@ def test_who_hung_up_after_a_fault_has_lost_the_call_and_who_did_at_the_end_has_
 
 
 def test_promises_are_those_of_the_design_and_nothing_measured_keeps_none() -> None:
-    assert list(PROMISES_MS.values()) == [100, 100, 250, 3250, 500]
+    assert list(PROMISES_MS.values()) == [100, 100, 250, 3250, 500, 100, 100]
     nothing = figures([])
     assert broken_promises({"edge_node_ms": nothing, "lost": 0}) == ["edge_node_ms"]
     assert broken_promises({"mass": {"max_ms": 499.0, "n": 100}, "lost": 2}) == ["lost"]

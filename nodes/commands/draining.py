@@ -1,0 +1,196 @@
+"""Draining a node from any machine of its cluster: which processes are told, who takes its calls, how many are left.
+
+A node is named by its id; without one it is the machine's own. Everything is said to the node's edges themselves, and
+nothing is kept here: whoever asks next finds how far it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from nodes import lock
+from nodes.commands.client import Client, NotUp, connected
+from nodes.config import Config
+from nodes.errors import NodeError
+from nodes.links.errors import LinkError, PeerGone, Refused
+from nodes.links.members import peer_of
+from nodes.links.roster import Peer, State
+from protocols.wire.cluster import ClusterSeen, NodeState, NodeWord
+from protocols.wire.desk import Drain, MoveShare
+from protocols.wire.ids import NodeId
+from protocols.wire.messages import GetStatus
+
+LOOK_S: Final = 0.5
+ASK_S: Final = 2.0
+
+
+class NoSuchNode(NodeError):
+    """The node that is named is not of this cluster, or cannot be asked."""
+
+
+class NotMoved(NodeError):
+    """The node moves no calls; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node, as its cluster sees it now. `word`: None on a node that is alone."""
+
+    node: NodeId
+    state: NodeState
+    word: NodeWord | None
+    roles: tuple[str, ...]
+    edges: tuple[Peer, ...]
+    """The spares too: who takes over goes on draining."""
+
+    @property
+    def edge(self) -> Peer | None:
+        """Its active one."""
+        return next((peer for peer in self.edges if peer.state is State.ACTIVE), None)
+
+
+async def find(client: Client, name: str = "") -> tuple[Place, ClusterSeen | None]:
+    """Return a node, and the cluster that it is of; None: it is alone. Raises: NoSuchNode, NotUp."""
+    ours = client.config.node.id
+    node = NodeId(name or ours)
+    here = tuple(peer for peer in client.roster().processes if peer.role == "edge")
+    if not client.config.cluster.is_joined:
+        if node != ours:
+            raise NoSuchNode(f"there is no node {node} here: {ours} is alone")
+        return Place(node, NodeState.ALIVE, None, client.config.node.roles, here), None
+    seen = await client.cluster()
+    if node == ours:
+        return Place(node, NodeState.ALIVE, seen.us, seen.us.roles, here), seen
+    member = next((one.member for one in seen.nodes if one.member.word.node == node), None)
+    if member is None:
+        names = ", ".join(sorted([ours, *(one.member.word.node for one in seen.nodes)]))
+        raise NoSuchNode(f"there is no node {node} in the cluster: {names}")
+    edges = tuple(peer_of(one) for one in member.word.processes if one.role == "edge" and one.address)
+    client.mesh.members(edges)
+    return Place(node, member.state, member.word, member.word.roles, edges), seen
+
+
+def takers(seen: ClusterSeen | None, node: NodeId) -> list[NodeId]:
+    """Return the other nodes that take a node's calls now."""
+    if seen is None:
+        return []
+    words = [one.member.word for one in seen.nodes if one.member.state is NodeState.ALIVE]
+    words += [] if seen.bar else [seen.us]
+    return sorted(word.node for word in words if word.node != node and not why_not(word))
+
+
+def why_not(word: NodeWord) -> str:
+    """Return why a node that lives takes no calls of others; empty: it takes some."""
+    if not any(one.role == "edge" and one.is_active for one in word.processes):
+        return "has no edge"
+    if word.is_draining:
+        return "drains"
+    return "is full" if word.load >= 1.0 else ""
+
+
+def nobody(seen: ClusterSeen | None, node: NodeId) -> str:
+    """Return why no other node takes a node's calls, node by node."""
+    if seen is None:
+        return f"{node} is alone"
+    others = [(one.member.word, one.member.state) for one in seen.nodes]
+    others.append((seen.us, NodeState.ALIVE))
+    told = [
+        f"{word.node} {why_not(word) if state is NodeState.ALIVE else f'is {_how(state)}'}"
+        for word, state in sorted(others, key=lambda one: one[0].node)
+        if word.node != node
+    ]
+    return ", ".join(told) or "there is no other node"
+
+
+async def drain(client: Client, place: Place, order: Drain) -> None:
+    """Have a node take no new calls, or take them again. Raises: LinkError, NoSuchNode."""
+    if place.state is not NodeState.ALIVE:
+        raise NoSuchNode(f"{place.node} cannot be asked: it is {_how(place.state)}")
+    for peer in place.edges:
+        try:
+            await client.mesh.ask(peer.identity, order, ASK_S)
+        except LinkError:
+            if peer is place.edge:
+                raise
+
+
+async def share(client: Client, place: Place, part: float) -> tuple[int, int, int]:
+    """Have a share of a node's calls moved; return how many go, of how many, and how many had before.
+
+    Raises: NotMoved, LinkError.
+    """
+    if place.state is not NodeState.ALIVE or place.edge is None:
+        raise NoSuchNode(f"{place.node} cannot be asked: it is {_how(place.state)}, or has no edge")
+    before = (await figures(client, place)).get("moved", 0.0)
+    try:
+        told = await client.mesh.ask(place.edge.identity, MoveShare(part), ASK_S)
+    except Refused as error:
+        reasons = {"draining": "it is being drained", "nobody": "no other node takes them"}
+        raise NotMoved(f"{place.node} moves no calls: {reasons.get(error.reason, error.reason)}") from error
+    return told.n, told.of, int(before)
+
+
+async def figures(client: Client, place: Place) -> dict[str, float]:
+    """Return what a node's active edge says of itself. Raises: LinkError; PeerGone where there is none."""
+    if place.edge is None:
+        raise PeerGone("edge")
+    return (await client.mesh.ask(place.edge.identity, GetStatus(), ASK_S)).figures
+
+
+async def until_empty(config: Config, name: str, within_s: float, say: Callable[[str], object]) -> int:
+    """Return how many calls a node still has: 0 as soon as there is none, or it is gone; more when time is up.
+
+    Raises: NoSuchNode.
+    """
+    told, left, give_up_s = "", -1, time.monotonic() + within_s
+    while True:
+        try:
+            async with connected(config) as client:
+                place, seen = await find(client, name)
+                if place.state is NodeState.DEAD or "edge" not in place.roles:
+                    return 0
+                left = int((await figures(client, place))["calls"])
+                if not left:
+                    return 0
+                stuck = "" if takers(seen, place.node) else f"; nobody takes them: {nobody(seen, place.node)}"
+                line = f"{place.node}: calls left: {left}{stuck}"
+        except (LinkError, NotUp):  # an edge between two lives, or our own node has ended
+            if name in ("", config.node.id) and lock.holder(config.paths.state) is None:
+                return 0
+            line = told
+        if line != told:
+            say(line)
+            told = line
+        if time.monotonic() > give_up_s:
+            return max(1, left)
+        await asyncio.sleep(LOOK_S)
+
+
+async def until_moved(config: Config, name: str, n: int, before: int, within_s: float) -> int:
+    """Return how many of a share have gone, once the others stay. Raises: NoSuchNode."""
+    gone, give_up_s = 0, time.monotonic() + within_s
+    while time.monotonic() < give_up_s:
+        try:
+            async with connected(config) as client:
+                found = await figures(client, (await find(client, name))[0])
+                gone = int(found["moved"]) - before
+                if not found["moving"] or gone >= n:
+                    return gone
+        except (LinkError, NotUp):
+            pass
+        await asyncio.sleep(LOOK_S)
+    return gone
+
+
+def _how(state: NodeState) -> str:
+    return {NodeState.ALIVE: "alive", NodeState.SILENT: "silent", NodeState.DEAD: "gone"}[state]
+
+
+__all__ = [
+    "NoSuchNode", "NotMoved", "Place", "drain", "figures", "find", "nobody", "share", "takers", "until_empty",
+    "until_moved", "why_not",
+]  # fmt: skip
