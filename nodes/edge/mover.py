@@ -26,8 +26,9 @@ from nodes.edge.trunk import Unreachable
 from nodes.links.errors import LinkError, Refused
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
+from protocols.wire.cluster import Member, NodeState
 from protocols.wire.desk import MoveShare, ShareMoves
-from protocols.wire.ids import CallId, Identity, NodeId, PromptHash
+from protocols.wire.ids import CallId, Identity, NodeId, PromptHash, node_of
 from protocols.wire.messages import Done
 from protocols.wire.takeover import CallArrived, CallCameBack, CallLeft, MoveCall
 
@@ -60,6 +61,7 @@ class Mover:
         self._is_moving = False
         self.n_moved = self.n_came_back = 0
         means.moving = self._say
+        means.members.on_change(self._changed)
 
     def serve(self) -> None:
         """Hear from other machines from now on."""
@@ -129,8 +131,15 @@ class Mover:
             self._calls.tell(call_id, Leaving())
             async with asyncio.timeout(ENDS_S):
                 return await done
-        except (LinkError, TimeoutError) as error:
-            log.warning("call.not_moved", call_id=call_id, reason=str(error))
+        except TimeoutError:
+            self._lost(call_id)
+            return False
+        except Refused as error:
+            log.warning("call.not_moved", call_id=call_id, reason=error.reason)
+            return False
+        except LinkError:  # perhaps it has asked the far end already
+            self._calls.tell(call_id, Leaving())
+            self._lost(call_id)
             return False
         finally:
             del self._to[call_id]
@@ -139,8 +148,24 @@ class Mover:
         to, _ = self._to.get(given.call_id, (None, None))
         if to == sender and given.call_id in self._calls.keepers:
             self._calls.tell(given.call_id, LetGo())
-        else:
-            self._means.mesh.tell(sender, CallLeft(given.call_id, b""))
+            return
+        self._means.mesh.tell(sender, CallLeft(given.call_id, b""))
+        if given.call_id in self._calls.keepers:  # we have not waited for it
+            self._calls.tell(given.call_id, Leaving())
+            self._lost(given.call_id)
+
+    def _changed(self, member: Member) -> None:
+        """Who was to have our calls is dead: it has not said what their far ends had agreed to."""
+        if member.state is NodeState.DEAD:
+            for call_id, (to, done) in self._to.items():
+                if node_of(to) == member.word.node and not done.done():
+                    self._lost(call_id)
+                    done.set_result(False)
+
+    def _lost(self, call_id: CallId) -> None:
+        """Have the far end asked whether it is ours still: it may be sending to where nobody is."""
+        log.warning("call.not_moved", call_id=call_id, reason="no word from there")
+        self._calls.tell(call_id, CameBack(0))
 
     def _came_back(self, given: CallCameBack, sender: Identity) -> None:
         to, done = self._to.get(given.call_id, (None, None))
@@ -199,7 +224,13 @@ class Mover:
 
     def over(self, call_id: CallId) -> None:
         """A call is not here any more; what it says in this turn is still brought on its way."""
-        asyncio.get_running_loop().call_soon(self._from.pop, call_id, None)
+        asyncio.get_running_loop().call_soon(self._forget, call_id)
+
+    def _forget(self, call_id: CallId) -> None:
+        self._from.pop(call_id, None)
+        _, done = self._to.get(call_id, (None, None))
+        if done is not None and not done.done():  # it has ended, or is another's, without us
+            done.set_result(False)
 
     # ---- both -------------------------------------------------------------------------------------------------------
 

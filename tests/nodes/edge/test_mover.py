@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from nodes.call.inputs import HangUpOrdered
 from nodes.call.record import CallPhase
 from nodes.links import bus
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
+from protocols.sip import Disposition
 from protocols.wire.cluster import NodeState
 from protocols.wire.desk import Drain, MoveShare, ShareMoves
 from protocols.wire.events import Kind
@@ -25,6 +27,11 @@ from tests.nodes.edge.two_edges import PLAYS, talking
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bus, "CONNECT_S", 0.05)  # there is no NATS
+
+
+def cseq(text: str) -> int:
+    """The number of a request."""
+    return int(text.partition("CSeq: ")[2].split()[0])
 
 
 async def up(pair: Pair, n: int = 1) -> None:  # noqa: F811
@@ -73,6 +80,48 @@ async def test_a_machine_that_dies_while_its_call_is_on_its_way_leaves_it_to_whe
     await pair.b.until(lambda: not pair.b.calls.keepers[C1].record.is_waiting)
     assert pair.b.channel(C1)
     moving.cancel()
+
+
+async def from_first(pair: Pair) -> str:  # noqa: F811
+    """Answer the next INVITE of the first machine; what the second sends is not heard."""
+    while True:
+        text, source = await pair.far.hears()
+        if source[1] == pair.a.means.trunk.port and text.startswith("INVITE"):
+            return text
+
+
+async def test_a_call_that_was_on_its_way_to_a_machine_that_dies_asks_its_far_end_back(pair: Pair) -> None:  # noqa: F811
+    """It may have agreed to be there already, and nobody would have heard of that."""
+    await up(pair)
+    moving = asyncio.create_task(pair.a.calls.elsewhere.mover.move(C1))
+    theirs, _ = await pair.far.hears()
+    pair.a.sees(pair.b.member(NodeState.DEAD, is_proven=True))
+    assert not await moving, "its place is free at once"
+    assert cseq(await from_first(pair)) > cseq(theirs)
+    assert C1 in pair.a.calls.keepers
+
+
+async def test_a_machine_that_takes_a_call_when_nobody_waits_for_that_any_more_leaves_it(pair: Pair) -> None:  # noqa: F811
+    await up(pair)
+    moving = asyncio.create_task(pair.a.calls.elsewhere.mover.move(C1))
+    await pair.a.until(lambda: C1 in pair.a.calls.elsewhere.mover._to)
+    moving.cancel()
+    theirs = await pair.far.answer()
+    assert cseq(await from_first(pair)) > cseq(theirs)
+    await pair.b.until(lambda: C1 not in pair.b.calls.keepers)
+    assert C1 in pair.a.calls.keepers
+
+
+async def test_a_call_that_ends_on_its_way_has_no_place_there_and_is_told_as_ended_once(pair: Pair) -> None:  # noqa: F811
+    await up(pair)
+    moving = asyncio.create_task(pair.a.calls.elsewhere.mover.move(C1))
+    await pair.far.hears()
+    pair.a.calls.tell(C1, HangUpOrdered(Disposition.COMPLETED, "ordered"))
+    await pair.a.until(lambda: C1 not in pair.a.calls.keepers)
+    assert not await moving, "its place is free at once"
+    await pair.far.answer()
+    await pair.b.until(lambda: C1 not in pair.b.calls.keepers)
+    assert (pair.a.kinds.count(Kind.ENDED), pair.b.kinds.count(Kind.ENDED)) == (1, 0)
 
 
 async def test_a_machine_that_is_drained_moves_what_it_has(pair: Pair) -> None:  # noqa: F811
