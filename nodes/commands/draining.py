@@ -19,6 +19,7 @@ from nodes.errors import NodeError
 from nodes.links.errors import LinkError, PeerGone, Refused
 from nodes.links.members import peer_of
 from nodes.links.roster import Peer, State
+from protocols.agent import Seat
 from protocols.wire.cluster import ClusterSeen, NodeState, NodeWord
 from protocols.wire.desk import Drain, MoveShare
 from protocols.wire.ids import NodeId
@@ -46,6 +47,7 @@ class Place:
     roles: tuple[str, ...]
     edges: tuple[Peer, ...]
     """The spares too: who takes over goes on draining."""
+    desk: Peer | None = None
 
     @property
     def edge(self) -> Peer | None:
@@ -57,21 +59,29 @@ async def find(client: Client, name: str = "") -> tuple[Place, ClusterSeen | Non
     """Return a node, and the cluster that it is of; None: it is alone. Raises: NoSuchNode, NotUp."""
     ours = client.config.node.id
     node = NodeId(name or ours)
-    here = tuple(peer for peer in client.roster().processes if peer.role == "edge")
+    roster = client.roster()
+    here, desk = (
+        tuple(peer for peer in roster.processes if peer.role == "edge"),
+        next(iter(roster.active("desk")), None),
+    )
     if not client.config.cluster.is_joined:
         if node != ours:
             raise NoSuchNode(f"there is no node {node} here: {ours} is alone")
-        return Place(node, NodeState.ALIVE, None, client.config.node.roles, here), None
+        return Place(node, NodeState.ALIVE, None, client.config.node.roles, here, desk), None
     seen = await client.cluster()
     if node == ours:
-        return Place(node, NodeState.ALIVE, seen.us, seen.us.roles, here), seen
+        return Place(node, NodeState.ALIVE, seen.us, seen.us.roles, here, desk), seen
     member = next((one.member for one in seen.nodes if one.member.word.node == node), None)
     if member is None:
         names = ", ".join(sorted([ours, *(one.member.word.node for one in seen.nodes)]))
         raise NoSuchNode(f"there is no node {node} in the cluster: {names}")
-    edges = tuple(peer_of(one) for one in member.word.processes if one.role == "edge" and one.address)
-    client.mesh.members(edges)
-    return Place(node, member.state, member.word, member.word.roles, edges), seen
+    theirs = [peer_of(one) for one in member.word.processes if one.role in ("edge", "desk") and one.address]
+    client.mesh.members(theirs)
+    edges, desk = (
+        tuple(one for one in theirs if one.role == "edge"),
+        next((one for one in theirs if one.role == "desk"), None),
+    )
+    return Place(node, member.state, member.word, member.word.roles, edges, desk), seen
 
 
 def takers(seen: ClusterSeen | None, node: NodeId) -> list[NodeId]:
@@ -141,23 +151,38 @@ async def figures(client: Client, place: Place) -> dict[str, float]:
     return (await client.mesh.ask(place.edge.identity, GetStatus(), ASK_S)).figures
 
 
-async def until_empty(config: Config, name: str, within_s: float, say: Callable[[str], object]) -> int:
+async def talking(client: Client, place: Place) -> int:
+    """Return how many agents of a node's desk have a caller; none where it does not answer."""
+    if place.desk is None:
+        return 0
+    try:
+        said = (await client.mesh.ask(place.desk.identity, GetStatus(), ASK_S)).figures
+    except LinkError:
+        return 0
+    return int(said.get(f"agents_{Seat.RESERVED}", 0.0) + said.get(f"agents_{Seat.TALKING}", 0.0))
+
+
+async def until_empty(
+    config: Config, name: str, within_s: float, say: Callable[[str], object], waits_for_agents: bool = False
+) -> int:
     """Return how many calls a node still has: 0 as soon as there is none, or it is gone; more when time is up.
 
-    Raises: NoSuchNode.
+    `waits_for_agents`: those at its desk who have a caller, of whichever node, count as well. Raises: NoSuchNode.
     """
     told, left, give_up_s = "", -1, time.monotonic() + within_s
     while True:
         try:
             async with connected(config) as client:
                 place, seen = await find(client, name)
-                if place.state is NodeState.DEAD or "edge" not in place.roles:
+                if place.state is NodeState.DEAD:
                     return 0
-                left = int((await figures(client, place))["calls"])
-                if not left:
+                n_calls = int((await figures(client, place))["calls"]) if "edge" in place.roles else 0
+                n_agents = await talking(client, place) if waits_for_agents else 0
+                if not (left := n_calls + n_agents):
                     return 0
                 stuck = "" if takers(seen, place.node) else f"; nobody takes them: {nobody(seen, place.node)}"
-                line = f"{place.node}: calls left: {left}{stuck}"
+                line = f"{place.node}: calls left: {n_calls}{stuck if n_calls else ''}"
+                line += f", agents who talk at its desk: {n_agents}" if n_agents else ""
         except (LinkError, NotUp):  # an edge between two lives, or our own node has ended
             if name in ("", config.node.id) and lock.holder(config.paths.state) is None:
                 return 0

@@ -55,7 +55,7 @@ async def upgrade(config: Config, wanted: Upgrade, say: Callable[[str], object])
         elif wanted.version == word.version:
             say(f"{node} runs {word.version} already")
             return await _back_in(config, wanted, say)
-        elif left := await draining.until_empty(config, node, wanted.within_s, say):
+        elif left := await draining.until_empty(config, node, wanted.within_s, say, waits_for_agents=True):
             say(f"{node} takes no new calls; after {wanted.within_s:g} s calls left: {left}; {again}")
             return 1
         say(f"{node} is empty" + ("" if wanted.command else f": restart it now; {node} is waited for"))

@@ -23,10 +23,11 @@ from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import Roster
 from nodes.links.tasks import closing
-from protocols.wire.cluster import ClusterSeen, NodeSeen, NodeState
+from protocols.wire.cluster import ClusterSeen, NodeProcess, NodeSeen, NodeState
 from protocols.wire.desk import Drain
 from protocols.wire.ids import CallId, Identity
-from tests.nodes.edge.two_edges import KEY, FarEnd, Machine, machine, talking
+from protocols.wire.messages import GetStatus, Status
+from tests.nodes.edge.two_edges import HERE, KEY, FarEnd, Machine, machine, talking
 
 C1 = CallId("c1")
 
@@ -42,6 +43,7 @@ class World:
     machines: dict[str, Machine]
     states: dict[str, NodeState] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    desks: dict[str, NodeProcess] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
     def roster(self) -> Roster:
@@ -56,7 +58,14 @@ class World:
     def seen(self, name: str) -> NodeSeen:
         one = self.machines[name]
         member, held = one.member(self.states.get(name, NodeState.ALIVE)), len(one.calls.keepers)
-        word = replace(member.word, is_draining=one.calls.is_draining, calls=held, version=self.versions.get(name, "1"))
+        desks = (self.desks[name],) if name in self.desks else ()
+        word = replace(
+            member.word,
+            processes=(*member.word.processes, *desks),
+            is_draining=one.calls.is_draining,
+            calls=held,
+            version=self.versions.get(name, "1"),
+        )
         return NodeSeen(replace(member, word=word), 0.1, 0.0)
 
     async def call(self, on: str) -> None:
@@ -192,6 +201,19 @@ async def test_an_upgrade_that_was_interrupted_goes_on_where_it_was(world: World
     async with restarted(world):
         assert await running == 0
         assert flag.exists()
+
+
+async def test_an_upgrade_waits_for_agents_who_talk_at_the_desk_of_the_node(world: World) -> None:
+    """Their caller may be any node's: its robot would have them back in the middle of a sentence."""
+    outside, seats = Outside(KEY, HERE, (0, 0)), {"agents_talking": 1.0}
+    async with closing(await Mesh.start(Identity("b.desk-0:1"), f"ipc://{world.root}/desk", outside)) as desk:
+        desk.serve(GetStatus, lambda _, sender: Status("desk", 1, dict(seats)))
+        world.desks["b"] = NodeProcess("desk", "desk-0", desk.identity, desk.address, 1, True)
+        running = world.begin()
+        await world.says("b: calls left: 0, agents who talk at its desk: 1")
+        seats.clear()
+        await world.says("b is empty")
+        running.cancel()
 
 
 async def test_a_node_that_dies_while_its_calls_move_has_none_left(world: World) -> None:
