@@ -25,7 +25,7 @@ from nodes.edge.ownership import Ownership
 from nodes.edge.trunk import Unreachable
 from nodes.links.errors import LinkError, Refused
 from nodes.telemetry import logs
-from protocols.errors import RemoteProtocolError
+from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.wire.cluster import Member, NodeState
 from protocols.wire.desk import MoveShare, ShareMoves
 from protocols.wire.ids import CallId, Identity, NodeId, PromptHash, node_of
@@ -136,6 +136,10 @@ class Mover:
             return False
         except Refused as error:
             log.warning("call.not_moved", call_id=call_id, reason=error.reason)
+            return False
+        except LocalProtocolError as error:  # it is too long for a message: this call alone cannot go
+            log.error("call.not_moved", call_id=call_id, reason=str(error))
+            self._refused.add(call_id)
             return False
         except LinkError:  # perhaps it has asked the far end already
             self._calls.tell(call_id, Leaving())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
 from protocols.sip import Disposition
 from protocols.wire.cluster import NodeState
+from protocols.wire.codec import MAX_BODY
 from protocols.wire.desk import Drain, MoveShare, ShareMoves
 from protocols.wire.events import Kind
 from protocols.wire.ids import Identity
@@ -174,6 +176,16 @@ async def test_a_machine_that_is_full_takes_no_call_that_could_stay_where_it_is(
     assert not await pair.a.calls.elsewhere.mover.move(C1)
     assert C1 in pair.a.calls.keepers
     assert not pair.far.heard()
+
+
+async def test_a_call_whose_record_is_too_long_for_a_message_stays_and_the_others_go(pair: Pair) -> None:  # noqa: F811
+    await up(pair)
+    record = talking(pair.far, pair.a, "c9")
+    long = replace(record, heir=pair.b.name, order=replace(record.order, script=bytes(MAX_BODY)))
+    pair.a.calls.keep(long)
+    pair.a.requests.drain(Drain(is_draining=True, moves=True), pair.a.identity)
+    await pair.far.answer()
+    await pair.a.until(lambda: list(pair.a.calls.keepers) == ["c9"])
 
 
 async def test_a_call_waits_for_what_it_plays_to_be_there(pair: Pair) -> None:  # noqa: F811
