@@ -140,6 +140,7 @@ class Calls:
                 self._sleep(self.keep(up(record)))
             self._tasks.spawn(self.disk.run())
         self.is_active = True
+        self._heirs.follow(self._means.roster)
         self.elsewhere.ownership.begin()
         self._meet_others()
         self._means.trunk.nobody = self._has_dialog
@@ -278,7 +279,8 @@ class Calls:
         self._means.mesh.roster(roster)
         self._means.members.follow(roster)
         self._means.engines.follow(roster)
-        self._heirs.follow(roster)
+        if self.is_active:  # a spare that tells the others which calls it has takes theirs from them
+            self._heirs.follow(roster)
         self.load.roster = roster
         self._tell_of(before, self.keepers)
 

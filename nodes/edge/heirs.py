@@ -68,8 +68,8 @@ class Heirs:
         self._timer: asyncio.TimerHandle | None = None
 
     def follow(self, roster: Roster) -> None:
-        """Take the launcher's word on who our spares are."""
-        self._spares = {peer.identity for peer in roster.spare("edge")}
+        """Take the launcher's word on who our spares are; one that still takes us for a spare is as old as that."""
+        self._spares = {peer.identity for peer in roster.spare("edge")} - {self._mesh.identity}
         self._meet()
 
     def follow_afar(self, edges: Mapping[NodeId, Identity]) -> None:

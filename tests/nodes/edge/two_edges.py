@@ -194,6 +194,25 @@ async def machine(root: Path, name: str, left: bytes = b"", epoch: int = 1) -> A
         means.trunk.close()
 
 
+@asynccontextmanager
+async def spare(of: Machine, number: int) -> AsyncIterator[Calls]:
+    """Have a spare of a machine's edge, which nobody has been told of; it shares no disk with it."""
+    async with AsyncExitStack() as stack:
+        name, theirs = Identity(f"{of.name}.edge-0:{number}"), of.means
+        (state := of.state / f"spare-{number}").mkdir()
+        config = parse(f'[node]\nid = "{of.name}"\n[paths]\nstate = "."', "test", state)
+        mesh = await stack.enter_async_context(closing(await Mesh.start(name, f"ipc://{state}/edge")))
+        tasks = await stack.enter_async_context(Tasks())
+        sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        means = Means(config, mesh, Trunk(config, sock), Engines(mesh), of.events.append, theirs.refusals)
+        start = process.one_call(means)
+        tree = Supervisor([Dynamic(start, id="calls", max_children=200, restart=Restart.TEMPORARY)])
+        system = await stack.enter_async_context(running(tree))
+        calls = Calls(means, system.dynamic("calls", start), of.calls._views, "nobody", tasks)
+        calls.serve()
+        yield calls
+
+
 def _taking(made: Machine, ports: object) -> Callable[[object, Identity], object]:
     def take(message: object, sender: Identity) -> object:
         made.told.append(message)
@@ -230,4 +249,4 @@ def talking(far: FarEnd, machine: Machine, name: str = "c1", **fields: object) -
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-__all__ = ["HERE", "PLAYS", "FarEnd", "Machine", "machine", "talking"]
+__all__ = ["HERE", "PLAYS", "FarEnd", "Machine", "machine", "spare", "talking"]
