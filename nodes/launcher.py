@@ -119,7 +119,9 @@ class Launcher:
         self._revision = 0
         self._processes: list[Ref[OsProcess] | Ref[Pair]] = []
         self._faults: list[str] = []
-        """What processes said that ended by themselves while the node was starting."""
+        """What processes said that ended while the node was starting: why it cannot start, if it cannot."""
+        self._unfit = ""
+        """The same of one that says nothing when it is ready, and has ended by itself: nobody knows that it is."""
         self._is_up = self._is_stopping = False
 
     async def run(self) -> None:
@@ -172,8 +174,8 @@ class Launcher:
             # All at once: each spends its start on its own imports, and none needs another to be ready.
             refs = await asyncio.gather(*map(start, names))
             self._processes = [self._ref(system, f"{ref.path}/{name}") for name, ref in zip(names, refs, strict=True)]
-            if self._faults:
-                raise CannotStart(self._faults[0])
+            if self._unfit:  # whoever else has ended meanwhile is there again, and may have calls
+                raise CannotStart(self._unfit)
             self._is_up = True
             self._announce()
             after_s = time.monotonic() - self._since_s
@@ -211,7 +213,9 @@ class Launcher:
         if report.standing is Standing.GONE:
             self._alive.pop(report.pid, None)
             if report.exit and not self._is_up:
-                self._faults.append(f"{report.id}: {last_words(report.exit)}")
+                self._faults.append(fault := f"{report.id}: {last_words(report.exit)}")
+                if self._roles[report.id] == "nats" and report.exit.signal is None:
+                    self._unfit = self._unfit or fault
         else:
             self._alive[report.pid] = report
         self._announce()

@@ -1,0 +1,34 @@
+"""What ends while a node starts: the node goes on, unless it is a server that cannot run and says nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.config import parse
+from nodes.launcher import Launcher
+from supervisors.program import ProcessExit, ProcessReport, Standing
+
+KILLED, ENDED = ProcessExit(None, 9, "", ()), ProcessExit(1, None, "", ("bind: address already in use",))
+
+
+@pytest.mark.parametrize(
+    ("name", "exit", "unfit"),
+    [
+        ("central-0", KILLED, ""),
+        ("edge-0", ENDED, ""),
+        ("nats-0", KILLED, ""),
+        ("nats-0", ENDED, "nats-0: ended with code 1: bind: address already in use"),
+    ],
+)
+async def test_a_process_that_is_killed_while_the_node_starts_and_is_there_again_ends_no_node(
+    tmp_path: Path, name: str, exit: ProcessExit, unfit: str
+) -> None:
+    """Its edge may have calls by then: they were hung up on, because central had died in their node's first minute."""
+    config = parse('[paths]\nstate = "."', "test", tmp_path)
+    config.paths.run.mkdir(parents=True)
+    launcher = Launcher(config, {})
+    launcher._changed(ProcessReport(name, 7, Standing.GONE, {}, exit))
+    assert launcher._unfit == unfit
+    assert launcher._faults, "if the node cannot start, this is why"
