@@ -126,8 +126,10 @@ class Field:
             return False
 
     async def is_healed(self) -> bool:
-        """Return whether every call has a living heir, wherever it is, that has said so."""
+        """Return whether every call has a living heir that has said so; a node that starts has no calls yet."""
         for side in self.sides.values():
+            if not side.node.roster().active("edge"):
+                continue
             try:
                 figures = await side.figures()
                 if any(figures.get(name) for name in ("calls_without_heir", "unkept_afar")):
