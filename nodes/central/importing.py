@@ -239,10 +239,8 @@ class Importer:
             tasks.spawn(current.pump())
             tasks.spawn(self._watch(current))
             await asyncio.sleep(0)  # until they have begun
-        except RuntimeError:
-            pass  # the term is over
         finally:
-            if self._current is not current:  # it is over, or at its end: a task that was never begun ends nothing
+            if self._current is not current:  # or the term is over, and they are not begun: then they end nothing
                 await current.kill()
         if self._current is not current:
             raise Refused("not_leading")

@@ -3,6 +3,9 @@
     async with Tasks() as tasks:             # or `open` and `close`, where a block does not fit
         tasks.spawn(follow())
 
+What is to be begun while they end is not begun: timers and peers go on until the very end of a process, and what they
+would begin would be stopped in the same moment.
+
 One that fails ends whoever opened it, as in any group; and it is told at once to the loop's exception handler, with
 `FAILED` as the message. In a process of ours that handler ends the process (`nodes/child.py`), before anything is
 stopped in order: its successor is made for a death, and not for a goodbye.
@@ -38,20 +41,24 @@ class Tasks:
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
+        self._is_ending = False
 
     async def open(self) -> None:
         """Begin the group."""
         await self._group.__aenter__()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` as a task of the group. Raises: RuntimeError when the group has ended."""
+        """Run `work` as a task of the group, unless that ends. Raises: RuntimeError before it was opened."""
         self._begin(work)
 
     def spawn_stoppable(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]:
-        """Run `work` as a task of the group, and return what stops it before the group ends. Raises as `spawn`."""
+        """Run `work` as `spawn` does, and return what stops it before the group ends."""
         return self._begin(work)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]:
+        if self._is_ending:
+            work.close()
+            return lambda: None
         try:
             task = self._group.create_task(work)
         except RuntimeError:
@@ -72,6 +79,7 @@ class Tasks:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_ending = True
         try:
             await self._cancel()
         finally:  # also when one of them fails now: the group cancels us, and says why
@@ -91,6 +99,7 @@ class Tasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._is_ending = True
             _tell(error)
 
     def __len__(self) -> int:

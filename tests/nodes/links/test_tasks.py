@@ -1,6 +1,7 @@
 """Tasks have ended when their owner is closed, also those that do not notice at first."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -95,3 +96,47 @@ async def test_a_task_that_fails_while_it_is_closed_says_why() -> None:
     with pytest.raises(ExceptionGroup) as failed:
         await tasks.close()
     assert failed.group_contains(OSError, match="the disk is gone")
+
+
+async def test_what_a_timer_wants_begun_while_they_end_or_afterwards_is_not_begun(told: list[str]) -> None:
+    """As an edge's timers, which ask other machines: they ring until the process is gone."""
+    begun: list[str] = []
+
+    async def work(name: str) -> None:
+        begun.append(name)
+
+    tasks = Tasks()
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            tasks.spawn(work("while"))
+
+    await tasks.open()
+    tasks.spawn(cleans_up())
+    await asyncio.sleep(0)
+    await tasks.close()
+    asyncio.get_running_loop().call_soon(lambda: tasks.spawn(work("afterwards")))
+    tasks.spawn_stoppable(work("afterwards"))()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert begun == []
+    assert told == []
+
+
+async def test_nor_is_it_begun_when_one_has_failed(told: list[str]) -> None:
+    begun: list[bool] = []
+
+    async def work() -> None:
+        begun.append(True)
+
+    tasks = Tasks()
+    await tasks.open()
+    tasks.spawn(broken())
+    with suppress(asyncio.CancelledError):  # the group's word that one has failed
+        await asyncio.Event().wait()
+    tasks.spawn(work())
+    with pytest.raises(ExceptionGroup):
+        await tasks.close()
+    assert begun == []
