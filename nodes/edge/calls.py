@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -24,7 +23,7 @@ from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.disk import Disk
 from nodes.edge.elsewhere import Elsewhere
-from nodes.edge.heirs import Heirs, Legacy
+from nodes.edge.heirs import Heirs, Legacy, Received
 from nodes.edge.hold_back import HoldBack
 from nodes.edge.keeper import Keeper
 from nodes.edge.load import Load
@@ -83,8 +82,7 @@ class Calls:
         self.load = Load(means.mesh, self.records, cores(), Machine(), fixed=means.config.edge.capacity)
         self._hold_back = HoldBack(self._heirs, self.disk)
         means.until_kept = self._hold_back.until_kept
-        self._n_told: Counter[Identity] = Counter()
-        """How many messages of each active edge have come."""
+        self._received = Received()
         means.given_up = lambda: self.load.gives_up
         self.is_active = self.is_draining = False
         self.elsewhere = Elsewhere(means, self, tasks.spawn)
@@ -107,7 +105,7 @@ class Calls:
         self._serve(KeepRecord, self._inherit)
         self._serve(ForgetRecord, self._forget)
         self._serve(KeepOnly, self._give_back)
-        mesh.serve(AskKept, lambda given, owner: mesh.tell(owner, Kept(given.number, self._n_told[owner])))
+        mesh.serve(AskKept, lambda given, owner: mesh.tell(owner, Kept(given.number, self._received.of(owner))))
         mesh.serve(Kept, self._heirs.acknowledged)
         mesh.serve(KeptOnly, lambda _, heir: self._heirs.settled(heir))
         self.elsewhere.serve()
@@ -116,7 +114,7 @@ class Calls:
         """Keep what comes of this kind, and count it for whoever tells it."""
 
         def count(given: M, owner: Identity) -> object:
-            self._n_told[owner] += 1
+            self._received.count(owner)
             return keep(given, owner)
 
         self._means.mesh.serve(kind, count)

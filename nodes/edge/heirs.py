@@ -37,6 +37,8 @@ ASK_S: Final = 0.05
 """So often heirs are asked how much has come, as long as it is more than they have said; sooner, if somebody waits."""
 ENOUGH: Final = 2
 """Heirs that must have a record which nobody else has: one of them may die together with us."""
+MAX_TELLERS: Final = 1000
+"""Edges whose messages are counted: each life of an edge is another one, and few of them live."""
 MAX_OVER: Final = 100_000
 """Ended calls whose ids are remembered: more than a node dials in a day."""
 
@@ -248,6 +250,23 @@ class Heirs:
         self._ask_soon()
 
 
+class Received:
+    """How many messages each edge has told its heir here; of those that have been silent longest it is forgotten."""
+
+    def __init__(self) -> None:
+        self._n: OrderedDict[Identity, int] = OrderedDict()
+
+    def count(self, owner: Identity) -> None:
+        """One more has come."""
+        self._n[owner] = self._n.pop(owner, 0) + 1
+        if len(self._n) > MAX_TELLERS:
+            self._n.popitem(last=False)
+
+    def of(self, owner: Identity) -> int:
+        """Return how many have come."""
+        return self._n.get(owner, 0)
+
+
 class Legacy:
     """The heir's side: keeps what it is told until it is needed. In what order that comes does not matter."""
 
@@ -353,4 +372,4 @@ class Legacy:
         return records
 
 
-__all__ = ["Heirs", "Legacy", "bequest", "only"]
+__all__ = ["Heirs", "Legacy", "Received", "bequest", "only"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.call.record import CallPhase, CallRecord
-from nodes.edge.heirs import Heirs, Legacy, bequest, only
+from nodes.edge.heirs import MAX_TELLERS, Heirs, Legacy, Received, bequest, only
 from nodes.edge.keeper import Keeper
 from nodes.edge.succession import epoch_after
 from nodes.links.mesh import Mesh
@@ -79,6 +79,16 @@ def test_an_heir_gives_back_what_its_new_owner_does_not_know() -> None:
     assert strays is not None
     assert tell(Legacy(), strays).take() == [record("c2")]
     assert legacy.take() == [record("c1")]
+
+
+def test_who_has_been_silent_longest_is_forgotten_and_not_who_tells_now() -> None:
+    received, ours = Received(), Identity("n1.edge-0:1")
+    for n in range(3 * MAX_TELLERS):
+        received.count(Identity(f"n2.edge-0:{n}"))
+        received.count(ours)
+    assert received.of(ours) == 3 * MAX_TELLERS
+    assert len(received._n) == MAX_TELLERS
+    assert received.of(Identity("n2.edge-0:0")) == 0
 
 
 def test_an_owner_says_in_several_messages_which_calls_it_has_if_they_are_many() -> None:
