@@ -43,6 +43,11 @@ class Keeper:
         self.seats: dict[str, Callable[[SeatNews], object]] = {}
         """Who hears of a seat that is no agent's: a browser's leg, of its own. All others are the call's."""
 
+    @property
+    def is_anothers(self) -> bool:
+        """Whether the call is on its way here, and another machine's still."""
+        return self.record.is_waiting or (self.moved is not None and self.moved.is_planned)
+
     def write(self, **changes: Any) -> CallRecord:
         """Change fields of the record."""
         self.put(replace(self.record, **changes))

@@ -174,7 +174,7 @@ class Ownership:
         if not self._launchers:
             return 0
         good = self.able
-        return sum(keeper.record.heir not in good for keeper in self._keepers.values())
+        return sum(one.record.heir not in good for one in self._keepers.values() if not one.is_anothers)
 
     def _changed(self, member: Member) -> None:
         """Take the spokesman's word on another node."""
@@ -193,8 +193,8 @@ class Ownership:
             return
         good = {word.node for word in able}
         for call_id, keeper in list(keepers.items()):
-            if keeper.record.is_waiting or (keeper.moved and keeper.moved.is_planned):
-                continue  # it is another machine's still
+            if keeper.is_anothers:
+                continue
             if keeper.record.heir not in good and (heir := choose(call_id, able, self._means.config.node.zone)):
                 keeper.write(heir=heir)
                 self._step(Named(call_id, heir))

@@ -17,6 +17,7 @@ from nodes.call import handing
 from nodes.call.inputs import ChannelNews, HangUpOrdered, MediaLacks, SeatTold
 from nodes.call.line import channels_of, is_known
 from nodes.call.placing import seat_of
+from nodes.call.record import CallRecord
 from nodes.edge import orders
 from nodes.edge.calls import Calls
 from nodes.edge.fence import Fence
@@ -136,7 +137,11 @@ class Requests:
         """Return what this edge adds to its node's word."""
         held, limit = len(self._calls.keepers), self._calls.load.limit
         load = round(held / limit, 3) if limit else 1.0
-        return Figures(self._calls.is_draining, held, load, self._calls.n_unkept_afar)
+        return Figures(self._calls.is_draining, len(self._ours()), load, self._calls.n_unkept_afar)
+
+    def _ours(self) -> list[CallRecord]:
+        """Return the records of our calls: one that is on its way here is counted where it is still."""
+        return [one.record for one in self._calls.keepers.values() if not one.is_anothers]
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         """Take no new calls, or take them again."""
@@ -169,7 +174,7 @@ class Requests:
 
     def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
         """How this edge is: its calls by phase, and what it dropped."""
-        phases = [keeper.record.phase.value for keeper in self._calls.keepers.values()]
+        phases = [record.phase.value for record in self._ours()]
         figures = {f"calls_{phase}": float(phases.count(phase)) for phase in sorted(set(phases))}
         dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
         figures["draining"] = float(self._calls.is_draining)

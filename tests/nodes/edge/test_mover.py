@@ -21,7 +21,7 @@ from protocols.wire.codec import MAX_BODY
 from protocols.wire.desk import Drain, MoveShare, ShareMoves
 from protocols.wire.events import Kind
 from protocols.wire.ids import Identity
-from protocols.wire.messages import CloseChannel
+from protocols.wire.messages import CloseChannel, GetStatus
 from tests.nodes.edge.test_takeover import C1, Pair, pair  # noqa: F401  a fixture
 from tests.nodes.edge.two_edges import PLAYS, talking
 
@@ -72,6 +72,18 @@ async def test_a_far_end_that_refuses_has_the_call_where_it_was(pair: Pair) -> N
     await pair.b.until(lambda: C1 not in pair.b.calls.keepers)
     assert pair.a.calls.keepers[C1].record.phase is CallPhase.ANSWERED
     await pair.b.until(lambda: pair.kept(C1))
+
+
+async def test_a_call_on_its_way_is_counted_once_where_it_is_still(pair: Pair) -> None:  # noqa: F811
+    await up(pair)
+    moving = asyncio.create_task(pair.a.calls.elsewhere.mover.move(C1))
+    await pair.far.hears()
+    for machine, n in ((pair.a, 1), (pair.b, 0)):
+        assert C1 in machine.calls.keepers
+        figures = machine.requests.status(GetStatus(), machine.identity).figures
+        assert (figures["calls"], machine.requests.of_node().calls) == (n, n)
+    assert pair.b.requests.status(GetStatus(), pair.b.identity).figures["calls_without_heir"] == 0
+    moving.cancel()
 
 
 async def test_a_machine_that_dies_while_its_call_is_on_its_way_leaves_it_to_where_it_goes(pair: Pair) -> None:  # noqa: F811
