@@ -2,17 +2,19 @@
 
 An attempt ends when its edge says so, as an event. One that was written down and reached no edge, or whose edge died
 with all its records, has nobody to say so. It is lost when every active edge has said `N_LOOKS` times, `LOOK_S` apart,
-that it does not have it: looks are counted and not seconds, so a pause of ours is no evidence. While an edge is missing
-from the roster, or does not answer, nothing is found out, and nothing is lost: nobody is dialled again before that. So
-it is while a node is silent. Each question has the lease's token, so that what was not found cannot be ordered later by
-who led before.
+that it does not have it: looks are counted and not seconds, so a pause of ours is no evidence. Whoever had an attempt
+at the last look is asked first, and all others only about what is not there: each edge is asked about its own, mostly.
+
+While an edge is missing from the roster, or does not answer, nothing is found out, and nothing is lost: nobody is
+dialled again before that. So it is while a node is silent. Each question has the lease's token, so that what was not
+found cannot be ordered later by who led before.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from nodes.central.campaign import Campaigns
@@ -68,6 +70,8 @@ class Search:
         """`token`: of the lease; None once it is lost."""
         self._mesh, self._places, self._fold, self._token = mesh, places, fold, token
         self._missing = Missing()
+        self._holders: dict[CallId, Identity] = {}
+        """Who had each attempt at the last look."""
 
     async def watch(self) -> None:
         """Ask, until cancelled."""
@@ -75,11 +79,22 @@ class Search:
             asked = [CallId(attempt.attempt_id) for attempt in self._fold.in_flight.values()]
             token = self._token()
             if asked and token is not None:
-                answers = await asyncio.gather(*(self._ask(edge, asked, token) for edge in self._places.all))
-                self._missing.look(asked, [*answers, *[None] * len(self._places.silent)])
+                self._missing.look(asked, await self.look(asked, token))
             else:
                 self._missing.look(asked, [])
             await asyncio.sleep(LOOK_S)
+
+    async def look(self, asked: Sequence[CallId], token: int) -> list[CallsFound | None]:
+        """Return what the edges say about these; about one that its last holder has not, every edge."""
+        theirs: dict[Identity, list[CallId]] = {edge: [] for edge in self._places.all}
+        for call_id in asked:
+            if (edge := self._holders.get(call_id)) in theirs:
+                theirs[edge].append(call_id)
+        self._holders = {}
+        answers = await self._ask_each({edge: calls for edge, calls in theirs.items() if calls}, token)
+        if rest := [call_id for call_id in asked if call_id not in self._holders]:
+            answers += await self._ask_each({edge: rest for edge in self._places.all}, token)
+        return [*answers, *[None] * len(self._places.silent)]
 
     def lost(self) -> list[Attempted]:
         """Return the attempts that are lost; ask only when all events that there are have been read."""
@@ -90,6 +105,12 @@ class Search:
     def found(self, attempt: Attempted) -> None:
         """Somebody has it whom we cannot ask: begin to count anew."""
         self._missing.found(CallId(attempt.attempt_id))
+
+    async def _ask_each(self, calls: Mapping[Identity, Sequence[CallId]], token: int) -> list[CallsFound | None]:
+        answers = await asyncio.gather(*(self._ask(edge, theirs, token) for edge, theirs in calls.items()))
+        for edge, found in zip(calls, answers, strict=True):
+            self._holders |= {call_id: edge for call_id in found.held} if found else {}
+        return answers
 
     async def _ask(self, edge: Identity, calls: Sequence[CallId], token: int) -> CallsFound | None:
         held: list[CallId] = []
