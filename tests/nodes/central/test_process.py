@@ -1,20 +1,18 @@
 """Central and recorder as the launcher runs them: ready, answering, and gone in order when told to stop."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import pytest
 
 from nodes import config as configuration
-from nodes.launcher import PROCESS
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus
 from supervisors import Supervisor, running
-from supervisors.process import OsProcess, ProcessReport, Program, Standing
-from tests.conftest import NatsServer
+from supervisors.process import OsProcess, ProcessReport, Standing
+from tests.conftest import NatsServer, child_of_ours
 
 
 @pytest.mark.parametrize("role", ["central", "recorder"])
@@ -25,8 +23,7 @@ async def test_the_process_is_ready_answers_and_stops_when_it_is_told(
     file.write_text(f"[nats]\nurl = '{nats_server.url}'\n[paths]\nstate = 'state'\n")
     configuration.load(file).paths.run.mkdir(parents=True)
     reports: asyncio.Queue[ProcessReport] = asyncio.Queue()
-    env = {"RINGMASTER_CONFIG": str(file), PROCESS: f"{role}-0 {role}"}
-    program = Program(argv=(sys.executable, "-m", "nodes.child"), env=env)
+    program = child_of_ours(f"{role}-0", file)
     operator = await Mesh.start(Identity("n1.command:1"))
     async with running(Supervisor([OsProcess.child(f"{role}-0", program, on_change=reports.put_nowait)])):
         ready = await _next(reports, Standing.ACTIVE)
@@ -41,7 +38,7 @@ async def test_the_process_is_ready_answers_and_stops_when_it_is_told(
 
 
 async def _next(reports: asyncio.Queue[ProcessReport], standing: Standing) -> ProcessReport:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while (report := await reports.get()).standing is not standing:
             pass
         return report

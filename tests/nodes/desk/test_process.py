@@ -3,21 +3,19 @@
 import asyncio
 import socket
 import stat
-import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from nodes import config as configuration
-from nodes.launcher import PROCESS
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus
 from supervisors import StartFailed, Supervisor, running
 from supervisors.process import OsProcess, ProcessReport, Program, Standing
-from tests.conftest import NatsServer
+from tests.conftest import NatsServer, child_of_ours
 from tests.nodes.desk.page import page
 
 
@@ -25,12 +23,11 @@ def program(nats_server: NatsServer, root: Path, port: int = 0) -> Program:
     file = root / "ringmaster.toml"
     file.write_text(f"[nats]\nurl = '{nats_server.url}'\n[paths]\nstate = 'state'\n[desk]\nport = {port}\n")
     configuration.load(file).paths.run.mkdir(parents=True)
-    env = {"RINGMASTER_CONFIG": str(file), PROCESS: "desk-0 desk"}
-    return Program(argv=(sys.executable, "-m", "nodes.child"), env=env)
+    return child_of_ours("desk-0", file)
 
 
 async def until(reports: asyncio.Queue[ProcessReport], standing: Standing) -> ProcessReport:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while (report := await reports.get()).standing is not standing:
             pass
         return report

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,12 +20,12 @@ from nodes import config as configuration
 from nodes.call.record import CallRecord
 from nodes.edge.disk import Disk
 from nodes.edge.keeper import Keeper, version
-from nodes.launcher import PROCESS
 from nodes.links import incarnation
 from nodes.links.tasks import Tasks
 from protocols.sip.message import Request, parse
 from supervisors.leash import Leash
-from supervisors.program import Program, Standing
+from supervisors.program import Standing
+from tests.conftest import child_of_ours
 from tests.nodes.edge.records import leg, record
 from tests.nodes.edge.test_process import HELLO
 
@@ -79,9 +78,7 @@ async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
         made = record(leg=replace(there, dialog=dialog, next_hop=far.getsockname(), session_at_s=None))
         made = replace(made, order=replace(made.order, script=HELLO), media="media-0")
         await leave_on_disk(config.paths.checkpoint, made)
-        env = {"RINGMASTER_CONFIG": str(file), PROCESS: "edge-0 edge"}
-        argv = (sys.executable, "-m", "nodes.child")
-        program = Program(argv, env, {"sip": sip}, ready_s=90.0, stop_s=60.0, silence_s=60.0)  # beside other tests
+        program = child_of_ours("edge-0", file, {"sip": sip})
         leash = Leash(program, is_spare=False, changed=lambda leash: None)
         try:
             await leash.ready()

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import time
 import wave
 from collections.abc import AsyncIterator
@@ -13,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from nodes.launcher import PROCESS
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from protocols.rtp.packet import Packet
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity, PromptHash
 from supervisors import Ref, Supervisor, running
-from supervisors.process import Pair, ProcessReport, Program, Standing
+from supervisors.process import Pair, ProcessReport, Standing
+from tests.conftest import child_of_ours
 
 EDGE, CHANNEL = Identity("n1.edge-0:1"), ChannelId("c")
 N_FRAMES = 1000
@@ -69,11 +68,7 @@ def _row(role: str, info: object, pid: int, state: str) -> dict[str, object]:
 async def node(tmp_path: Path, sockets: dict[int, socket.socket]) -> AsyncIterator[Node]:
     (tmp_path / "node.toml").write_text('[paths]\nstate = "."\n')
     (tmp_path / "run").mkdir()
-    program = Program(
-        argv=(sys.executable, "-m", "nodes.child"),
-        env={"RINGMASTER_CONFIG": str(tmp_path / "node.toml"), PROCESS: "media-0 media"},
-        sockets={f"rtp-{port}": sock for port, sock in sockets.items()},
-    )
+    program = child_of_ours("media-0", tmp_path / "node.toml", {f"rtp-{port}": sock for port, sock in sockets.items()})
     mesh = await Mesh.start(EDGE, f"ipc://{tmp_path}/run/edge")
     made = Node(mesh)
     async with running(Supervisor([Pair.child("media-0", program, on_change=made.report)])) as system:
