@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import checkpoint
@@ -28,7 +28,7 @@ from nodes.links import incarnation
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.events import CallEvent
-from protocols.wire.heirs import KeepRecord, KeepScript
+from protocols.wire.heirs import ForgetRecord, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, ScriptHash
 
 log = logs.get(__name__)
@@ -42,6 +42,9 @@ SMALLEST: Final = 1024 * 1024
 MAX_OVER: Final = 2_000
 """Ended calls whose ids are kept on disk: those whose last event may still be on its way, and many more."""
 URGENT: Final = frozenset((CallPhase.ANSWERED, CallPhase.ENDING, *GONE))
+
+
+_Packed: TypeAlias = tuple[CallRecord, KeepRecord | ForgetRecord | None]
 
 
 class Disk:
@@ -154,7 +157,7 @@ class Disk:
         wanted = self._wanted(is_urgent=is_urgent)
         is_well = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, *wanted)
         if is_well:
-            for record in wanted[1]:
+            for record, _ in wanted[1]:
                 self._keeps(record)
             self.wrote_some()
         return is_well
@@ -165,7 +168,7 @@ class Disk:
         else:
             self._kept[record.order.call_id] = version(record)
 
-    def _wanted(self, *, is_urgent: bool) -> tuple[list[CallEvent], list[CallRecord], list[CallId] | None]:
+    def _wanted(self, *, is_urgent: bool) -> tuple[list[CallEvent], list[_Packed], list[CallId] | None]:
         """Return the events and records to write, and for a new file, which has all, the calls that are over."""
         urgent, self._urgent = self._urgent, set()
         self._is_urgent.clear()
@@ -174,13 +177,13 @@ class Disk:
         names = urgent & self._written.keys() if is_urgent and not is_new else self._written.keys()
         written = {name: self._written.pop(name) for name in list(names)}
         if not is_new:
-            return noted, [keeper.record for keeper in written.values()], None
-        records = [keeper.record for keeper in ({**self._calls, **written}).values()]
-        return list(self._recent()), records, self._over(MAX_OVER)
+            return noted, list(map(_packed, written.values())), None
+        records = map(_packed, ({**self._calls, **written}).values())
+        return list(self._recent()), list(records), self._over(MAX_OVER)
 
     # ---- inside, on the thread -------------------------------------------------------------------------------------
 
-    def _write(self, events: Sequence[CallEvent], records: Sequence[CallRecord], over: Sequence[CallId] | None) -> bool:
+    def _write(self, events: Sequence[CallEvent], records: Sequence[_Packed], over: Sequence[CallId] | None) -> bool:
         """Append these, or begin a new file with them. False when the disk does not take it."""
         try:
             if over is None:
@@ -196,7 +199,7 @@ class Disk:
             return False
         return True
 
-    def _begin(self, events: Sequence[CallEvent], records: Sequence[CallRecord], over: Sequence[CallId]) -> None:
+    def _begin(self, events: Sequence[CallEvent], records: Sequence[_Packed], over: Sequence[CallId]) -> None:
         """Write a new file, and put it in the place of the old one when it is whole."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self._path.with_suffix(".new")
@@ -211,10 +214,10 @@ class Disk:
         draft.replace(self._path)
         self._limit = max(SMALLEST, GROWS * self._size)
 
-    def _frames(self, events: Sequence[CallEvent], records: Iterable[CallRecord]) -> list[bytes]:
+    def _frames(self, events: Sequence[CallEvent], records: Iterable[_Packed]) -> list[bytes]:
         frames = [checkpoint.frame(told) for told in tellings(events)]
-        for record in records:
-            for message in bequest(record, self._scripts.__contains__):
+        for record, told in records:
+            for message in bequest(record, self._scripts.__contains__, told):
                 frames.append(checkpoint.frame(message))
                 if isinstance(message, KeepScript):
                     self._scripts.add(message.script)
@@ -227,6 +230,12 @@ class Disk:
             n = os.write(self._fd, data)
             self._size += n
             data = data[n:]
+
+
+def _packed(keeper: Keeper) -> _Packed:
+    """Return a call's record, and what heirs have been told of it, which nobody else needs packed any more."""
+    told, keeper.told = keeper.told, None
+    return keeper.record, told[1] if told and told[0] is keeper.record else None
 
 
 async def _within(timeout_s: float | None, event: asyncio.Event) -> bool:

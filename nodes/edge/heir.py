@@ -18,7 +18,7 @@ from typing import Final
 
 from grammars.script_pack import script_hash
 from nodes.call.record import GONE, CallPhase, CallRecord, pack
-from nodes.edge.keeper import Version, version
+from nodes.edge.keeper import Keeper, Version, version
 from nodes.edge.recent import MOST, tellings
 from nodes.links.mesh import Mesh
 from nodes.telemetry import logs
@@ -49,6 +49,13 @@ def to_keep(record: CallRecord) -> KeepRecord | ForgetRecord:
     body = pack(replace(record, order=replace(order, script=b"")))
     script, is_up = script_hash(order.script), bool(record.answered_s)
     return KeepRecord(order.call_id, record.revision, script, body, record.epoch, is_up, record.n_moves)
+
+
+def told_of(keeper: Keeper) -> KeepRecord | ForgetRecord:
+    """Return what every heir is told of a call's newest record: packed once, for all of them and for the disk."""
+    if keeper.told is None or keeper.told[0] is not keeper.record:
+        keeper.told = keeper.record, to_keep(keeper.record)
+    return keeper.told[1]
 
 
 def bequest(
@@ -110,15 +117,15 @@ class Heir:
 
     # ---- what it is told ---------------------------------------------------------------------------------------------
 
-    def all(self, events: Iterable[CallEvent], records: Collection[CallRecord], now: float) -> bool:
+    def all(self, events: Iterable[CallEvent], keepers: Collection[Keeper], now: float) -> bool:
         """Tell it everything, and which calls that is: it is new, or has missed something. False: it cannot be told."""
-        calls = tuple(record.order.call_id for record in records)
+        calls = tuple(keeper.record.order.call_id for keeper in keepers)
         self.kept = {call_id: self.kept[call_id] for call_id in self.kept.keys() & set(calls)}
         self._since.clear()
         self._scripts.clear()
         self.events(list(events))
-        for record in records:
-            self.record(record, now)
+        for keeper in keepers:
+            self.record(keeper.record, now, told_of(keeper))
         return all([self._tell(part) for part in only(calls)])
 
     def events(self, events: Collection[CallEvent], told: Iterable[KeepEvents] | None = None) -> None:
@@ -238,4 +245,4 @@ class Heir:
                 log.error("event.not_told", reason=str(error))
 
 
-__all__ = ["Heir", "bequest", "only", "to_keep"]
+__all__ = ["Heir", "bequest", "only", "to_keep", "told_of"]

@@ -20,7 +20,7 @@ from typing import Final
 
 from grammars.script_pack import script_hash
 from nodes.call.record import GONE, UP, CallRecord, unpack
-from nodes.edge.heir import Heir, bequest, only, to_keep
+from nodes.edge.heir import Heir, bequest, only, told_of
 from nodes.edge.keeper import Keeper, Version
 from nodes.edge.recent import Recent, tellings
 from nodes.links.mesh import Mesh
@@ -97,9 +97,9 @@ class Heirs:
 
     def _tell_all(self, heir: Heir) -> None:
         """It is to give back what we do not have; one that reads nothing has nothing to give back."""
-        records = [one.record for one in self._calls.values() if self._is_for(heir, one.record)]
+        keepers = [one for one in self._calls.values() if self._is_for(heir, one.record)]
         events = self.recent if heir.identity in self._spares else self._of(self.recent, heir, {})
-        if heir.all(events, records, self._loop.time()) and heir.identity in self._spares:
+        if heir.all(events, keepers, self._loop.time()) and heir.identity in self._spares:
             self._unsettled.add(heir.identity)
         self._ask_soon()
 
@@ -152,7 +152,7 @@ class Heirs:
             elif events := self._of(noted, heir, written):
                 heir.events(events)
         for keeper in written.values():
-            record = to_keep(keeper.record) if self._heirs else None
+            record = told_of(keeper) if self._heirs else None
             self._meet_afar(keeper.record)
             for heir in self._heirs.values():
                 if self._is_for(heir, keeper.record):

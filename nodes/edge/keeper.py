@@ -13,6 +13,7 @@ from nodes.call.inputs import Moved, Telephone
 from nodes.call.record import CallPhase, CallRecord
 from protocols.replacing import replace
 from protocols.wire.desk import SeatNews
+from protocols.wire.heirs import ForgetRecord, KeepRecord
 from supervisors import Ref, Supervisor
 
 Version: TypeAlias = tuple[int, int]
@@ -32,6 +33,8 @@ class Keeper:
         self._wrote = wrote
         self.happened: Callable[[Telephone], object] = lambda event: None
         """Where the leg's events go: set by the call's actor in each of its lives."""
+        self.told: tuple[CallRecord, KeepRecord | ForgetRecord] | None = None
+        """The last record that an heir was told of, packed, until the disk has taken it, too (`nodes.edge.heir`)."""
         self.is_dialling = False
         """The leg has been told to dial: one that knows of nothing has died of it, and nothing has been sent."""
         self.tree: Ref[Supervisor] | None = None

@@ -93,7 +93,7 @@ class LossyWay(RuleBasedStateMachine):
     @rule()
     def an_answer_comes(self) -> None:
         if self.answers and not self.heir.acknowledged(self.answers.popleft()):
-            self.heir.all((), self.calls.values(), self.now)
+            self.heir.all((), [Keeper(one, lambda _: None) for one in self.calls.values()], self.now)
 
     @rule(there=st.integers(0, 5), back=st.integers(0, 2))
     def the_connection_breaks(self, there: int, back: int) -> None:

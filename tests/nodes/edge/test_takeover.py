@@ -16,7 +16,7 @@ import pytest
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import returning
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened, frame
-from nodes.edge.heirs import bequest, to_keep
+from nodes.edge.heir import bequest, to_keep
 from nodes.edge.means import Means
 from nodes.edge.ownership import choose
 from nodes.links import bus, incarnation
