@@ -50,8 +50,8 @@ EACH: Final = 1000
 """Calls to a node, where nobody says how many nodes there are."""
 CALL_S: Final = 84.0
 """Seven long questions, and time to think."""
-PROMPTS: Final = 9
-"""Who is calling, the questions, goodbye."""
+PROMPTS: Final = 10
+"""Sentences: who is calling, the questions, thanks, goodbye."""
 QUESTIONS: Final = 7
 ANSWER_S: Final = 1.0
 TURNS: Final = 6
