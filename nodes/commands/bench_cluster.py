@@ -120,7 +120,7 @@ class Found:
         """Whether everything that is promised was so."""
         return (
             self.most_at_once == self.sessions and self.availability >= PROMISE and self.turns_least >= TURNS
-            and not (self.events_missing or self.numbers_missing or self.rung_twice or self.left_up)
+            and not (self.events_missing or self.numbers_missing or self.rung_twice or self.left_up or self.edges_lost)
         )  # fmt: skip
 
 

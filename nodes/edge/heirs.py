@@ -13,7 +13,7 @@ to be over, and of two records of one call the later.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
@@ -151,9 +151,9 @@ class Heirs:
                 heir.events(noted, told)
             elif events := self._of(noted, heir, written):
                 heir.events(events)
+        self._meet_afar([keeper.record for keeper in written.values()])
         for keeper in written.values():
             record = told_of(keeper) if self._heirs else None
-            self._meet_afar(keeper.record)
             for heir in self._heirs.values():
                 if self._is_for(heir, keeper.record):
                     heir.record(keeper.record, now, record)
@@ -161,16 +161,23 @@ class Heirs:
                 self._over(keeper.record.order.call_id)
         self._ask_soon()
 
-    def _meet_afar(self, record: CallRecord) -> None:
-        """Tell an heir elsewhere that is new to a call what has been noted of it before; count on no former one."""
-        call_id, now = record.order.call_id, self._afar.get(record.heir)
-        if (before := self._told_afar.get(call_id)) == now:
-            return
-        if before in self._heirs:
-            self._heirs[before].leave(call_id)
-        if now in self._heirs:
-            self._told_afar[call_id] = now
-            self._heirs[now].events([event for event in self.recent if event.call_id == call_id])
+    def _meet_afar(self, records: Iterable[CallRecord]) -> None:
+        """Tell heirs elsewhere that are new to calls what has been noted of these before; count on no former one."""
+        new: dict[CallId, Identity] = {}
+        for record in records:
+            call_id, now = record.order.call_id, self._afar.get(record.heir)
+            if (before := self._told_afar.get(call_id)) == now:
+                continue
+            if before in self._heirs:
+                self._heirs[before].leave(call_id)
+            if now in self._heirs:
+                self._told_afar[call_id] = new[call_id] = now
+        noted: defaultdict[Identity, list[CallEvent]] = defaultdict(list)
+        for event in self.recent if new else ():
+            if heir := new.get(event.call_id):
+                noted[heir].append(event)
+        for heir, events in noted.items():
+            self._heirs[heir].events(events)
 
     def _over(self, call_id: CallId) -> None:
         """Have everybody forget the script of a call that is over, unless another call has it, too."""
