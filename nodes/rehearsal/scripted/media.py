@@ -32,11 +32,11 @@ _PORTS: Final = 32_000
 
 
 class _Channel:
-    """`said`: the play after which the callee has spoken last; -1: they have said hello, -2: nothing yet."""
+    """`said`: the play after which the callee has spoken last; -1: they say it again, -2: hello is to be said."""
 
     def __init__(self, wanted: wire.Channel) -> None:
         self.wanted = wanted
-        self.ended, self.said = -1, -2
+        self.ended, self.said = -3, -2
         self.utterance = 0
         self.is_speaking = False
         self.timers: list[asyncio.TimerHandle] = []
@@ -101,9 +101,9 @@ class ScriptedMedia:
 
     def _go_on(self, channel: _Channel) -> None:
         wanted = channel.wanted
+        if channel.is_speaking or not wanted.remote_host:
+            return  # what is wanted meanwhile is looked at when they have spoken
         channel.stop()
-        if not wanted.remote_host:
-            return
         if channel.said == -2:
             channel.said = -1
             self._later(channel, HELLO_S, self._hello)
@@ -144,6 +144,7 @@ class ScriptedMedia:
         channel.is_speaking = False
         self._tell(channel, wire.SpeechEnded(channel.wanted.channel_id, channel.utterance, time.monotonic()))
         self._speak(channel)
+        self._go_on(channel)
 
     def _start(self, channel: _Channel) -> None:
         channel.utterance += 1

@@ -118,3 +118,40 @@ def test_telephones_answer_once_and_know_who_hung_up() -> None:
         assert caller.phase in (Phase.ENDED, Phase.FINISHED)
         assert any(isinstance(event, Ended) for event in events)
         assert phones.report() == {"rung": 1, "rung_twice": 0, "hung_up": 1, "up": 0}
+
+
+async def test_a_spare_that_takes_over_while_somebody_listens_has_the_callee_answer(edge: Mesh, tmp_path: Path) -> None:
+    """The play has ended and is not wanted any more: it has never heard of it."""
+    heard: asyncio.Queue[wire.Heard] = asyncio.Queue()
+    edge.serve(wire.Heard, lambda news, _: heard.put_nowait(news))
+    await edge.ask(SPEECH, wire.Hear(CHANNEL.channel_id, EDGE, ScriptHash("s"), ("yes_no",), 3))
+    mesh = await Mesh.start(Identity("n1.media-1:1"), f"ipc://{tmp_path}/spare")
+    mesh.roster(edge_roster(edge, tmp_path))
+    spare = ScriptedMedia(mesh, PACE, is_spare=True)
+    spare.set(wire.SetChannel(replace(CHANNEL, engine=SPEECH)), EDGE)
+    spare.activate()
+    async with asyncio.timeout(5):
+        assert (await heard.get()).turn == 3
+    await mesh.close()
+
+
+async def test_who_is_speaking_comes_to_an_end_whatever_is_wanted_meanwhile(edge: Mesh) -> None:
+    told: asyncio.Queue[object] = asyncio.Queue()
+    for kind in (wire.SpeechStarted, wire.Heard):
+        edge.serve(kind, lambda news, _: told.put_nowait(news))
+    await edge.ask(SPEECH, wire.Hear(CHANNEL.channel_id, EDGE, ScriptHash("s"), ("yes_no",), 3))
+    listening = wire.SetChannel(replace(CHANNEL, engine=SPEECH))
+    await edge.ask(MEDIA, listening)
+    async with asyncio.timeout(5):
+        assert isinstance(await told.get(), wire.SpeechStarted)
+        await edge.ask(MEDIA, listening)
+        while not isinstance(await told.get(), wire.Heard):
+            pass
+
+
+def edge_roster(edge: Mesh, directory: Path) -> Roster:
+    """Everybody whom the fixture has begun."""
+    return Roster(1, tuple(
+        Peer(who.partition(".")[2].partition("-")[0], who, who, f"ipc://{directory}/{who}", 1, State.ACTIVE)
+        for who in (EDGE, SPEECH)
+    ))  # fmt: skip
