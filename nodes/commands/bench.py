@@ -48,7 +48,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=_numbers, default=(), metavar="N,N", help="crowd: how many are wanted, in turn")
     parser.add_argument("--seconds", type=float, default=0.0, help="crowd, media, sync: length of a run")
     parser.add_argument("--sessions", type=int, default=0, metavar="N", help="cluster: so many calls at once")
-    parser.add_argument("--nodes", type=int, default=0, metavar="N", help="cluster: nodes with calls; one for 1,000")
+    parser.add_argument("--nodes", type=int, default=0, metavar="N", help="cluster: nodes; one for 850 calls")
     parser.add_argument("--scale", type=float, default=0.0, help="cluster: how fast a call goes by; 1: as in life")
     parser.add_argument("--seed", type=int, default=1, help="cluster: of what is killed")
     parser.add_argument("--state", default="var/bench", metavar="DIR", help="where the nodes' state stays")
