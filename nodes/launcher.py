@@ -131,6 +131,7 @@ class Launcher:
         """
         self._stop_at_signals()
         check_reach(self._config)
+        check_ports(self._config)
         with ExitStack() as stack:
             stack.enter_context(run_directory(self._config.paths))
             sockets = stack.enter_context(udp_sockets(self._config))

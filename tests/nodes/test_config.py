@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.config import Config, ConfigError, load, parse
+from nodes.config import ENVIRONMENT, Config, ConfigError, load, parse
 from nodes.errors import NodeError
 from nodes.greeting import greeting
 from nodes.holdings import epoch, udp_sockets
@@ -102,6 +105,15 @@ def test_a_node_of_a_cluster_has_a_port_for_each_process_and_each_spare():
         check_ports(read(f"{joined}ports = [7401, 7410]"))
     with pytest.raises(ConfigError, match=r"cluster.ports: are 60, and the processes here want 62"):
         check_ports(read(f"{joined}[media]\nprocesses = 18"))
+
+
+def test_a_node_with_too_few_ports_does_not_start(tmp_path: Path):
+    (file := tmp_path / "ringmaster.toml").write_text("[cluster]\nbind = '127.0.0.2'\nports = [7401, 7410]\n")
+    launcher = [sys.executable, "-m", "nodes.launcher"]
+    done = subprocess.run(launcher, env={**os.environ, ENVIRONMENT: str(file)}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "cluster.ports: are 10, and the processes here want 11" in done.stderr
+    assert not list(tmp_path.glob("*/**/roster*"))
 
 
 def test_a_node_without_a_telephone_binds_no_port_for_one():
