@@ -255,11 +255,6 @@ class Handover:
         handover.state = state
         return handover
 
-    @classmethod
-    def bridged(cls, seat: str) -> Handover:
-        """Return the handover of a caller who is with an agent already: what a successor goes on with."""
-        return cls.of(HandoverState(Stage.BRIDGED, seat))
-
     @property
     def stage(self) -> Stage:
         """How far it has come."""

@@ -80,16 +80,6 @@ def encode(samples: Samples) -> bytes:
     return _PCM_TO_ULAW[samples.view(np.uint16)].tobytes()
 
 
-def decode_alaw(alaw: bytes) -> Samples:
-    """Return the samples of an A-law payload."""
-    return ALAW_TO_PCM[np.frombuffer(alaw, np.uint8)]
-
-
-def encode_alaw(samples: Samples) -> bytes:
-    """Return samples as A-law."""
-    return _PCM_TO_ALAW[samples.view(np.uint16)].tobytes()
-
-
 def ulaw_to_alaw(ulaw: bytes) -> bytes:
     """Transcode for a leg that speaks A-law: the nearest A-law code of each byte."""
     return ulaw.translate(_ULAW_TO_ALAW)
@@ -106,6 +96,6 @@ def fade(ulaw: bytes) -> bytes:
 
 
 __all__ = [
-    "FRAME_BYTES", "SILENCE", "ULAW_TO_PCM", "Codes", "Samples", "alaw_to_ulaw", "decode", "decode_alaw", "encode",
-    "encode_alaw", "fade", "ulaw_to_alaw",
+    "ALAW_TO_PCM", "FRAME_BYTES", "SILENCE", "ULAW_TO_PCM", "Codes", "Samples", "alaw_to_ulaw", "decode", "encode",
+    "fade", "ulaw_to_alaw",
 ]  # fmt: skip

@@ -1,9 +1,8 @@
-"""8 kHz to 16 kHz and back, block by block, one millisecond late.
+"""16 kHz to 8 kHz, block by block, one millisecond late.
 
-What it does: a linear-phase low-pass of 32 taps in its two phases, remembering the end of the last block, so that the
+What it does: a linear-phase low-pass of 32 taps, remembering the end of the last block, so that the
 blocks join. What it does not: other ratios. Why our own: a streaming resampler made for files holds back 60 to
-100 ms and then bursts; this one gives out what it took in. It delays by (32 - 1) / 2 samples at 16 kHz = 0.97 ms and
-keeps the image of 1 kHz at 7 kHz more than 90 dB down.
+100 ms and then bursts; this one gives out what it took in. It delays by (32 - 1) / 2 samples at 16 kHz = 0.97 ms.
 """
 
 from __future__ import annotations
@@ -29,25 +28,6 @@ def _low_pass() -> npt.NDArray[np.float32]:
 
 
 _LOW_PASS: Final = _low_pass()
-_EVEN, _ODD = 2 * _LOW_PASS[0::2], 2 * _LOW_PASS[1::2]
-
-
-class Upsampler:
-    """One stream from 8 kHz to 16 kHz."""
-
-    __slots__ = ("_past",)
-
-    def __init__(self) -> None:
-        self._past = np.zeros(_TAPS // 2 - 1, np.float32)
-
-    def __call__(self, samples: Samples) -> Samples:
-        """Return twice as many samples as are given; any block length."""
-        given = np.concatenate((self._past, samples.astype(np.float32)))
-        self._past = given[len(samples) :]
-        out = np.empty(2 * len(samples), np.float32)
-        out[0::2] = np.convolve(given, _EVEN, "valid")
-        out[1::2] = np.convolve(given, _ODD, "valid")
-        return _rounded(out)
 
 
 class Downsampler:
@@ -74,4 +54,4 @@ def _rounded(out: npt.NDArray[np.float32]) -> Samples:
     return np.clip(np.rint(out), -32768, 32767).astype(np.int16)
 
 
-__all__ = ["Downsampler", "Upsampler"]
+__all__ = ["Downsampler"]

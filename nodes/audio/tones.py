@@ -70,13 +70,4 @@ def tone(hz: float, ms: int, level_dbov: float = -15.0) -> Samples:
     return samples
 
 
-def key_tone(key: str, ms: int, level_dbov: float = -15.0) -> Samples:
-    """Return the two tones of one key of `0-9*#A-D` (ITU-T Q.23).
-
-    Raises: ValueError for another key.
-    """
-    row, column = divmod(_KEYPAD.index(key), 4)
-    return tone(_ROWS[row], ms, level_dbov - 3) + tone(_COLUMNS[column], ms, level_dbov - 3)
-
-
-__all__ = ["RATE_HZ", "BeepDetector", "key_tone", "pitches", "tone"]
+__all__ = ["RATE_HZ", "BeepDetector", "pitches", "tone"]

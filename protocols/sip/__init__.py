@@ -37,13 +37,13 @@ from protocols.sip.leg import (
 )
 from protocols.sip.message import Request, Response
 from protocols.sip.registration import Register, Registered, Registration, RegistrationFailed, Unregister, Unregistered
-from protocols.sip.responder import Responder, leg_key
+from protocols.sip.responder import Responder
 from protocols.sip.sdp import Listening, LocalMedia, Media
 from protocols.sip.uac import Uac
 from protocols.sip.uas import Uas
 
 __all__ = [
-    "Responder", "leg_key", "Request", "Response",
+    "Responder", "Request", "Response",
     "Uac", "Uas", "Local", "Entropy", "Credentials", "Listening",
     "Received", "Dial", "Ring", "Accept", "Reject", "HangUp", "Offer", "TakeOver", "Renumber", "LegInput",
     "Invited", "Ringing", "EarlyMedia", "Answered", "MediaChanged", "OfferRefused", "Ended", "Finished", "LegEvent",

@@ -52,11 +52,6 @@ class Responder:
         return Transmit(bytes(reply), build.answers_to(stray, source))
 
 
-def leg_key(stray: Request | Response) -> str:
-    """Return the key under which a process keeps its legs: the Call-ID. The leg looks at tags and branch itself."""
-    return stray.sip_call_id
-
-
 def _code_for(request: Request) -> int:
     """OPTIONS: we are here. In a dialog, or a CANCEL: it is not ours (any more). A call: nobody here takes calls."""
     if request.method == "CANCEL" or request.to.tag:
@@ -77,4 +72,4 @@ def _tag(request: Message) -> str:
     return blake2b(told.encode(), digest_size=8).hexdigest()
 
 
-__all__ = ["Responder", "leg_key"]
+__all__ = ["Responder"]

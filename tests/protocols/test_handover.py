@@ -113,7 +113,7 @@ def test_where_there_is_nobody_to_wait_for_the_bot_has_the_caller_at_once(stage:
 
 
 def test_a_successor_goes_on_with_a_caller_who_is_with_an_agent() -> None:
-    handover = Handover.bridged("ann")
+    handover = Handover.of(HandoverState(Stage.BRIDGED, "ann"))
     assert (handover.stage.owner, handover.deadline) == ("agent", None)
     assert run(handover, SeatLost()) == run(at(Stage.BRIDGED), SeatLost())
 

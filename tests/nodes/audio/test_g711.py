@@ -29,12 +29,11 @@ def test_every_mu_law_code_expands_as_the_formula_says() -> None:
 
 
 def test_every_a_law_code_expands_as_the_formula_says() -> None:
-    assert g711.decode_alaw(ALL).tolist() == [alaw_value(code) for code in ALL]
+    assert g711.ALAW_TO_PCM.tolist() == [alaw_value(code) for code in ALL]
 
 
 def test_every_code_survives_a_round_trip_but_minus_zero() -> None:
     assert g711.encode(g711.decode(ALL)) == ALL.replace(b"\x7f", b"\xff")
-    assert g711.encode_alaw(g711.decode_alaw(ALL)) == ALL
 
 
 @given(st.integers(-32768, 32767))
@@ -47,16 +46,16 @@ def test_a_sample_is_coded_within_half_a_step(sample: int) -> None:
 
 
 def test_transcoding_gives_the_nearest_code_of_the_other_law() -> None:
-    there = g711.decode_alaw(g711.ulaw_to_alaw(ALL)).astype(int)
+    there = g711.ALAW_TO_PCM[list(g711.ulaw_to_alaw(ALL))].astype(int)
     mine = g711.decode(ALL).astype(int)
-    every = g711.decode_alaw(ALL).astype(int)
+    every = g711.ALAW_TO_PCM.astype(int)
     nearest = np.abs(mine[:, None] - every[None, :]).min(axis=1)
     assert np.all(np.abs(there - mine) <= nearest + 16 * (1 + np.abs(mine) // 256))
 
 
 def test_silence_is_silent_in_both_laws() -> None:
     assert not g711.decode(g711.SILENCE).any()
-    assert np.abs(g711.decode_alaw(g711.ulaw_to_alaw(g711.SILENCE))).max() <= 8
+    assert np.abs(g711.ALAW_TO_PCM[list(g711.ulaw_to_alaw(g711.SILENCE))]).max() <= 8
 
 
 def test_a_faded_frame_is_half_as_loud() -> None:

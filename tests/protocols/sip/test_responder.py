@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.machine import Transmit
-from protocols.sip import Request, Responder, Response, leg_key
+from protocols.sip import Request, Responder, Response
 from protocols.sip.message import parse
 
 SOURCE = ("192.0.2.9", 40000)
@@ -109,8 +109,3 @@ class TestGarbage:
     def test_that_may_not_be_answered_is_not(self, data: bytes) -> None:
         """An answer to an ACK or a response would be answered in turn, for ever."""
         assert Responder().admit(data.replace(b"Call-ID: x\r\n", b""), SOURCE) is None
-
-
-def test_the_key_of_a_leg_is_the_call_id() -> None:
-    message = parse(request("OPTIONS"))
-    assert leg_key(message) == "x"
