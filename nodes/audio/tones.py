@@ -1,4 +1,4 @@
-"""Tones: finding the beep of an answering machine, and making beeps and keys to be found.
+"""Tones: finding the beep of an answering machine, and making beeps to be found.
 
 What it does: names the single steady tone in a 20 ms frame, if there is one, and says when it has lasted. What it does
 not: ring-back cadences, keys in the audio (they come as telephone events, `protocols/rtp/dtmf.py`).
@@ -24,9 +24,6 @@ _FIRST_BIN, _LAST_BIN = int(400 / _BIN_HZ), int(2500 / _BIN_HZ)
 _STEADY_HZ: Final = 20.0
 _BEEP_FRAMES: Final = 11
 """More than 200 ms. Beeps of voicemail systems last 200 to 1500 ms; no vowel is this pure for this long."""
-
-_ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
-_KEYPAD: Final = "123A456B789C*0#D"
 
 
 def pitches(frames: npt.NDArray[np.float32]) -> list[float]:

@@ -16,11 +16,10 @@ from nodes.central.admission import Admission
 from nodes.central.agenda import LOOK_AGAIN_S, Agenda
 from nodes.central.campaign import Campaign, Campaigns
 from nodes.central.may_call import Pass, may_call
-from nodes.central.pacing import calls_to_place
 from nodes.central.scheduler import Scheduler, weight
 from nodes.central.spend import FREE, Fares
 from nodes.dial_plan import Barred, nothing_barred
-from protocols.wire.campaigns import ContactId, attempt_id
+from protocols.wire.campaigns import ContactId, Plan, attempt_id
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Attempted, Contact, Ended, Phase, Refused, Returned
 
@@ -153,4 +152,16 @@ class Dialler:
         return self._agendas[campaign.campaign_id]
 
 
-__all__ = ["Dialler", "Moment"]
+def calls_to_place(plan: Plan, n_in_flight: int) -> int:
+    """Return how many calls a campaign may begin now, with `n_in_flight` attempts between dial and end.
+
+    Progressive and predictive pacing would look at free agents and at how long people take to answer; this is the plain
+    rule, a campaign's own number of calls at one time.
+
+    >>> calls_to_place(Plan(concurrency=10), 7), calls_to_place(Plan(concurrency=10), 12)
+    (3, 0)
+    """
+    return max(0, plan.concurrency - n_in_flight)
+
+
+__all__ = ["Dialler", "Moment", "calls_to_place"]

@@ -1,7 +1,7 @@
 """What is remembered: the streams as tables, and what the tables say.
 
-`rows` reads messages, `store` keeps them in DuckDB, `queries` and `reports` answer for them, `export` hands them out as
-Parquet; `process` connects all that to the buses.
+`rows` reads messages, `store` keeps them in DuckDB, `reports` answers for them and hands them out as Parquet; `process`
+connects all that to the buses.
 """
 
 from nodes.recorder.store import Row, Store, StoreError, StoreLocked, StoreUnwritable

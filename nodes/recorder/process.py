@@ -33,7 +33,7 @@ from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
-from nodes.recorder.export import NotExported, export
+from nodes.recorder.reports import NotExported, export
 from nodes.recorder.rounds import Rounds
 from nodes.recorder.rows import WHOLE, Share, row_of
 from nodes.recorder.store import Store, StoreBroken, StoreLocked, StoreUnwritable

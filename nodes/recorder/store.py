@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -24,7 +25,9 @@ import duckdb
 
 from nodes.errors import NodeError
 from nodes.recorder.archive import ALL_DAYS, Archive, days_around
-from nodes.recorder.queries import LONGEST
+
+LONGEST = timedelta(days=1)
+"""So far from an attempt's beginning may anything lie that is told of it: what is further away is not read."""
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "events": {
@@ -135,7 +138,7 @@ class Store:
     ) -> list[dict[str, object]]:
         """Return what a query over the tables yields, a dict a row; `$name` in it is a parameter.
 
-        Of events it sees at least those that lie between its parameters `since` and `until`, or `queries.LONGEST` near
+        Of events it sees at least those that lie between its parameters `since` and `until`, or `LONGEST` near
         them. Raises StoreBroken.
         """
         given = dict(parameters or {})

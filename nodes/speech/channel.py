@@ -20,16 +20,23 @@ from typing import assert_never
 from grammars.rules.rule import Completeness
 from nodes.speech.backlog import Backlog
 from nodes.speech.errors import SpeechError
-from nodes.speech.hearing import Hearing
-from nodes.speech.recogniser import Ear
+from nodes.speech.recogniser import Decoding, Ear
 from nodes.speech.turn import Guess, Step, begins, next_step
-from nodes.speech.utterance import BYTES_PER_MS, Utterance
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.messages import AudioFrame, Hear, Heard, Partial
 
-__all__ = ["Channel", "Surroundings"]
+__all__ = ["FRAME_BYTES", "LONGEST_MS", "Channel", "Surroundings", "Utterance"]
 
+FRAME_MS = 20
+FRAME_BYTES = 160
+BYTES_PER_MS = FRAME_BYTES // FRAME_MS
+_SILENCE = b"\xff" * FRAME_BYTES
+
+LONGEST_MS = 15_000
+"""An utterance is cut here: a caller who talks on, or a line that hums, is not answering."""
+REST_MS = 1000
+"""How long what is said after an answer waits for the edge to ask again."""
 FEED_MS = 100
 """How much new audio is worth a trip to a thread, and a partial; the network works in steps of 210 ms anyway."""
 IDLE_S = 600.0
@@ -40,6 +47,135 @@ STALL_S = 1.0
 NOTHING = Guess("", Completeness.NO, 0.0, None)
 
 log = logs.get(__name__)
+
+
+class Utterance:
+    """The audio since speech began, with what the turn detector needs to know of it: frames in order, each once.
+
+    Frames are numbered within an utterance and utterances within a channel, but the numbers are a media process's own:
+    its successor begins again at one, in the middle of a word. What never goes back is the clock (`at_s`), so it has
+    the last word on what is late; and numbers that change before the end was seen are the same speech, told by somebody
+    else.
+    """
+
+    def __init__(self, start: bytes = b"", number: int = 0, next_index: int = 0, at_s: float = 0.0) -> None:
+        """`start` is audio that is known already: the silence before, when speech goes on after an answer."""
+        self.audio = bytearray(start)
+        """8 kHz mu-law."""
+        self.number = number
+        """Of the newest frame."""
+        self.silence_ms = 0
+        """How long nothing has been voiced, once something was."""
+        self.last_voiced_s: float | None = None
+        """When the last voiced frame was heard; None before the first."""
+        self.is_over = False
+        """Nothing more will come."""
+        self._voiced_from: int | None = None
+        self._voiced_until = 0
+        self._next_index = next_index
+        self._at_s = at_s
+
+    @property
+    def speech_ms(self) -> int:
+        """From the first voiced frame to the last."""
+        return 0 if self._voiced_from is None else self._voiced_until - self._voiced_from
+
+    def is_newer(self, frame: AudioFrame) -> bool:
+        """Whether the frame was heard after all of this."""
+        return frame.at_s > self._at_s
+
+    def add(self, frame: AudioFrame) -> bool:
+        """Take the next frame; False for one that is late or was there before, which changes nothing.
+
+        What was lost between two frames is silence. A payload of another length counts as lost.
+        """
+        is_next = frame.utterance == self.number and frame.index >= self._next_index
+        if self.is_over or not (is_next or self.is_newer(frame)):
+            return False
+        n_lost = frame.index - self._next_index if is_next else 0
+        self.audio += _SILENCE * min(n_lost, LONGEST_MS // FRAME_MS)
+        self.audio += frame.payload if len(frame.payload) == FRAME_BYTES else _SILENCE
+        self.number, self._next_index, self._at_s = frame.utterance, frame.index + 1, frame.at_s
+        self._note(frame)
+        return True
+
+    def rest(self) -> Utterance:
+        """What may still come of this utterance after it was answered; begins with the silence that was waited out."""
+        kept = bytes(self.audio[len(self.audio) - self.silence_ms * BYTES_PER_MS :])
+        return Utterance(kept, self.number, self._next_index, self._at_s)
+
+    def _note(self, frame: AudioFrame) -> None:
+        heard_ms = len(self.audio) // BYTES_PER_MS
+        if frame.voiced:
+            if self._voiced_from is None:
+                self._voiced_from = heard_ms - FRAME_MS
+            self._voiced_until = heard_ms
+            self.silence_ms = 0
+            self.last_voiced_s = frame.at_s
+        elif self.last_voiced_s is not None:
+            self.silence_ms += FRAME_MS
+        self.is_over = frame.last or len(self.audio) >= LONGEST_MS * BYTES_PER_MS
+
+
+@dataclass(slots=True)
+class Hearing:
+    """An utterance on its way to its meaning. The loop adds audio while a thread decodes what was there before."""
+
+    utterance: Utterance
+    wanted: Hear | None = None
+    """How to hear it; None while nobody has asked, after an answer."""
+    ear: Ear | None = None
+    guess: Guess | None = None
+    """What it is if it ends here; None when there is no guess for all that was said."""
+    told: tuple[str, bool] = ("", False)
+    """The words of the last partial, and whether they could be an answer."""
+    _decoding: Decoding | None = None
+    _n_fed: int = 0
+
+    def ask(self, wanted: Hear, ear: Ear) -> None:
+        """Say how to hear it."""
+        self.wanted, self.ear = wanted, ear
+
+    def is_for(self, wanted: Hear) -> bool:
+        """Whether it is heard for the turn of this wish."""
+        return self.wanted is not None and self.wanted.turn == wanted.turn
+
+    @property
+    def is_fresh_rest(self) -> bool:
+        """Whether it goes on after an answer, and is not yet long enough to be speech over a prompt."""
+        return self.wanted is None and len(self.utterance.audio) < REST_MS * BYTES_PER_MS
+
+    @property
+    def unfed(self) -> int:
+        """Bytes that no decoder has heard: all of them again, once a guess has ended the decoding."""
+        return len(self.utterance.audio) - (self._n_fed if self._decoding else 0)
+
+    def take_unfed(self) -> bytes:
+        """The audio to `decode` next. Called on the loop, which may add to it meanwhile."""
+        audio = bytes(self.utterance.audio[len(self.utterance.audio) - self.unfed :])
+        self._n_fed = len(self.utterance.audio)
+        return audio
+
+    def decode(self, audio: bytes, speech_ms: int, today: date, *, finish: bool) -> Guess:
+        """Hear more of it, in a thread: what it may become, or with `finish` what it is. Raises: SpeechError.
+
+        `speech_ms`: how long the caller has spoken by the end of this audio.
+        """
+        assert self.ear
+        assert self.wanted
+        decoding = self._decoding or self.ear.begin(self.wanted.rules, today)
+        self._decoding = None  # stays so when it fails: the next attempt begins anew
+        decoding.feed(audio)
+        if finish:
+            return decoding.finish(speech_ms)
+        guess = decoding.so_far(speech_ms)
+        self._decoding = decoding
+        return guess
+
+    def close(self) -> None:
+        """Free the decoder of an utterance that nobody needs any more."""
+        if self._decoding:
+            self._decoding.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nodes.recorder.export import NotExported, export
 from nodes.recorder.figures import report as reported
-from nodes.recorder.reports import BadTime, figures, open_calls, page
+from nodes.recorder.reports import BadTime, NotExported, export, figures, open_calls, page
 from nodes.recorder.rows import row_of
 from nodes.recorder.store import Row, Store
 from protocols.wire import events, journal

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.speech.utterance import FRAME_BYTES, LONGEST_MS, Utterance
+from nodes.speech.channel import FRAME_BYTES, LONGEST_MS, Utterance
 from protocols.wire.ids import ChannelId
 from protocols.wire.messages import AudioFrame
 
