@@ -148,7 +148,7 @@ class Link:
         actor._hold(self)
 
     def cancel(self) -> None:
-        """They part; but when it is the end of this life that cancels, the other still hears of it."""
+        """Undo the link. When this life's own end cancels it, the other life is still told of that end."""
         self._target._unwatch(self)
         if self._actor.ref._actor is self._actor:
             self._actor.ref._unwatch(self)

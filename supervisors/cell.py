@@ -43,11 +43,11 @@ class Intent(Enum):
 
 
 class Start:
-    """Another intent: it is being started by hand. One that is terminated and started again meanwhile has another."""
+    """The intent of a child that is being started by hand: an object for each start, so a stale one is known."""
 
 
 class Repair:
-    """Another intent: a restart is in progress. One attempt, the same object for all the children that it moves.
+    """The intent of a child whose restart is in progress: an object for each attempt, shared by all that it restarts.
 
     A child that was stopped and has crashed again since then has another Repair; a wait or a timer of the first one
     compares the two, and does nothing.
@@ -308,7 +308,7 @@ class Shared:
 
     @property
     def is_fenced(self) -> bool:
-        """Whether what runs now was abandoned, so that nobody does what it says."""
+        """Whether the code that runs now belongs to an abandoned task. What that sends is dropped."""
         return bool(self.abandoned) and asyncio.current_task() in self.abandoned
 
     def emit(self, event: Event) -> None:
@@ -327,15 +327,15 @@ class Shared:
             self._body.cancel()
 
     def pull(self, actor: Life, reason: Exit) -> None:
-        """End a life for that of another it is linked to, once that one's end has been told. Called by the kernel."""
+        """Queue the end of a life whose linked life has ended. Called by the kernel, after `hold_links`."""
         assert self._pulled is not None, "only an end pulls"
         self._pulled.append((actor, reason))
 
     def hold_links(self) -> bool:
-        """Let those wait that an end pulls, until it has been told: so one is brought back before others link to it.
+        """From now on queue the lives that end because a linked one has. They end when its end has been told.
 
-        Returns whether the caller is to let them go: nobody else does already. Of a chain of links one ends after the
-        other, not one inside the other: it may be longer than the stack. Called by the kernel.
+        Returns whether the caller is to end the queued ones; False when an outer call does. A chain of links ends one
+        after the other and not one inside the other, because it may be longer than the stack. Called by the kernel.
         """
         if self._pulled is not None:
             return False

@@ -123,7 +123,7 @@ def _who(ask: asyncio.Future[object], fresh: Asks, older: tuple[Asks, ...]) -> A
 
 
 def _break(waiting: Asks, first: Asked, fresh: Asks) -> None:
-    """Fail the newest ask of the circle that begins with the one who is `first`."""
+    """Fail the newest ask of the circle in which `first` is."""
     asks = list(waiting)[list(waiting.values()).index(first) :]
     age = {ask: place for place, ask in enumerate(fresh)}
     newest = max(range(len(asks)), key=lambda i: age.get(asks[i], -1))

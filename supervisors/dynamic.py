@@ -129,7 +129,7 @@ class Dynamic(Overseer, Generic[P, A]):
         return self.task(halt(ref))
 
     def _leave(self, ref: Cell) -> None:
-        """Whatever its restart kind: nobody could ask for it."""
+        """Forget it, whatever its restart kind: `restart_child` is for fixed children only."""
         self._forget(ref)
 
 
@@ -170,7 +170,7 @@ class DynamicRef(Generic[P, A]):
         return ref
 
     async def stop(self, child: Ref[A]) -> None:
-        """Stop one child, as its shutdown says. Stopping what has ended is fine; a stranger raises NoSuchChild."""
+        """Stop one child, as its shutdown says; one that has ended is fine. Raises NoSuchChild: it is not ours."""
         if child._above is not self.ref:
             raise NoSuchChild(child.path)
         dynamic = self.ref._actor

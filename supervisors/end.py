@@ -170,7 +170,7 @@ class Closing:
         _finish(self._ref, self._actor, self._reason, self._during, self._is_up, self._kept)
 
     def _cut_short(self, task: asyncio.Task[None]) -> None:
-        """Who closes the loop cancels every task, this one too: the life is over all the same, or nobody ends."""
+        """End the life although this task was cancelled, as when the loop is closed: others wait for its end."""
         if self._ref._closing is self and task.cancelled():
             for child in reversed((self._ref._children or {}).values()):
                 kill(child)
@@ -198,7 +198,7 @@ class Closing:
 
 
 async def _orphan(ref: Cell) -> None:
-    """A supervisor that was killed has stopped nobody: kill its children, right to left (OTP: their links do)."""
+    """Kill the children of a supervisor that was killed, right to left: it has stopped none (OTP: links do)."""
     children = list(reversed((ref._children or {}).values()))
     for child in children:
         child._intent = HALT
@@ -216,7 +216,7 @@ def _drop(ref: Cell, box: Mailbox, reason: Exit) -> None:
 
 
 def _hand_on(ref: Cell, box: Mailbox, reason: Exit) -> None:
-    """Give the next life what waited for the one that ended, if it has begun; else nobody handles that."""
+    """Give the next life the messages that the last one has not begun. When no next life has begun, they fail."""
     successor = ref._actor
     if successor is None:
         _drop(ref, box, reason)
@@ -278,7 +278,7 @@ def _terminate(ref: Cell, actor: Life, reason: Exit) -> tuple[Awaitable[object] 
 
 
 def _finish(ref: Cell, actor: Life, reason: Exit, during: str, is_up: bool, kept: Mailbox | None) -> None:
-    """The life is over. A life that never was up is its starter's to deal with."""
+    """Tell everybody that the life is over. Of a life that never was up the supervisor is not told: its starter is."""
     ref._phase = DOWN
     ref._last = told = reason
     if isinstance(reason, Crash):

@@ -113,14 +113,14 @@ class Overseer(Actor):
             end(self.ref, self, Shutdown("auto_shutdown"))
 
     def _let_go(self, ref: Cell) -> None:
-        """A child is not brought back."""
+        """Do not restart this child any more."""
         ref._intent = HALT
         self._streaks.pop(ref, None)
         if ref._phase is DOWN:
             self._leave(ref)
 
     def _leave(self, ref: Cell) -> None:
-        """A child that is not brought back is down, so that it need not be waited for: a temporary one is forgotten."""
+        """A child that will not be restarted is down now. A temporary one is forgotten."""
         if ref._spec.restart is _TEMPORARY:
             self._forget(ref)
 
@@ -129,7 +129,7 @@ class Overseer(Actor):
             del self.children[ref.id]
 
     def _ends_too(self) -> bool:
-        """Return whether the end of a significant child is the end of this supervisor."""
+        """Return whether this supervisor ends, now that a significant child has."""
         if self.auto_shutdown is not AutoShutdown.ALL_SIGNIFICANT:
             return self.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT
         return not any(ref._spec.significant and ref._intent is not HALT for ref in self.children.values())
@@ -176,7 +176,7 @@ class Overseer(Actor):
         return delay
 
     def _go_on(self, repair: Repair, delay: float, started: _Starting | None = None) -> None:
-        """Go on with an attempt that has to wait."""
+        """Continue an attempt that has to wait, in a task of its own."""
         for ref in repair.group:
             ref._intent = repair
         _ = self.task(self._repair(repair, delay, started))
@@ -207,7 +207,7 @@ class Overseer(Actor):
                 return
 
     def _ready(self, ref: Cell, is_up: bool) -> None:
-        """A start has succeeded, or the child has said IGNORE and is not running."""
+        """Take note of a start that has not failed. `is_up`: False when the child has said IGNORE."""
         if not is_up:
             self._let_go(ref)
             return

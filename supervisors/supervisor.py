@@ -191,11 +191,11 @@ class Supervisor(Overseer):
             super()._try_again(failed, repair)
 
     def _hold_back(self) -> None:
-        """Where order matters, let ends and attempts wait until `_rest`."""
+        """Where order matters, queue exits and retries until `_rest`."""
         self._n_busy += self._is_ordered
 
     def _rest(self) -> None:
-        """See to what has waited, unless there is something else to wait for."""
+        """Handle the queued exits and retries, unless another operation still runs."""
         self._n_busy = max(0, self._n_busy - 1)
         if self._n_busy or self.ref._actor is not self:
             return

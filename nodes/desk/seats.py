@@ -71,9 +71,7 @@ class Seats:
             seat.gone()
 
     def follow(self) -> None:
-        """Take note of who has gone, here or in another node: the calls of an edge that has died are another's soon, or
-        nobody's.
-        """
+        """Take note of edges that have gone, of any node. Another edge claims their calls soon, or nobody does."""
         for seat in self._seats.values():
             if seat.call and seat.edge and not self._lives(seat.edge):
                 asyncio.get_running_loop().call_later(ORPHAN_S, self._reap, seat, seat.call, seat.edge)
@@ -157,7 +155,7 @@ class Seats:
     # ---- what seats do ---------------------------------------------------------------------------------------------
 
     def seat_changed(self, seat: AgentSeat) -> None:
-        """An agent's state is another now: perhaps somebody has waited for it."""
+        """An agent's state has changed. One who is ready now may serve a caller who waits."""
         self._changed(seat)
         if seat.state is State.READY:
             self._tasks.spawn(self._serve_waiting(seat))

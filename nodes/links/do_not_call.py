@@ -143,7 +143,7 @@ class DoNotCall:
     # ---- learning --------------------------------------------------------------------------------------------------
 
     def _learn(self, listings: Iterable[Listing]) -> list[Listing]:
-        """Let what holds hold; returns what was news. What names nobody is left out: it could be no key."""
+        """Keep the entries that hold; return those that were news. One without a name is left out: it has no key."""
         news = []
         for one in listings:
             if not is_contact_id(one.contact_id):

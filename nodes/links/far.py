@@ -159,7 +159,7 @@ class Ward:
         return self._answer
 
     def part(self) -> None:
-        """Its link is undone: to the other side it has ended as what pulls nobody."""
+        """Undo the link: the other side is told an end for which no linked life ends."""
         self._down.cancel()
         self._tell(Normal())
 

@@ -90,7 +90,7 @@ class Line:
         self._heard_at = self._clock()
 
     def tell_again(self) -> None:
-        """Tell the owner whether the far end is heard: what was told last may have been told to nobody."""
+        """Tell the owner whether the far end is heard: the last message may have gone to an owner that had died."""
         if self._is_lost:
             self._tell(wire.AudioLost(self._wanted.channel_id, self._clock() - self._heard_at))
         elif self._is_heard:

@@ -48,7 +48,7 @@ class Link:
         self._wanted = wanted
 
     def tell_again(self) -> None:
-        """Nothing is told of a seat: the desk says whether somebody is there."""
+        """Tell nothing: whether somebody is at a seat is the desk's to say."""
 
     def put(self, frame: LinkFrame, now: float) -> None:
         """Take a frame of the seat's; what is no frame is counted and dropped."""

@@ -119,7 +119,7 @@ class MediaPlane:
             self._move_beside(channel, peer)
 
     def beware(self, order: Beware) -> None:
-        """Send nothing on these while their far ends are not heard, or send again. Unknown ones are nobody's."""
+        """Send nothing on these while their far ends are not heard; or send again. Unknown channels are ignored."""
         for channel_id in order.channels:
             channel = self._channels.get(channel_id)
             if channel and isinstance(channel.line, Line):

@@ -34,7 +34,7 @@ class Player:
         self._audio = self._audio.ljust(self._n_frames * FRAME_BYTES, b"\xff")
 
     def again(self) -> None:
-        """Say once more that the play has ended, if it has: whoever was told may not have heard."""
+        """Tell once more that the play has ended, if it has: the first message may have been lost."""
         self._ended = False
 
     def frame(self, at: float) -> bytes | None:

@@ -152,7 +152,7 @@ class Recorder:
             await self._in(self._writer, partial(store.fill, stream))
 
     async def _renew(self, broken: Store, reason: str) -> None:
-        """Put a new database in the place of a broken one; once, whoever notices."""
+        """Put a new database in the place of a broken one. Several may notice; one replaces it."""
         async with self._renewing:
             if self._store is not broken:
                 return

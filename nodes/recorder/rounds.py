@@ -31,7 +31,7 @@ class Rounds:
         await written
 
     def begin(self) -> None:
-        """Begin a round: who has asked by now is answered by it."""
+        """Begin a round. Its end answers everybody who has asked before now."""
         self._served += self._asking
         self._asking.clear()
         self._asked.clear()
