@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -57,6 +58,9 @@ class Trunk:
                 raise ValueError(
                     f"{each!r} is no beginning of a number such as +1900 or +1xxx976, and no number such as 911"
                 )
+        for prefix, price in self.prices.items():
+            if not 0 <= price < math.inf:
+                raise ValueError(f"prices: {price} is no price of a minute to {prefix}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import types
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -69,7 +70,7 @@ class Reader:
     def table(self, cls: type[T], given: object, key: str) -> T:
         """Build a dataclass from a table, all fields checked."""
         given = dict(self._items(given, key))
-        hints, known = get_type_hints(cls), fields(cls)  # type: ignore[arg-type]  # T is a dataclass here
+        hints, known = _hints(cls), fields(cls)  # type: ignore[arg-type]  # T is a dataclass here
         for name in given.keys() - {one.name for one in known}:
             raise ConfigError(self._file, _join(key, name), f"is not known{_suggest(name, [f.name for f in known])}")
         values = {one.name: self._field(one, hints[one.name], given, key) for one in known}
@@ -137,6 +138,11 @@ class Reader:
         if wanted[-1] is not ... and len(given) != len(wanted):
             raise ConfigError(self._file, key, f"has {len(given)} values, not {len(wanted)}")
         return tuple(self._value(wanted[0], one, f"{key}[{index}]") for index, one in enumerate(given))
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 _TYPES: Final = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}

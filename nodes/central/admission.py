@@ -43,6 +43,14 @@ class Admission:
         self._tried: dict[str, float] = {}
         self._per_edge = per_edge
 
+    def change(self, trunks: Mapping[str, float], now: float, base: float, per_edge: int) -> None:
+        """Go on with other limits (as for `__init__`); what was used up and learnt of these trunks stays."""
+        self._base, self._per_edge = base, per_edge
+        base = base or base_of(self._cores)
+        self._tokens.resize(base * REFILL, base * BURST, now)
+        for name, cps in trunks.items():
+            self._rates[name].resize(cps, max(1.0, cps), now)
+
     def follow(self, cores: float, now: float) -> None:
         """Take note how many cores the machines of all edges have."""
         if not self._base and cores != self._cores:

@@ -58,6 +58,10 @@ class Dialler:
         self.held: dict[CampaignId, str] = {}
         """Why a campaign dialled nobody when it was last looked at."""
 
+    def change(self, barred: Barred, fares: Fares) -> None:
+        """Go on with other dial plans and fares of the same trunks."""
+        self._barred, self._fares = barred, fares
+
     def next(self, moment: Moment) -> Attempted | Refused | None:
         """Return the next thing to write down, or None when there is nothing to do at this moment."""
         for _ in range(LOOKS):

@@ -178,11 +178,15 @@ class Importer:
 
     def __init__(self, memory: Memory, objects: Callable[[], Objects], key: bytes, sip: Sip) -> None:
         self._memory, self._objects, self._key = memory, objects, key
-        self._sip = replace(sip, trunks=tuple(replace(trunk, password="") for trunk in sip.trunks))
-        self._trunks = [trunk.name for trunk in sip.trunks]
+        self.follow(sip)
         self._scripts = Scripts()
         self._current: Import | None = None
         self._is_beginning = False
+
+    def follow(self, sip: Sip) -> None:
+        """Have the imports that begin from now on judged by these trunks."""
+        self._sip = replace(sip, trunks=tuple(replace(trunk, password="") for trunk in sip.trunks))
+        self._trunks = [trunk.name for trunk in sip.trunks]
 
     async def begin(self, request: wire.BeginImport, tasks: Tasks) -> wire.ImportBegun:
         """Begin an import; what it does is a task of `tasks`, and ends with them. Raises: `Refused`, `BusAway`."""

@@ -73,8 +73,7 @@ class Leader:
         self._config, self._bus, self._mesh, self._lease = config, bus, mesh, lease
         self._memory, self._do_not_call, self._clock = memory, do_not_call, memory.clock
         self._fold, self._n_streams = memory.campaigns, config.recorder.streams
-        self._trunks = {trunk.name: trunk for trunk in config.sip.trunks}
-        rates = {trunk.name: trunk.cps for trunk in config.sip.trunks}
+        self._trunks, rates = _trunks(config)
         limits = config.central
         self._admission = Admission(rates, self._clock.now(), limits.base, limits.max_concurrent)
         self.dialler = Dialler(self._fold, self._admission, rates, dial_plan.barred_by(config.sip), Fares(self._trunks))
@@ -87,6 +86,13 @@ class Leader:
         self._told_held: dict[CampaignId, str] = {}
         self._changed: set[CampaignId] = set()
         """Campaigns of which the journal has said something since they were last published."""
+
+    def follow(self, config: Config) -> None:
+        """Have the next dial go by these limits and trunks."""
+        self._trunks, rates = _trunks(config)
+        limits = config.central
+        self._admission.change(rates, self._clock.now(), limits.base, limits.max_concurrent)
+        self.dialler.change(dial_plan.barred_by(config.sip), Fares(self._trunks))
 
     @property
     def is_on(self) -> bool:
@@ -281,6 +287,12 @@ class Leader:
                 self._given_up[name] = gives_up
                 log.warning("load.gives_up", what=gives_up.name.lower(), of=name)
                 self._bus.publish(state("load", name), {"gives_up": gives_up.name.lower(), "rev": self._lease.token})
+
+
+def _trunks(config: Config) -> tuple[dict[str, Trunk], dict[str, float]]:
+    """Return the trunks and their calls per second, by name."""
+    trunks = {trunk.name: trunk for trunk in config.sip.trunks}
+    return trunks, {name: trunk.cps for name, trunk in trunks.items()}
 
 
 async def until_lost(work: Coroutine[Any, Any, None]) -> None:

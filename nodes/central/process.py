@@ -31,7 +31,8 @@ from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.server import room
-from nodes.links.spokesman import Spokesman
+from nodes.links.settings import Settings
+from nodes.links.spokesman import Figures, Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity, node_of
@@ -59,7 +60,10 @@ class Central:
         kept = KeptList(config.paths.state / FILE, fingerprint(key))
         self.do_not_call = DoNotCall(bus.kv(Bucket.DNC), kept, self._is_fresh)
         self._memory = Memory(bus, self._lease, identity, clock)
-        self._requests = Requests(self._memory, Importer(self._memory, bus.objects, key, config.sip), key)
+        self.settings = Settings(config, bus.kv(Bucket.CONFIG), may_write=True)
+        self.settings.changed = self._change
+        self._importer = Importer(self._memory, bus.objects, key, self.settings.config.sip)
+        self._requests = Requests(self._memory, self._importer, key)
         self._roster: Roster = NOBODY
         self.members = Members(mesh, config)
         self.members.on_change(lambda _: self._place())
@@ -67,6 +71,7 @@ class Central:
     def serve(self) -> None:
         """Answer the mesh from now on."""
         self._requests.serve(self._mesh)
+        self.settings.serve(self._mesh)
         Listings(self.do_not_call, self._config.paths.state / FILE).serve(self._mesh)
         self._mesh.serve(GetStatus, self.status)
 
@@ -76,6 +81,12 @@ class Central:
         self._mesh.roster(roster)
         self.members.follow(roster)
         self._place()
+
+    def _change(self, config: Config) -> None:
+        """Go by other settings from now on."""
+        self._importer.follow(config.sip)
+        if self._requests.leader:
+            self._requests.leader.follow(config)
 
     def _place(self) -> None:
         """Have the leader know which edges there are: this node's, and those of all nodes that live."""
@@ -103,9 +114,15 @@ class Central:
             "do_not_call_known": float(self.do_not_call.is_known),
             "ignored": float(fold.n_ignored),
             **self._bus.figures(),
+            **self.settings.figures(),
             **(self._requests.leader.figures() if self._requests.leader else {}),
         }
         return Status("central", os.getpid(), figures)
+
+    def of_node(self) -> Figures:
+        """Return what this central adds to its node's word, where there is no edge."""
+        settings, refused = self.settings.versions
+        return Figures(settings=settings, refused=refused)
 
     async def _is_fresh(self) -> bool:
         return await asyncio.shield(self._fresh)
@@ -173,7 +190,7 @@ class Central:
             await self._leave()  # perhaps another node's central knows more
 
     async def _lead(self) -> None:
-        leader = Leader(self._config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
+        leader = Leader(self.settings.config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
         self._tell(leader.places)
         self._requests.leader, self._memory.heard = leader, leader.heard
         log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
@@ -234,9 +251,10 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         central = Central(config, identity, bus, mesh)
         central.serve()
         tasks.spawn(central.do_not_call.follow())
+        tasks.spawn(central.settings.follow())
         tasks.spawn(central.run())
         tasks.spawn(central.look_after_streams())
-        speaker = Spokesman(mesh, bus, config, central.members, tasks)
+        speaker = Spokesman(mesh, bus, config, central.members, tasks, central.of_node)
         tasks.spawn(speaker.run())
         await parent.ready(mesh.whereabouts())
         async for order in parent.orders:

@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "report": "what the calls came to, from the recorder's database",
     "tree": "the supervision tree of the running node, live",
     "cluster": "several machines as one: make a cluster, join, see who is in it",
+    "config": "settings that change while nodes run: check, apply, go back, see who changed what",
     "user": "who may sign in at the desk or ask its API, and as what",
     "doctor": "what this machine lacks, and how to mend it",
     "bench": "measure the promises, each beside its floor or peer",

@@ -16,7 +16,8 @@ class Row:
     """One node as people see it. `state`: alive, draining, silent, gone or waiting; `note`: what there is to say of it.
 
     `without_heir`: of its calls, those that no other node could go on with now; None: it does not say. `heard_s`: how
-    long ago it was last heard; `ahead_s`: how far its clock is before this machine's.
+    long ago it was last heard; `ahead_s`: how far its clock is before this machine's; `settings`: the version by which
+    it goes (`ringmaster config`).
     """
 
     node: str
@@ -30,6 +31,7 @@ class Row:
     heard_s: float = 0.0
     ahead_s: float = 0.0
     note: str = ""
+    settings: int = 0
 
 
 async def show(config: Config, is_json: bool) -> int:
@@ -72,24 +74,28 @@ def _row(word: NodeWord, state: str, heard_s: float = 0.0, ahead_s: float = 0.0,
     return Row(
         word.node, state, word.zone, word.roles, word.version, word.calls, word.without_heir,
         round(word.load, 3), round(heard_s, 1),
-        round(ahead_s, 3), note,
+        round(ahead_s, 3), note or _refused(word), word.settings,
     )  # fmt: skip
+
+
+def _refused(word: NodeWord) -> str:
+    return f"could not take version {word.refused} of the settings (its log says why)" if word.refused else ""
 
 
 def lines(table: list[Row]) -> list[str]:
     """Return the table for a terminal.
 
     >>> print("\\n".join(lines([Row("n1", "alive", roles=("nats", "edge"), version="1.0", calls=3, without_heir=1)])))
-    node  state  zone  version  calls  no heir  load  clock    roles
-    n1    alive        1.0          3        1    0%  +0.00 s  nats edge
+    node  state  zone  version  settings  calls  no heir  load  clock    roles
+    n1    alive        1.0             0      3        1    0%  +0.00 s  nats edge
     """
-    head = ("node", "state", "zone", "version", "calls", "no heir", "load", "clock", "roles")
+    head = ("node", "state", "zone", "version", "settings", "calls", "no heir", "load", "clock", "roles")
     cells = [head, *(_cells(row) for row in table)]
     widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
     told = []
     for row in cells:
         aligned = [
-            cell.rjust(w) if n in (4, 5, 6) else cell.ljust(w)
+            cell.rjust(w) if n in (4, 5, 6, 7) else cell.ljust(w)
             for n, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
         told.append("  ".join(aligned).rstrip())
@@ -99,13 +105,14 @@ def lines(table: list[Row]) -> list[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     state = f"{row.state} {row.heard_s:.1f} s" if row.state == "silent" else row.state
     if row.state == "waiting":
-        return (row.node, state, *[""] * 7)
+        return (row.node, state, *[""] * 8)
     every = " ".join(row.roles)
     return (
         row.node,
         state,
         row.zone,
         row.version,
+        str(row.settings),
         str(row.calls),
         "" if row.without_heir is None else str(row.without_heir),
         f"{row.load:.0%}",

@@ -62,6 +62,10 @@ class Means:
     def __post_init__(self) -> None:
         self.members = Members(self.mesh, self.config)
 
+    def change(self, config: Config) -> None:
+        """Go by other settings from now on: those of `nodes.config_running`."""
+        self.config = config
+
     @property
     def node_id(self) -> NodeId:
         """This node."""

@@ -39,6 +39,7 @@ from nodes.links.login import login
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import Roster
+from nodes.links.settings import Settings
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing, failing_at_once
 from nodes.telemetry import logs
@@ -105,7 +106,12 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
     key = contact_key(config.paths.state)
     listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key)))
     refusals = Refusals(listed, key, tasks)
-    means = Means(config, mesh, trunk, Engines(mesh), post.take, refusals, fetcher=fetcher, fills_up=post.fills_up)
+    settings = Settings(config, bus.kv(Bucket.CONFIG))
+    means = Means(
+        settings.config, mesh, trunk, Engines(mesh), post.take, refusals, fetcher=fetcher, fills_up=post.fills_up
+    )
+    settings.changed = means.change
+    tasks.spawn(settings.follow())
     start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
     most = 2 * (config.edge.capacity or MOST)  # those that it takes, and as many that it takes over
     tree = Supervisor(
@@ -127,7 +133,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
 
         calls.serve()
-        requests = Requests(means, calls, post.figures)
+        requests = Requests(means, calls, lambda: post.figures() | settings.figures(), lambda: settings.versions)
         requests.serve()
         speaker = Spokesman(mesh, bus, config, means.members, tasks, requests.of_node)
         tasks.spawn(speaker.run())

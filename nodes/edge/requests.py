@@ -40,9 +40,12 @@ log = logs.get(__name__)
 class Requests:
     """Answers for the calls of one edge."""
 
-    def __init__(self, means: Means, calls: Calls, figures: Callable[[], dict[str, float]] = dict) -> None:
-        """`figures`: further ones, for the status."""
-        self._means, self._calls, self._figures = means, calls, figures
+    def __init__(
+        self, means: Means, calls: Calls, figures: Callable[[], dict[str, float]] = dict,
+        settings: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:  # fmt: skip
+        """`figures`: further ones, for the status. `settings`: the version by which this edge goes, and one refused."""
+        self._means, self._calls, self._figures, self._settings = means, calls, figures, settings
         self._drains, self._fence = Drain(False), Fence()
         self._know: frozenset[Identity] = frozenset()
         """Processes of this node that know whether it drains."""
@@ -137,7 +140,7 @@ class Requests:
         """Return what this edge adds to its node's word."""
         held, limit = len(self._calls.keepers), self._calls.load.limit
         load = round(held / limit, 3) if limit else 1.0
-        return Figures(self._calls.is_draining, len(self._ours()), load, self._calls.n_unkept_afar)
+        return Figures(self._calls.is_draining, len(self._ours()), load, self._calls.n_unkept_afar, *self._settings())
 
     def _ours(self) -> list[CallRecord]:
         """Return the records of our calls: one that is on its way here is counted where it is still."""

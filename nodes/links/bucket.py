@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import nats.errors
 from nats.js.api import StreamInfo
-from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError
 from nats.js.kv import KeyValue
 
 from nodes.links.connection import Connection, away_for_errors, obey_cancellation
@@ -56,6 +56,15 @@ class Bucket:
             except KeyNotFoundError:
                 return None
         return Entry(key, _body(found.value), found.revision or 0)
+
+    async def history(self, key: str) -> list[Entry]:
+        """Return the values that the bucket still has of a key, the newest at the end; deletions are left out."""
+        with away_for_errors():
+            try:
+                found = await self._store().history(_key(key))
+            except NoKeysError:
+                return []
+        return [Entry(key, _body(one.value), one.revision or 0) for one in found if not one.operation]
 
     async def put(self, key: str, value: Body) -> int:
         """Write whatever was there before; returns the revision."""

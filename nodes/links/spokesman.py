@@ -59,12 +59,14 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What an edge adds to its node's word."""
+    """What an edge adds to its node's word; `settings` and `refused` any speaker's that follows them."""
 
     is_draining: bool = False
     calls: int = 0
     load: float = 0.0
     without_heir: int | None = None
+    settings: int = 0
+    refused: int = 0
 
 
 class Spokesman:
@@ -283,7 +285,8 @@ class Spokesman:
         return NodeWord(
             node.id, launcher.epoch, self._roster.revision, self._us.cluster, VERSION, RELEASE, node.zone,
             node.roles, launcher.door, self._wall(), tuple(_processes(self._roster)), self._is_in, figures.is_draining,
-            figures.calls, figures.load, figures.without_heir, others.hears, others.dead,
+            figures.calls, figures.load, figures.without_heir, others.hears, others.dead, figures.settings,
+            figures.refused,
         )  # fmt: skip
 
     def _tell(self) -> None:

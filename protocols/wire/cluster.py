@@ -55,7 +55,8 @@ class NodeWord:
     found nothing that bars it from the cluster; a newcomer asks first. `load`: what its calls take of what it can, 0
     to 1. `without_heir`: how many of its calls no other node could go on with just now; None: it does not say. `hears`:
     other nodes that are alive to it. `dead`: whom it has declared dead lately, also if they have come back since:
-    whoever reads their own name there asks their heirs before they send anything.
+    whoever reads their own name there asks their heirs before they send anything. `settings`: the version by which it
+    goes (`protocols.wire.settings`); `refused`: a newer one, that it could not take.
     """
 
     node: NodeId
@@ -76,6 +77,8 @@ class NodeWord:
     without_heir: int | None = None
     hears: tuple[NodeId, ...] = ()
     dead: tuple[Death, ...] = ()
+    settings: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from protocols.wire.messages import MESSAGES
 from protocols.wire.reconcile import RECONCILE_MESSAGES
 from protocols.wire.recordings import RECORDING_MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
+from protocols.wire.settings import SETTINGS_MESSAGES
 from protocols.wire.takeover import TAKEOVER_MESSAGES
 
 MAX_BODY: Final = 256 * 1024
@@ -42,7 +43,7 @@ KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
         *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES,
-        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, Refusal,
+        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *SETTINGS_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

@@ -192,7 +192,7 @@ _TABLE: Final[Mapping[Role, Rights]] = {
     Role.EDGE: Rights(
         publish=(
             _WORD, ALL_EVENTS, "rm.state.calls.*",
-            *_see(Bucket.CALLS, Bucket.DNC), *_put(Bucket.CALLS), *_put(Bucket.DNC),
+            *_see(Bucket.CALLS, Bucket.DNC, Bucket.CONFIG), *_put(Bucket.CALLS), *_put(Bucket.DNC),
         ),
         subscribe=(ALL_NODE_WORDS,),
     ),

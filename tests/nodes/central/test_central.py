@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -40,6 +41,7 @@ from protocols.wire.journal import Attempted, Phase, Steered, from_body
 from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
 from protocols.wire.reconcile import CallsFound, FindCalls
 from protocols.wire.roles import CENTRAL_READS
+from protocols.wire.settings import ApplySettings
 from protocols.wire.subjects import Bucket, Stream, call_event
 from tests.conftest import NatsServer
 
@@ -135,6 +137,7 @@ class Node:
         central.follow(roster)
         await tasks.open()
         tasks.spawn(central.do_not_call.follow())
+        tasks.spawn(central.settings.follow())
         tasks.spawn(central.run())
         try:
             yield identity
@@ -614,6 +617,34 @@ async def test_the_limits_of_the_streams_are_those_of_whoever_leads(
                 await asyncio.sleep(0.01)
     await bus.close()
     await mesh.close()
+
+
+async def test_who_leads_goes_by_new_limits_at_once_and_whoever_follows_begins_with_them(node: Node) -> None:
+    def only(most: int) -> ApplySettings:
+        return ApplySettings(0, json.dumps({"central": {"max_concurrent": most}}), "ann@n1")
+
+    async def held(central: Identity) -> wire.CampaignStatus:
+        async with asyncio.timeout(20):
+            while (status := await node.operator.ask(central, wire.GetCampaign(SPRING))).held != "edges_full":
+                await asyncio.sleep(0.02)
+        return status
+
+    async with node.central("central-0") as central:
+        await node.leads(central)
+        assert (await node.operator.ask(central, only(1))).version == 1
+        await node.imports(central)
+        await node.runs(central)
+        await node.edge.order(0)
+        assert (await held(central)).in_flight == 1
+        done = await node.operator.ask(central, replace(only(2), base=1))
+        await node.edge.order(1)
+        assert (await held(central)).in_flight == 2
+        with pytest.raises(Refused, match="changed_meanwhile: version 2 is there, by ann@n1"):
+            await node.operator.ask(central, replace(only(3), base=1, by="bob@n2"))
+    async with node.central("central-1") as heir:
+        assert (await node.operator.ask(heir, GetStatus())).figures["settings"] == done.version == 2
+        await node.leads(heir)
+        assert (await held(heir)).in_flight == 2
 
 
 async def streams(node: Node) -> list[str | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nodes.commands.cluster_status import Row, lines, rows
 from protocols.wire.cluster import ClusterSeen, Member, NodeSeen, NodeState, NodeWord
 from protocols.wire.ids import NodeId
@@ -10,22 +12,9 @@ from protocols.wire.ids import NodeId
 def word(node: str, *, is_draining: bool = False) -> NodeWord:
     roles = ("edge", "desk")
     return NodeWord(
-        NodeId(node),
-        1,
-        1,
-        "c",
-        1,
-        "1.0",
-        "north",
-        roles,
-        "",
-        0.0,
-        (),
-        is_draining=is_draining,
-        calls=7,
-        load=0.25,
-        without_heir=2,
-    )
+        NodeId(node), 1, 1, "c", 1, "1.0", "north", roles, "", 0.0, (), is_draining=is_draining, calls=7, load=0.25,
+        without_heir=2, settings=3,
+    )  # fmt: skip
 
 
 def seen(node: str, state: NodeState, *, is_draining: bool = False) -> NodeSeen:
@@ -52,12 +41,18 @@ def test_ours_is_first_then_the_others_by_name_then_who_waits() -> None:
 
 def test_the_table_says_how_long_somebody_is_silent_and_why_somebody_waits() -> None:
     assert lines(list(rows(SEEN))) == [
-        "node  state         zone   version  calls  no heir  load  clock    roles",
-        "n1    alive         north  1.0          7        2   25%  +0.00 s  edge desk",
-        "n2    silent 1.2 s  north  1.0          7        2   25%  +0.00 s  edge desk",
-        "n3    draining      north  1.0          7        2   25%  +0.00 s  edge desk",
-        "n4    gone          north  1.0          7        2   25%  +0.00 s  edge desk",
+        "node  state         zone   version  settings  calls  no heir  load  clock    roles",
+        "n1    alive         north  1.0             3      7        2   25%  +0.00 s  edge desk",
+        "n2    silent 1.2 s  north  1.0             3      7        2   25%  +0.00 s  edge desk",
+        "n3    draining      north  1.0             3      7        2   25%  +0.00 s  edge desk",
+        "n4    gone          north  1.0             3      7        2   25%  +0.00 s  edge desk",
         "n9    waiting",
         "n9: the clock is 3.0 s ahead of that of n1",
     ]
     assert lines([Row("n1", "alive")])[1].startswith("n1")
+
+
+def test_a_node_that_could_not_take_the_newest_settings_shows_those_it_goes_by_and_says_so() -> None:
+    (row,) = rows(ClusterSeen(replace(word("n1"), refused=4), ()))
+    assert row.settings == 3
+    assert row.note.startswith("could not take version 4 of the settings")

@@ -263,3 +263,42 @@ def _response(request: bytes, status: bytes) -> bytes:
     kept = [line for line in lines if line.split(b":")[0] in (b"Via", b"From", b"Call-ID", b"CSeq")]
     to = next(line for line in lines if line.startswith(b"To:"))
     return b"\r\n".join([b"SIP/2.0 " + status, *kept, to + b";tag=t", b"Content-Length: 0", b"", b""])
+
+
+class TestConfig:
+    """`ringmaster config`: settings that change while the node runs."""
+
+    def test_a_version_is_checked_applied_and_gone_back_from_and_each_time_it_is_said_what_changes(
+        self, node: Node, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "settings.toml"
+        file.write_text("[central]\nmax_concurrent = 50\n[edge]\ngives_up = ['recordings']\n")
+        (first,) = node.run("config", "apply", str(file), "--why", "a test", "--json").rows
+        number = int(str(first["version"]))
+        assert first["behind"] == [], "the edge and central go by it"
+        figures: dict[str, dict[str, float]] = {
+            str(row["role"]): row["figures"]  # type: ignore[misc]
+            for row in node.run("node", "--json").rows
+            if row["state"] == "active"
+        }
+        assert figures["edge"]["settings"] == figures["central"]["settings"] == number
+        shown = node.run("config", "show").out
+        assert shown.startswith(f"version = {number}\n")
+        file.write_text(shown.replace("max_concurrent = 50", "max_concurrent = 60"))
+        assert node.run("config", "check", str(file)).out.splitlines()[1:] == ["  central.max_concurrent: 50 -> 60"]
+        done = node.run("config", "apply", str(file))
+        assert done.out.splitlines() == [f"version {number + 1} holds", "  central.max_concurrent: 50 -> 60"]
+        refused = node.run("config", "apply", str(file)).refused()
+        assert f"nothing was changed: version {number + 1} is there, by " in refused, "it was made on the one before"
+        (back,) = node.run("config", "apply", "--version", str(number), "--json").rows
+        assert (back["version"], back["changes"]) == (number + 2, ["central.max_concurrent: 60 -> 50"])
+        newest, _, oldest, *_ = node.run("config", "history", "--json").rows
+        assert (newest["version"], newest["why"]) == (number + 2, f"as version {number}")
+        assert (oldest["why"], newest["settings"]) == ("a test", oldest["settings"])
+
+    def test_what_cannot_change_is_refused_with_file_line_and_what_it_takes(self, node: Node, tmp_path: Path) -> None:
+        (tmp_path / "s.toml").write_text("[central]\nbase = 4\n\n[rtp]\nports = [1, 2]\n")
+        for what in ("check", "apply"):
+            said = node.run("config", what, str(tmp_path / "s.toml")).refused()
+            assert said.startswith(f"ringmaster config: {tmp_path}/s.toml:5: rtp.ports: needs a drain"), said
+        assert "there is none such" in node.run("config", "apply", "--version", "999").refused()

@@ -46,6 +46,7 @@ SAYS: dict[str, set[Role]] = {
     "$KV.rm_dnc.ada": {CENTRAL, EDGE, OPERATOR},
     "$KV.rm_dnc.ada.removed": {CENTRAL, OPERATOR},
     "$KV.rm_dnc.list.made": {CENTRAL, OPERATOR},
+    "$KV.rm_config.settings": {CENTRAL, OPERATOR},
     "$KV.another.key": {OPERATOR},
     # what is asked of nodes and services
     "$SRV.PING": {OPERATOR, VIEWER},
@@ -72,6 +73,10 @@ SAYS: dict[str, set[Role]] = {
     "$JS.API.STREAM.MSG.GET.RM_CAMPAIGN": {OPERATOR},
     "$JS.API.CONSUMER.CREATE.KV_rm_dnc.x.$KV.rm_dnc.>": {CENTRAL, EDGE, OPERATOR},
     "$JS.API.DIRECT.GET.KV_rm_dnc.$KV.rm_dnc.ada": {CENTRAL, EDGE, OPERATOR},
+    "$JS.API.CONSUMER.CREATE.KV_rm_config.x.$KV.rm_config.>": {CENTRAL, EDGE, OPERATOR},
+    "$JS.API.DIRECT.GET.KV_rm_config.$KV.rm_config.settings": {CENTRAL, EDGE, OPERATOR},
+    "$JS.API.STREAM.PURGE.KV_rm_config": {OPERATOR},
+    "$JS.API.STREAM.MSG.DELETE.KV_rm_config": {OPERATOR},
     "$JS.API.STREAM.INFO.RM_EVENTS": {CENTRAL, DESK, RECORDER, OPERATOR},
     "$O.rm_journal.C.x": {CENTRAL, OPERATOR},
     "$O.rm_journal.M.x": {CENTRAL, OPERATOR},

@@ -1,0 +1,221 @@
+"""`ringmaster config`: settings that change while nodes run, in versions: check one, apply it, see who applied which.
+
+A version is a TOML file with the keys of `nodes.config_running.AT_ONCE`; what it does not name is as each node's file
+says. It replaces the one before: to go back, apply an older one again. `ringmaster config show` prints the newest as
+such a file, with its number in it; then it is applied only if nobody has applied another meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from nodes.commands.client import Client, NotUp, configured, connected
+from nodes.commands.terminal import ENDING, emit
+from nodes.config import Config
+from nodes.config_running import Body, differences, read, strangers, written
+from nodes.errors import NodeError
+from nodes.links.errors import LinkError, Refused
+from nodes.links.mesh import Request
+from nodes.reading import read_json
+from protocols.wire.messages import GetStatus
+from protocols.wire.settings import ApplySettings, GetSettings, Version
+
+R = TypeVar("R")
+
+ASK_S: Final = 15.0
+TAKEN_S: Final = 5.0
+"""So long is waited until every process says that it goes by a new version; a tenth of a second is usual."""
+LOOK_S: Final = 0.05
+FOLLOW: Final = ("edge", "central")
+ACTIONS: Final = {
+    "check": "what is wrong with a file, and what it would change",
+    "apply": "have a file hold, everywhere and at once; or an older version, again",
+    "show": "print the newest version as a file",
+    "history": "who applied which version when, and what it changed",
+}
+NONE: Final = Version(0, "", "", "")
+
+
+class NotApplied(NodeError):
+    """Central says no, or does not answer."""
+
+
+class BadSettings(NodeError):
+    """A file, or a version, that cannot be applied."""
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """What is done, with which file."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, purpose in ACTIONS.items():
+        one = actions.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        if name == "check":
+            one.add_argument("file", metavar="FILE", type=Path)
+        if name == "apply":
+            what = one.add_mutually_exclusive_group(required=True)
+            what.add_argument("file", metavar="FILE", type=Path, nargs="?")
+            what.add_argument("--version", type=int, metavar="N", help="one of `ringmaster config history`")
+            one.add_argument("--why", default="", help="a note that is kept with the version")
+        if name != "show":
+            one.add_argument("--json", action="store_true", help="JSON")
+        one.add_argument("--config", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # also behind the action
+        one.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it. Raises: NodeError, OSError."""
+    return ENDING.run(_run(args))
+
+
+async def _run(args: argparse.Namespace) -> int:
+    config = configured(args)
+    match args.action:
+        case "check":
+            return await _check(config, args)
+        case "apply":
+            async with connected(config) as client:
+                return await _apply(client, args)
+        case "show":
+            async with connected(config) as client:
+                newest = (await _versions(client))[-1]
+            print(written(newest.settings, newest.version))
+        case _:
+            async with connected(config) as client:
+                _tell(await _versions(client), args.json)
+    return 0
+
+
+async def _check(config: Config, args: argparse.Namespace) -> int:
+    """Say what a file would change; where no node is up, beside the files alone."""
+    base, settings = _file(args.file, config)
+    try:
+        async with connected(config) as client:
+            now = (await _versions(client))[-1]
+    except NotUp:
+        now = NONE
+    changes = differences(now.settings, settings)
+    if args.json:
+        emit({"version": now.version, "made_on": base, "changes": changes})
+        return 0
+    print(f"{args.file}: can be applied" + (f" in place of version {now.version}" if now.version else ""))
+    _print(changes)
+    if base not in (None, now.version):
+        print(f"it was made on version {base}, and would be refused: ringmaster config show has the newest")
+    return 0
+
+
+async def _apply(client: Client, args: argparse.Namespace) -> int:
+    versions = await _versions(client)
+    now, why = versions[-1], args.why
+    if args.version is None:
+        base, settings = _file(args.file, client.config)
+    else:
+        base, settings = None, _older(versions, args.version).settings
+        why = why or f"as version {args.version}"
+    asked = ApplySettings(now.version if base is None else base, json.dumps(settings), _who(client.config), why)
+    done = await _ask(client, asked)
+    changes = differences(now.settings, settings)
+    behind = await _behind(client, done.version)
+    if args.json:
+        emit({"version": done.version, "is_new": done.is_new, "changes": changes, "behind": behind})
+    else:
+        print(f"version {done.version} holds" if done.is_new else f"version {done.version} says that already")
+        _print(changes)
+        for each in behind:
+            print(f"{each} does not say that it goes by it")
+    return 1 if behind else 0
+
+
+async def _behind(client: Client, version: int) -> list[str]:
+    """Return which edges and centrals do not go by a version, once all do, or it has taken too long."""
+    give_up_s = asyncio.get_running_loop().time() + TAKEN_S
+    while True:
+        peers = [peer.identity for role in FOLLOW for peer in await client.everywhere(role)]
+        figures = await asyncio.gather(*(_figure(client, peer) for peer in peers))
+        behind = [peer for peer, taken in zip(peers, figures, strict=True) if taken < version]
+        if not behind or asyncio.get_running_loop().time() > give_up_s:
+            return [str(peer) for peer in behind]
+        await asyncio.sleep(LOOK_S)
+
+
+async def _figure(client: Client, peer: str) -> float:
+    try:
+        return (await client.mesh.ask(peer, GetStatus(), timeout_s=2.0)).figures.get("settings", 0.0)  # type: ignore[arg-type]
+    except LinkError:
+        return -1.0
+
+
+async def _versions(client: Client) -> list[Version]:
+    """Return the versions that there were, from one in which there is nothing on."""
+    told = await _ask(client, GetSettings())
+    return [NONE, *msgspec.convert(read_json(told.versions.encode(), list[object]), list[Version])]
+
+
+async def _ask(client: Client, message: Request[R]) -> R:
+    """Ask central. Raises: NotApplied, NotUp."""
+    try:
+        return await client.ask("central", message, ASK_S)
+    except LinkError as error:
+        word, _, more = (error.reason if isinstance(error, Refused) else str(error)).partition(": ")
+        in_words = {
+            "changed_meanwhile": f"nothing was changed: {more} (ringmaster config history)",
+            "unknown_trunk": f"sip.trunks.{more}: no trunk of this name is in the file of the node of central",
+            "bad_settings": more,
+            "nats_away": f"NATS does not answer, so whether it holds is not known: {more}",
+        }
+        raise NotApplied(in_words.get(word, str(error))) from error
+
+
+def _file(path: Path, config: Config) -> tuple[int | None, Body]:
+    """Return a file's version and what that was made on. Raises: ConfigError, BadSettings, OSError."""
+    try:
+        base, settings = read(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise BadSettings(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from error
+    if unknown := strangers(config, settings):
+        raise BadSettings(f"{path}: sip.trunks: {unknown[0]} is no trunk in the configuration of this node")
+    return base, settings
+
+
+def _older(versions: Sequence[Version], wanted: int) -> Version:
+    for one in versions:
+        if one.version == wanted:
+            return one
+    there = ", ".join(str(one.version) for one in versions)
+    raise BadSettings(f"--version {wanted}: there is none such any more; there are {there}")
+
+
+def _who(config: Config) -> str:
+    return f"{getpass.getuser()}@{config.node.id}"
+
+
+def _tell(versions: Sequence[Version], is_json: bool) -> None:
+    """Print what each version changed, the newest first."""
+    pairs = list(pairwise(versions))
+    for before, one in reversed(pairs):
+        changes = differences(before.settings, one.settings)
+        if is_json:
+            emit({"version": one.version, "wall": one.wall, "by": one.by, "why": one.why, "changes": changes,
+                  "settings": one.settings})  # fmt: skip
+            continue
+        print(f"version {one.version}, {one.wall}, by {one.by}" + (f": {one.why}" if one.why else ""))
+        _print(changes if before.version or one.version == 1 else [f"{len(changes)} settings: what was before is gone"])
+    if not pairs and not is_json:
+        print("no version was applied: each node goes by its file alone")
+
+
+def _print(changes: Sequence[str]) -> None:
+    for change in changes or ["nothing is changed"]:
+        print(f"  {change}")
+
+
+__all__ = ["describe", "run"]

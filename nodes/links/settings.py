@@ -1,0 +1,186 @@
+"""The settings by which a process goes: its file's, with the newest version of `rm_config` laid over them.
+
+What it does: starts from the version on this machine's disk, so that NATS may be away; takes each new one as it comes;
+for central, writes new ones by compare-and-set. What it does not: say what may change (`nodes.config_running`).
+
+A version that cannot be read, or names what this release does not know, is not taken: the last one stays, and the
+number of the other is shown (`figures`). An empty bucket takes nothing back either: central fills it from its disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from nodes.config import Config, ConfigError
+from nodes.config_running import check, over, strangers
+from nodes.files import write_private
+from nodes.links.bucket import Bucket, Entry
+from nodes.links.errors import BusAway, Refused
+from nodes.links.mesh import Mesh
+from nodes.reading import read_json
+from nodes.telemetry import logs
+from protocols.wire.ids import Identity
+from protocols.wire.settings import (
+    MOST_WORDS,
+    SETTINGS_KEY,
+    ApplySettings,
+    GetSettings,
+    SettingsApplied,
+    SettingsHistory,
+    Version,
+)
+
+FILE: Final = "settings.json"
+"""In the state directory: the version that was taken last."""
+RETRY_S: Final = 1.0
+
+log = logs.get(__name__)
+
+
+class Settings:
+    """Those of one process. `config`: what holds now; `changed` is told each next one."""
+
+    def __init__(self, config: Config, bucket: Bucket, *, may_write: bool = False) -> None:
+        """`may_write`: central's, who alone may write the bucket."""
+        self._of_file, self._bucket, self._may_write = config, bucket, may_write
+        self._path = config.paths.state / FILE
+        self.config = config
+        self.changed: Callable[[Config], None] = lambda config: None
+        self._taken = Version(0, "", "", "")
+        self._refused = 0
+        """The number of the version that could not be taken, if it is the newest."""
+        self._from_disk()
+
+    @property
+    def versions(self) -> tuple[int, int]:
+        """The version that holds, 0: the file alone; and a newer one that could not be taken, 0: none."""
+        return self._taken.version, self._refused
+
+    def figures(self) -> dict[str, float]:
+        """What an operator sees of it."""
+        return dict(zip(("settings", "settings_refused"), map(float, self.versions), strict=True))
+
+    async def follow(self) -> None:
+        """Take every new version, for ever."""
+        while True:
+            try:
+                async with aclosing(self._bucket.watch()) as told:
+                    is_there = False
+                    async for entry in told:
+                        if entry is None:
+                            await self._fill(is_there)
+                        elif entry.key == SETTINGS_KEY:
+                            is_there = entry.value is not None
+                            await self._take(entry.value)
+            except BusAway as error:  # only `_fill` says so
+                log.warning("settings.not_filled", error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    def serve(self, mesh: Mesh) -> None:
+        """Answer what operators ask of central."""
+        mesh.serve(ApplySettings, self.apply)
+        mesh.serve(GetSettings, self.history)
+
+    async def apply(self, asked: ApplySettings, sender: Identity) -> SettingsApplied:
+        """Write a new version, if nobody else has meanwhile. Refuses as `ApplySettings` says."""
+        try:
+            settings = read_json(asked.settings.encode(), dict[str, Any])
+            check(settings)
+        except (ValueError, ConfigError) as error:
+            raise Refused(f"bad_settings: {str(error).removeprefix('settings: ')}") from error
+        if unknown := strangers(self._of_file, settings):
+            raise Refused(f"unknown_trunk: {unknown[0]}")
+        try:
+            return await self._write(asked, settings)
+        except BusAway as error:
+            raise Refused(f"nats_away: {error}") from error
+
+    async def history(self, _: GetSettings, sender: Identity) -> SettingsHistory:
+        """Return the versions that there were. Refuses: `nats_away`."""
+        try:
+            entries = await self._bucket.history(SETTINGS_KEY)
+        except BusAway as error:
+            raise Refused(f"nats_away: {error}") from error
+        versions = [one for one in map(_version, entries) if one is not None]
+        return SettingsHistory(json.dumps(msgspec.to_builtins(versions)))
+
+    async def _write(self, asked: ApplySettings, settings: dict[str, Any]) -> SettingsApplied:
+        there = await self._bucket.get(SETTINGS_KEY)
+        now = _version(there) or Version(0, "", "", "")
+        if asked.base != now.version:
+            raise Refused(f"changed_meanwhile: version {now.version} is there, by {now.by or 'nobody'}")
+        if settings == now.settings and now.version:
+            return SettingsApplied(now.version, is_new=False)
+        number = max(now.version, self._taken.version) + 1
+        by, why = asked.by[:MOST_WORDS], asked.why[:MOST_WORDS]
+        body = msgspec.to_builtins(Version(number, datetime.now(UTC).isoformat(timespec="seconds"), by, why, settings))
+        if there is None:
+            done = await self._bucket.create(SETTINGS_KEY, body)
+        else:
+            done = await self._bucket.update(SETTINGS_KEY, body, there.revision)
+        if done is None:
+            raise Refused("changed_meanwhile: another version was applied in this moment")
+        log.warning("settings.applied", version=number, by=by)
+        return SettingsApplied(number, is_new=True)
+
+    async def _fill(self, is_there: bool) -> None:
+        """Have an empty bucket hold what we go by: it was deleted, or its server lost it. Raises: `BusAway`."""
+        if self._may_write and not is_there and self._taken.version:
+            if await self._bucket.create(SETTINGS_KEY, msgspec.to_builtins(self._taken)) is not None:
+                log.warning("settings.filled", version=self._taken.version)
+
+    async def _take(self, body: dict[str, Any] | None) -> None:
+        if body is None or not self._hold(body):
+            return
+        try:
+            await asyncio.to_thread(write_private, self._path, msgspec.json.encode(self._taken))
+        except OSError as error:  # it holds; without NATS at the next start, an older one would
+            log.error("settings.not_written", error=str(error))
+
+    def _hold(self, body: dict[str, Any]) -> bool:
+        """Go by a version from now on; returns whether it is another one."""
+        try:
+            version = msgspec.convert(body, Version)
+            config = over(self._of_file, version.settings)
+        except (msgspec.ValidationError, ConfigError) as error:
+            number = body.get("version")
+            self._refused = number if isinstance(number, int) and number > 0 else self._taken.version + 1
+            log.error("settings.refused", version=self._refused, error=str(error))
+            return False
+        self._refused = 0
+        if version == self._taken:
+            return False
+        if unknown := strangers(self._of_file, version.settings):
+            log.warning("settings.no_such_trunk", version=version.version, trunks=unknown)
+        self._taken, self.config = version, config
+        log.info("settings.taken", version=version.version, by=version.by)
+        self.changed(config)
+        return True
+
+    def _from_disk(self) -> None:
+        try:
+            self._hold(read_json(self._path.read_bytes(), dict[str, Any]))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            log.error("settings.not_read", error=str(error))
+
+
+def _version(entry: Entry | None) -> Version | None:
+    """Return what an entry holds; None where it is no version."""
+    if entry is None or entry.value is None:
+        return None
+    try:
+        return msgspec.convert(entry.value, Version)
+    except msgspec.ValidationError:
+        return None
+
+
+__all__ = ["FILE", "Settings"]
