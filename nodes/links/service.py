@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from nats.aio.client import Client
@@ -23,6 +23,9 @@ from protocols.wire.ids import NodeId
 Body: TypeAlias = dict[str, Any]
 Answer: TypeAlias = Callable[[Body], Body | Awaitable[Body]]
 
+DESCRIPTION: Final = "a node of Ringmaster: how it is, its calls, and its drain"
+"""The CLI shows no service without one: it passes over an answer that its schema does not allow."""
+
 log = logs.get(__name__)
 
 
@@ -33,7 +36,8 @@ async def attach(
 
     `version` is a semantic version. An endpoint gets the request's JSON object (empty for no bytes) and returns one.
     """
-    service = await add_service(client, ServiceConfig(name=name, version=version, metadata=dict(metadata)))
+    told = ServiceConfig(name=name, version=version, description=DESCRIPTION, metadata=dict(metadata))
+    service = await add_service(client, told)
     for verb, answer in endpoints.items():
         subject = subjects.node_command(node, verb)
         await service.add_endpoint(EndpointConfig(name=verb, subject=subject, handler=_handler(verb, answer)))
