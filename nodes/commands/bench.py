@@ -1,4 +1,4 @@
-"""`ringmaster bench cluster|core|crowd|media|sync|takeover|turn`: what the design promises, measured."""
+"""`ringmaster bench bus|cluster|core|crowd|media|sync|takeover|turn`: what the design promises, measured."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ TURN_CALLS = 8
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Which, and for whom."""
-    parser.add_argument("what", choices=("cluster", "core", "crowd", "media", "sync", "takeover", "turn"))
+    parser.add_argument("what", choices=("bus", "cluster", "core", "crowd", "media", "sync", "takeover", "turn"))
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--peers", action="store_true", help="core: other people's actors, too, where installed")
     parser.add_argument("--calls", type=_numbers, default=(), metavar="N,N", help="crowd: how many are wanted, in turn")
-    parser.add_argument("--seconds", type=float, default=0.0, help="crowd, media, sync: length of a run")
+    parser.add_argument("--seconds", type=float, default=0.0, help="bus, crowd, media, sync: length of a run")
     parser.add_argument("--sessions", type=int, default=0, metavar="N", help="cluster: so many calls at once")
     parser.add_argument("--nodes", type=int, default=0, metavar="N", help="cluster: nodes; one for 850 calls")
     parser.add_argument("--scale", type=float, default=0.0, help="cluster: how fast a call goes by; 1: as in life")
@@ -58,12 +58,18 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table. Cluster, core, crowd and takeover: exit 1 when a promise is broken.
 
-    Media, sync and turn: exit 0 whatever it says, for a shared machine is no judge of elapsed time.
+    Bus, media, sync and turn: exit 0 whatever it says, for a shared machine is no judge of elapsed time.
     """
     if args.what == "core":
         from nodes.commands.bench_core import core
 
         return core(args.json, args.peers)
+    if args.what == "bus":
+        from nodes.commands.bench_bus import bus
+        from nodes.links.bench import SECONDS as EACH_S
+
+        logs.configure("error", "n1", "bench")
+        return bus(args.seconds or EACH_S, args.json)
     if args.what == "cluster":
         from nodes.commands import bench_cluster as many
 
