@@ -57,7 +57,7 @@ async def test_a_call_is_moved_to_its_heir_once_the_far_end_has_agreed(pair: Pai
     assert C1 not in pair.a.calls.keepers
     assert not pair.a.calls.has_been(C1)
     assert Kind.ENDED not in pair.a.kinds
-    assert CloseChannel(C1) in pair.a.told
+    await pair.a.until(lambda: CloseChannel(C1) in pair.a.told)
     after = pair.b.calls.keepers[C1].record
     assert (after.n_moves, after.phase) == (before.n_moves + 1, CallPhase.ANSWERED)
     assert after.order.script == before.order.script
