@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -170,15 +170,18 @@ ENTRIES: dict[str, type[Entry]] = {
 }  # fmt: skip
 """Kind on the wire to entry."""
 KINDS = {entry: kind for kind, entry in ENTRIES.items()}
+VERSION: Final = 1
+"""Of this page, in each entry; it rises when an entry of before must be read in another way. Fields and kinds that are
+new need no new one: a field has a default, and whoever does not know a kind passes over it, and counts it."""
 
 
 def to_body(entry: Entry) -> dict[str, object]:
     """Return the entry as a JSON-able dict.
 
     >>> to_body(Steered(CampaignId("spring"), Phase.RUNNING, datetime.fromisoformat("2026-03-03T10:00:00+01:00")))
-    {'kind': 'steered', 'campaign_id': 'spring', 'phase': 'running', 'at': '2026-03-03T10:00:00+01:00'}
+    {'kind': 'steered', 'version': 1, 'campaign_id': 'spring', 'phase': 'running', 'at': '2026-03-03T10:00:00+01:00'}
     """
-    return {"kind": KINDS[type(entry)], **msgspec.to_builtins(entry)}
+    return {"kind": KINDS[type(entry)], "version": VERSION, **msgspec.to_builtins(entry)}
 
 
 def from_body(body: object) -> Entry:
@@ -188,7 +191,7 @@ def from_body(body: object) -> Entry:
     if entry is None or not isinstance(body, dict):
         raise RemoteProtocolError("entry_kind", str(kind)[:40])
     try:
-        told = msgspec.convert({key: value for key, value in body.items() if key != "kind"}, entry)
+        told = msgspec.convert({key: value for key, value in body.items() if key not in ("kind", "version")}, entry)
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError("entry_field", str(error)) from error
     moment = getattr(told, "at", None)
@@ -200,5 +203,5 @@ def from_body(body: object) -> Entry:
 __all__ = [
     "Answered", "Attempted", "Contact", "Ended", "Entry", "Forgotten", "Imported", "Phase", "Refused",
     "Returned", "RollRef", "Steered",
-    "ENTRIES", "from_body", "to_body",
+    "ENTRIES", "VERSION", "from_body", "to_body",
 ]  # fmt: skip

@@ -95,6 +95,14 @@ def test_events_and_entries_of_the_journal_say_what_they_said(kept: Path) -> Non
 
 
 @every
+def test_an_entry_says_of_which_version_it_is_and_one_of_before_there_was_one_is_read(kept: Path) -> None:
+    for body in lines(kept / "journal.jsonl"):
+        assert body["version"] == int(kept.name)
+        without = {name: value for name, value in body.items() if name != "version"}
+        assert journal.from_body(without) == journal.from_body(body)
+
+
+@every
 def test_a_snapshot_is_what_central_knew(kept: Path) -> None:
     data = (kept / "snapshot.msgpack").read_bytes()
     fold, mark = read_snapshot([data])
