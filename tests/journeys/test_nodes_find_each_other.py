@@ -96,8 +96,8 @@ async def two(tmp_path: Path) -> AsyncIterator[tuple[subprocess.Popen[bytes], Cl
             cluster_keys.unpack(keys, tmp_path / N2)
             with launched(second) as launcher:
                 async with looking(second) as other:
-                    await sees(one, "central", N2, is_alive, SEEN_S)
-                    await sees(other, "central", N1, is_alive, SEEN_S)
+                    await sees(one, "central", N2, is_alive, READY_S)
+                    await sees(other, "central", N1, is_alive, READY_S)
                     yield launcher, one, other
 
 
@@ -127,7 +127,7 @@ async def test_a_node_is_upgraded_at_the_word_of_another_one(two, tmp_path):
     with launched(tmp_path / N2 / "ringmaster.toml"):
         out, _ = await said.communicate()
         assert (said.returncode, out.decode().splitlines()[-1]) == (0, "n2 takes calls")
-        await sees(one, "central", N2, is_alive, SEEN_S)
+        await sees(one, "central", N2, is_alive, READY_S)
 
 
 async def test_a_node_that_is_alone_binds_nothing_for_other_machines(node):
