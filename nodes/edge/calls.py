@@ -138,7 +138,7 @@ class Calls:
                 self._sleep(self.keep(up(record)))
             self._tasks.spawn(self.disk.run())
         self.is_active = True
-        self._heirs.follow(self._means.roster)
+        self._heirs.begin(self._means.roster)
         self.elsewhere.ownership.begin()
         self._meet_others()
         self._means.trunk.nobody = self._has_dialog

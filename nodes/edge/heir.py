@@ -126,6 +126,10 @@ class Heir:
         self.events(list(events))
         for keeper in keepers:
             self.record(keeper.record, now, told_of(keeper))
+        return self.only(calls)
+
+    def only(self, calls: Sequence[CallId]) -> bool:
+        """Tell it that these are all calls: what it has beside them it gives back. False: it cannot be told."""
         return all([self._tell(part) for part in only(calls)])
 
     def events(self, events: Collection[CallEvent], told: Iterable[KeepEvents] | None = None) -> None:

@@ -69,10 +69,26 @@ class Heirs:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
+    def begin(self, roster: Roster) -> None:
+        """We are the active edge from now on: spares are told which calls there are, and give back the others.
+
+        What is in their records they have from our predecessor; what is later they are told as each call wakes, and
+        until then it is on the disk. To tell them all of it now would be half of the time until anybody is answered.
+        """
+        self._spares = self._spares_of(roster)
+        for spare in self._spares:
+            self._heirs[spare] = heir = Heir(self._mesh, spare)
+            if heir.only(tuple(self._calls)):
+                self._unsettled.add(spare)
+        self._ask_soon()
+
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who our spares are; one that still takes us for a spare is as old as that."""
-        self._spares = {peer.identity for peer in roster.spare("edge")} - {self._mesh.identity}
+        self._spares = self._spares_of(roster)
         self._meet()
+
+    def _spares_of(self, roster: Roster) -> set[Identity]:
+        return {peer.identity for peer in roster.spare("edge")} - {self._mesh.identity}
 
     def follow_afar(self, edges: Mapping[NodeId, Identity]) -> None:
         """Take the cluster's word on which edges other nodes have: each keeps the calls that name its node."""
