@@ -66,7 +66,7 @@ async def test_a_spare_that_comes_takes_nothing_from_the_others_and_tells_nobody
     await edge.until(lambda: not edge.calls.figures()["unreplicated"])
     await edge.until(lambda: all(not one.is_behind for one in edge.calls._heirs._heirs.values()))
     assert [kept(one) for one in spares] == [{*NAMES}, {*NAMES}]
-    assert [set(one._n_told) for one in spares] == [{edge.identity}] * 2
+    assert [set(one._received._n) for one in spares] == [{edge.identity}] * 2
 
 
 async def test_who_becomes_active_tells_the_other_spare_which_calls_there_are_and_is_given_what_it_lacks(
