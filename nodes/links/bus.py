@@ -27,7 +27,7 @@ from nats.js.api import Header
 
 from nodes.links import layout, service
 from nodes.links.bucket import Body, Bucket
-from nodes.links.connection import Connection, away_for_errors
+from nodes.links.connection import GREETING, Connection, away_for_errors
 from nodes.links.consumer import Consumer, Received, replay
 from nodes.links.courier import Courier
 from nodes.links.errors import BusAway, ServerTooOld
@@ -78,6 +78,7 @@ class Bus:
         self.counts: Counter[str] = Counter()
         self._connection = Connection(login, name)
         self._remedy, self._is_embedded = Remedy(login.embedded), login.embedded is not None
+        self._has_others = login.has_others
         self._courier = Courier(Spool(spool, name), self._deliver, self._connection.up, self.counts)
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_OUTGOING)
         self._tasks = Tasks()
@@ -276,8 +277,29 @@ class Bus:
             await asyncio.sleep(LOOK_S)
             if self._is_embedded and not self._connection.is_live:
                 await self._connection.look_for_greeting()
-            if (stuck := self._connection.writes.stuck()) and self._remedy.apply(stuck):
+            if (stuck := await self._curable(self._connection.writes.stuck())) and self._remedy.apply(stuck):
                 self._connection.writes.forget()
+
+    async def _curable(self, stuck: Mapping[str, float]) -> Mapping[str, float]:
+        """Return which of these a new start of our server may mend.
+
+        Of several servers each may only lack the others, and to end one more of them makes that worse: ours is at fault
+        for what it leads while enough of the others follow it, and when it greets nobody.
+        """
+        if not self._has_others:
+            return stuck
+        return {name: since_s for name, since_s in stuck.items() if name == GREETING or await self._is_our_fault(name)}
+
+    async def _is_our_fault(self, name: str) -> bool:
+        stream = name if name.startswith("RM_") else f"KV_{name}"
+        try:
+            with away_for_errors():
+                cluster = (await self._connection.jetstream.stream_info(stream)).cluster
+        except BusAway:
+            return False
+        others = (cluster.replicas or []) if cluster else []
+        is_led = cluster is not None and cluster.leader == self.node_id
+        return is_led and 2 * sum(not one.offline for one in others) >= len(others)
 
     async def _deliver(self, record: Record) -> None:
         await self._send(record, ACK_S)

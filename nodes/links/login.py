@@ -44,6 +44,8 @@ class Login:
     embedded: Path | None = None
     """The configuration of the node's own server; None when it is somebody else's."""
     options: dict[str, Any] = field(default_factory=dict, repr=False)
+    has_others: bool = False
+    """Whether the node's own server is one of several."""
 
     @property
     def urls(self) -> list[str]:
@@ -82,7 +84,7 @@ def login(config: Config, role: Role) -> Login:
     nats, url = config.nats, server.url(config)
     if config.has_server:
         options = _password(config, role, server.password(config, role)) | _encryption(config, url, is_own=True)
-        return Login(url, inbox(config.node.id, role), server.settings(config), options)
+        return Login(url, inbox(config.node.id, role), server.settings(config), options, bool(nats.routes))
     proof: dict[str, Any] = {}
     if nats.nkey:
         proof["nkeys_seed"] = str(_file("nkey", nats.nkey, role))

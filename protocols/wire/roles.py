@@ -191,7 +191,7 @@ _TABLE: Final[Mapping[Role, Rights]] = {
     ),
     Role.EDGE: Rights(
         publish=(
-            _WORD, ALL_EVENTS, "rm.state.calls.*",
+            _WORD, ALL_EVENTS, "rm.state.calls.*", *(f"$JS.API.STREAM.INFO.{stream}" for stream in EVENT_STREAMS),
             *_see(Bucket.CALLS, Bucket.DNC, Bucket.CONFIG), *_put(Bucket.CALLS), *_put(Bucket.DNC),
         ),
         subscribe=(ALL_NODE_WORDS,),

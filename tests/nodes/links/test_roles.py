@@ -77,7 +77,7 @@ SAYS: dict[str, set[Role]] = {
     "$JS.API.DIRECT.GET.KV_rm_config.$KV.rm_config.settings": {CENTRAL, EDGE, OPERATOR},
     "$JS.API.STREAM.PURGE.KV_rm_config": {OPERATOR},
     "$JS.API.STREAM.MSG.DELETE.KV_rm_config": {OPERATOR},
-    "$JS.API.STREAM.INFO.RM_EVENTS": {CENTRAL, DESK, RECORDER, OPERATOR},
+    "$JS.API.STREAM.INFO.RM_EVENTS": {CENTRAL, EDGE, DESK, RECORDER, OPERATOR},
     "$O.rm_journal.C.x": {CENTRAL, OPERATOR},
     "$O.rm_journal.M.x": {CENTRAL, OPERATOR},
     "$JS.API.CONSUMER.CREATE.OBJ_rm_journal": {CENTRAL, OPERATOR},

@@ -17,6 +17,7 @@ import pytest
 from nodes.config import Config, ConfigError, parse
 from nodes.links import cluster_keys, cluster_state, server
 from nodes.links.bus import Bus
+from nodes.links.connection import GREETING
 from nodes.links.errors import BusAway
 from nodes.links.login import Login, login
 from protocols.wire.ids import NodeId
@@ -108,6 +109,30 @@ async def test_three_servers_are_one_and_what_they_keep_outlives_any_of_them(tmp
         servers[0].kill()
         await committed(second, "after")
         assert await again(lambda: replayed(third)) == [{"n": "before"}, {"n": "after"}]
+
+
+async def test_of_several_servers_one_is_ended_for_what_it_leads_and_not_because_the_others_are_away(
+    tmp_path: Path,
+) -> None:
+    """One that was cut off from the others took nothing, and each process of its node ended it, again and again."""
+    cluster(tmp_path, NODES)
+    ports = free_ports(3)
+    servers = [one_of(tmp_path, server.find(), node, ports) for node in NODES]
+    stuck = {Stream.EVENTS.value: 11.0}
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(running(each)) for each in servers))
+        central, *_ = [await stack.enter_async_context(up(each.config, Role.CENTRAL)) for each in servers]
+        await again(lambda: central.ensure_layout(3))
+        edges = [await stack.enter_async_context(up(each.config, Role.EDGE)) for each in servers]
+        async with asyncio.timeout(PATIENCE_S):
+            while sum([dict(await edge._curable(stuck)) == stuck for edge in edges]) != 1:
+                await asyncio.sleep(0.1)
+        for each in servers[1:]:
+            each.kill()
+        async with asyncio.timeout(PATIENCE_S):
+            while await edges[0]._curable(stuck):
+                await asyncio.sleep(0.1)
+        assert await edges[0]._curable({GREETING: 11.0}), "it greets nobody: that is its own fault"
 
 
 async def test_who_does_not_know_the_clusters_secret_becomes_no_server_of_it_and_no_user(tmp_path: Path) -> None:
