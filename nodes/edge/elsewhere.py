@@ -89,7 +89,8 @@ class Elsewhere:
 
     async def come_back(self, records: Sequence[CallRecord], taken_up: Callable[[CallRecord], CallRecord]) -> None:
         """Go on with those that nobody has gone on with while this node was away (`is_back`)."""
-        answers = await ask_all(self._means, records)
+        is_late = all(taken_up(record).phase is CallPhase.ENDING for record in records)
+        answers = await ask_all(self._means, records, is_late=is_late)
         log.info("node.back", calls=len(records), taken=len(answers.taken), closed=len(answers.closed),
                  unknown=len(answers.unknown))  # fmt: skip
         for record in records:

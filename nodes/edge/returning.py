@@ -24,6 +24,9 @@ from protocols.wire.takeover import MAX_ASKED, Had, WhoHas
 
 JOINS_S: Final = 12.0
 """So long is waited until this node knows who else there is; a callee listens to nothing for 20 s (`succession`)."""
+LATE_S: Final = 120.0
+"""And so long where nobody listens any more: then there is nothing to lose by waiting, and to say that a call is lost
+which another machine has gone on with ends it in all reports."""
 ANSWERS_S: Final = 3.0
 """So long are the others waited for from then on."""
 LOOK_S: Final = 0.05
@@ -39,10 +42,10 @@ class Answers:
     unknown: set[CallId] = field(default_factory=set)
 
 
-async def ask_all(means: Means, records: Sequence[CallRecord]) -> Answers:
-    """Ask about these calls everybody who is there, for a while."""
+async def ask_all(means: Means, records: Sequence[CallRecord], *, is_late: bool = False) -> Answers:
+    """Ask about these calls everybody who is there, for a while. `is_late`: none of them can be gone on with here."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(JOINS_S):
+        async with asyncio.timeout(LATE_S if is_late else JOINS_S):
             await _joined(means)
     answers = Answers()
     others = {member.word.node for member in means.members.nodes if member.state is not NodeState.DEAD}
@@ -84,4 +87,4 @@ async def _answer(means: Means, node: NodeId, asked: WhoHas) -> Had:
         await asyncio.sleep(LOOK_S)
 
 
-__all__ = ["ANSWERS_S", "JOINS_S", "Answers", "ask_all"]
+__all__ = ["ANSWERS_S", "JOINS_S", "LATE_S", "Answers", "ask_all"]

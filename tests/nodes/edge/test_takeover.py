@@ -193,11 +193,11 @@ async def test_what_rings_at_a_machine_that_may_only_be_cut_off_is_closed_when_i
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
 
 
-def left_behind(*records: CallRecord) -> bytes:
-    """The disk of a node whose launcher was another one."""
+def left_behind(*records: CallRecord, ago_s: float = 0.0) -> bytes:
+    """The disk of a node whose launcher was another one, which has died so long ago."""
     told = [message for record in records for message in bequest(record, lambda _: False)]
     opened = Opened(LAYOUT, "before", incarnation.boot())
-    return b"".join(map(frame, [opened, *told, Alive(time.monotonic())]))
+    return b"".join(map(frame, [opened, *told, Alive(time.monotonic() - ago_s)]))
 
 
 async def test_a_node_that_is_back_goes_on_with_what_its_heir_has_not_and_with_nothing_else(
@@ -221,6 +221,24 @@ async def test_a_node_that_is_back_goes_on_with_what_its_heir_has_not_and_with_n
         assert C1 in pair.b.calls.keepers
 
 
+async def test_a_node_that_was_away_for_long_says_nothing_of_its_calls_before_the_others_can_be_asked(
+    tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was cut off again before it had joined, and told that a call was lost which its heir had."""
+    monkeypatch.setattr(returning, "JOINS_S", 0.05)
+    await pair.begin(talking(pair.far, pair.a))
+    left = pair.a.calls.keepers[C1].record
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.far.hears()
+    async with machine(tmp_path, "a", left_behind(left, ago_s=60.0), epoch=2) as back:
+        await asyncio.sleep(0.3)
+        pair.b.sees(back.member())
+        back.sees(pair.b.member())
+        await back.until(lambda: back.calls.is_settled)
+        assert Kind.ENDED not in back.kinds
+        assert C1 not in back.calls.keepers
+
+
 async def test_what_a_node_that_is_back_asks_about_stays_on_its_disk_until_that_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: Pair
 ) -> None:
@@ -229,12 +247,12 @@ async def test_what_a_node_that_is_back_asks_about_stays_on_its_disk_until_that_
     on_disk: list[bytes] = []
     ask = returning.ask_all
 
-    async def asks(means: Means, records: Sequence[CallRecord]) -> object:
+    async def asks(means: Means, records: Sequence[CallRecord], *, is_late: bool) -> object:
         back = means.config.paths.checkpoint
         for _ in range(20):
             await asyncio.sleep(0.005)
         on_disk.append(back.read_bytes())
-        return await ask(means, records)
+        return await ask(means, records, is_late=is_late)
 
     monkeypatch.setattr("nodes.edge.elsewhere.ask_all", asks)
     monkeypatch.setattr("nodes.edge.disk.FLUSH_S", 0.0)
