@@ -19,7 +19,9 @@ from protocols.sip.requests import Outcome, Requests
 RENEW_AFTER: Final = 0.75
 """The part of the time after which we ask again: at 300 s, what is left is twice the 32 s that silence takes."""
 RETRY_S: Final = (30.0, 60.0, 120.0, 240.0, 480.0)
-"""How long to wait after the first, second, ... failure in a row (the ladder of RFC 5626 s.4.5)."""
+"""How long to wait after the first, second, ... refusal in a row (the ladder of RFC 5626 s.4.5)."""
+SILENCE_S: Final = 30.0
+"""The same after no answer at all, however often: nobody bans us for that, and calls wait for who is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,11 @@ class Registration:
         if least.isascii() and least.isdecimal() and self._asked.expires_s < int(least) < 2**31:
             self._asked = replace(self._asked, expires_s=int(least))
             return self._register(self._asked.expires_s, now)
-        self._renew_at = now + RETRY_S[min(self._n_failed, len(RETRY_S) - 1)]
-        self._n_failed += 1
+        if outcome.response:
+            self._renew_at = now + RETRY_S[min(self._n_failed, len(RETRY_S) - 1)]
+            self._n_failed += 1
+        else:
+            self._renew_at = now + SILENCE_S
         return [Notify(RegistrationFailed(outcome.code))]
 
     def _registered(self, response: Response, now: float) -> Effects:

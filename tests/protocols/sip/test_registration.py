@@ -100,6 +100,12 @@ def test_silence_is_a_failure_after_32_s(registrar) -> None:
     assert registrar.told == [RegistrationFailed(408)]
 
 
+def test_a_registrar_that_was_away_for_an_hour_is_asked_within_half_a_minute_of_its_return(registrar) -> None:
+    while sum(1 for told in registrar.told if told == RegistrationFailed(408)) < 60:
+        registrar.wait(1.0)
+    assert any(registrar.wait(1.0) for _ in range(30))
+
+
 def test_unregistering_asks_for_no_time_at_all(registrar) -> None:
     registrar.answer(registrar.sent[0], 200)
     (asked,) = registrar.give(Unregister())
