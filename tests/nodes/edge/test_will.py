@@ -99,7 +99,7 @@ async def test_a_call_that_was_over_has_ended_as_it_had_whatever_became_of_it_af
     event = await rig.carry_out(
         with_channel(leg=leg(Phase.ENDED), phase=CallPhase.ENDING, over=over, n_events=6, epoch=2)
     )
-    assert (event.event_id, event.seq) == ("c1:n1.edge-0:1:2:7", 7)
+    assert (event.event_id, event.seq) == ("c1:ended", 7)
     told = {name: event.fields[name] for name in ("disposition", "cause", "code", "q850", "by", "duration_s")}
     expected = {"disposition": "busy", "cause": "busy", "code": 486, "q850": 17, "by": "them", "duration_s": 12.5}
     assert told == expected

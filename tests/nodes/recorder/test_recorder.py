@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -297,7 +297,12 @@ async def test_a_call_of_another_node_is_lost_when_no_edge_of_any_node_has_it_an
     edge = await Mesh.start(Identity("n1.edge-0:1"), "tcp://127.0.0.1:*")
     edge.serve(FindCalls, lambda asked, _: CallsFound(tuple(name for name in asked.calls if name == "held"), ()))
     other = NodeWord(NodeId("n2"), 1, 1, "c", 1, "v", "", ("edge",), "", 0.0, ())
-    async with recording(nats_server.url, database, joined("n1")) as recorder, asked(recorder) as (operator, name):
+    async with (
+        AsyncExitStack() as closing,
+        recording(nats_server.url, database, joined("n1")) as recorder,
+        asked(recorder) as (operator, name),
+    ):
+        closing.push_async_callback(edge.close)
         members = recorder._members
         assert members
         assert recorder._mesh
@@ -309,6 +314,5 @@ async def test_a_call_of_another_node_is_lost_when_no_edge_of_any_node_has_it_an
             (NodeState.SILENT, {"open": 2}),
             (NodeState.DEAD, {"open": 1, "lost": 1}),
         ):
-            members.take(ClusterTold(1, (Member(other, state),)))
+            members.take(ClusterTold(1, (Member(other, state, is_proven=True),)))
             assert (await operator.ask(name, wire.GetReport())).dispositions == dispositions
-    await edge.close()
