@@ -222,9 +222,10 @@ asyncio.run(main())
             assert owner.stdout
             if (said := owner.stdout.readline()) != "up\n":
                 pytest.skip(said)
-            assert len(_alive(mark)) >= 10
+            n_ran = len(_alive(mark))
             owner.send_signal(number)
             owner.wait(PATIENCE_S)
+        assert n_ran > 6, "one of the two may have been paused before it began its second process"
         give_up_s = time.monotonic() + PATIENCE_S
         while left := _alive(mark):
             assert time.monotonic() < give_up_s, left
