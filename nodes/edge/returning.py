@@ -1,6 +1,7 @@
 """A node that is back with its disk: all others are asked first whether they have one of the calls that it finds there.
 
-All, and not the heirs that the records name: what was named last may not have been on the disk yet. What it does: waits
+All, and not only the heirs that the records name: what was named last may not have been on the disk yet. And those
+heirs also if they are not known yet: whoever comes back knows the others one after the other. What it does: waits
 until the cluster is known, asks, and says what the others have answered. What it does not: go on with a call, or end
 one (`elsewhere`). Who cannot be asked in time is gone, or has never taken it.
 """
@@ -48,7 +49,9 @@ async def ask_all(means: Means, records: Sequence[CallRecord], *, is_late: bool 
         async with asyncio.timeout(LATE_S if is_late else JOINS_S):
             await _joined(means)
     answers = Answers()
-    others = {member.word.node for member in means.members.nodes if member.state is not NodeState.DEAD}
+    known = {member.word.node: member.state for member in means.members.nodes}
+    named = {record.heir for record in records if record.heir}
+    others = [node for node in {*known, *named} if known.get(node) is not NodeState.DEAD]
     await asyncio.gather(*(_ask(means, node, records, answers) for node in others))
     return answers
 

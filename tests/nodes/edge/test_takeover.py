@@ -239,6 +239,25 @@ async def test_a_node_that_was_away_for_long_says_nothing_of_its_calls_before_th
         assert C1 not in back.calls.keepers
 
 
+async def test_a_node_that_is_back_and_knows_not_all_others_yet_waits_for_the_heir_that_a_record_names(
+    tmp_path: Path, pair: Pair
+) -> None:
+    """It told a hundred calls as lost, a second before it heard the machine that had them."""
+    await pair.begin(talking(pair.far, pair.a))
+    left = pair.a.calls.keepers[C1].record
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.far.hears()
+    async with machine(tmp_path, "a", left_behind(left), epoch=2) as back:
+        back.sees()
+        await asyncio.sleep(0.3)
+        pair.b.sees(back.member())
+        back.sees(pair.b.member())
+        await back.until(lambda: back.calls.is_settled)
+        assert Kind.ENDED not in back.kinds
+        assert C1 not in back.calls.keepers
+        assert C1 in pair.b.calls.keepers
+
+
 async def test_what_a_node_that_is_back_asks_about_stays_on_its_disk_until_that_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: Pair
 ) -> None:
