@@ -8,7 +8,7 @@ and the reader of YAML comes with `load` when that is first used, because those 
 from typing import TYPE_CHECKING
 
 from grammars.conversation import Conversation
-from grammars.conversation_state import ConversationState, Phase, Turn
+from grammars.conversation_state import ConversationState, TalkPhase, Turn
 from grammars.errors import BadRule, GrammarError, Reason, ScriptError, UnknownWord, WrongScript
 from grammars.script_model import Script
 
@@ -26,6 +26,6 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
-    "load", "Script", "Conversation", "ConversationState", "Phase", "Turn",
+    "load", "Script", "Conversation", "ConversationState", "TalkPhase", "Turn",
     "GrammarError", "ScriptError", "Reason", "WrongScript", "BadRule", "UnknownWord",
 ]  # fmt: skip

@@ -25,8 +25,8 @@ from grammars.conversation_state import (
     Input,
     Json,
     OptOut,
-    Phase,
     Say,
+    TalkPhase,
     Turn,
 )
 from grammars.conversation_walk import Walk
@@ -38,7 +38,7 @@ from protocols.floor import Bargein, NotUnderstood, Pressed, PromptEnded, Silenc
 from protocols.handover import HandoverDone, HandoverFailed
 from protocols.replacing import replace
 
-_WITH_BOT = (Phase.IDENTIFYING, Phase.SPEAKING, Phase.LISTENING, Phase.FETCHING)
+_WITH_BOT = (TalkPhase.IDENTIFYING, TalkPhase.SPEAKING, TalkPhase.LISTENING, TalkPhase.FETCHING)
 
 
 class Conversation:
@@ -63,13 +63,13 @@ class Conversation:
         walk, state = Walk(self._script, self.state), self.state
         said: list[Effect] = [Say(state.prompt, walk.bargein())] if state.playing else []
         match state.phase, walk.verb:
-            case Phase.LISTENING, _:
+            case TalkPhase.LISTENING, _:
                 return [*said, walk.listen()]
-            case Phase.FETCHING, model.Fetch() as fetch if not state.event:
+            case TalkPhase.FETCHING, model.Fetch() as fetch if not state.event:
                 return [*said, walk.fetch(fetch)]
-            case Phase.HANDING_OVER, model.Enqueue() as enqueue:
+            case TalkPhase.HANDING_OVER, model.Enqueue() as enqueue:
                 return [*said, walk.enqueue(enqueue)]
-            case Phase.ENDED, _:
+            case TalkPhase.ENDED, _:
                 return [HangUp(state.disposition)]
         return said
 
@@ -78,14 +78,14 @@ def _take(walk: Walk, given: Input) -> None:
     phase = walk.state.phase
     match given:
         case Begin():
-            if phase is Phase.NEW:
+            if phase is TalkPhase.NEW:
                 walk.identify(walk.script.initial)
         case MessageMayStart():
             _machine(walk)
         case PromptEnded():
             _prompt_ended(walk)
         case Understood() | NotUnderstood() | Silence():
-            if phase is Phase.LISTENING:
+            if phase is TalkPhase.LISTENING:
                 _heard(walk, given)
         case Pressed(digit=digit):
             _pressed(walk, digit)
@@ -101,7 +101,7 @@ def _take(walk: Walk, given: Input) -> None:
 
 def _machine(walk: Walk) -> None:
     """An answering machine listens: identify and leave the message, whatever the bot was doing; or hang up."""
-    if walk.state.phase not in (Phase.NEW, *_WITH_BOT) or walk.state.disposition:
+    if walk.state.phase not in (TalkPhase.NEW, *_WITH_BOT) or walk.state.disposition:
         return
     walk.state = replace(walk.state, disposition="machine", playing=False)
     if walk.script.leaves_message:
@@ -113,14 +113,14 @@ def _machine(walk: Walk) -> None:
 def _prompt_ended(walk: Walk) -> None:
     walk.state = replace(walk.state, playing=False)
     match walk.state.phase, walk.verb:
-        case Phase.IDENTIFYING, _:
+        case TalkPhase.IDENTIFYING, _:
             walk.enter(walk.state.state)
-        case Phase.SPEAKING, Gather():
-            walk.state = replace(walk.state, phase=Phase.LISTENING)
+        case TalkPhase.SPEAKING, Gather():
+            walk.state = replace(walk.state, phase=TalkPhase.LISTENING)
             walk.effects.append(walk.listen())
-        case Phase.SPEAKING, _:
+        case TalkPhase.SPEAKING, _:
             walk.end()
-        case Phase.FETCHING, model.Fetch() as fetch if walk.state.event:
+        case TalkPhase.FETCHING, model.Fetch() as fetch if walk.state.event:
             walk.act(fetch.fetched if walk.state.event == "fetched" else fetch.failed)
 
 
@@ -170,7 +170,7 @@ def _pressed(walk: Walk, digit: str) -> None:
     turn = Turn("callee", digit, "dtmf", digit)
     if digit == OPT_OUT_KEY and phase in _WITH_BOT and walk.state.disposition != "opted_out":
         _stop(walk, turn)
-    elif phase is Phase.LISTENING or (phase is Phase.SPEAKING and walk.bargein() is Bargein.DTMF):
+    elif phase is TalkPhase.LISTENING or (phase is TalkPhase.SPEAKING and walk.bargein() is Bargein.DTMF):
         meant = walk.gather.dtmf.get(digit)
         if meant is None:
             _missed(walk, digit)
@@ -180,7 +180,7 @@ def _pressed(walk: Walk, digit: str) -> None:
 
 def _fetched(walk: Walk, given: Fetched | FetchFailed) -> None:
     fetch = walk.verb
-    if walk.state.phase is not Phase.FETCHING or walk.state.event or not isinstance(fetch, model.Fetch):
+    if walk.state.phase is not TalkPhase.FETCHING or walk.state.event or not isinstance(fetch, model.Fetch):
         return
     found = _found(fetch.slots, given.body) if isinstance(given, Fetched) else None
     good = found is not None and all(_fits(walk.script, slot, value) for slot, value in found.items())
@@ -194,17 +194,18 @@ def _fetched(walk: Walk, given: Fetched | FetchFailed) -> None:
 def _handover(walk: Walk, given: HandoverDone | HandoverFailed) -> None:
     if not isinstance(enqueue := walk.verb, model.Enqueue):
         return
-    waiting, served = walk.state.phase is Phase.HANDING_OVER, walk.state.phase is Phase.WITH_AGENT
+    waiting, served = walk.state.phase is TalkPhase.HANDING_OVER, walk.state.phase is TalkPhase.WITH_AGENT
     if isinstance(given, HandoverDone) and waiting:
-        walk.state = replace(walk.state, phase=Phase.WITH_AGENT, playing=False, disposition="transferred")
+        walk.state = replace(walk.state, phase=TalkPhase.WITH_AGENT, playing=False, disposition="transferred")
     elif isinstance(given, HandoverFailed) and (waiting or served):
         walk.state = replace(walk.state, disposition="")
         walk.act(enqueue.failed)
 
 
 def _hung_up(walk: Walk) -> None:
-    default = "abandoned" if walk.state.phase is Phase.HANDING_OVER else "human"
-    walk.state = replace(walk.state, phase=Phase.ENDED, playing=False, disposition=walk.state.disposition or default)
+    default = "abandoned" if walk.state.phase is TalkPhase.HANDING_OVER else "human"
+    disposition = walk.state.disposition or default
+    walk.state = replace(walk.state, phase=TalkPhase.ENDED, playing=False, disposition=disposition)
 
 
 def _fits(script: Script, slot: str, value: str) -> bool:

@@ -17,7 +17,7 @@ from protocols.wire.ids import ScriptHash
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
-class Phase(StrEnum):
+class TalkPhase(StrEnum):
     """What the conversation waits for."""
 
     NEW = "new"
@@ -53,7 +53,7 @@ class ConversationState:
     script: ScriptHash
     state: str = ""
     """The script's state; while identifying, the one that comes next."""
-    phase: Phase = Phase.NEW
+    phase: TalkPhase = TalkPhase.NEW
     playing: bool = False
     event: str = ""
     """`fetched` or `failed`, when the answer came before the prompt was over."""

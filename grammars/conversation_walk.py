@@ -20,9 +20,9 @@ from grammars.conversation_state import (
     Filled,
     HangUp,
     Json,
-    Phase,
     Say,
     Tag,
+    TalkPhase,
     Turn,
 )
 from grammars.script_model import Action, Choice, Gather, Script, State, taken
@@ -43,7 +43,7 @@ class Walk:
     def verb(self) -> model.Verb | None:
         """What the script's state does; None before the first state."""
         here = self.script.states.get(self.state.state)
-        return here.verb if here and self.state.phase not in (Phase.NEW, Phase.IDENTIFYING) else None
+        return here.verb if here and self.state.phase not in (TalkPhase.NEW, TalkPhase.IDENTIFYING) else None
 
     def turn(self, turn: Turn, *, silences: int = 0, misses: int = 0) -> None:
         """Write down a turn of the callee, and how often in this state there was none or a useless one."""
@@ -77,7 +77,7 @@ class Walk:
         """Say who calls, whole; what follows the identification waits for its end."""
         self._tag(then.tag)
         said = (*self.script.identify.prompts(self.state.slots), *then.say.prompts(self.state.slots))
-        self.state = replace(self.state, phase=Phase.IDENTIFYING, state=then.redirect)
+        self.state = replace(self.state, phase=TalkPhase.IDENTIFYING, state=then.redirect)
         self._say(said, Bargein.OFF)
         if not said:
             self.enter(then.redirect)
@@ -99,13 +99,13 @@ class Walk:
             case Gather():
                 self._ask(said)
             case model.Fetch():
-                self._wait(Phase.FETCHING, said)
+                self._wait(TalkPhase.FETCHING, said)
                 self.effects.append(self.fetch(verb))
             case model.Enqueue():
-                self._wait(Phase.HANDING_OVER, said)
+                self._wait(TalkPhase.HANDING_OVER, said)
                 self.effects.append(self.enqueue(verb))
             case model.Hangup(disposition=disposition):
-                self._wait(Phase.SPEAKING, said)
+                self._wait(TalkPhase.SPEAKING, said)
                 self.state = replace(self.state, disposition=self.state.disposition or disposition)
                 if not said:
                     self.end()
@@ -114,7 +114,7 @@ class Walk:
 
     def end(self) -> None:
         """End the call."""
-        self.state = replace(self.state, phase=Phase.ENDED, playing=False)
+        self.state = replace(self.state, phase=TalkPhase.ENDED, playing=False)
         self.effects.append(HangUp(self.state.disposition))
 
     def _here(self) -> State:
@@ -123,13 +123,13 @@ class Walk:
     def _ask(self, said: tuple[Prompt, ...]) -> None:
         """Open the question: at once where the callee may barge in, else after the prompt."""
         bargein = self.gather.bargein
-        self._wait(Phase.LISTENING, said)
+        self._wait(TalkPhase.LISTENING, said)
         if said and not bargein.listens_while_playing:
-            self.state = replace(self.state, phase=Phase.SPEAKING)
+            self.state = replace(self.state, phase=TalkPhase.SPEAKING)
         else:
             self.effects.append(self.listen())
 
-    def _wait(self, phase: Phase, said: tuple[Prompt, ...]) -> None:
+    def _wait(self, phase: TalkPhase, said: tuple[Prompt, ...]) -> None:
         self.state = replace(self.state, phase=phase)
         self._say(said, self.bargein())
 

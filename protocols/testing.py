@@ -1,6 +1,6 @@
 """Machines joined by a line that loses, delays, repeats and reorders, in virtual time: for tests, and for nothing else.
 
-    line = Line(weather=stormy(random.Random(7).randbytes))
+    line = LossyLine(weather=stormy(random.Random(7).randbytes))
     caller = line.join(uac, ("10.0.0.1", 5060), receive)
     line.give(caller, Dial(...))
     line.run(60)
@@ -58,7 +58,7 @@ class End(Generic[In, Ev]):
     """What the machine has transmitted, before the line did anything to it."""
 
 
-class Line:
+class LossyLine:
     """The line, its ends, and its clock."""
 
     def __init__(self, weather: Weather | None = None, now: float = 0.0) -> None:
@@ -125,4 +125,4 @@ class Line:
             heapq.heappush(self._flying, (self.now + delay_s, next(self._serial), to, sent.data, source))
 
 
-__all__ = ["End", "Line", "Weather", "calm", "stormy"]
+__all__ = ["End", "LossyLine", "Weather", "calm", "stormy"]

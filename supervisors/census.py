@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from supervisors.cell import Cell, Life, Phase, Repair
+from supervisors.cell import Cell, Life, LifePhase, Repair
 from supervisors.exits import Crash
 from supervisors.intensity import RestartWindow
 
@@ -63,7 +63,7 @@ class Census:
 
 def row(ref: Cell) -> Census:
     """Return one child as data, without its children."""
-    box, up, now = ref._box, ref._phase is Phase.UP, ref._system.loop.time()
+    box, up, now = ref._box, ref._phase is LifePhase.UP, ref._system.loop.time()
     window = getattr(ref._actor, "_window", None)
     return Census(
         path=ref.path,
@@ -93,15 +93,15 @@ def _kind(ref: Cell) -> type[Life] | None:
 def state(ref: Cell) -> str:
     """Return `running`, `starting`, `stopping`, `restarting` (being brought back, or waiting for it) or `stopped`."""
     match ref._phase:
-        case Phase.STARTING | Phase.DOWN if isinstance(ref._intent, Repair):
+        case LifePhase.STARTING | LifePhase.DOWN if isinstance(ref._intent, Repair):
             return "restarting"
-        case Phase.UP:
+        case LifePhase.UP:
             return "running"
-        case Phase.STARTING:
+        case LifePhase.STARTING:
             return "starting"
-        case Phase.STOPPING:
+        case LifePhase.STOPPING:
             return "stopping"
-        case Phase.DOWN:
+        case LifePhase.DOWN:
             return "stopped"
 
 
@@ -116,4 +116,4 @@ def count(refs: Iterable[Cell]) -> Counts:
     """Return how many of `refs` there are, run, are supervisors (they have an address with children) and are not."""
     refs = list(refs)
     n_supervisors = sum(ref._children is not None for ref in refs)
-    return Counts(len(refs), sum(ref._phase is Phase.UP for ref in refs), n_supervisors, len(refs) - n_supervisors)
+    return Counts(len(refs), sum(ref._phase is LifePhase.UP for ref in refs), n_supervisors, len(refs) - n_supervisors)

@@ -158,7 +158,7 @@ class Node:
         """Return the other nodes of the cluster, as far as they are known."""
         return self._members.nodes
 
-    def keepers(self) -> list[Peer]:
+    def holders(self) -> list[Peer]:
         """Return, for each other node that lives, who answers for its disk: its desk, else its edge."""
         found: dict[NodeId, Peer] = {}
         for peer in (*self._members.of_role("desk"), *self._members.of_role("edge")):

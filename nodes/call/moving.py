@@ -49,7 +49,7 @@ from nodes.call.step import CallStep
 from protocols.machine import Expired
 from protocols.moments import shifted
 from protocols.replacing import replace
-from protocols.sip import Ended, Listening, Local, MediaChanged, OfferRefused, Phase, TakeoverStage
+from protocols.sip import Ended, LegPhase, Listening, Local, MediaChanged, OfferRefused, TakeoverStage
 from protocols.sip.confirmed import TAKEOVER_GAP
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import AudioArrived, Channel, SpeechEnded
@@ -96,7 +96,7 @@ def brought(record: CallRecord, ahead_s: float) -> CallRecord:
     record = shifted(record, ahead_s)
     if (leg := record.leg) is None:
         return record
-    may_ring = leg.phase in (Phase.INVITING, Phase.CANCELLING) and leg.is_proceeding
+    may_ring = leg.phase in (LegPhase.INVITING, LegPhase.CANCELLING) and leg.is_proceeding
     leg = replace(leg, session_at_s=None, ring_until_s=None, wanted=None, takeover=TakeoverStage.NONE)
     return replace(record, leg=leg if may_ring else replace(leg, invite=None))
 
@@ -280,7 +280,7 @@ def leave(step: CallStep, given: FromElsewhere) -> None:
 
 def verify(step: CallStep) -> None:
     """Ask the far end whether it is still there: who knows of no call any more says so (481)."""
-    if (leg := step.record.leg) is not None and leg.phase is Phase.CONFIRMED:
+    if (leg := step.record.leg) is not None and leg.phase is LegPhase.CONFIRMED:
         step.do(TakeOverLeg(leg.local, Listening(leg.ours.host, leg.ours.port)))
 
 

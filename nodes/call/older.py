@@ -39,7 +39,7 @@ def grown(record: CallRecord, script: Script | None, now: float) -> CallRecord:
 def _detector(record: CallRecord, wants_message: bool) -> amd.AmdState | None:
     """Return the machine detector as it was: it goes through its stages again, by the times in the record."""
     again, talk = amd.Amd(record.answered_s, wants_message=wants_message), record.conversation
-    if record.phase is not CallPhase.ANSWERED and (talk is None or talk.phase is says.Phase.NEW):
+    if record.phase is not CallPhase.ANSWERED and (talk is None or talk.phase is says.TalkPhase.NEW):
         again.step(SpeechStarted(ChannelId(""), 0, record.answered_s), record.answered_s)
         again.step(Expired(), record.answered_s + amd.GREETING_S)  # a machine, and the message may not start yet
     elif talk is not None and talk.disposition == "machine":

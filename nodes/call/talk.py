@@ -26,7 +26,13 @@ SPEAK_S: Final = 100.0
 HEAR_S: Final = 120.0
 """Whoever looks for an engine gives up sooner: a minute for the first to come up, and half of one for a script."""
 FETCH_MORE_S: Final = 10.0
-_WITH_BOT = (says.Phase.NEW, says.Phase.IDENTIFYING, says.Phase.SPEAKING, says.Phase.LISTENING, says.Phase.FETCHING)
+_WITH_BOT = (
+    says.TalkPhase.NEW,
+    says.TalkPhase.IDENTIFYING,
+    says.TalkPhase.SPEAKING,
+    says.TalkPhase.LISTENING,
+    says.TalkPhase.FETCHING,
+)
 
 
 # ---- time -----------------------------------------------------------------------------------------------------------
@@ -153,7 +159,7 @@ def converse(step: CallStep, given: says.Input) -> None:
         return
     wanted = step.converse(given)
     state = step.conversation().state
-    if state.phase is not says.Phase.FETCHING or state.event:
+    if state.phase is not says.TalkPhase.FETCHING or state.event:
         step.withdraw(Ask.FETCH)
     _carry_out(step, wanted)
 
@@ -211,7 +217,7 @@ def _is_listening(record: CallRecord) -> bool:
     Else every turn would deafen the engine between the answer and the next question, and lose the rest of what is said.
     """
     state = record.conversation
-    is_about_to = state is not None and state.phase is says.Phase.LISTENING
+    is_about_to = state is not None and state.phase is says.TalkPhase.LISTENING
     return record.listen is not None or (is_about_to and any(one.what is Ask.SPEAK for one in record.asked))
 
 

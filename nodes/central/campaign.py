@@ -29,12 +29,12 @@ from protocols.wire.ids import AttemptId, CampaignId
 from protocols.wire.journal import (
     Answered,
     Attempted,
+    CampaignPhase,
     Contact,
     Ended,
     Entry,
     Forgotten,
     Imported,
-    Phase,
     Refused,
     Returned,
     RollRef,
@@ -74,7 +74,7 @@ class Campaign:
     script: bytes
     """Checked and packed, as it was imported."""
     shift: timedelta
-    phase: Phase
+    phase: CampaignPhase
     roll: Roll
     stored: RollRef | None = field(default=None, compare=False)
     """The object that the roll is; None: it has been changed."""
@@ -177,7 +177,7 @@ class Campaigns:
             plan=entry.plan,
             script=entry.packed,
             shift=timedelta(seconds=entry.shift_s),
-            phase=Phase.IMPORTED,
+            phase=CampaignPhase.IMPORTED,
             roll=roll,
             stored=entry.roll,
         )
@@ -185,7 +185,7 @@ class Campaigns:
 
     def _steer(self, entry: Steered) -> bool:
         campaign = self.campaigns.get(entry.campaign_id)
-        if campaign is None or campaign.phase is Phase.STOPPED:
+        if campaign is None or campaign.phase is CampaignPhase.STOPPED:
             return False
         campaign.phase = entry.phase
         return True

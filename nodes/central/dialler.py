@@ -21,7 +21,7 @@ from nodes.central.spend import FREE, Fares
 from nodes.dial_plan import Barred, nothing_barred
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Attempted, Contact, Ended, Phase, Refused, Returned
+from protocols.wire.journal import Attempted, CampaignPhase, Contact, Ended, Refused, Returned
 
 LOOKS = 200
 """Contacts asked about in one turn of the loop: 5 ms of work."""
@@ -86,7 +86,7 @@ class Dialler:
         weights = {
             name: weight(campaign.plan.share, self.complexity.get(name, 0.0))
             for name, campaign in self._fold.campaigns.items()
-            if campaign.phase is Phase.RUNNING and self._is_candidate(campaign, moment)
+            if campaign.phase is CampaignPhase.RUNNING and self._is_candidate(campaign, moment)
         }
         chosen = self._scheduler.choose(weights)
         return self._fold.campaigns[chosen] if chosen is not None else None

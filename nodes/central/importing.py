@@ -25,8 +25,8 @@ from grammars.errors import ScriptError
 from grammars.script_pack import unpack
 from nodes.central import roll
 from nodes.central.imports import entry_of, plan_problems, recording_problems, script_problems
-from nodes.central.keeper import roll_name
 from nodes.central.memory import Memory
+from nodes.central.memory_store import roll_name
 from nodes.central.reader import Order, framed
 from nodes.central.roll import Roll
 from nodes.checking import Scripts

@@ -21,8 +21,8 @@ from nodes.central.admission import Admission
 from nodes.central.campaign import Campaign
 from nodes.central.dialler import Dialler, Moment
 from nodes.central.edges import Edges
-from nodes.central.keeper import JOURNAL_LOST, Keeper
 from nodes.central.memory import Memory
+from nodes.central.memory_store import JOURNAL_LOST, MemoryStore
 from nodes.central.outcomes import ended, entry_of, lost, returned, trunk_works
 from nodes.central.places import Places
 from nodes.central.scheduler import Mean
@@ -42,7 +42,7 @@ from protocols.wire.campaigns import CampaignStatus, contact_of
 from protocols.wire.do_not_call import Listing
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
-from protocols.wire.journal import Attempted, Contact, Ended, Entry, Forgotten, Phase, Returned
+from protocols.wire.journal import Attempted, CampaignPhase, Contact, Ended, Entry, Forgotten, Returned
 from protocols.wire.load import NOT_NOW, GivesUp
 from protocols.wire.messages import PlaceCall
 from protocols.wire.roles import CALLS, CENTRAL_READS
@@ -79,7 +79,7 @@ class Leader:
         self.dialler = Dialler(self._fold, self._admission, rates, dial_plan.barred_by(config.sip), Fares(self._trunks))
         self.places = Places()
         self.edges = Edges(mesh, self.places)
-        self.keeper = Keeper(bus, memory)
+        self.memory_store = MemoryStore(bus, memory)
         self.search = Search(mesh, self.places, self._fold, lambda: lease.token)
         self._given_up: dict[str, GivesUp] = {}
         self._talk: dict[CampaignId, Mean] = {}
@@ -151,7 +151,7 @@ class Leader:
         return campaign.status(self._why_held(campaign))
 
     def _why_held(self, campaign: Campaign) -> str:
-        if campaign.phase is not Phase.RUNNING:
+        if campaign.phase is not CampaignPhase.RUNNING:
             return ""
         return self._held() or self.dialler.held.get(campaign.campaign_id, "")
 

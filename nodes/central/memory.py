@@ -34,7 +34,7 @@ from nodes.links.lease import Lease
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Entry, Forgotten, Imported, Phase, RollRef, Steered, from_body, to_body
+from protocols.wire.journal import CampaignPhase, Entry, Forgotten, Imported, RollRef, Steered, from_body, to_body
 from protocols.wire.subjects import EVERY_CAMPAIGN, Stream, campaign_events
 
 RETRY_S = 0.2
@@ -171,7 +171,9 @@ class Memory:
 
     def _lost(self, created: str, left: int) -> None:
         """Go on with all that is known, whatever the stream tells of it; of its messages the first `left` are known."""
-        running = {name for name, campaign in self.campaigns.campaigns.items() if campaign.phase is Phase.RUNNING}
+        running = {
+            name for name, campaign in self.campaigns.campaigns.items() if campaign.phase is CampaignPhase.RUNNING
+        }
         log.error("journal.lost", known=self.last, left=left, campaigns=sorted(running))
         self.unsure |= running
         self._created, self.last = created, left

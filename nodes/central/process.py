@@ -204,7 +204,7 @@ class Central:
                         tasks.spawn(_to_the_end(leader.listen(number, durable), is_over))
                 tasks.spawn(leader.edges.watch())
                 tasks.spawn(leader.search.watch())
-                tasks.spawn(leader.keeper.run())
+                tasks.spawn(leader.memory_store.run())
                 await self._hold(leader, is_over)
         finally:
             self._requests.leader = self._requests.term = None

@@ -16,11 +16,11 @@ from nodes.telemetry import logs
 from protocols.wire import campaigns as wire
 from protocols.wire.campaigns import contact_id
 from protocols.wire.ids import CampaignId, Identity
-from protocols.wire.journal import Forgotten, Phase, Steered
+from protocols.wire.journal import CampaignPhase, Forgotten, Steered
 
 SWEEP_S = 5.0
 """How long a new leader may take to tidy up before it imports anything."""
-STEERABLE = (Phase.RUNNING, Phase.PAUSED, Phase.STOPPED)
+STEERABLE = (CampaignPhase.RUNNING, CampaignPhase.PAUSED, CampaignPhase.STOPPED)
 
 log = logs.get(__name__)
 
@@ -48,7 +48,7 @@ class Requests:
         leader = self._leading()
         try:
             async with asyncio.timeout(SWEEP_S):
-                await leader.keeper.swept.wait()
+                await leader.memory_store.swept.wait()
         except TimeoutError:
             raise Refused("not_leading") from None
         if self.leader is not leader or self.term is None:
@@ -76,7 +76,7 @@ class Requests:
         if not found and name not in self._memory.campaigns.dialled:
             raise Refused("unknown_contact")
         await self._memory.write(Forgotten(name, self._memory.clock.wall()))
-        leader.keeper.soon()
+        leader.memory_store.soon()
         log.info("contact.forgotten", contact_id=name, campaigns=len(found))
         return wire.ContactForgotten(len(found))
 
@@ -86,7 +86,7 @@ class Requests:
         phase = next((phase for phase in STEERABLE if phase.value == request.phase), None)
         if phase is None:
             raise Refused("unknown_phase")
-        if campaign.phase is Phase.STOPPED and phase is not Phase.STOPPED:
+        if campaign.phase is CampaignPhase.STOPPED and phase is not CampaignPhase.STOPPED:
             raise Refused("campaign_stopped")
         if phase is not campaign.phase:
             log.info("campaign.steered", campaign_id=campaign.campaign_id, phase=phase.value)

@@ -34,7 +34,7 @@ from nodes.unpacking import BadItem, Items
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import ContactId, Plan
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Attempted, Phase, RollRef, from_body, to_body
+from protocols.wire.journal import Attempted, CampaignPhase, RollRef, from_body, to_body
 
 VERSION: Final = 1
 BATCH: Final = 1000
@@ -65,7 +65,7 @@ class _Head(msgspec.Struct, frozen=True):
     plan: Plan
     script: bytes
     shift_s: float
-    phase: Phase
+    phase: CampaignPhase
     stored: RollRef
     dispositions: dict[str, int]
     refused: dict[str, int]

@@ -154,7 +154,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     recordings.serve(mesh)
     apis = (
         Api(node, cluster, bus), ListApi(node, contact_key(config.paths.state)),
-        RecordingsApi(mesh, recordings, node.keepers),
+        RecordingsApi(mesh, recordings, node.holders),
     )  # fmt: skip
     async with served(_app(*apis, website, access), config.desk) as address:
         write_private(config.paths.run / URL_FILE, address.encode())

@@ -17,21 +17,21 @@ from protocols.sip import Listening
 from protocols.wire.ids import ChannelId
 
 if TYPE_CHECKING:
-    from nodes.edge.means import Means
+    from nodes.edge.services import EdgeServices
 
 
-async def have_ready(means: Means, record: CallRecord, outage_s: float) -> Moved:
+async def have_ready(services: EdgeServices, record: CallRecord, outage_s: float) -> Moved:
     """Return what the call finds here. Raises: `NoMedia`, `Unreachable`."""
     hop, local = NOWHERE
     if record.leg is not None:
         hop = record.leg.next_hop
-        local = means.trunk.local(hop)
+        local = services.trunk.local(hop)
     media, port = "", 0
     if needs_line(record):
-        media, port = await open_port(means, ChannelId(record.order.call_id))
-    elif peers := means.roster.active("media"):
+        media, port = await open_port(services, ChannelId(record.order.call_id))
+    elif peers := services.roster.active("media"):
         media = peers[0].name
-    host = means.rtp_host(hop) if record.leg is not None else ""
+    host = services.rtp_host(hop) if record.leg is not None else ""
     return Moved(media, port, local, Listening(host, port), outage_s)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from nodes.call.effects import TakeOverLeg
 from nodes.call.placing import NOWHERE, seat_of
-from nodes.edge.keeper import Keeper, UntilKept, at_once
 from nodes.edge.leg import Leg
+from nodes.edge.record_store import RecordStore, UntilKept, at_once
 from nodes.links.errors import LinkError
 from nodes.links.mesh import Mesh
 from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, MediaChanged, OfferRefused, Ringing, Side
@@ -21,38 +21,38 @@ from supervisors import Timer
 class BrowserLeg(Leg):
     """The callee's leg of one call, at a browser."""
 
-    def __init__(self, keeper: Keeper, mesh: Mesh, until_kept: UntilKept = at_once) -> None:
-        self._keeper, self._mesh, self._until_kept = keeper, mesh, until_kept
-        self._call_id = keeper.record.order.call_id
-        self._desk, self._seat = seat_of(keeper.record.order.target) or (Identity(""), "")
+    def __init__(self, store: RecordStore, mesh: Mesh, until_kept: UntilKept = at_once) -> None:
+        self._store, self._mesh, self._until_kept = store, mesh, until_kept
+        self._call_id = store.record.order.call_id
+        self._desk, self._seat = seat_of(store.record.order.target) or (Identity(""), "")
         self._ringing: Timer | None = None
 
     def init(self) -> None:
         """Begin: idle, or where the record says that the last life was."""
         ref = self.ref
-        self._keeper.seats[self._seat] = lambda news: ref.tell(BrowserLeg.told, news)
-        if self._keeper.record.browser in ("inviting", "confirmed") and not self._keeper.record.is_waiting:
+        self._store.seats[self._seat] = lambda news: ref.tell(BrowserLeg.told, news)
+        if self._store.record.browser in ("inviting", "confirmed") and not self._store.record.is_waiting:
             _ = self.task(self._keep())
 
     def dial(self, local: Local, order: Dial) -> None:
         """Let the page ring."""
-        self._keeper.write(browser="inviting")
+        self._store.write(browser="inviting")
         self._ring(order.ring_s)
         ref = self.ref
-        self._until_kept(self._keeper, lambda: ref.tell(BrowserLeg.offer))
+        self._until_kept(self._store, lambda: ref.tell(BrowserLeg.offer))
 
     def offer(self) -> None:
         """Others have the record of the call: it may ring, if it is still to."""
-        if self._keeper.record.browser != "inviting":
+        if self._store.record.browser != "inviting":
             return
         if self._mesh.tell(self._desk, wire.OfferCall(self._call_id, self._seat, ChannelId(self._call_id))):
-            self._keeper.happened(Ringing())
+            self._store.happened(Ringing())
         else:
             self._end(Disposition.FAILED, "no_desk", Side.NOBODY)
 
     def hang_up(self, order: HangUp) -> None:
         """End the call from our side; a page that was never called is left in peace."""
-        if self._keeper.record.browser in ("inviting", "confirmed"):
+        if self._store.record.browser in ("inviting", "confirmed"):
             self._mesh.tell(self._desk, wire.ReleaseSeat(self._call_id, self._seat))
             self._end(order.disposition, order.cause, Side.US)
         else:
@@ -68,14 +68,14 @@ class BrowserLeg(Leg):
 
     def told(self, news: wire.SeatNews) -> None:
         """The desk tells what the page does. A page that is gone has hung up."""
-        before = self._keeper.record.browser
+        before = self._store.record.browser
         if before not in ("inviting", "confirmed"):
             return
         match news:
             case wire.SeatAccepted() if before == "inviting":
                 self._stop_ringing()
-                self._keeper.write(browser="confirmed")
-                self._keeper.happened(Answered(NOWHERE))
+                self._store.write(browser="confirmed")
+                self._store.happened(Answered(NOWHERE))
             case wire.SeatDeclined():
                 self._end(Disposition.BUSY, "busy", Side.THEM)
             case wire.SeatFinished() | wire.SeatLost() if before == "confirmed":
@@ -86,17 +86,17 @@ class BrowserLeg(Leg):
                 pass
 
     async def _take_over(self, is_planned: bool) -> None:
-        if self._keeper.record.browser != "confirmed":
+        if self._store.record.browser != "confirmed":
             return
         try:
             await self._mesh.ask(self._desk, wire.KeepSeat(self._call_id, self._seat))
         except LinkError:
             if is_planned:  # who has the call goes on with it
-                self._keeper.happened(OfferRefused(0))
+                self._store.happened(OfferRefused(0))
             else:
                 self.ref.tell(BrowserLeg.told, wire.SeatLost(self._call_id, self._seat))
         else:
-            self._keeper.happened(MediaChanged(NOWHERE))
+            self._store.happened(MediaChanged(NOWHERE))
 
     async def _keep(self) -> None:
         """Say that this process has the call now; an answer that our predecessor did not hear is told again."""
@@ -105,16 +105,16 @@ class BrowserLeg(Leg):
         except LinkError:
             self.ref.tell(BrowserLeg.told, wire.SeatLost(self._call_id, self._seat))
         else:
-            self._ring(self._keeper.record.order.ring_s)
+            self._ring(self._store.record.order.ring_s)
 
     def _ring(self, ring_s: float) -> None:
-        if self._keeper.record.browser == "inviting":
+        if self._store.record.browser == "inviting":
             self._ringing = self.after(ring_s, BrowserLeg.unanswered)
 
     def _end(self, disposition: Disposition, cause: str, by: Side) -> None:
         self._stop_ringing()
-        self._keeper.write(browser="ended")
-        self._keeper.happened(Ended(disposition, cause, by))
+        self._store.write(browser="ended")
+        self._store.happened(Ended(disposition, cause, by))
         self.stop()
 
     def _stop_ringing(self) -> None:

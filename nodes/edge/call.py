@@ -1,6 +1,6 @@
 """The actor of one call: it gives the call what happens, writes its record, and does what that wants.
 
-What it does: one step at a time, `nodes.call.call.Call` from the keeper's record; the record is written before anything
+What it does: one step at a time, `nodes.call.call.Call` from the stored record; the record is written before anything
 is done, and heirs have it before anybody outside has seen any of it. What is asked is answered later, as another input,
 by a task of this life. What it does not: decide anything. Every recovery, of this actor, its process or its node, is
 the first input of the next life, `Resumed`.
@@ -53,9 +53,9 @@ from nodes.call.effects import (
 from nodes.call.inputs import BusinessAnswered, Input, LetGo, LineClosed, RecordTo, Resumed, SeatTold, Spoken
 from nodes.edge import desks, diary, ears, line, placing
 from nodes.edge.alarm import Alarm
-from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg
-from nodes.edge.means import AnyCall, Means
+from nodes.edge.record_store import RecordStore
+from nodes.edge.services import AnyCall, EdgeServices
 from nodes.telemetry import logs
 from protocols.machine import Expired
 from protocols.wire.ids import ChannelId, Identity
@@ -68,14 +68,14 @@ MAX_ON_HOLD: Final = 256
 
 
 class CallActor(AnyCall):
-    """One call. Its keeper has the record; its sibling `Leg` has the telephone."""
+    """One call. Its store has the record; its sibling `Leg` has the telephone."""
 
     keeps_mailbox = True
     """Each message stands alone: the next life takes what this one has not begun."""
 
-    def __init__(self, keeper: Keeper, means: Means) -> None:
-        self._keeper, self._means = keeper, means
-        self._order = keeper.record.order
+    def __init__(self, store: RecordStore, services: EdgeServices) -> None:
+        self._store, self._services = store, services
+        self._order = store.record.order
         self._script = _script_of(self._order)
         self._alarm = Alarm(self, CallActor.expired)
         self._places = desks.Places()
@@ -85,16 +85,18 @@ class CallActor(AnyCall):
 
     def init(self) -> None:
         """Begin the call, or go on with it, as the first thing after the start, so that starting never waits."""
-        ref, means = self.ref, self._means
-        self._keeper.happened = lambda event: ref.tell(CallActor.take, event)
-        means.attach(self._order.call_id, ref)
-        is_refused = means.refusals.refuses(self._order)
-        moved = self._keeper.moved
-        self.defer(CallActor.take, Resumed(means.mesh.identity, means.engines.living, is_refused, means.epoch, moved))
+        ref, services = self.ref, self._services
+        self._store.happened = lambda event: ref.tell(CallActor.take, event)
+        services.attach(self._order.call_id, ref)
+        is_refused = services.refusals.refuses(self._order)
+        moved = self._store.moved
+        self.defer(
+            CallActor.take, Resumed(services.mesh.identity, services.engines.living, is_refused, services.epoch, moved)
+        )
 
     def terminate(self, reason: Exit) -> None:
         """Messages for this life have nowhere to go any more."""
-        self._means.detach(self._order.call_id, self.ref)
+        self._services.detach(self._order.call_id, self.ref)
 
     def expired(self) -> None:
         """The call's deadline has passed."""
@@ -112,7 +114,7 @@ class CallActor(AnyCall):
         if is_gone:
             self._on_hold.clear()
         self._on_hold.append(given)
-        if self._keeper.is_silent() and not is_gone:
+        if self._store.is_silent() and not is_gone:
             return
         waiting = deque(self._on_hold)
         self._on_hold.clear()
@@ -120,42 +122,42 @@ class CallActor(AnyCall):
             for effect in self._step(waiting.popleft()):
                 if (answer := self._carry_out(effect)) is not None:
                     waiting.append(answer)
-        self._alarm.set(Call(self._keeper.record, self._script).deadline)
+        self._alarm.set(Call(self._store.record, self._script).deadline)
 
     def _step(self, given: Input) -> list[Effect]:
-        call = Call(self._keeper.record, self._script)
+        call = Call(self._store.record, self._script)
         try:
             effects = call.step(given, time.monotonic())
         except Exception:
             log.error("call.step_failed", call_id=self._order.call_id, given=type(given).__name__)
             raise
-        self._keeper.put(call.record)
+        self._store.put(call.record)
         if isinstance(given, Resumed):
-            self._keeper.moved = None  # the record has it
+            self._store.moved = None  # the record has it
         return effects
 
     # ---- what is to be done ----------------------------------------------------------------------------------------
 
     def _carry_out(self, effect: Effect) -> Input | None:
         """Do it, or have it done; return an answer that is there already."""
-        means, order, record = self._means, self._order, self._keeper.record
+        services, order, record = self._services, self._order, self._store.record
         match effect:
             case Note():
-                diary.write(order, means.node_id, effect, means.post)
+                diary.write(order, services.node_id, effect, services.post)
             case PutOnList():
-                means.refusals.add(order)
+                services.refusals.add(order)
             case Want(channel=channel, to_spares=to_spares):
-                line.set_channel(means, record.media, channel, to_spares=to_spares)
+                line.set_channel(services, record.media, channel, to_spares=to_spares)
             case Unlink(channel_id=channel_id):
-                line.unlink(means, record.media, channel_id)
+                line.unlink(services, record.media, channel_id)
             case StopHearing(engine=engine):
                 self._stop_hearing(engine)
             case TellDesk():
-                return desks.tell(means, effect)
+                return desks.tell(services, effect)
             case TellDesks():
-                return self._places.tell(means, effect)
+                return self._places.tell(services, effect)
             case DialLeg(local=local, order=dial):
-                self._keeper.is_dialling = True
+                self._store.is_dialling = True
                 self._leg.tell(Leg.dial, local, dial)
             case HangUpLeg(order=hang_up):
                 self._leg.tell(Leg.hang_up, hang_up)
@@ -166,12 +168,12 @@ class CallActor(AnyCall):
             case LetGoLeg():
                 self._leg.tell(Leg.let_go)
             case Arrived() | GiveBack() | HandOn():
-                means.moving(order.call_id, effect)
+                services.moving(order.call_id, effect)
             case StartRecording(part=part):
-                return RecordTo(means.recording(order.call_id, part))
+                return RecordTo(services.recording(order.call_id, part))
             case Prepare():
                 if self._script is not None:
-                    _ = self.task(ears.prepare(means.engines, order.call_id, order.script, effect))
+                    _ = self.task(ears.prepare(services.engines, order.call_id, order.script, effect))
             case LateHandover(stage=stage):
                 log.warning("handover.late", call_id=order.call_id, stage=stage)
             case Stop():
@@ -182,24 +184,24 @@ class CallActor(AnyCall):
 
     def _ask(self, effect: Question) -> Input | None:
         """Have a question answered beside the handlers; of one kind the newest alone is asked."""
-        means, order, record, script = self._means, self._order, self._keeper.record, self._script
+        services, order, record, script = self._services, self._order, self._store.record, self._script
         work: Coroutine[object, None, Input | None]
         match effect:
             case GetReady():
-                work = placing.get_ready(means, order, effect)
+                work = placing.get_ready(services, order, effect)
             case Speak(number=number, sentences=sentences):
-                if (prompts := means.engines.known(sentences)) is not None:
+                if (prompts := services.engines.known(sentences)) is not None:
                     return Spoken(number, prompts)
-                work = ears.speak(means.engines, order.call_id, effect)
+                work = ears.speak(services.engines, order.call_id, effect)
             case HearCallee():
                 assert script is not None, "without a script nobody is listened to"
-                work = ears.hear(means.engines, order.call_id, order.script, script.hash, effect)
+                work = ears.hear(services.engines, order.call_id, order.script, script.hash, effect)
             case AskBusiness():
                 work = self._business(effect)
             case CloseLine():
                 work = self._closed(effect)
             case Reserve() | Connect() | Show() | Keep():
-                work = desks.asked(means, record, effect)
+                work = desks.asked(services, record, effect)
             case _:
                 assert_never(effect)
         self._withdraw(type(effect))
@@ -213,17 +215,17 @@ class CallActor(AnyCall):
             self.after(0.0, CallActor.take, answer)
 
     async def _business(self, effect: AskBusiness) -> BusinessAnswered:
-        answer = await self._means.fetcher.fetch(self._order.call_id, effect.wanted, is_again=effect.is_again)
+        answer = await self._services.fetcher.fetch(self._order.call_id, effect.wanted, is_again=effect.is_again)
         return BusinessAnswered(effect.number, answer)
 
     async def _closed(self, effect: CloseLine) -> LineClosed:
-        carried = await line.close_channel(self._means, self._keeper.record.media, effect.channel_id)
+        carried = await line.close_channel(self._services, self._store.record.media, effect.channel_id)
         return LineClosed(effect.number, carried)
 
     def _stop_hearing(self, engine: Identity) -> None:
         self._withdraw(HearCallee)
         if engine:
-            self._means.mesh.tell(engine, Deafen(ChannelId(self._order.call_id)))
+            self._services.mesh.tell(engine, Deafen(ChannelId(self._order.call_id)))
 
     def _withdraw(self, kind: type[Question]) -> None:
         if (task := self._asked.pop(kind, None)) is not None:

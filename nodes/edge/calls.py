@@ -1,9 +1,9 @@
 """The calls of one edge: begun once each, gone on with after a death, and told of what comes for them.
 
-What it does: knows every call by its keeper, has heirs and the disk know each record as it is written, and keeps what
-an active edge tells its spares. Becoming active is: read what is left, and the socket. Its calls are *asleep* then: one
-is gone on with when something comes for it, the others one after the other, the next due first; so that a thousand
-calls do not wait for each other. What it does not: answer for them (`requests`), or decide what becomes of one
+What it does: knows every call by its record store, has heirs and the disk know each record as it is written, and keeps
+what an active edge tells its spares. Becoming active is: read what is left, and the socket. Its calls are *asleep*
+then: one is gone on with when something comes for it, the others one after the other, the next due first; so that a
+thousand calls do not wait for each other. What it does not: answer for them (`requests`), or decide what becomes of one
 (`call`), or what other machines have to do with it (`elsewhere`).
 """
 
@@ -23,11 +23,11 @@ from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.disk import Disk
 from nodes.edge.elsewhere import Elsewhere
-from nodes.edge.heirs import Heirs, Legacy, Received
+from nodes.edge.heirs import Heirs, Received, StandbyRecords
 from nodes.edge.hold_back import HoldBack
-from nodes.edge.keeper import Keeper
 from nodes.edge.load import Load
-from nodes.edge.means import AnyCall, Means
+from nodes.edge.record_store import RecordStore
+from nodes.edge.services import AnyCall, EdgeServices
 from nodes.edge.succession import Here, epoch_after, taken_up
 from nodes.edge.views import Views
 from nodes.edge.will import Will
@@ -64,41 +64,46 @@ class Calls:
     """The calls of this process. `trees`: where each call's supervision tree is started."""
 
     def __init__(
-        self, means: Means, trees: DynamicRef[[Keeper], Supervisor], views: Views, launcher: str, tasks: Tasks
+        self,
+        services: EdgeServices,
+        trees: DynamicRef[[RecordStore], Supervisor],
+        views: Views,
+        launcher: str,
+        tasks: Tasks,
     ) -> None:
-        self._means, self._trees, self._views, self._tasks = means, trees, views, tasks
-        self.keepers: dict[CallId, Keeper] = {}
+        self._services, self._trees, self._views, self._tasks = services, trees, views, tasks
+        self.stores: dict[CallId, RecordStore] = {}
         """Of the calls that there are."""
-        self._heirs = Heirs(means.mesh, self.keepers)
-        self._legacy = Legacy()
-        self._heirs.unused = self._legacy.forget
+        self._heirs = Heirs(services.mesh, self.stores)
+        self._standby = StandbyRecords()
+        self._heirs.unused = self._standby.forget
         self.disk = Disk(
-            means.config.paths.checkpoint,
+            services.config.paths.checkpoint,
             launcher,
-            self.keepers,
-            self._legacy.last_over,
-            lambda: chain(self._legacy.recent, self._heirs.recent),
+            self.stores,
+            self._standby.last_over,
+            lambda: chain(self._standby.recent, self._heirs.recent),
         )
-        self.load = Load(means.mesh, self.records, cores(), Machine(), fixed=means.config.edge.capacity)
+        self.load = Load(services.mesh, self.records, cores(), Machine(), fixed=services.config.edge.capacity)
         self._hold_back = HoldBack(self._heirs, self.disk)
-        means.until_kept = self._hold_back.until_kept
+        services.until_kept = self._hold_back.until_kept
         self._received = Received()
-        means.given_up = lambda: self.load.gives_up
+        services.given_up = lambda: self.load.gives_up
         self.is_active = self.is_draining = False
-        self.elsewhere = Elsewhere(means, self, tasks.spawn)
+        self.elsewhere = Elsewhere(services, self, tasks.spawn)
         self.elsewhere.ownership.retell = self._heirs.retell
-        self._asleep: dict[CallId, Keeper] = {}
+        self._asleep: dict[CallId, RecordStore] = {}
         self._waiting: dict[CallId, list[Callable[[], object]]] = {}
         """What has come for calls that are asleep, or just waking."""
         self._by_dialog: dict[str, CallId] = {}
         """Of the calls that were ever asleep here, by SIP Call-ID."""
         self._desks: object = None
-        means.members.on_change(lambda _: self._meet_others())
+        services.members.on_change(lambda _: self._meet_others())
 
     def serve(self) -> None:
         """Keep, from now on, what an active edge tells its spares; and stop whoever must not be called any more."""
-        mesh = self._means.mesh
-        self._means.refusals.watch(self._forbidden)
+        mesh = self._services.mesh
+        self._services.refusals.watch(self._forbidden)
         self._serve(KeepScript, self._learn)
         self._serve(ForgetScript, self._learn)
         self._serve(KeepEvents, self._learn)
@@ -117,20 +122,23 @@ class Calls:
             self._received.count(owner)
             return keep(given, owner)
 
-        self._means.mesh.serve(kind, count)
+        self._services.mesh.serve(kind, count)
 
     def activate(self) -> None:
         """Be the edge: every call that any heir has a record of is ours, and so is what the socket has for them."""
         if found := self.disk.read():
-            self._legacy.inherit(found.legacy)
-        records, is_back = self._legacy.take(), found is not None and found.opened.launcher != self.disk.opened.launcher
-        self._means.epoch = epoch_after(records, time.time())
+            self._standby.inherit(found.standby)
+        records, is_back = (
+            self._standby.take(),
+            found is not None and found.opened.launcher != self.disk.opened.launcher,
+        )
+        self._services.epoch = epoch_after(records, time.time())
 
         def up(record: CallRecord) -> CallRecord:
-            opened, port = self.disk.opened, self._means.trunk.port
+            opened, port = self.disk.opened, self._services.trunk.port
             return taken_up(record, found, Here(opened.launcher, opened.boot, port, time.monotonic()))
 
-        if records and is_back and self._means.config.cluster.is_joined:
+        if records and is_back and self._services.config.cluster.is_joined:
             self.elsewhere.is_back = True
             self._tasks.spawn(self._come_back(records, up))
         else:
@@ -138,11 +146,11 @@ class Calls:
                 self._sleep(self.keep(up(record)))
             self._tasks.spawn(self.disk.run())
         self.is_active = True
-        self._heirs.begin(self._means.roster)
+        self._heirs.begin(self._services.roster)
         self.elsewhere.ownership.begin()
         self._meet_others()
-        self._means.trunk.nobody = self._has_dialog
-        self._means.trunk.open()
+        self._services.trunk.nobody = self._has_dialog
+        self._services.trunk.open()
         log.info("edge.active", calls=len(records))
 
     async def _come_back(self, records: Sequence[CallRecord], up: Callable[[CallRecord], CallRecord]) -> None:
@@ -154,8 +162,8 @@ class Calls:
         """Go on with all calls, the next due first; then say again what may not have been heard of them."""
         for call_id in sorted(self._asleep, key=lambda call_id: _due_s(self._asleep[call_id].record)):
             await self._wake(call_id)
-        for n, event in enumerate(list(self._legacy.recent)):
-            self._means.post(event)
+        for n, event in enumerate(list(self._standby.recent)):
+            self._services.post(event)
             if not n % SLICE:
                 await asyncio.sleep(0)
         log.info("edge.awake")
@@ -163,8 +171,8 @@ class Calls:
     async def stop(self) -> None:
         """This edge has been told to stop: calls that still sleep have nobody else who would hang up."""
         self.elsewhere.stop()
-        for keeper in list(self._asleep.values()):
-            await Will(keeper, self._means).carry_out()
+        for store in list(self._asleep.values()):
+            await Will(store, self._services).carry_out()
 
     def later(self, call_id: CallId, what: Callable[[], object]) -> bool:
         """Wake a call that is asleep, and do this once it is awake; False when it is not asleep."""
@@ -175,32 +183,32 @@ class Calls:
         waiting.append(what)
         return True
 
-    def _sleep(self, keeper: Keeper) -> None:
-        call_id = keeper.record.order.call_id
-        self._asleep[call_id], self._waiting[call_id] = keeper, []
-        if leg := keeper.record.leg:
+    def _sleep(self, store: RecordStore) -> None:
+        call_id = store.record.order.call_id
+        self._asleep[call_id], self._waiting[call_id] = store, []
+        if leg := store.record.leg:
             self._by_dialog[leg.dialog.sip_call_id] = call_id
 
     async def _wake(self, call_id: CallId) -> None:
-        if keeper := self._asleep.pop(call_id, None):
-            await self.go_on(keeper)
-            if keeper.record.leg:
-                self._by_dialog.pop(keeper.record.leg.dialog.sip_call_id, None)
+        if store := self._asleep.pop(call_id, None):
+            await self.go_on(store)
+            if store.record.leg:
+                self._by_dialog.pop(store.record.leg.dialog.sip_call_id, None)
             for what in self._waiting.pop(call_id, ()):
                 what()
 
     def _has_dialog(self, message: Request | Response, source: Address) -> bool:
         """Say whether a message of nobody's is that of a call which sleeps, and gets it when it is awake."""
         call_id = self._by_dialog.get(message.sip_call_id)
-        return call_id is not None and self.later(call_id, partial(self._means.trunk.take, message, source))
+        return call_id is not None and self.later(call_id, partial(self._services.trunk.take, message, source))
 
-    async def go_on(self, keeper: Keeper) -> None:
+    async def go_on(self, store: RecordStore) -> None:
         """Have a call live here."""
         try:
-            await self._start(keeper)
+            await self._start(store)
         except (StartFailed, TooManyChildren) as error:  # one record that cannot be gone on with is one call, not all
-            log.error("call.lost", call_id=keeper.record.order.call_id, reason=str(error))
-            await Will(keeper, self._means).carry_out()
+            log.error("call.lost", call_id=store.record.order.call_id, reason=str(error))
+            await Will(store, self._services).carry_out()
 
     def _meet_others(self) -> None:
         """Something is new of another node: it may keep our calls, or have the desk of one."""
@@ -212,35 +220,35 @@ class Calls:
         if self.elsewhere.is_of(sender):
             self.elsewhere.take(given, sender)
         else:
-            self._legacy.told(given, time.monotonic())
+            self._standby.told(given, time.monotonic())
 
     def _forget(self, given: ForgetRecord, sender: Identity) -> None:
         if self.elsewhere.is_of(sender):
             self.elsewhere.take(given, sender)
         else:
-            self._legacy.drop(given.call_id)
+            self._standby.drop(given.call_id)
 
     def _inherit(self, given: KeepRecord, sender: Identity) -> Coroutine[object, object, None] | None:
         """Keep a record; once we are active, one of our spares' is of a call that it alone knew of: go on with it."""
         if self.elsewhere.is_of(sender):
             self.elsewhere.take(given, sender)
             return None
-        if self.is_active and given.call_id in self.keepers:
+        if self.is_active and given.call_id in self.stores:
             return None
-        self._legacy.keep(given)
+        self._standby.keep(given)
         return self._go_on_late() if self.is_active else None
 
     async def _go_on_late(self) -> None:
-        for record in self._legacy.take():
+        for record in self._standby.take():
             log.warning("call.inherited_late", call_id=record.order.call_id)
             await self.go_on(self.keep(record))
 
     def _give_back(self, given: KeepOnly, sender: Identity) -> None:
         if self.elsewhere.is_of(sender):
             self.elsewhere.take(given, sender)
-        elif (strays := self._legacy.only(given, sender)) is not None:
+        elif (strays := self._standby.only(given, sender)) is not None:
             for message in (*strays, KeptOnly()):
-                self._means.mesh.tell(sender, message)
+                self._services.mesh.tell(sender, message)
 
     @property
     def is_settled(self) -> bool:
@@ -254,7 +262,7 @@ class Calls:
 
     def has_been(self, call_id: CallId) -> bool:
         """Say whether this call is over."""
-        return self._legacy.has_been(call_id)
+        return self._standby.has_been(call_id)
 
     def figures(self) -> dict[str, float]:
         """What an operator sees of it."""
@@ -273,88 +281,88 @@ class Calls:
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who lives."""
-        before, self._means.roster = self._means.roster, roster
-        self._means.mesh.roster(roster)
-        self._means.members.follow(roster)
-        self._means.engines.follow(roster)
+        before, self._services.roster = self._services.roster, roster
+        self._services.mesh.roster(roster)
+        self._services.members.follow(roster)
+        self._services.engines.follow(roster)
         if self.is_active:  # a spare that tells the others which calls it has takes theirs from them
             self._heirs.follow(roster)
         self.load.roster = roster
-        self._tell_of(before, self.keepers)
+        self._tell_of(before, self.stores)
 
     def _meet_desks(self) -> None:
         """Who wants an agent, or has one, hears which desks there are now."""
-        desks = (self._means.desks_alive(), [peer.identity for peer in self._means.desks()])
+        desks = (self._services.desks_alive(), [peer.identity for peer in self._services.desks()])
         if desks != self._desks:
             self._desks = desks
-            handed = {call_id: keeper for call_id, keeper in self.keepers.items() if keeper.record.handover}
-            self._tell_of(self._means.roster, handed)
+            handed = {call_id: store for call_id, store in self.stores.items() if store.record.handover}
+            self._tell_of(self._services.roster, handed)
 
-    def _tell_of(self, before: Roster, keepers: Mapping[CallId, Keeper]) -> None:
+    def _tell_of(self, before: Roster, stores: Mapping[CallId, RecordStore]) -> None:
         """Tell calls who lives now; `before`: who did."""
-        desks = self._means.desks_alive()
+        desks = self._services.desks_alive()
         news: dict[str, RosterChanged] = {}
-        for call_id, keeper in keepers.items():
+        for call_id, store in stores.items():
             if call_id in self._waiting:
                 continue  # it looks at what there is when it wakes
-            if (media := keeper.record.media) not in news:
-                news[media] = line.changed(before, self._means.roster, media, desks)
+            if (media := store.record.media) not in news:
+                news[media] = line.changed(before, self._services.roster, media, desks)
             self.tell(call_id, news[media])
 
     def _forbidden(self, contact: ContactId) -> None:
         """Somebody must not be called any more: whoever still rings stops."""
-        for keeper in self.keepers.values():
-            order, is_early = keeper.record.order, keeper.record.phase in (CallPhase.PLACING, CallPhase.RINGING)
-            if is_early and contact in self._means.refusals.contacts(order):
+        for store in self.stores.values():
+            order, is_early = store.record.order, store.record.phase in (CallPhase.PLACING, CallPhase.RINGING)
+            if is_early and contact in self._services.refusals.contacts(order):
                 self.tell(order.call_id, HangUpOrdered(Disposition.REJECTED, "do_not_call"))
 
     def tell(self, call_id: CallId, given: Input) -> None:
         """Tell a call that something has happened; one that is over needs no word."""
         if self.later(call_id, partial(self.tell, call_id, given)):
             return
-        if call := self._means.calls.get(call_id):
+        if call := self._services.calls.get(call_id):
             call.tell(AnyCall.take, given)
 
     def records(self) -> list[CallRecord]:
         """Return the last record of each call that there is."""
-        return [keeper.record for keeper in self.keepers.values()]
+        return [store.record for store in self.stores.values()]
 
-    def keep(self, record: CallRecord, moved: Moved | None = None) -> Keeper:
+    def keep(self, record: CallRecord, moved: Moved | None = None) -> RecordStore:
         """Have a call, from this moment on. `moved`: it comes from another machine."""
-        keeper = self.keepers[record.order.call_id] = Keeper(record, self._wrote)
-        keeper.moved = moved
-        self.elsewhere.kept(keeper)
-        return keeper
+        store = self.stores[record.order.call_id] = RecordStore(record, self._wrote)
+        store.moved = moved
+        self.elsewhere.kept(store)
+        return store
 
-    def let_go(self, keeper: Keeper) -> None:
+    def let_go(self, store: RecordStore) -> None:
         """End what is left of a call that goes on at another machine."""
-        call_id = keeper.record.order.call_id
+        call_id = store.record.order.call_id
         self._asleep.pop(call_id, None)
         self._waiting.pop(call_id, None)
-        if keeper.tree is not None:
-            self._tasks.spawn(self._trees.stop(keeper.tree))
+        if store.tree is not None:
+            self._tasks.spawn(self._trees.stop(store.tree))
 
-    async def _start(self, keeper: Keeper) -> None:
+    async def _start(self, store: RecordStore) -> None:
         try:
-            keeper.tree = await self._trees.start(keeper)
+            store.tree = await self._trees.start(store)
         except BaseException as error:
-            self.keepers.pop(keeper.record.order.call_id, None)
-            is_over = keeper.record.phase in GONE  # so soon when the callee must not be called
+            self.stores.pop(store.record.order.call_id, None)
+            is_over = store.record.phase in GONE  # so soon when the callee must not be called
             if not (isinstance(error, StartFailed) and is_over):
                 raise
 
-    def _wrote(self, keeper: Keeper) -> None:
-        self._heirs.wrote(keeper)
-        self.disk.wrote(keeper)
-        if not keeper.record.is_waiting:  # its owner shows it
-            self._views.wrote(keeper)
-        self.elsewhere.wrote(keeper)
-        if keeper.record.phase is CallPhase.MOVED:
-            self.keepers.pop(keeper.record.order.call_id, None)
-        if keeper.record.phase is CallPhase.DONE:
-            if self.keepers.pop(keeper.record.order.call_id, None):  # it is written again after its end
+    def _wrote(self, store: RecordStore) -> None:
+        self._heirs.wrote(store)
+        self.disk.wrote(store)
+        if not store.record.is_waiting:  # its owner shows it
+            self._views.wrote(store)
+        self.elsewhere.wrote(store)
+        if store.record.phase is CallPhase.MOVED:
+            self.stores.pop(store.record.order.call_id, None)
+        if store.record.phase is CallPhase.DONE:
+            if self.stores.pop(store.record.order.call_id, None):  # it is written again after its end
                 self.load.n_over += 1
-            self._legacy.ended(keeper.record.order.call_id)
+            self._standby.ended(store.record.order.call_id)
 
 
 def _due_s(record: CallRecord) -> float:

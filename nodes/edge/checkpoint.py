@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from nodes.edge.heirs import Legacy
+from nodes.edge.heirs import StandbyRecords
 from protocols.errors import RemoteProtocolError
 from protocols.wire.heirs import ForgetRecord, KeepEvents, KeepRecord, KeepScript
 
@@ -55,7 +55,7 @@ class Checkpoint:
 
     opened: Opened
     alive_s: float = 0.0
-    legacy: Legacy = field(default_factory=Legacy)
+    standby: StandbyRecords = field(default_factory=StandbyRecords)
     n_torn: int = 0
 
 
@@ -78,13 +78,13 @@ def read(data: bytes) -> Checkpoint:
             case Alive(at_s=at_s):
                 found.alive_s = at_s
             case KeepScript():
-                found.legacy.learn(message)
+                found.standby.learn(message)
             case KeepRecord():
-                found.legacy.keep(message)
+                found.standby.keep(message)
             case ForgetRecord(call_id=call_id):
-                found.legacy.drop(call_id)
+                found.standby.drop(call_id)
             case KeepEvents():
-                found.legacy.recent.learn(message, found.alive_s)
+                found.standby.recent.learn(message, found.alive_s)
             case _:
                 pass
     found.n_torn = len(data) - at

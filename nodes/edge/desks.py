@@ -26,7 +26,7 @@ from protocols.wire.ids import CallId, Identity
 from protocols.wire.messages import SetChannel
 
 if TYPE_CHECKING:
-    from nodes.edge.means import Means
+    from nodes.edge.services import EdgeServices
 
 log = logs.get(__name__)
 KEPT_S: Final = 5.0
@@ -35,10 +35,10 @@ ForASeat: TypeAlias = Reserve | Connect | Show | Keep
 """The questions about a seat."""
 
 
-def tell(means: Means, effect: TellDesk) -> SeatTold | None:
+def tell(services: EdgeServices, effect: TellDesk) -> SeatTold | None:
     """Tell a desk; an offer that does not reach it has lost the seat."""
     message = effect.message
-    if means.mesh.tell(effect.desk, message) or not isinstance(message, OfferCall):
+    if services.mesh.tell(effect.desk, message) or not isinstance(message, OfferCall):
         return None
     return SeatTold(machine.SeatLost(), effect.desk, message.seat)
 
@@ -52,10 +52,10 @@ class Places:
     def __init__(self) -> None:
         self._waits_at: set[Identity] = set()
 
-    def tell(self, means: Means, effect: TellDesks) -> SeatTold | None:
+    def tell(self, services: EdgeServices, effect: TellDesks) -> SeatTold | None:
         """Tell every desk that the caller waits, or does not; where there is none there is nobody to wait for."""
-        desks = [peer.identity for peer in means.desks()]
-        reached = {desk for desk in desks if means.mesh.tell(desk, effect.message)}
+        desks = [peer.identity for peer in services.desks()]
+        reached = {desk for desk in desks if services.mesh.tell(desk, effect.message)}
         is_joining = isinstance(effect.message, JoinQueue)
         self._waits_at = reached if is_joining else set()
         return SeatTold(machine.NobodyHere()) if is_joining and not reached else None
@@ -68,20 +68,20 @@ class Places:
         return not self._waits_at
 
 
-async def asked(means: Means, record: CallRecord, effect: ForASeat) -> SeatTold | None:
+async def asked(services: EdgeServices, record: CallRecord, effect: ForASeat) -> SeatTold | None:
     """Ask, and return what came of it; None: a seat that is kept has nothing to tell."""
     call_id = record.order.call_id
     match effect:
         case Reserve():
-            return await _reserved(means, call_id, effect)
+            return await _reserved(services, call_id, effect)
         case Connect():
-            link, media = SetChannel(effect.channel), serving(means.roster, record.media)
-            return await _told(means, call_id, effect, media, link, machine.LegConnected())
+            link, media = SetChannel(effect.channel), serving(services.roster, record.media)
+            return await _told(services, call_id, effect, media, link, machine.LegConnected())
         case Show():
             show = ShowContext(call_id, effect.seat, context(record, _answered_wall(record)))
-            return await _told(means, call_id, effect, effect.desk, show, machine.ContextAcknowledged())
+            return await _told(services, call_id, effect, effect.desk, show, machine.ContextAcknowledged())
         case Keep():
-            return await _told(means, call_id, effect, effect.desk, KeepSeat(call_id, effect.seat), None, KEPT_S)
+            return await _told(services, call_id, effect, effect.desk, KeepSeat(call_id, effect.seat), None, KEPT_S)
         case _:
             assert_never(effect)
 
@@ -91,13 +91,13 @@ def _answered_wall(record: CallRecord) -> str:
     return (datetime.now(UTC) - timedelta(seconds=time.monotonic() - record.answered_s)).isoformat()
 
 
-async def _reserved(means: Means, call_id: CallId, effect: Reserve) -> SeatTold:
+async def _reserved(services: EdgeServices, call_id: CallId, effect: Reserve) -> SeatTold:
     """Ask the desks one after the other."""
     answer: HandoverInput = machine.NobodyHere()
-    for peer in means.desks():
+    for peer in services.desks():
         ask = ReserveSeat(call_id, effect.skill)
         try:
-            reserved = await means.mesh.ask(peer.identity, ask, timeout_s=machine.CONNECTED_S)
+            reserved = await services.mesh.ask(peer.identity, ask, timeout_s=machine.CONNECTED_S)
         except Refused as refused:
             if refused.reason != "nobody_here":
                 answer = machine.SeatRefused()
@@ -109,7 +109,7 @@ async def _reserved(means: Means, call_id: CallId, effect: Reserve) -> SeatTold:
 
 
 async def _told(
-    means: Means,
+    services: EdgeServices,
     call_id: CallId,
     effect: Connect | Show | Keep,
     who: Identity,
@@ -118,7 +118,7 @@ async def _told(
     within_s: float = machine.CONNECTED_S,
 ) -> SeatTold | None:
     try:
-        await means.mesh.ask(who, what, timeout_s=within_s)
+        await services.mesh.ask(who, what, timeout_s=within_s)
     except LinkError as error:
         log.warning("handover.seat_lost", call_id=call_id, asked=type(what).__name__, reason=str(error))
         then = machine.SeatLost()

@@ -21,8 +21,8 @@ from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Checkpoint, Opened
 from nodes.edge.heir import bequest
-from nodes.edge.keeper import Keeper, Version, version
 from nodes.edge.recent import tellings
+from nodes.edge.record_store import RecordStore, Version, version
 from nodes.errors import in_words
 from nodes.links import incarnation
 from nodes.telemetry import logs
@@ -57,14 +57,14 @@ class Disk:
         self,
         path: Path,
         launcher: str,
-        calls: Mapping[CallId, Keeper],
+        calls: Mapping[CallId, RecordStore],
         over: Callable[[int], list[CallId]],
         recent: Callable[[], Iterable[CallEvent]],
     ) -> None:
         self._path, self._calls, self._over, self._recent = path, calls, over, recent
         self.opened = Opened(LAYOUT, launcher, incarnation.boot())
         self._thread = ThreadPoolExecutor(1, "checkpoint")
-        self._written: dict[CallId, Keeper] = {}
+        self._written: dict[CallId, RecordStore] = {}
         self._noted: list[CallEvent] = []
         self._phases: dict[CallId, CallPhase] = {}
         self._scripts: set[ScriptHash] = set()
@@ -101,11 +101,11 @@ class Disk:
             log.warning("checkpoint.torn", bytes=found.n_torn)
         return found
 
-    def wrote(self, keeper: Keeper) -> None:
+    def wrote(self, store: RecordStore) -> None:
         """A record has changed."""
-        record = keeper.record
+        record = store.record
         call_id = record.order.call_id
-        self._written[call_id] = keeper
+        self._written[call_id] = store
         self._due.set()
         if record.phase is not self._phases.get(call_id, CallPhase.PLACING):
             if record.phase in URGENT:
@@ -232,10 +232,10 @@ class Disk:
             data = data[n:]
 
 
-def _packed(keeper: Keeper) -> _Packed:
+def _packed(store: RecordStore) -> _Packed:
     """Return a call's record, and what heirs have been told of it, which nobody else needs packed any more."""
-    told, keeper.told = keeper.told, None
-    return keeper.record, told[1] if told and told[0] is keeper.record else None
+    told, store.told = store.told, None
+    return store.record, told[1] if told and told[0] is store.record else None
 
 
 async def _within(timeout_s: float | None, event: asyncio.Event) -> bool:

@@ -21,13 +21,13 @@ from nodes.edge.arrivals import have_ready
 from nodes.edge.ears import NoEngine
 from nodes.edge.holder import Holder
 from nodes.edge.inheritance import Inheritance, Inherited
-from nodes.edge.keeper import Keeper
 from nodes.edge.line import NoMedia
-from nodes.edge.means import Means
 from nodes.edge.mover import Mover
 from nodes.edge.ownership import Ownership, order_of
 from nodes.edge.prompts_ahead import PromptsAhead
+from nodes.edge.record_store import RecordStore
 from nodes.edge.returning import ask_all
+from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Unreachable
 from nodes.edge.will import Will
 from nodes.links.errors import Refused
@@ -47,21 +47,21 @@ class Elsewhere:
     """`calls`: who has ours. `spawn`: runs what waits for others."""
 
     def __init__(
-        self, means: Means, calls: Holder, spawn: Callable[[Coroutine[object, object, None]], object]
+        self, services: EdgeServices, calls: Holder, spawn: Callable[[Coroutine[object, object, None]], object]
     ) -> None:  # fmt: skip
-        self._means, self._calls, self._spawn = means, calls, spawn
-        self.ownership = Ownership(means, calls.keepers, spawn)
+        self._services, self._calls, self._spawn = services, calls, spawn
+        self.ownership = Ownership(services, calls.stores, spawn)
         self.ownership.let_go = self._let_go
-        self.inheritance = Inheritance(means, self._take_over, self._order_of, spawn)
-        self._prompts = PromptsAhead(means.mesh, means.config.paths.prompts, spawn)
-        means.engines.on_prompt = lambda key, prompt: self._copy_ahead(CallId(key), (prompt.prompt,))
-        self.mover = Mover(means, calls, self.ownership, self._prompts.is_here, spawn)
+        self.inheritance = Inheritance(services, self._take_over, self._order_of, spawn)
+        self._prompts = PromptsAhead(services.mesh, services.config.paths.prompts, spawn)
+        services.engines.on_prompt = lambda key, prompt: self._copy_ahead(CallId(key), (prompt.prompt,))
+        self.mover = Mover(services, calls, self.ownership, self._prompts.is_here, spawn)
         self.is_back = False
         """Calls that were found on the disk may be another machine's: their heirs are asked."""
 
     def serve(self) -> None:
         """Answer other machines from now on."""
-        self._means.mesh.serve(WhoHas, self._who_has)
+        self._services.mesh.serve(WhoHas, self._who_has)
         self._prompts.serve()
         self.mover.serve()
 
@@ -72,15 +72,15 @@ class Elsewhere:
 
     # ---- calls of ours ----------------------------------------------------------------------------------------------
 
-    def kept(self, keeper: Keeper) -> None:
+    def kept(self, store: RecordStore) -> None:
         """A call is ours from now on."""
-        call_id = keeper.record.order.call_id
-        keeper.is_silent = lambda: self.ownership.is_silent(call_id)
-        self.ownership.has(keeper)
+        call_id = store.record.order.call_id
+        store.is_silent = lambda: self.ownership.is_silent(call_id)
+        self.ownership.has(store)
 
-    def wrote(self, keeper: Keeper) -> None:
+    def wrote(self, store: RecordStore) -> None:
         """A record has changed: what it plays is copied; one that is over, or another's, has no heir any more."""
-        record = keeper.record
+        record = store.record
         if record.phase in GONE:
             self.ownership.over(record.order.call_id, order_of(record))
             self.mover.over(record.order.call_id)
@@ -90,7 +90,7 @@ class Elsewhere:
     async def come_back(self, records: Sequence[CallRecord], taken_up: Callable[[CallRecord], CallRecord]) -> None:
         """Go on with those that nobody has gone on with while this node was away (`is_back`)."""
         is_late = all(taken_up(record).phase is CallPhase.ENDING for record in records)
-        answers = await ask_all(self._means, records, is_late=is_late)
+        answers = await ask_all(self._services, records, is_late=is_late)
         log.info("node.back", calls=len(records), taken=len(answers.taken), closed=len(answers.closed),
                  unknown=len(answers.unknown))  # fmt: skip
         for record in records:
@@ -98,7 +98,7 @@ class Elsewhere:
             if call_id in answers.taken:
                 continue
             if call_id in answers.closed:  # it has been said; but they may still ring
-                Will(Keeper(record, lambda keeper: None), self._means).hang_up()
+                Will(RecordStore(record, lambda store: None), self._services).hang_up()
                 continue
             heir = record.heir if call_id in answers.unknown else NodeId("")  # who has answered keeps nothing of it
             await self._calls.go_on(self._calls.keep(taken_up(replace(record, heir=heir))))
@@ -110,18 +110,18 @@ class Elsewhere:
 
     def _let_go(self, call_id: CallId, was_closed: bool) -> None:
         """Have nothing of a call any more: it is another machine's. `was_closed`: only we can hang up on who rings."""
-        keeper = self._calls.keepers[call_id]
+        store = self._calls.stores[call_id]
         if was_closed:
-            Will(keeper, self._means).hang_up()
-        line.let_go(self._means, keeper.record)
-        keeper.write(phase=CallPhase.MOVED)
-        self._calls.let_go(keeper)
+            Will(store, self._services).hang_up()
+        line.let_go(self._services, store.record)
+        store.write(phase=CallPhase.MOVED)
+        self._calls.let_go(store)
 
     # ---- calls of others --------------------------------------------------------------------------------------------
 
     def is_of(self, sender: Identity) -> bool:
         """Say whether another machine's edge has said something."""
-        return node_of(sender) != self._means.node_id
+        return node_of(sender) != self._services.node_id
 
     def take(
         self, given: KeepScript | ForgetScript | KeepEvents | KeepRecord | ForgetRecord | KeepOnly, sender: Identity
@@ -145,8 +145,8 @@ class Elsewhere:
         """Return how late our word on this call is; nothing is later than its end. None: it is not ours to speak of."""
         if self.mover.is_waiting(call_id):
             return None
-        if keeper := self._calls.keepers.get(call_id):
-            return order_of(keeper.record)
+        if store := self._calls.stores.get(call_id):
+            return order_of(store.record)
         return OVER if self._calls.has_been(call_id) else None
 
     def _who_has(self, asked: WhoHas, sender: Identity) -> Had:
@@ -160,24 +160,24 @@ class Elsewhere:
     def _take_over(self, inherited: Inherited) -> None:
         """Have the calls of a dead machine from this moment on."""
         for event in inherited.events:
-            self._means.post(event)
+            self._services.post(event)
         records = [replace(brought(one, inherited.ahead_s), heir=NodeId("")) for one in inherited.records]
         coming = [record for record in records if self.mover.is_waiting(record.order.call_id)]
-        for keeper in [self._calls.keep(record) for record in records if record not in coming]:
-            self._spawn(self._arrive(keeper, inherited.outage_s))
+        for store in [self._calls.keep(record) for record in records if record not in coming]:
+            self._spawn(self._arrive(store, inherited.outage_s))
         for record in coming:  # it was on its way here
             self._calls.tell(record.order.call_id, Left(None, inherited.outage_s))
 
-    async def _arrive(self, keeper: Keeper, outage_s: float) -> None:
+    async def _arrive(self, store: RecordStore, outage_s: float) -> None:
         try:
-            await self._have_words(keeper.record)
-            keeper.moved = await have_ready(self._means, keeper.record, outage_s)
+            await self._have_words(store.record)
+            store.moved = await have_ready(self._services, store.record, outage_s)
         except (NoMedia, Unreachable) as error:
-            log.error("call.not_taken_over", call_id=keeper.record.order.call_id, reason=str(error))
-            await Will(keeper, self._means).carry_out()
+            log.error("call.not_taken_over", call_id=store.record.order.call_id, reason=str(error))
+            await Will(store, self._services).carry_out()
         else:
             with suppress(Gone):  # we are told to stop
-                await self._calls.go_on(keeper)
+                await self._calls.go_on(store)
 
     async def _have_words(self, record: CallRecord) -> None:
         """Render what plays, if it has not come here in time: a play without its file would be over at once."""
@@ -187,7 +187,7 @@ class Elsewhere:
         log.warning("prompt.rendered_again", call_id=record.order.call_id)
         with suppress(NoEngine):
             for sentence in record.conversation.prompt:
-                await self._means.engines.render(record.order.call_id, sentence)
+                await self._services.engines.render(record.order.call_id, sentence)
 
 
 __all__ = ["Elsewhere"]

@@ -18,8 +18,8 @@ from typing import Final
 
 from grammars.script_pack import script_hash
 from nodes.call.record import GONE, CallPhase, CallRecord, pack
-from nodes.edge.keeper import Keeper, Version, version
 from nodes.edge.recent import MOST, tellings
+from nodes.edge.record_store import RecordStore, Version, version
 from nodes.links.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError
@@ -51,11 +51,11 @@ def to_keep(record: CallRecord) -> KeepRecord | ForgetRecord:
     return KeepRecord(order.call_id, record.revision, script, body, record.epoch, is_up, record.n_moves)
 
 
-def told_of(keeper: Keeper) -> KeepRecord | ForgetRecord:
+def told_of(store: RecordStore) -> KeepRecord | ForgetRecord:
     """Return what every heir is told of a call's newest record: packed once, for all of them and for the disk."""
-    if keeper.told is None or keeper.told[0] is not keeper.record:
-        keeper.told = keeper.record, to_keep(keeper.record)
-    return keeper.told[1]
+    if store.told is None or store.told[0] is not store.record:
+        store.told = store.record, to_keep(store.record)
+    return store.told[1]
 
 
 def bequest(
@@ -117,15 +117,15 @@ class Heir:
 
     # ---- what it is told ---------------------------------------------------------------------------------------------
 
-    def all(self, events: Iterable[CallEvent], keepers: Collection[Keeper], now: float) -> bool:
+    def all(self, events: Iterable[CallEvent], stores: Collection[RecordStore], now: float) -> bool:
         """Tell it everything, and which calls that is: it is new, or has missed something. False: it cannot be told."""
-        calls = tuple(keeper.record.order.call_id for keeper in keepers)
+        calls = tuple(store.record.order.call_id for store in stores)
         self.kept = {call_id: self.kept[call_id] for call_id in self.kept.keys() & set(calls)}
         self._since.clear()
         self._scripts.clear()
         self.events(list(events))
-        for keeper in keepers:
-            self.record(keeper.record, now, told_of(keeper))
+        for store in stores:
+            self.record(store.record, now, told_of(store))
         return self.only(calls)
 
     def only(self, calls: Sequence[CallId]) -> bool:

@@ -21,8 +21,8 @@ from typing import Final
 from grammars.script_pack import script_hash
 from nodes.call.record import GONE, UP, CallRecord, unpack
 from nodes.edge.heir import Heir, bequest, only, told_of
-from nodes.edge.keeper import Keeper, Version
 from nodes.edge.recent import Recent, tellings
+from nodes.edge.record_store import RecordStore, Version
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.telemetry import logs
@@ -46,7 +46,7 @@ MAX_OVER: Final = 100_000
 class Heirs:
     """The active side: sends what changes."""
 
-    def __init__(self, mesh: Mesh, calls: Mapping[CallId, Keeper]) -> None:
+    def __init__(self, mesh: Mesh, calls: Mapping[CallId, RecordStore]) -> None:
         self._mesh, self._calls = mesh, calls
         self._heirs: dict[Identity, Heir] = {}
         self._spares: set[Identity] = set()
@@ -63,7 +63,7 @@ class Heirs:
         """Told of a script when the last call that had it is over."""
         self.heard: Callable[[], None] = lambda: None
         """Told when an heir has acknowledged something."""
-        self._written: dict[CallId, Keeper] = {}
+        self._written: dict[CallId, RecordStore] = {}
         self._noted: list[CallEvent] = []
         self.recent = Recent()
         self._loop = asyncio.get_running_loop()
@@ -98,9 +98,9 @@ class Heirs:
     def retell(self, heir: Identity, calls: Iterable[CallId]) -> None:
         """Tell an heir these calls anew: it has given up what it had of them."""
         for call_id in calls:
-            if (one := self._heirs.get(heir)) and (keeper := self._calls.get(call_id)):
+            if (one := self._heirs.get(heir)) and (store := self._calls.get(call_id)):
                 one.leave(call_id)
-                one.record(keeper.record, self._loop.time())
+                one.record(store.record, self._loop.time())
         self._ask_soon()
 
     def _meet(self) -> None:
@@ -113,9 +113,9 @@ class Heirs:
 
     def _tell_all(self, heir: Heir) -> None:
         """It is to give back what we do not have; one that reads nothing has nothing to give back."""
-        keepers = [one for one in self._calls.values() if self._is_for(heir, one.record)]
+        stores = [one for one in self._calls.values() if self._is_for(heir, one.record)]
         events = self.recent if heir.identity in self._spares else self._of(self.recent, heir, {})
-        if heir.all(events, keepers, self._loop.time()) and heir.identity in self._spares:
+        if heir.all(events, stores, self._loop.time()) and heir.identity in self._spares:
             self._unsettled.add(heir.identity)
         self._ask_soon()
 
@@ -123,7 +123,7 @@ class Heirs:
         return heir.identity in self._spares or self._afar.get(record.heir) == heir.identity
 
     def _of(
-        self, noted: Iterable[CallEvent], heir: Heir, written: Mapping[CallId, Keeper]
+        self, noted: Iterable[CallEvent], heir: Heir, written: Mapping[CallId, RecordStore]
     ) -> list[CallEvent]:  # fmt: skip
         """Return the events of the calls that an heir elsewhere keeps; of one that has just ended, `written` knows."""
         there = {**self._calls, **written}
@@ -138,14 +138,14 @@ class Heirs:
         """Whether no heir may know of a call that we do not have."""
         return not self._unsettled
 
-    def wrote(self, keeper: Keeper) -> None:
+    def wrote(self, store: RecordStore) -> None:
         """A record has changed."""
-        order = keeper.record.order
-        if keeper.record.phase not in GONE and order.call_id not in self._scripts:
+        order = store.record.order
+        if store.record.phase not in GONE and order.call_id not in self._scripts:
             self._scripts[order.call_id] = script = script_hash(order.script)
             self._users[script] += 1
         self._soon()
-        self._written[keeper.record.order.call_id] = keeper
+        self._written[store.record.order.call_id] = store
 
     def noted(self, event: CallEvent) -> None:
         """An event has been handed to the bus: heirs hear of it before they hear of a record that counts it."""
@@ -167,14 +167,14 @@ class Heirs:
                 heir.events(noted, told)
             elif events := self._of(noted, heir, written):
                 heir.events(events)
-        self._meet_afar([keeper.record for keeper in written.values()])
-        for keeper in written.values():
-            record = told_of(keeper) if self._heirs else None
+        self._meet_afar([store.record for store in written.values()])
+        for store in written.values():
+            record = told_of(store) if self._heirs else None
             for heir in self._heirs.values():
-                if self._is_for(heir, keeper.record):
-                    heir.record(keeper.record, now, record)
-            if keeper.record.phase in GONE:
-                self._over(keeper.record.order.call_id)
+                if self._is_for(heir, store.record):
+                    heir.record(store.record, now, record)
+            if store.record.phase in GONE:
+                self._over(store.record.order.call_id)
         self._ask_soon()
 
     def _meet_afar(self, records: Iterable[CallRecord]) -> None:
@@ -244,11 +244,11 @@ class Heirs:
         """
         heirs, now = list(self._heirs.values()), self._loop.time()
         lacking = [
-            [heir.lacks_since(call_id) for heir in heirs if self._is_for(heir, keeper.record)]
-            for call_id, keeper in self._calls.items()
+            [heir.lacks_since(call_id) for heir in heirs if self._is_for(heir, store.record)]
+            for call_id, store in self._calls.items()
         ]
         ages = [now - max(since for since in one if since) for one in lacking if one and None not in one]
-        up = {call_id: keeper.record for call_id, keeper in self._calls.items() if keeper.record.phase in UP}
+        up = {call_id: store.record for call_id, store in self._calls.items() if store.record.phase in UP}
         named = {call_id: self._afar.get(record.heir) for call_id, record in up.items()}
         afar = [call_id for call_id, heir in named.items() if heir is not None and heir not in self.kept(call_id)]
         return {
@@ -290,7 +290,7 @@ class Received:
         return self._n.get(owner, 0)
 
 
-class Legacy:
+class StandbyRecords:
     """The heir's side: keeps what it is told until it is needed. In what order that comes does not matter."""
 
     def __init__(self) -> None:
@@ -347,7 +347,7 @@ class Legacy:
         scripts = {stray.script for stray in strays} & self._scripts.keys()
         return [*(KeepScript(script, self._scripts[script]) for script in scripts), *strays]
 
-    def inherit(self, other: Legacy) -> None:
+    def inherit(self, other: StandbyRecords) -> None:
         """Keep what another heir has, too."""
         self.recent.inherit(other.recent)
         for call_id in other._over:
@@ -395,4 +395,4 @@ class Legacy:
         return records
 
 
-__all__ = ["Heirs", "Legacy", "Received", "bequest", "only"]
+__all__ = ["Heirs", "Received", "StandbyRecords", "bequest", "only"]

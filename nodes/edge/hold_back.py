@@ -20,7 +20,7 @@ from typing import Final
 from nodes.call.record import GONE
 from nodes.edge.disk import Disk
 from nodes.edge.heirs import Heirs
-from nodes.edge.keeper import Keeper, Version, version
+from nodes.edge.record_store import RecordStore, Version, version
 from nodes.telemetry import logs
 from protocols.wire.ids import CallId
 
@@ -34,7 +34,7 @@ LONGEST_S: Final = 0.25
 class _Held:
     """What waits until a record is kept. `since_s`: monotonic."""
 
-    keeper: Keeper
+    store: RecordStore
     version: Version
     since_s: float
     do: Callable[[], object]
@@ -51,11 +51,11 @@ class HoldBack:
         """What went out though nobody else had the record."""
         heirs.heard = disk.wrote_some = self._look
 
-    def until_kept(self, keeper: Keeper, do: Callable[[], object]) -> None:
+    def until_kept(self, store: RecordStore, do: Callable[[], object]) -> None:
         """Do this once others have the record that the call has now; at once if they have, or if the call is over."""
-        record = keeper.record
+        record = store.record
         call_id, now = record.order.call_id, self._loop.time()
-        held = _Held(keeper, version(record), now, do)
+        held = _Held(store, version(record), now, do)
         if call_id not in self._held and self._may_go(held, now):
             do()
             return
@@ -80,8 +80,8 @@ class HoldBack:
             self._heirs.ask()
 
     def _may_go(self, held: _Held, now: float) -> bool:
-        call_id, waited_s = held.keeper.record.order.call_id, now - held.since_s
-        if held.keeper.record.phase in GONE or self._disk.keeps(call_id, held.version):
+        call_id, waited_s = held.store.record.order.call_id, now - held.since_s
+        if held.store.record.phase in GONE or self._disk.keeps(call_id, held.version):
             return True
         if waited_s >= DISK_S and self._heirs.keep(call_id, held.version):
             return True

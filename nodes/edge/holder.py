@@ -7,8 +7,8 @@ from typing import Protocol
 
 from nodes.call.inputs import Input, Moved
 from nodes.call.record import CallRecord
-from nodes.edge.keeper import Keeper
 from nodes.edge.load import Load
+from nodes.edge.record_store import RecordStore
 from protocols.wire.ids import CallId
 
 
@@ -16,7 +16,7 @@ class Holder(Protocol):
     """`nodes.edge.calls.Calls`."""
 
     @property
-    def keepers(self) -> Mapping[CallId, Keeper]:
+    def stores(self) -> Mapping[CallId, RecordStore]:
         """Of the calls that there are."""
 
     @property
@@ -38,16 +38,16 @@ class Holder(Protocol):
     def has_been(self, call_id: CallId) -> bool:
         """Say whether this call is over."""
 
-    def keep(self, record: CallRecord, moved: Moved | None = None) -> Keeper:
+    def keep(self, record: CallRecord, moved: Moved | None = None) -> RecordStore:
         """Have a call, from this moment on. `moved`: it comes from another machine."""
 
-    async def go_on(self, keeper: Keeper) -> None:
+    async def go_on(self, store: RecordStore) -> None:
         """Have a call live here."""
 
     def tell(self, call_id: CallId, given: Input) -> None:
         """Tell a call that something has happened."""
 
-    def let_go(self, keeper: Keeper) -> None:
+    def let_go(self, store: RecordStore) -> None:
         """End what is left of a call that goes on at another machine."""
 
 

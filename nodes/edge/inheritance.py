@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nodes.call.record import CallPhase, CallRecord
-from nodes.edge.heirs import Legacy
-from nodes.edge.means import Means
+from nodes.edge.heirs import StandbyRecords
+from nodes.edge.services import EdgeServices
 from nodes.telemetry import logs
 from protocols.heir import LEASE_S, Alive, Asked, Dead, Dropped, Heir, HeirInput, Kept, Order, Take, Tell
 from protocols.machine import Expired
@@ -35,7 +35,7 @@ MAX_OUTAGE_S: Final = 2 * LEASE_S
 class _Node:
     """What we have of one other node."""
 
-    legacy: Legacy = field(default_factory=Legacy)
+    standby: StandbyRecords = field(default_factory=StandbyRecords)
     ahead_s: float = 0.0
     """How far our clock is ahead of its."""
     heard_s: float = 0.0
@@ -57,16 +57,16 @@ class Inherited:
 class Inheritance:
     """`take`: goes on with what is ours now, at once. `ours`: how late our word on a call is; None: it is not ours."""
 
-    def __init__(self, means: Means, take: Callable[[Inherited], None],
+    def __init__(self, services: EdgeServices, take: Callable[[Inherited], None],
                  ours: Callable[[CallId], Order | None],
                  spawn: Callable[[Coroutine[object, object, None]], object]) -> None:  # fmt: skip
-        self._means, self._take, self._ours, self._spawn = means, take, ours, spawn
+        self._services, self._take, self._ours, self._spawn = services, take, ours, spawn
         self._loop = asyncio.get_running_loop()
         self._heir = Heir()
         self._nodes: dict[NodeId, _Node] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self._is_stopped = False
-        means.members.on_change(self._changed)
+        services.members.on_change(self._changed)
 
     def stop(self) -> None:
         """Take nothing any more: the process ends."""
@@ -78,9 +78,9 @@ class Inheritance:
 
     def learn(self, given: KeepScript | ForgetScript | KeepEvents, sender: Identity) -> None:
         """Keep, or forget, what their records name, and what they have noted; engines are made ready for a script."""
-        self._node(sender).legacy.told(given, self._loop.time())
+        self._node(sender).standby.told(given, self._loop.time())
         if isinstance(given, KeepScript):
-            self._spawn(self._means.engines.warm_all(given.packed))
+            self._spawn(self._services.engines.warm_all(given.packed))
 
     def keep(self, given: KeepRecord, sender: Identity) -> None:
         """Keep the record of a call whose heir we are; an empty one is of a call that is over."""
@@ -91,17 +91,17 @@ class Inheritance:
                 return
         else:
             self._step(Dropped(owner, given.call_id))
-        node.legacy.keep(given)
+        node.standby.keep(given)
 
     def forget(self, given: ForgetRecord, sender: Identity) -> None:
         """A call has another owner."""
         self._step(Dropped(node_of(sender), given.call_id))
-        self._node(sender).legacy.drop(given.call_id)
+        self._node(sender).standby.drop(given.call_id)
 
     def only(self, given: KeepOnly, sender: Identity) -> None:
         """A successor has told all whose heir we are: it has no other. Its own spares had what it does not know."""
         node = self._node(sender)
-        for message in node.legacy.only(given, sender) or ():
+        for message in node.standby.only(given, sender) or ():
             if isinstance(message, KeepRecord):
                 self._step(Dropped(node_of(sender), message.call_id))
 
@@ -113,7 +113,7 @@ class Inheritance:
                 had = Had(notice.event.taken, notice.event.closed)
         self._set_alarm()
         for call_id in asked.calls:
-            node.legacy.drop(call_id)
+            node.standby.drop(call_id)
         ours = [call_id for call_id, order in asked.calls.items() if (have := self._ours(call_id)) and have > order]
         return Had(tuple({*had.taken, *ours} - {*had.closed}), had.closed)
 
@@ -144,19 +144,19 @@ class Inheritance:
 
     def _inherit(self, wanted: Take) -> None:
         node = self._nodes[wanted.owner]
-        records = sorted(node.legacy.take({*wanted.calls, *wanted.close}), key=_urgency)
-        member = self._means.members.node(wanted.owner)
+        records = sorted(node.standby.take({*wanted.calls, *wanted.close}), key=_urgency)
+        member = self._services.members.node(wanted.owner)
         is_proven = member is not None and member.state is NodeState.DEAD and member.is_proven
         outage_s = min(PROVEN_S if is_proven else MAX_OUTAGE_S, self._loop.time() - node.heard_s)
         log.warning("node.inherited", node=wanted.owner, calls=len(wanted.calls), closed=len(wanted.close),
                     outage_ms=round(outage_s * 1000))  # fmt: skip
-        events, node.legacy.recent = list(node.legacy.recent), type(node.legacy.recent)()
+        events, node.standby.recent = list(node.standby.recent), type(node.standby.recent)()
         self._take(Inherited(wanted.owner, records, events, node.ahead_s, outage_s))
 
     def _node(self, sender: Identity) -> _Node:
         node = self._nodes.setdefault(node_of(sender), _Node())
         node.heard_s = self._loop.time()
-        node.ahead_s = self._means.mesh.clock_of(sender) or node.ahead_s
+        node.ahead_s = self._services.mesh.clock_of(sender) or node.ahead_s
         return node
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from nodes.call.effects import TakeOverLeg
 from nodes.call.inputs import LegResumed
-from nodes.edge.keeper import Keeper, UntilKept, at_once
+from nodes.edge.record_store import RecordStore, UntilKept, at_once
 from nodes.edge.trunk import Endpoint, Trunk
 from protocols.machine import Effect, Expired, Notify, Transmit
 from protocols.replacing import replace
@@ -48,7 +48,7 @@ class Leg(Actor):
     """The callee's leg of one call. Ends by itself once nothing more will be sent or wanted."""
 
     def dial(self, local: Local, order: Dial) -> None:
-        """Call the callee: `Ringing`, `Answered`, `Ended` and their like go to the keeper's `happened`."""
+        """Call the callee: `Ringing`, `Answered`, `Ended` and their like go to the store's `happened`."""
         raise NotImplementedError
 
     def hang_up(self, order: HangUp) -> None:
@@ -70,19 +70,19 @@ class Leg(Actor):
 class SipLeg(Leg, Endpoint):
     """A leg at the end of a trunk: carries its machine's effects to the wire and its events to the call."""
 
-    def __init__(self, keeper: Keeper, trunk: Trunk, until_kept: UntilKept = at_once) -> None:
-        self._keeper, self._trunk, self._until_kept = keeper, trunk, until_kept
+    def __init__(self, store: RecordStore, trunk: Trunk, until_kept: UntilKept = at_once) -> None:
+        self._store, self._trunk, self._until_kept = store, trunk, until_kept
         self._uac: Uac | None = None
 
     def init(self) -> None:
         """Begin: idle, or where the record says that the last life was."""
-        if (record := self._keeper.record.leg) is not None:
+        if (record := self._store.record.leg) is not None:
             credentials = self._trunk.credentials(record.trunk)
             uac = self._live(Uac.resume(record, time.monotonic(), os.urandom, credentials))
             self.wake(uac.deadline)
-            self._keeper.happened(LegResumed())
-        elif self._keeper.is_dialling:  # the last life died of the order, before it had sent anything
-            self._keeper.happened(CANNOT_LIVE)
+            self._store.happened(LegResumed())
+        elif self._store.is_dialling:  # the last life died of the order, before it had sent anything
+            self._store.happened(CANNOT_LIVE)
 
     def terminate(self, reason: Exit) -> None:
         """The trunk need not look for us any more."""
@@ -131,14 +131,14 @@ class SipLeg(Leg, Endpoint):
         if self._uac is None:
             return
         effects = self._uac.step(given, time.monotonic())
-        self._keeper.write(leg=self._uac.record)  # others have it before anybody outside has seen any of it
+        self._store.write(leg=self._uac.record)  # others have it before anybody outside has seen any of it
         last = [one for one in effects if isinstance(one, Transmit) or one.event == Finished()]
         if last:
             ref = self.ref
-            self._until_kept(self._keeper, lambda: ref.tell(SipLeg.send, last))
+            self._until_kept(self._store, lambda: ref.tell(SipLeg.send, last))
         for effect in effects:
             if isinstance(effect, Notify) and effect not in last:
-                self._keeper.happened(effect.event)
+                self._store.happened(effect.event)
         self.wake(self._uac.deadline)
 
     def send(self, effects: Sequence[Effect[LegEvent]]) -> None:
@@ -146,7 +146,7 @@ class SipLeg(Leg, Endpoint):
         for effect in effects:
             match effect:
                 case Transmit(data=data, to=to) if to is not None:
-                    if not self._keeper.is_silent():  # what is held back is sent again, as if it had been lost
+                    if not self._store.is_silent():  # what is held back is sent again, as if it had been lost
                         self._trunk.send(data, to)
                 case Notify():
                     self.stop()

@@ -31,7 +31,7 @@ from protocols.wire.messages import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from nodes.edge.means import Means
+    from nodes.edge.services import EdgeServices
 
 OPEN_S = 2.0
 CLOSE_S = 3.0
@@ -66,68 +66,70 @@ def changed(before: Roster, after: Roster, name: str, desks: frozenset[Identity]
     )
 
 
-async def open_port(means: Means, channel_id: ChannelId) -> tuple[str, int]:
+async def open_port(services: EdgeServices, channel_id: ChannelId) -> tuple[str, int]:
     """Return the name of the first media process with a free port, and its port for this channel. Raises: NoMedia."""
-    for peer in means.roster.active("media"):
+    for peer in services.roster.active("media"):
         try:
-            opened = await means.mesh.ask(peer.identity, OpenChannel(channel_id, means.mesh.identity), timeout_s=OPEN_S)
+            opened = await services.mesh.ask(
+                peer.identity, OpenChannel(channel_id, services.mesh.identity), timeout_s=OPEN_S
+            )
         except LinkError:
             continue
         return peer.name, opened.port
     raise NoMedia("no media process has a free port")
 
 
-async def open_channel(means: Means, order: PlaceCall) -> tuple[str, Channel]:
+async def open_channel(services: EdgeServices, order: PlaceCall) -> tuple[str, Channel]:
     """Return the name of a media process, and the call's new channel there. Raises: NoMedia.
 
     A browser's needs no port: its far end is a seat of a desk.
     """
-    channel_id, us, peers = ChannelId(order.call_id), means.mesh.identity, means.roster.active("media")
+    channel_id, us, peers = ChannelId(order.call_id), services.mesh.identity, services.roster.active("media")
     if seat := seat_of(order.target):
         if not peers:
             raise NoMedia("no media process is up")
         return peers[0].name, Channel(channel_id, us, 0, 0, 0, 0, born_s=time.monotonic(), link=seat[0])
-    name, port = await open_port(means, channel_id)
-    strict = means.trunk.is_strict(order.target)
+    name, port = await open_port(services, channel_id)
+    strict = services.trunk.is_strict(order.target)
     return name, Channel(channel_id, us, port, *_rtp_numbers(), born_s=time.monotonic(), strict=strict)
 
 
-def set_channel(means: Means, name: str, channel: Channel, *, to_spares: bool) -> None:
+def set_channel(services: EdgeServices, name: str, channel: Channel, *, to_spares: bool) -> None:
     """Tell what a channel is to be; to the spares, too, so that one goes on without a word when it is needed."""
-    means.mesh.tell(serving(means.roster, name), SetChannel(channel))
-    for spare in spares(means.roster, name) if to_spares else ():
-        means.mesh.tell(spare, SetChannel(channel))
+    services.mesh.tell(serving(services.roster, name), SetChannel(channel))
+    for spare in spares(services.roster, name) if to_spares else ():
+        services.mesh.tell(spare, SetChannel(channel))
 
 
-def tell_all(means: Means, name: str, message: object) -> None:
+def tell_all(services: EdgeServices, name: str, message: object) -> None:
     """Tell a media process and its spares."""
-    for one in (serving(means.roster, name), *spares(means.roster, name)):
-        means.mesh.tell(one, message)
+    for one in (serving(services.roster, name), *spares(services.roster, name)):
+        services.mesh.tell(one, message)
 
 
-def unlink(means: Means, name: str, channel_id: ChannelId) -> None:
+def unlink(services: EdgeServices, name: str, channel_id: ChannelId) -> None:
     """Close a channel of whose end nobody waits to hear: an agent's side, or one that goes on at another machine."""
-    for one in (serving(means.roster, name), *spares(means.roster, name)):
-        means.mesh.tell(one, CloseChannel(channel_id))
+    for one in (serving(services.roster, name), *spares(services.roster, name)):
+        services.mesh.tell(one, CloseChannel(channel_id))
 
 
-def let_go(means: Means, record: CallRecord) -> None:
+def let_go(services: EdgeServices, record: CallRecord) -> None:
     """Close the lines of a call that goes on at another machine; its engine need not listen any more."""
     if record.channel is None:
         return
     for channel_id in reversed(channels_of(record)):
-        tell_all(means, record.media, CloseChannel(channel_id))
+        tell_all(services, record.media, CloseChannel(channel_id))
     if record.channel.engine:
-        means.mesh.tell(record.channel.engine, Deafen(record.channel.channel_id))
+        services.mesh.tell(record.channel.engine, Deafen(record.channel.channel_id))
 
 
-async def close_channel(means: Means, name: str, channel_id: ChannelId) -> ChannelClosed:
+async def close_channel(services: EdgeServices, name: str, channel_id: ChannelId) -> ChannelClosed:
     """Give the port back; return what was carried, as far as anybody still knows."""
     order = CloseChannel(channel_id)
-    for spare in spares(means.roster, name):
-        means.mesh.tell(spare, order)
+    for spare in spares(services.roster, name):
+        services.mesh.tell(spare, order)
     try:
-        return await means.mesh.ask(serving(means.roster, name), order, timeout_s=CLOSE_S)
+        return await services.mesh.ask(serving(services.roster, name), order, timeout_s=CLOSE_S)
     except LinkError:
         return NOTHING_CARRIED
 

@@ -20,8 +20,8 @@ from nodes.edge.arrivals import have_ready
 from nodes.edge.departures import Departures, may_go, n_of
 from nodes.edge.holder import Holder
 from nodes.edge.line import NoMedia
-from nodes.edge.means import Means
 from nodes.edge.ownership import Ownership
+from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Unreachable
 from nodes.links.errors import LinkError, Refused
 from nodes.telemetry import logs
@@ -46,10 +46,10 @@ class Mover:
     """`calls`: who has ours. `is_here`: whether prompts are on this disk. `spawn`: runs what waits for others."""
 
     def __init__(
-        self, means: Means, calls: Holder, ownership: Ownership, is_here: Callable[[Sequence[PromptHash]], bool],
-        spawn: Callable[[Coroutine[object, object, None]], object],
+        self, services: EdgeServices, calls: Holder, ownership: Ownership,
+        is_here: Callable[[Sequence[PromptHash]], bool], spawn: Callable[[Coroutine[object, object, None]], object],
     ) -> None:  # fmt: skip
-        self._means, self._calls, self._ownership, self._spawn = means, calls, ownership, spawn
+        self._services, self._calls, self._ownership, self._spawn = services, calls, ownership, spawn
         self._is_here, self._now = is_here, asyncio.get_running_loop().time
         self._to: dict[CallId, tuple[Identity, asyncio.Future[bool]]] = {}
         """Our calls that are on their way, and whom they go to."""
@@ -60,12 +60,12 @@ class Mover:
         """Of those that are on their way: whose far end does not want to."""
         self._is_moving = False
         self.n_moved = self.n_came_back = 0
-        means.moving = self._say
-        means.members.on_change(self._changed)
+        services.moving = self._say
+        services.members.on_change(self._changed)
 
     def serve(self) -> None:
         """Hear from other machines from now on."""
-        mesh = self._means.mesh
+        mesh = self._services.mesh
         mesh.serve(MoveCall, self._come)
         mesh.serve(CallArrived, self._arrived)
         mesh.serve(CallLeft, self._left)
@@ -86,7 +86,7 @@ class Mover:
             raise Refused("draining")
         if not self._ownership.able:
             raise Refused("nobody")
-        records, now, to = [one.record for one in self._calls.keepers.values()], self._now(), frozenset(order.to)
+        records, now, to = [one.record for one in self._calls.stores.values()], self._now(), frozenset(order.to)
         n_up = sum(record.phase in UP for record in records)
         n_able = sum(may_go(record, now, order.rests_s, to) for record in records)
         n = min(n_able, n_of(order.share, n_up))
@@ -106,7 +106,7 @@ class Mover:
 
     async def _move_all(self) -> None:
         while self._departures.is_on(self._now()):
-            records = {call_id: one.record for call_id, one in self._calls.keepers.items()}
+            records = {call_id: one.record for call_id, one in self._calls.stores.items()}
             for call_id in self._departures.next(records, AT_ONCE - len(self._to), self._now()):
                 self._spawn(self._depart(call_id))
             await asyncio.sleep(LOOK_S)
@@ -121,13 +121,13 @@ class Mover:
 
     async def move(self, call_id: CallId) -> bool:
         """Move a call to its heir; say whether it has gone. It goes on, here or there, in any case."""
-        keeper, to = self._calls.keepers.get(call_id), self._ownership.heir_of(call_id)
-        if keeper is None or to is None or call_id in self._to or not is_movable(keeper.record):
+        store, to = self._calls.stores.get(call_id), self._ownership.heir_of(call_id)
+        if store is None or to is None or call_id in self._to or not is_movable(store.record):
             return False
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._to[call_id] = to, done
         try:
-            await self._means.mesh.ask(to, MoveCall(call_id, pack(keeper.record)), timeout_s=TAKES_S)
+            await self._services.mesh.ask(to, MoveCall(call_id, pack(store.record)), timeout_s=TAKES_S)
             self._calls.tell(call_id, Leaving())
             async with asyncio.timeout(ENDS_S):
                 return await done
@@ -150,11 +150,11 @@ class Mover:
 
     def _arrived(self, given: CallArrived, sender: Identity) -> None:
         to, _ = self._to.get(given.call_id, (None, None))
-        if to == sender and given.call_id in self._calls.keepers:
+        if to == sender and given.call_id in self._calls.stores:
             self._calls.tell(given.call_id, LetGo())
             return
-        self._means.mesh.tell(sender, CallLeft(given.call_id, b""))
-        if given.call_id in self._calls.keepers:  # we have not waited for it
+        self._services.mesh.tell(sender, CallLeft(given.call_id, b""))
+        if given.call_id in self._calls.stores:  # we have not waited for it
             self._calls.tell(given.call_id, Leaving())
             self._lost(given.call_id)
 
@@ -184,8 +184,8 @@ class Mover:
 
     def is_waiting(self, call_id: CallId) -> bool:
         """Say whether a call is here, and another machine's still."""
-        keeper, come = self._calls.keepers.get(call_id), self._from.get(call_id)
-        return keeper is not None and come is not None and keeper.record.n_moves == come[1]
+        store, come = self._calls.stores.get(call_id), self._from.get(call_id)
+        return store is not None and come is not None and store.record.n_moves == come[1]
 
     async def _come(self, given: MoveCall, sender: Identity) -> Done:
         """Have the far end asked. Refuses as `MoveCall` says."""
@@ -195,36 +195,36 @@ class Mover:
             raise Refused("draining")
         if not self._calls.load.takes():
             raise Refused("node_full")
-        if given.call_id in self._calls.keepers:
+        if given.call_id in self._calls.stores:
             raise Refused("here_already")
         try:
             record = replace(self._here(given.record, sender), heir=NodeId(""))
             if record.channel and record.channel.playing and not self._is_here(record.channel.playing.prompts):
                 raise Refused("no_prompt")  # it is on its way
-            moved = await have_ready(self._means, record, 0.0)
+            moved = await have_ready(self._services, record, 0.0)
         except RemoteProtocolError as error:
             raise Refused("bad_record") from error
         except (NoMedia, Unreachable) as error:
             raise Refused(f"not_reached: {error}") from error
-        if given.call_id in self._calls.keepers:
+        if given.call_id in self._calls.stores:
             raise Refused("here_already")
         self._from[given.call_id] = sender, record.n_moves
-        keeper = self._calls.keep(record, replace(moved, is_planned=True))
-        self._spawn(self._calls.go_on(keeper))
+        store = self._calls.keep(record, replace(moved, is_planned=True))
+        self._spawn(self._calls.go_on(store))
         return Done()
 
     def _left(self, given: CallLeft, sender: Identity) -> None:
-        come, keeper = self._from.get(given.call_id), self._calls.keepers.get(given.call_id)
-        if come is None or come[0] != sender or keeper is None:
+        come, store = self._from.get(given.call_id), self._calls.stores.get(given.call_id)
+        if come is None or come[0] != sender or store is None:
             return
         if not given.record:
             self._calls.tell(given.call_id, LetGo())
             return
         record = self._here(given.record, sender)
-        self._calls.tell(given.call_id, Left(replace(record, order=keeper.record.order, heir=NodeId(""))))
+        self._calls.tell(given.call_id, Left(replace(record, order=store.record.order, heir=NodeId(""))))
 
     def _here(self, packed: bytes, sender: Identity) -> CallRecord:
-        return brought(unpack(packed), self._means.mesh.clock_of(sender) or 0.0)
+        return brought(unpack(packed), self._services.mesh.clock_of(sender) or 0.0)
 
     def over(self, call_id: CallId) -> None:
         """A call is not here any more; what it says in this turn is still brought on its way."""
@@ -241,13 +241,13 @@ class Mover:
     def _say(self, call_id: CallId, word: Moving) -> None:
         match word:
             case Arrived() if call_id in self._from:
-                self._means.mesh.tell(self._from[call_id][0], CallArrived(call_id))
+                self._services.mesh.tell(self._from[call_id][0], CallArrived(call_id))
             case GiveBack(code=code) if call_id in self._from:
-                self._means.mesh.tell(self._from[call_id][0], CallCameBack(call_id, code))
+                self._services.mesh.tell(self._from[call_id][0], CallCameBack(call_id, code))
             case HandOn(record=record) if call_id in self._to:
                 to, done = self._to[call_id]
                 left = pack(replace(record, order=replace(record.order, script=b""))) if record else b""
-                self._means.mesh.tell(to, CallLeft(call_id, left))
+                self._services.mesh.tell(to, CallLeft(call_id, left))
                 self.n_moved += record is not None
                 if not done.done():
                     done.set_result(record is not None)

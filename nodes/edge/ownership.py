@@ -16,8 +16,8 @@ from typing import Final
 from nodes.call.line import channels_of
 from nodes.call.record import CallRecord
 from nodes.edge import line
-from nodes.edge.keeper import Keeper
-from nodes.edge.means import AnyCall, Means
+from nodes.edge.record_store import RecordStore
+from nodes.edge.services import AnyCall, EdgeServices
 from nodes.links.errors import LinkError
 from nodes.telemetry import logs
 from protocols.heir import Order
@@ -79,11 +79,11 @@ def edge_of(word: NodeWord) -> Identity | None:
 
 
 class Ownership:
-    """`keepers`: of all calls of this edge. `retell`, `let_go`: what becomes of calls, set by who has them."""
+    """`stores`: of all calls of this edge. `retell`, `let_go`: what becomes of calls, set by who has them."""
 
-    def __init__(self, means: Means, keepers: Mapping[CallId, Keeper],
+    def __init__(self, services: EdgeServices, stores: Mapping[CallId, RecordStore],
                  spawn: Callable[[Coroutine[object, object, None]], object]) -> None:  # fmt: skip
-        self._means, self._keepers, self._spawn = means, keepers, spawn
+        self._services, self._stores, self._spawn = services, stores, spawn
         self._loop = asyncio.get_running_loop()
         self._owner = Owner(self._loop.time())
         self._past: OrderedDict[CallId, Order] = OrderedDict()
@@ -97,12 +97,12 @@ class Ownership:
         """The edges of all other nodes that can be told something."""
         self._launchers: dict[NodeId, int] = {}
         """The launchers of other nodes, by epoch."""
-        means.members.on_change(self._changed)
+        services.members.on_change(self._changed)
 
     def begin(self) -> None:
         """We are the active edge: only now is there anything to own."""
         self._is_active = True
-        for member in self._means.members.nodes:
+        for member in self._services.members.nodes:
             self._changed(member)
 
     def stop(self) -> None:
@@ -113,11 +113,11 @@ class Ownership:
 
     def heir_of(self, call_id: CallId) -> Identity | None:
         """Return the edge that keeps a call of ours; None: no other machine does."""
-        keeper = self._keepers.get(call_id)
-        return self.edges.get(keeper.record.heir) if keeper and keeper.record.heir else None
+        store = self._stores.get(call_id)
+        return self.edges.get(store.record.heir) if store and store.record.heir else None
 
     def _edges_now(self) -> dict[NodeId, Identity]:
-        words = [one.word for one in self._means.members.nodes if one.state is not NodeState.DEAD]
+        words = [one.word for one in self._services.members.nodes if one.state is not NodeState.DEAD]
         return {word.node: edge for word in words if (edge := edge_of(word))}
 
     # ---- what the calls are told ------------------------------------------------------------------------------------
@@ -128,14 +128,14 @@ class Ownership:
 
     def heir_for(self, call_id: CallId) -> NodeId:
         """Return who is to be the heir of a new call."""
-        return choose(call_id, self._candidates(), self._means.config.node.zone)
+        return choose(call_id, self._candidates(), self._services.config.node.zone)
 
-    def has(self, keeper: Keeper) -> None:
+    def has(self, store: RecordStore) -> None:
         """This call is ours from now on; its record may name an heir already, or it is named now."""
-        if keeper.record.heir:
-            self._step(Named(keeper.record.order.call_id, keeper.record.heir))
+        if store.record.heir:
+            self._step(Named(store.record.order.call_id, store.record.heir))
         elif self._is_active:
-            self._name({keeper.record.order.call_id: keeper})
+            self._name({store.record.order.call_id: store})
 
     def over(self, call_id: CallId, order: Order) -> None:
         """It is not ours any more: it is over, or another's."""
@@ -152,14 +152,14 @@ class Ownership:
         """Another machine has shown a later record of a call of ours."""
         log.warning("call.overruled", call_id=call_id)
         self._step(Overruled(call_id))
-        if call_id in self._keepers:  # no heir had ever been named: whoever has it, it is not us
+        if call_id in self._stores:  # no heir had ever been named: whoever has it, it is not us
             self.let_go(call_id, False)
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
     def _candidates(self) -> list[NodeWord]:
         now = self._loop.time()
-        words = [one.word for one in self._means.members.nodes if one.state is NodeState.ALIVE]
+        words = [one.word for one in self._services.members.nodes if one.state is NodeState.ALIVE]
         able = [one for one in words if edge_of(one) and not one.is_draining and self._owner.vouches(one.node, now)]
         return [one for one in able if one.load < 1.0] or able
 
@@ -174,7 +174,7 @@ class Ownership:
         if not self._launchers:
             return 0
         good = self.able
-        return sum(one.record.heir not in good for one in self._keepers.values() if not one.is_anothers)
+        return sum(one.record.heir not in good for one in self._stores.values() if not one.is_anothers)
 
     def _changed(self, member: Member) -> None:
         """Take the spokesman's word on another node."""
@@ -187,16 +187,16 @@ class Ownership:
             self._step(Gone(word.node))
         self._step(Known(frozenset(self.edges)))
 
-    def _name(self, keepers: Mapping[CallId, Keeper]) -> None:
+    def _name(self, stores: Mapping[CallId, RecordStore]) -> None:
         """Give each of these calls an heir that lives, answers and takes calls, if there is any."""
         if not (able := self._candidates()):
             return
         good = {word.node for word in able}
-        for call_id, keeper in list(keepers.items()):
-            if keeper.is_anothers:
+        for call_id, store in list(stores.items()):
+            if store.is_anothers:
                 continue
-            if keeper.record.heir not in good and (heir := choose(call_id, able, self._means.config.node.zone)):
-                keeper.write(heir=heir)
+            if store.record.heir not in good and (heir := choose(call_id, able, self._services.config.node.zone)):
+                store.write(heir=heir)
                 self._step(Named(call_id, heir))
 
     def _step(self, given: OwnerInput) -> None:
@@ -213,7 +213,7 @@ class Ownership:
                     if edge := self._edge(heir):
                         self.retell(edge, calls)
         if isinstance(given, ABOUT_NODES):  # all else changes nobody's heir
-            self._name(self._keepers)
+            self._name(self._stores)
         if self._alarm:
             self._alarm.cancel()
         deadline = None if self._is_stopped else self._owner.deadline
@@ -231,14 +231,14 @@ class Ownership:
             log.warning("calls.standing", calls=n, standing=standing.value)
         wary: defaultdict[tuple[str, bool], list[ChannelId]] = defaultdict(list)
         for call_id, standing in stands.items():
-            if (keeper := self._keepers.get(call_id)) is None:
+            if (store := self._stores.get(call_id)) is None:
                 continue
-            wary[keeper.record.media, standing is not Standing.SURE] += channels_of(keeper.record)
-            if standing is not Standing.SILENT and (call := self._means.calls.get(call_id)):
+            wary[store.record.media, standing is not Standing.SURE] += channels_of(store.record)
+            if standing is not Standing.SILENT and (call := self._services.calls.get(call_id)):
                 call.tell(AnyCall.take, Expired())  # what has waited is taken
         for (media, is_wary), channels in wary.items():
             for k in range(0, len(channels), MAX_ASKED):
-                line.tell_all(self._means, media, Beware(tuple(channels[k : k + MAX_ASKED]), is_wary))
+                line.tell_all(self._services, media, Beware(tuple(channels[k : k + MAX_ASKED]), is_wary))
 
     async def _ask(self, node: NodeId, calls: tuple[CallId, ...]) -> None:
         """Ask one node; an answer that does not come is asked for again."""
@@ -246,7 +246,7 @@ class Ownership:
             return
         asked_s = self._loop.time()
         try:
-            had = await self._means.mesh.ask(edge, WhoHas(self._orders(calls)), timeout_s=2 * ASK_S)
+            had = await self._services.mesh.ask(edge, WhoHas(self._orders(calls)), timeout_s=2 * ASK_S)
         except LinkError:
             return
         self._step(Answered(node, asked_s, calls, had.taken, had.closed))
@@ -255,8 +255,8 @@ class Ownership:
         return {call_id: self._order_of(call_id) for call_id in calls}
 
     def _order_of(self, call_id: CallId) -> Order:
-        if keeper := self._keepers.get(call_id):
-            return order_of(keeper.record)
+        if store := self._stores.get(call_id):
+            return order_of(store.record)
         return self._past.get(call_id, (0, 0, 0))
 
     def _remember(self, call_id: CallId, order: Order) -> None:
@@ -265,7 +265,7 @@ class Ownership:
             self._past.popitem(last=False)
 
     def _edge(self, node: NodeId) -> Identity | None:
-        member = self._means.members.node(node)
+        member = self._services.members.node(node)
         return edge_of(member.word) if member else None
 
 

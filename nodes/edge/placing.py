@@ -15,44 +15,44 @@ from protocols.sip import Disposition, Listening, Local
 from protocols.wire.messages import PlaceCall
 
 if TYPE_CHECKING:
-    from nodes.edge.means import Means
+    from nodes.edge.services import EdgeServices
 
 NOWHERE: Final = (("127.0.0.1", 0), Local("127.0.0.1", 0))
 """The hop to a browser: none."""
 
 
-async def way_to(means: Means, target: str) -> tuple[Address, Local]:
+async def way_to(services: EdgeServices, target: str) -> tuple[Address, Local]:
     """Return where a target is reached first, and as whom it sees us; a browser is reached through its desk.
 
     Raises: Unreachable.
     """
     if seat_of(target):
         return NOWHERE
-    hop = await means.trunk.next_hop(target)
-    return hop, means.trunk.local(hop)
+    hop = await services.trunk.next_hop(target)
+    return hop, services.trunk.local(hop)
 
 
-async def get_ready(means: Means, order: PlaceCall, effect: GetReady) -> Ready | NotReady:
+async def get_ready(services: EdgeServices, order: PlaceCall, effect: GetReady) -> Ready | NotReady:
     """Find the way to the callee, an engine that knows the script, and a line.
 
     The do-not-call list comes first, as soon as it is known, and last: all between may take half a minute.
     """
     listed = NotReady(effect.number, Disposition.REJECTED, "do_not_call")
-    if not seat_of(order.target) and not await means.refusals.are_known():
+    if not seat_of(order.target) and not await services.refusals.are_known():
         return NotReady(effect.number, Disposition.FAILED, "do_not_call_unknown")
-    if means.refusals.refuses(order):
+    if services.refusals.refuses(order):
         return listed
     try:
-        hop, local = await way_to(means, order.target)
-        host = means.rtp_host(hop)
-        await means.engines.warm(order.call_id, order.script)
-        media, channel = await open_channel(means, order)
+        hop, local = await way_to(services, order.target)
+        host = services.rtp_host(hop)
+        await services.engines.warm(order.call_id, order.script)
+        media, channel = await open_channel(services, order)
     except NotAllowed as error:
         return NotReady(effect.number, Disposition.INVALID, str(error))
     except (Unreachable, NoEngine, NoMedia) as error:
         return NotReady(effect.number, Disposition.FAILED, str(error))
-    if means.refusals.refuses(order):
-        unlink(means, media, channel.channel_id)
+    if services.refusals.refuses(order):
+        unlink(services, media, channel.channel_id)
         return listed
     return Ready(effect.number, media, channel, local, hop, Listening(host, channel.port))
 

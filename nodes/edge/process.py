@@ -19,13 +19,13 @@ from nodes.edge.calls import Calls
 from nodes.edge.capacity import MOST
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
-from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg, SipLeg
-from nodes.edge.means import Means
 from nodes.edge.post import Post
+from nodes.edge.record_store import RecordStore
 from nodes.edge.refusals import Refusals
 from nodes.edge.registration import TrunkRegistration
 from nodes.edge.requests import Requests
+from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.edge.will import Will
@@ -63,20 +63,20 @@ log = logs.get(__name__)
 REGISTERS_AGAIN = Backoff(first_s=1.0, top_s=60.0, reset_after_s=120.0)
 
 
-def one_call(means: Means) -> Callable[[Keeper], Supervisor]:
+def one_call(services: EdgeServices) -> Callable[[RecordStore], Supervisor]:
     """Return the tree of one call: the leg keeps the telephone connected, the call talks; both end, then it is over."""
 
-    def tree(keeper: Keeper) -> Supervisor:
+    def tree(store: RecordStore) -> Supervisor:
         def leg() -> Leg:
-            if seat_of(keeper.record.order.target):
-                return BrowserLeg(keeper, means.mesh, means.until_kept)
-            return SipLeg(keeper, means.trunk, means.until_kept)
+            if seat_of(store.record.order.target):
+                return BrowserLeg(store, services.mesh, services.until_kept)
+            return SipLeg(store, services.trunk, services.until_kept)
 
         return Supervisor(
             [
-                Child(lambda: Will(keeper, means), id="will"),
+                Child(lambda: Will(store, services), id="will"),
                 Child(leg, id="leg", restart=Restart.TRANSIENT, significant=True),
-                Child(lambda: CallActor(keeper, means), id="call", restart=Restart.TRANSIENT, significant=True),
+                Child(lambda: CallActor(store, services), id="call", restart=Restart.TRANSIENT, significant=True),
             ],
             auto_shutdown=AutoShutdown.ALL_SIGNIFICANT,
             intensity=3,
@@ -102,17 +102,17 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
     trunk = Trunk(config, parent.sockets["sip"])
 
     n_streams = config.recorder.streams
-    post = Post(bus, lambda: means.gives_up(GivesUp.TRANSCRIPTS), lambda event: calls.noted(event), n_streams)
+    post = Post(bus, lambda: services.gives_up(GivesUp.TRANSCRIPTS), lambda event: calls.noted(event), n_streams)
     key = contact_key(config.paths.state)
     listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key)))
     refusals = Refusals(listed, key, tasks)
     settings = Settings(config, bus.kv(Bucket.CONFIG))
-    means = Means(
+    services = EdgeServices(
         settings.config, mesh, trunk, Engines(mesh), post.take, refusals, fetcher=fetcher, fills_up=post.fills_up
     )
-    settings.changed = means.change
+    settings.changed = services.change
     tasks.spawn(settings.follow())
-    start, registers = one_call(means), [account for account in config.sip.trunks if account.register]
+    start, registers = one_call(services), [account for account in config.sip.trunks if account.register]
     most = 2 * (config.edge.capacity or MOST)  # those that it takes, and as many that it takes over
     tree = Supervisor(
         [
@@ -122,7 +122,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
     )
     async with running(tree, hook=_note) as system:
         views = Views(bus, config.node.id)
-        calls = Calls(means, system.dynamic("calls", start), views, incarnation.of(os.getppid()), tasks)
+        calls = Calls(services, system.dynamic("calls", start), views, incarnation.of(os.getppid()), tasks)
 
         async def activate() -> None:
             calls.activate()
@@ -133,9 +133,9 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
 
         calls.serve()
-        requests = Requests(means, calls, lambda: post.figures() | settings.figures(), lambda: settings.versions)
+        requests = Requests(services, calls, lambda: post.figures() | settings.figures(), lambda: settings.versions)
         requests.serve()
-        speaker = Spokesman(mesh, bus, config, means.members, tasks, requests.of_node)
+        speaker = Spokesman(mesh, bus, config, services.members, tasks, requests.of_node)
         tasks.spawn(speaker.run())
         trees.serve(mesh, system.census)
         Far(mesh, system)  # other processes may watch the calls
@@ -150,11 +150,11 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                     case Told(body={"roster": roster}):
                         calls.follow(Roster.of(roster))
                         requests.follow()
-                        speaker.follow(means.roster)
+                        speaker.follow(services.roster)
                     case Stop(launcher_died=True):
                         os.kill(os.getpid(), signal.SIGKILL)  # the kernel is about to; a goodbye would end all calls
                     case Stop():
-                        means.is_stopping = True
+                        services.is_stopping = True
                         await calls.stop()
                         trunk.close()
                     case _:

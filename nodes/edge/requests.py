@@ -21,7 +21,7 @@ from nodes.call.record import CallRecord
 from nodes.edge import orders
 from nodes.edge.calls import Calls
 from nodes.edge.fence import Fence
-from nodes.edge.means import Means
+from nodes.edge.services import EdgeServices
 from nodes.links.errors import Refused
 from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer, State
@@ -41,18 +41,18 @@ class Requests:
     """Answers for the calls of one edge."""
 
     def __init__(
-        self, means: Means, calls: Calls, figures: Callable[[], dict[str, float]] = dict,
+        self, services: EdgeServices, calls: Calls, figures: Callable[[], dict[str, float]] = dict,
         settings: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:  # fmt: skip
         """`figures`: further ones, for the status. `settings`: the version by which this edge goes, and one refused."""
-        self._means, self._calls, self._figures, self._settings = means, calls, figures, settings
+        self._services, self._calls, self._figures, self._settings = services, calls, figures, settings
         self._drains, self._fence = Drain(False), Fence()
         self._know: frozenset[Identity] = frozenset()
         """Processes of this node that know whether it drains."""
 
     def serve(self) -> None:
         """Answer the mesh from now on."""
-        mesh = self._means.mesh
+        mesh = self._services.mesh
         mesh.serve(wire.PlaceCall, self.place)
         mesh.serve(wire.EndCall, self.end)
         mesh.serve(FindCalls, self.find_calls)
@@ -60,7 +60,7 @@ class Requests:
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(Drain, self.drain)
         mesh.serve(MoveShare, self.move_share)
-        Recordings(self._means.config.paths.recordings).serve(mesh)
+        Recordings(self._services.config.paths.recordings).serve(mesh)
         for message in get_args(ChannelNews):  # each goes to the call whose channel it names
             mesh.serve(message, self._told)
         for news in SEAT_NEWS:
@@ -77,14 +77,14 @@ class Requests:
             raise Refused("not_leading")
         if self._calls.is_draining:
             raise Refused("draining")
-        if not seat_of(order.target) and not await self._means.refusals.are_known():
+        if not seat_of(order.target) and not await self._services.refusals.are_known():
             raise Refused("do_not_call_unknown")
-        if order.call_id in self._calls.keepers or self._calls.has_been(order.call_id):
+        if order.call_id in self._calls.stores or self._calls.has_been(order.call_id):
             return wire.CallAccepted(order.call_id, duplicate=True)
-        order = orders.with_uri(order, self._means.config.sip)
-        if reason := orders.objection(order, self._means.config.sip):
+        order = orders.with_uri(order, self._services.config.sip)
+        if reason := orders.objection(order, self._services.config.sip):
             raise Refused(reason)
-        if self._means.fills_up():
+        if self._services.fills_up():
             raise Refused("spool_full")
         if not self._calls.load.takes():
             raise Refused("node_full")
@@ -111,21 +111,21 @@ class Requests:
         """Say which of these calls we have, and which have been here. Refuses: `not_active`, `unsettled`."""
         self._know_all()
         self._fence.heard(asked.token)
-        held = tuple(call_id for call_id in asked.calls if call_id in self._calls.keepers)
+        held = tuple(call_id for call_id in asked.calls if call_id in self._calls.stores)
         return CallsFound(held, tuple(call_id for call_id in asked.calls if self._calls.has_been(call_id)))
 
     def find_channels(self, asked: FindChannels, sender: Identity) -> ChannelsOwned:
         """Say which of these channels our calls have, and tell what the asker lacks. Refuses as `find_calls`."""
         self._know_all()
-        ours = {channel for keeper in self._calls.keepers.values() for channel in channels_of(keeper.record)}
-        if asker := self._means.roster.by_identity(sender):
+        ours = {channel for store in self._calls.stores.values() for channel in channels_of(store.record)}
+        if asker := self._services.roster.by_identity(sender):
             self._tell_what_is_lacking(asker, asked.channels)
         return ChannelsOwned(tuple(channel_id for channel_id in asked.channels if channel_id in ours))
 
     def _tell_what_is_lacking(self, media: Peer, has: Mapping[ChannelId, int]) -> None:
-        for call_id, keeper in self._calls.keepers.items():
-            is_ours = keeper.record.media == media.name
-            if is_ours and not is_known(keeper.record, has, media.state is State.SPARE):
+        for call_id, store in self._calls.stores.items():
+            is_ours = store.record.media == media.name
+            if is_ours and not is_known(store.record, has, media.state is State.SPARE):
                 log.info("channel.told_again", call_id=call_id, media=media.identity)
                 self._calls.tell(call_id, MediaLacks())
 
@@ -138,13 +138,13 @@ class Requests:
 
     def of_node(self) -> Figures:
         """Return what this edge adds to its node's word."""
-        held, limit = len(self._calls.keepers), self._calls.load.limit
+        held, limit = len(self._calls.stores), self._calls.load.limit
         load = round(held / limit, 3) if limit else 1.0
         return Figures(self._calls.is_draining, len(self._ours()), load, self._calls.n_unkept_afar, *self._settings())
 
     def _ours(self) -> list[CallRecord]:
         """Return the records of our calls: one that is on its way here is counted where it is still."""
-        return [one.record for one in self._calls.keepers.values() if not one.is_anothers]
+        return [one.record for one in self._calls.stores.values() if not one.is_anothers]
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         """Take no new calls, or take them again."""
@@ -169,23 +169,23 @@ class Requests:
         """Tell those who have not been told."""
         if not self._calls.is_active:
             return
-        roster = self._means.roster
+        roster = self._services.roster
         ours = frozenset(peer.identity for peer in (*roster.spare("edge"), *roster.active("desk")))
         for identity in ours - self._know:
-            self._means.mesh.tell(identity, self._drains)
+            self._services.mesh.tell(identity, self._drains)
         self._know = ours
 
     def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
         """How this edge is: its calls by phase, and what it dropped."""
         phases = [record.phase.value for record in self._ours()]
         figures = {f"calls_{phase}": float(phases.count(phase)) for phase in sorted(set(phases))}
-        dropped = {f"sip_{word}": float(count) for word, count in self._means.trunk.drops.items()}
+        dropped = {f"sip_{word}": float(count) for word, count in self._services.trunk.drops.items()}
         figures["draining"] = float(self._calls.is_draining)
-        figures["registrations"] = float(len(self._means.trunk.registered))
-        figures |= {"calls": float(len(phases)), **dropped, **self._means.fetcher.figures}
-        figures |= self._means.engines.figures()
-        figures |= self._means.refusals.figures | self._calls.figures() | self._figures()
-        if self._means.fills_up():
+        figures["registrations"] = float(len(self._services.trunk.registered))
+        figures |= {"calls": float(len(phases)), **dropped, **self._services.fetcher.figures}
+        figures |= self._services.engines.figures()
+        figures |= self._services.refusals.figures | self._calls.figures() | self._figures()
+        if self._services.fills_up():
             figures["room"] = 0.0
         return wire.Status("edge", os.getpid(), figures)
 
@@ -196,7 +196,7 @@ class Requests:
         """A desk's word on a seat: for the leg whose seat it is, else for the call that is being handed over."""
         if self._calls.later(news.call_id, partial(self._seat_told, news, desk)):
             return
-        if (keeper := self._calls.keepers.get(news.call_id)) and (leg := keeper.seats.get(news.seat)):
+        if (store := self._calls.stores.get(news.call_id)) and (leg := store.seats.get(news.seat)):
             leg(news)
         else:
             self._calls.tell(news.call_id, SeatTold(handing.input_of(news), desk, news.seat))

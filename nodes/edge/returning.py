@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nodes.call.record import CallRecord
-from nodes.edge.means import Means
 from nodes.edge.ownership import edge_of, order_of
+from nodes.edge.services import EdgeServices
 from nodes.links.errors import LinkError
 from nodes.links.members import NOT_TOLD
 from protocols.wire.cluster import NodeState
@@ -43,48 +43,48 @@ class Answers:
     unknown: set[CallId] = field(default_factory=set)
 
 
-async def ask_all(means: Means, records: Sequence[CallRecord], *, is_late: bool = False) -> Answers:
+async def ask_all(services: EdgeServices, records: Sequence[CallRecord], *, is_late: bool = False) -> Answers:
     """Ask about these calls everybody who is there, for a while. `is_late`: none of them can be gone on with here."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LATE_S if is_late else JOINS_S):
-            await _joined(means)
+            await _joined(services)
     answers = Answers()
-    known = {member.word.node: member.state for member in means.members.nodes}
+    known = {member.word.node: member.state for member in services.members.nodes}
     named = {record.heir for record in records if record.heir}
     others = [node for node in {*known, *named} if known.get(node) is not NodeState.DEAD]
-    await asyncio.gather(*(_ask(means, node, records, answers) for node in others))
+    await asyncio.gather(*(_ask(services, node, records, answers) for node in others))
     return answers
 
 
-async def _joined(means: Means) -> None:
+async def _joined(services: EdgeServices) -> None:
     """Return when this node is in the cluster, and knows who else is."""
     while True:
-        told = means.members.told
+        told = services.members.told
         if told is not NOT_TOLD and not told.bar:
             return
         await asyncio.sleep(LOOK_S)
 
 
-async def _ask(means: Means, node: NodeId, records: Sequence[CallRecord], answers: Answers) -> None:
+async def _ask(services: EdgeServices, node: NodeId, records: Sequence[CallRecord], answers: Answers) -> None:
     orders = {one.order.call_id: order_of(one) for one in records}
     left = list(orders)
     with suppress(TimeoutError):
         async with asyncio.timeout(ANSWERS_S):
             while left:
-                had = await _answer(means, node, WhoHas({call_id: orders[call_id] for call_id in left[:MAX_ASKED]}))
+                had = await _answer(services, node, WhoHas({call_id: orders[call_id] for call_id in left[:MAX_ASKED]}))
                 answers.taken |= {*had.taken}
                 answers.closed |= {*had.closed}
                 del left[:MAX_ASKED]
     answers.unknown |= {*left} & {one.order.call_id for one in records if one.heir == node}
 
 
-async def _answer(means: Means, node: NodeId, asked: WhoHas) -> Had:
+async def _answer(services: EdgeServices, node: NodeId, asked: WhoHas) -> Had:
     """Ask until it is answered."""
     while True:
-        member = means.members.node(node)
+        member = services.members.node(node)
         if member and member.state is NodeState.ALIVE and (edge := edge_of(member.word)):
             try:
-                return await means.mesh.ask(edge, asked, timeout_s=1.0)
+                return await services.mesh.ask(edge, asked, timeout_s=1.0)
             except LinkError:
                 pass  # it is between two edges, or has just gone
         await asyncio.sleep(LOOK_S)

@@ -1,7 +1,7 @@
 """The calls of this edge as everybody may see them: phase and campaign, no word and no number.
 
-What it does: notices a change of phase in what the keepers write, and shows it. What it does not: wait for anything; a
-call goes on whether or not anybody can see it.
+What it does: notices a change of phase in the records that are written, and shows it. What it does not: wait for
+anything; a call goes on whether or not anybody can see it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from nodes.call.record import CallPhase
-from nodes.edge.keeper import Keeper
+from nodes.edge.record_store import RecordStore
 from nodes.links.bus import Bus
 from nodes.links.view import View
 from protocols.wire.events import Stage, public_view
@@ -30,11 +30,11 @@ class Views:
         """Write the bucket, for ever, once this edge is active; what a predecessor left behind is removed."""
         await self._view.run(lambda body: body.get("node") == self._node_id)
 
-    def wrote(self, keeper: Keeper) -> None:
+    def wrote(self, store: RecordStore) -> None:
         """A record has changed; a call that another machine has still is shown by that one."""
-        if keeper.record.is_waiting:
+        if store.record.is_waiting:
             return
-        call_id, phase = keeper.record.order.call_id, keeper.record.phase
+        call_id, phase = store.record.order.call_id, store.record.phase
         if self._phases.get(call_id) is phase:
             return
         if phase is CallPhase.DONE:
@@ -45,7 +45,7 @@ class Views:
             self._view.leave(call_id)  # another machine shows it from now on
         else:
             self._phases[call_id] = phase
-            campaign = keeper.record.order.campaign_id
+            campaign = store.record.order.campaign_id
             self._view.show(call_id, public_view(self._node_id, campaign, Stage(phase.value), datetime.now(UTC)))
 
 

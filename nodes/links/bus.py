@@ -29,11 +29,11 @@ from nodes.links import layout, service
 from nodes.links.bucket import Body, Bucket
 from nodes.links.connection import GREETING, Connection, away_for_errors
 from nodes.links.consumer import Consumer, Received, replay
-from nodes.links.courier import Courier
 from nodes.links.errors import BusAway, ServerTooOld
 from nodes.links.lease import Lease
 from nodes.links.login import Login, plain
 from nodes.links.objects import Objects
+from nodes.links.publisher import Publisher
 from nodes.links.remedy import Remedy
 from nodes.links.spool import Record, Spool
 from nodes.links.tasks import Tasks
@@ -79,7 +79,7 @@ class Bus:
         self._connection = Connection(login, name)
         self._remedy, self._is_embedded = Remedy(login.embedded), login.embedded is not None
         self._has_others = login.has_others
-        self._courier = Courier(Spool(spool, name), self._deliver, self._connection.up, self.counts)
+        self._publisher = Publisher(Spool(spool, name), self._deliver, self._connection.up, self.counts)
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_OUTGOING)
         self._tasks = Tasks()
 
@@ -95,7 +95,7 @@ class Bus:
         bus = cls(login, name, node_id, spool)
         await bus._tasks.open()
         bus._tasks.spawn(bus._connection.run())
-        bus._tasks.spawn(bus._courier.run())
+        bus._tasks.spawn(bus._publisher.run())
         bus._tasks.spawn(bus._publish_all())
         bus._tasks.spawn(bus._look_after())
         try:
@@ -166,16 +166,16 @@ class Bus:
         drops a second one with the same `event_id` within two minutes. `call_id`: becomes a header. `may_drop`: it
         finds no room when the spool is full; others always do, and `spool_used` is the share that is in use.
         """
-        return self._courier.put(Record(event_id, subject, _json(body), call_id, may_drop))
+        return self._publisher.put(Record(event_id, subject, _json(body), call_id, may_drop))
 
     @property
     def spool_used(self) -> float:
         """The share of the spool that is in use."""
-        return self._courier.used
+        return self._publisher.used
 
     async def settled(self) -> None:
         """Return when the streams have all that was recorded."""
-        await self._courier.settled()
+        await self._publisher.settled()
 
     async def commit(self, subject: str, event_id: str, body: Body, timeout_s: float = 5.0) -> int:
         """Return the sequence at which the stream has it. Raises: `BusAway`: then it may have it, and a retry with the
@@ -259,9 +259,9 @@ class Bus:
             "bus_up": float(self.connected),
             "bus_stuck_s": max(writes.stuck().values(), default=0.0),
             "bus_refused_s": writes.refused_s((Stream.CAMPAIGN, subjects.Bucket.LEASES)),
-            "records_waiting": float(self._courier.n_waiting),
+            "records_waiting": float(self._publisher.n_waiting),
             "records_dropped": float(self.counts["spool_full"]),
-            "spool_used": round(self._courier.used, 3),
+            "spool_used": round(self._publisher.used, 3),
         }
 
     # ---- inside -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Final
 import zmq
 from zmq.utils import z85
 
-from nodes.links.line import Context, Line
+from nodes.links.line import Context, PeerLine
 from nodes.tables import ConfigError
 
 _ZAP: Final = "inproc://zeromq.zap.01"
@@ -54,7 +54,7 @@ class ClusterKey:
         else:
             socket.setsockopt(zmq.CURVE_SERVERKEY, self.public)
 
-    def guard(self, context: Context) -> Line:
+    def guard(self, context: Context) -> PeerLine:
         """Answer the handshakes of a context's servers: yes to this cluster, no to everybody else. Before they bind."""
         known = z85.decode(self.public)
 
@@ -64,7 +64,7 @@ class ClusterKey:
             line.send([version, request, *((b"200", b"OK") if is_ours else (b"400", b"not of this cluster")), b"", b""])
             return 1
 
-        line = Line(context, zmq.REP, judge)
+        line = PeerLine(context, zmq.REP, judge)
         line.socket.bind(_ZAP)
         return line
 

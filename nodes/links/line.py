@@ -34,7 +34,7 @@ _OPTIONS: Final = {
 }
 
 
-class Line:
+class PeerLine:
     """A socket of `kind` with our options. `receive(parts)` gets each message; returns how many it counted for."""
 
     def __init__(self, context: Context, kind: int, receive: Callable[[list[bytes]], int]) -> None:
@@ -78,4 +78,4 @@ class Line:
                 self.look()
 
 
-__all__ = ["Context", "DRAIN", "HIGH_WATER", "Line"]
+__all__ = ["Context", "DRAIN", "HIGH_WATER", "PeerLine"]

@@ -30,7 +30,7 @@ import zmq
 from nodes.links.age import Age
 from nodes.links.asks import Asks
 from nodes.links.errors import NoPortFree, PeerGone, Refused
-from nodes.links.line import Context, Line
+from nodes.links.line import Context, PeerLine
 from nodes.links.outbox import Outbox
 from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Peer, Roster
@@ -65,7 +65,7 @@ class _Link:
 
     def __init__(self) -> None:
         self.age = Age()
-        self.line: Line | None = None
+        self.line: PeerLine | None = None
         self.outbox: Outbox | None = None
 
 
@@ -89,8 +89,8 @@ class Mesh:
         self._context: Context = zmq.Context()
         self._outside = outside
         self._guard = outside.key.guard(self._context) if outside else None
-        self._router = Line(self._context, zmq.ROUTER, self._from_router)
-        self._far_router = Line(self._context, zmq.ROUTER, self._from_far_router) if outside else None
+        self._router = PeerLine(self._context, zmq.ROUTER, self._from_router)
+        self._far_router = PeerLine(self._context, zmq.ROUTER, self._from_far_router) if outside else None
 
     @classmethod
     async def start(cls, identity: Identity, endpoint: str = "", outside: Outside | None = None) -> Mesh:
@@ -209,7 +209,7 @@ class Mesh:
         def receive(parts: list[bytes]) -> int:
             return self._from(peer.identity, link, parts[-1])
 
-        link.line = Line(self._context, zmq.DEALER, receive)
+        link.line = PeerLine(self._context, zmq.DEALER, receive)
         link.line.socket.setsockopt(zmq.ROUTING_ID, self.identity.encode())
         if node_of(peer.identity) != self._node:
             self._reach(link.line)
@@ -218,13 +218,13 @@ class Mesh:
         link.outbox = self._outbox(link.line, peer.identity, [])
         return link.outbox
 
-    def _outbox(self, line: Line, to: Identity, head: list[bytes]) -> Outbox:
+    def _outbox(self, line: PeerLine, to: Identity, head: list[bytes]) -> Outbox:
         def pack(envelopes: tuple[Envelope, ...]) -> bytes:
             return codec.pack(Frame(VERSION, self.identity, to, self._loop.time(), envelopes))
 
         return Outbox(line, head, pack, unreachable=lambda: self._forget_guest(to))
 
-    def _reach(self, line: Line) -> None:
+    def _reach(self, line: PeerLine) -> None:
         if self._outside is None:
             raise LocalProtocolError("needs_a_key", "a peer on another machine")
         self._outside.reach(line.socket)
@@ -280,7 +280,7 @@ class Mesh:
             return self._misdirected()
         return self._through(self._far_router, sender, parts)
 
-    def _through(self, router: Line, sender: Identity, parts: list[bytes]) -> int:
+    def _through(self, router: PeerLine, sender: Identity, parts: list[bytes]) -> int:
         if sender in self._gone:
             self.counts["late"] += 1
             return 1
@@ -292,7 +292,7 @@ class Mesh:
         self.counts["misdirected"] += 1
         return 1
 
-    def _guest(self, router: Line, identity: Identity, routing_id: bytes) -> _Link:
+    def _guest(self, router: PeerLine, identity: Identity, routing_id: bytes) -> _Link:
         link = self._guests.get(identity)
         if link is None:
             link = self._guests[identity] = _Link()

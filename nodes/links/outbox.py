@@ -14,7 +14,7 @@ from typing import Final
 
 import zmq
 
-from nodes.links.line import Line
+from nodes.links.line import PeerLine
 from protocols.wire.envelope import Envelope
 
 BATCH: Final = 32
@@ -33,7 +33,7 @@ class Outbox:
 
     def __init__(
         self,
-        line: Line,
+        line: PeerLine,
         head: list[bytes],
         pack: Callable[[tuple[Envelope, ...]], bytes],
         unreachable: Callable[[], None],

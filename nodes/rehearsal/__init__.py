@@ -11,7 +11,7 @@ far_end.py    that process on a machine of its own
 
 And machines to rehearse with, made of namespaces:
 
-keeper.py     the first process of a test host: starts commands there
+host_init.py  the first process of a test host: starts commands there
 remote.py     those commands, as we see them
 ground.py     the router between them, where they all begin: partitions, bad networks
 relay.py      a bad network: what it hands on comes late, or never

@@ -16,7 +16,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 from nodes.rehearsal import relay
-from nodes.rehearsal.remote import KEEPER, Keeper, NotRun, Running, sockets
+from nodes.rehearsal.remote import INIT, NotRun, RemoteInit, Running, sockets
 
 SPACES: Final = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 HOST: Final = (*SPACES, "--uts", "--ipc", "--time")
@@ -34,8 +34,8 @@ ROUTES: Final = {"net/ipv4/ip_forward": 1, "net/ipv4/conf/all/rp_filter": 0, "ne
 class Ground:
     """Where all hosts stand: the namespaces of the router, and the way to have more."""
 
-    def __init__(self, keeper: Keeper, log: IO[Any], pid: int, disk_mb: int) -> None:
-        self.keeper, self._log, self._pid = keeper, log, pid
+    def __init__(self, init: RemoteInit, log: IO[Any], pid: int, disk_mb: int) -> None:
+        self.init, self._log, self._pid = init, log, pid
         self.has_disks = disk_mb > 0
         self._disk_mb = disk_mb
         self._cuts: Counter[tuple[str, str]] = Counter()
@@ -49,44 +49,44 @@ class Ground:
         """Have a directory of a host on a file system of its own, if its size is limited."""
         if self.has_disks:
             options = f"size={self._disk_mb}m,mode=0700"
-            await self.keeper.must(["mount", "-t", "tmpfs", "-o", options, "none", str(directory)], Path("/"))
+            await self.init.must(["mount", "-t", "tmpfs", "-o", options, "none", str(directory)], Path("/"))
 
-    async def life(self, name: str, ahead_s: int) -> tuple[Running, Keeper]:
+    async def life(self, name: str, ahead_s: int) -> tuple[Running, RemoteInit]:
         """Begin a host with a clock of its own; return what holds its namespaces, and who starts commands in it."""
         ours, theirs = sockets()
         clock = (f"--monotonic={ahead_s}", f"--boottime={ahead_s}")
         with theirs:
-            life = await self.keeper.start(
-                ("unshare", *HOST, *clock, *KEEPER, name), Path("/"), self._log, self._log, theirs.fileno()
+            life = await self.init.start(
+                ("unshare", *HOST, *clock, *INIT, name), Path("/"), self._log, self._log, theirs.fileno()
             )  # fmt: skip
-        keeper = Keeper(ours)
-        await keeper.here()
-        return life, keeper
+        init = RemoteInit(ours)
+        await init.here()
+        return life, init
 
     async def wire(self, number: int, pid: int) -> None:
         """Join a host, by the process that has made its network, to the router; always with the same address."""
         port = f"p{number}"
         await ip(
-            self.keeper,
+            self.init,
             f"link add {port} type veth peer name eth0 address 02:00:0a:4d:{number:02x}:02 netns {pid}",
             f"addr add 10.77.{number + 1}.1/24 dev {port}", f"link set {port} up",
         )  # fmt: skip
 
     async def unwire(self, number: int) -> None:
         """Take the link of a host that is gone, which the kernel does too, but in its own time."""
-        await self.keeper.run(["ip", "link", "del", f"p{number}"], Path("/"))
+        await self.init.run(["ip", "link", "del", f"p{number}"], Path("/"))
 
     async def cut(self, from_: str, to: str) -> None:
         """Drop what goes from one address to another, until it is mended as often; an empty one is everybody's."""
         self._cuts[from_, to] += 1
         if self._cuts[from_, to] == 1:
-            await ip(self.keeper, f"rule add pref {CUT} {_between(from_, to)} blackhole")
+            await ip(self.init, f"rule add pref {CUT} {_between(from_, to)} blackhole")
 
     async def routes(self) -> None:
         """Forward from now on. Raises: Failed."""
         settings = "; ".join(f"echo {value} > /proc/sys/{name}" for name, value in ROUTES.items())
-        await self.keeper.must(["sh", "-ec", settings], Path("/"))
-        await ip(self.keeper, "link set lo up")
+        await self.init.must(["sh", "-ec", settings], Path("/"))
+        await ip(self.init, "link set lo up")
 
     @asynccontextmanager
     async def bad(
@@ -97,7 +97,7 @@ class Ground:
         name, table = f"bad{number}", TABLES + number
         with TemporaryFile("w+") as said:
             words = map(str, (name, delay_s, jitter_s, loss, seed))
-            running = await self.keeper.start((*relay.COMMAND, *words), Path("/"), said, said)
+            running = await self.init.start((*relay.COMMAND, *words), Path("/"), said, said)
             while relay.READY not in _all(said):
                 if running.status is not None:
                     raise NotRun(f"no relay: {_all(said).strip()}")
@@ -105,12 +105,12 @@ class Ground:
             rules = (f"pref {BACK} iif {name} lookup main", f"pref {BAD} {_between(from_, to)} lookup {table}")
             try:
                 await ip(
-                    self.keeper, f"link set {name} up", f"route add default dev {name} table {table}",
+                    self.init, f"link set {name} up", f"route add default dev {name} table {table}",
                     *(f"rule add {rule}" for rule in rules),
                 )  # fmt: skip
                 yield
             finally:
-                await ip(self.keeper, *(f"rule del {rule}" for rule in rules))
+                await ip(self.init, *(f"rule del {rule}" for rule in rules))
                 running.kill()
                 await running.wait()
 
@@ -118,7 +118,7 @@ class Ground:
         """Undo one `cut`."""
         self._cuts[from_, to] -= 1
         if self._cuts[from_, to] == 0:
-            await ip(self.keeper, f"rule del pref {CUT} {_between(from_, to)} blackhole")
+            await ip(self.init, f"rule del pref {CUT} {_between(from_, to)} blackhole")
 
 
 def _between(from_: str, to: str) -> str:
@@ -130,9 +130,9 @@ def _all(file: IO[str]) -> str:
     return file.read()
 
 
-async def ip(keeper: Keeper, *lines: str) -> None:
-    """Have iproute2 do this where a keeper is. Raises: NotRun, Failed."""
-    await keeper.must(["ip", "-batch", "-"], Path("/"), "\n".join(lines) + "\n")
+async def ip(init: RemoteInit, *lines: str) -> None:
+    """Have iproute2 do this where an init is. Raises: NotRun, Failed."""
+    await init.must(["ip", "-batch", "-"], Path("/"), "\n".join(lines) + "\n")
 
 
 __all__ = ["NETWORK", "SPACES", "Ground", "ip"]

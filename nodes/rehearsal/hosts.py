@@ -29,7 +29,7 @@ from typing import IO, Any, Final
 
 from nodes.errors import NodeError
 from nodes.rehearsal.ground import NETWORK, SPACES, Ground, ip
-from nodes.rehearsal.remote import EVERYBODY, KEEPER, Done, Failed, Keeper, NotRun, Running, sockets
+from nodes.rehearsal.remote import EVERYBODY, INIT, Done, Failed, NotRun, RemoteInit, Running, sockets
 from nodes.rehearsal.stepped.sitecustomize import AHEAD
 from supervisors.leash import die_with
 
@@ -57,9 +57,9 @@ class Host:
         self.ahead_s = number * AHEAD_S
         """What to take from this host's monotonic times to have ours."""
         self._ground, self._number = ground, number
-        self._keeper: Keeper | None = None
+        self._init: RemoteInit | None = None
         self._life: Running | None = None
-        self._keeper_pid = 0
+        self._init_pid = 0
         self._was_off = False
 
     @property
@@ -75,14 +75,14 @@ class Host:
     @property
     def is_on(self) -> bool:
         """Whether it has power."""
-        return self._keeper is not None
+        return self._init is not None
 
     @property
-    def keeper(self) -> Keeper:
+    def init(self) -> RemoteInit:
         """Who starts commands here. Raises: NotRun while the host is off."""
-        if self._keeper is None:
+        if self._init is None:
             raise NotRun(f"host {self.name} is off")
-        return self._keeper
+        return self._init
 
     def path(self, inside: Path) -> Path:
         """Return where we find one of its files."""
@@ -90,34 +90,34 @@ class Host:
 
     async def start(self, argv: Sequence[str], log: IO[Any], env: Mapping[str, str] = {}) -> Running:
         """Start a command that writes to `log`. Raises: NotRun."""
-        return await self.keeper.start(argv, self.directory, log, log, env=env)
+        return await self.init.start(argv, self.directory, log, log, env=env)
 
     async def run(self, argv: Sequence[str], given: str = "", env: Mapping[str, str] = {}) -> Done:
         """Run a command to its end. Raises: NotRun."""
-        return await self.keeper.run(argv, self.directory, given, env)
+        return await self.init.run(argv, self.directory, given, env)
 
     def kill(self, pid: int, which: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to one of its processes, by its id there. Raises: NotRun."""
-        self.keeper.kill(pid, which)
+        self.init.kill(pid, which)
 
     def pause(self) -> None:
         """Stop everything on it, as a virtual machine is stopped. Raises: NotRun."""
-        self.keeper.kill(EVERYBODY, signal.SIGSTOP)
+        self.init.kill(EVERYBODY, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let everything on it go on. Raises: NotRun."""
-        self.keeper.kill(EVERYBODY, signal.SIGCONT)
+        self.init.kill(EVERYBODY, signal.SIGCONT)
 
     async def power_off(self) -> None:
         """Take its power: nothing more leaves it, then everything on it is dead. Its disk keeps what it has.
 
         Raises: NotRun, where it is off.
         """
-        keeper, life = self.keeper, self._life
+        init, life = self.init, self._life
         await self._ground.cut(self.address, "")
         await self._ground.cut("", self.address)
-        self._keeper, self._was_off = None, True
-        keeper.end()
+        self._init, self._was_off = None, True
+        init.end()
         assert life
         await life.wait()
         await self._ground.unwire(self._number)
@@ -127,22 +127,22 @@ class Host:
 
         Raises: NotRun, Failed.
         """
-        self._life, keeper = await self._ground.life(self.name, self.ahead_s)
+        self._life, init = await self._ground.life(self.name, self.ahead_s)
         await self._ground.wire(self._number, self._life.pid)
         await ip(
-            keeper,
+            init,
             "link set lo up", f"addr add {self.address}/24 dev eth0", "link set eth0 up",
             f"route add default via 10.77.{self._number + 1}.1",
         )  # fmt: skip
-        self._keeper, self._keeper_pid = keeper, await keeper.here()
+        self._init, self._init_pid = init, await init.here()
         if self._was_off:
             await self._ground.mend(self.address, "")
             await self._ground.mend("", self.address)
 
     def processes(self) -> dict[int, str]:
-        """Return what runs on it but its keeper: process id there -> command line, words apart by spaces."""
+        """Return what runs on it but its init: process id there -> command line, words apart by spaces."""
         found: dict[int, str] = {}
-        for file in Path(f"/proc/{self._keeper_pid}/root/proc").glob("[0-9]*/cmdline"):
+        for file in Path(f"/proc/{self._init_pid}/root/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):  # it has ended
                 found[int(file.parent.name)] = file.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         found.pop(1, None)
@@ -225,13 +225,13 @@ async def hosts(names: Sequence[str], directory: Path, disk_mb: int = 0) -> Asyn
     with TemporaryFile("w+") as log:
         unshare, ours = _unshare(log)
         gone = asyncio.Event()
-        keeper = Keeper(ours, gone.set)
+        init = RemoteInit(ours, gone.set)
         try:
-            ground, made = await _begun(keeper, log, names, directory, disk_mb)
+            ground, made = await _begun(init, log, names, directory, disk_mb)
             yield Hosts(ground, made)
         finally:
             try:
-                keeper.end()
+                init.end()
                 await asyncio.shield(gone.wait())
             finally:  # also for who does not wait: with it the ground ends
                 unshare.kill()
@@ -239,13 +239,13 @@ async def hosts(names: Sequence[str], directory: Path, disk_mb: int = 0) -> Asyn
 
 
 def _unshare(log: IO[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start the ground's keeper; return the process that waits for it, and our end of its socket. Raises: NoHosts."""
+    """Start the init of the ground; return the process that waits for it, and our end of it. Raises: NoHosts."""
     user = () if _may_make_namespaces(Path("/proc/self/status").read_text()) else ("--map-root-user",)
     ours, theirs = sockets()
     with theirs:
         try:
             made = subprocess.Popen(
-                ["unshare", *SPACES, *user, *KEEPER], stdin=theirs.fileno(), stdout=log, stderr=log, cwd="/",
+                ["unshare", *SPACES, *user, *INIT], stdin=theirs.fileno(), stdout=log, stderr=log, cwd="/",
                 preexec_fn=partial(die_with, os.getpid()),
             )  # fmt: skip
         except OSError as error:
@@ -255,12 +255,12 @@ def _unshare(log: IO[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 
 async def _begun(
-    keeper: Keeper, log: IO[Any], names: Sequence[str], directory: Path, disk_mb: int
+    init: RemoteInit, log: IO[Any], names: Sequence[str], directory: Path, disk_mb: int
 ) -> tuple[Ground, list[Host]]:
     """Return the ground once it routes, and the hosts once they are on. Raises: as `hosts`."""
     try:
         async with asyncio.timeout(START_S):
-            ground = Ground(keeper, log, await keeper.here(), disk_mb)
+            ground = Ground(init, log, await init.here(), disk_mb)
             await ground.routes()
             made = [Host(ground, number, name, directory / name) for number, name in enumerate(names)]
             for host in made:

@@ -1,4 +1,4 @@
-"""Commands in a test host: started by its keeper (`keeper.py`), and told of here as if they were ours.
+"""Commands in a test host: started by its init (`host_init.py`), and told of here as if they were ours.
 
 Process ids are those of the host. What a command writes goes to a file that we have opened, or comes back as text.
 """
@@ -20,14 +20,14 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 from nodes.errors import NodeError
-from nodes.rehearsal.keeper import PACKET
+from nodes.rehearsal.host_init import PACKET
 
-KEEPER: Final = (sys.executable, "-m", "nodes.rehearsal.keeper")
+INIT: Final = (sys.executable, "-m", "nodes.rehearsal.host_init")
 CREDENTIALS: Final = struct.Struct("3i")
 """unix(7), SCM_CREDENTIALS: process, user and group, as the receiver's namespaces have them."""
 EVERYBODY: Final = 0
 FULL_S: Final = 0.01
-"""After so long a keeper whose socket was full is told again."""
+"""After so long an init whose socket was full is told again."""
 
 
 class NotRun(NodeError):
@@ -50,9 +50,9 @@ class Done:
 class Running:
     """A command in a host."""
 
-    def __init__(self, keeper: Keeper, argv: Sequence[str], pid: int, ended: asyncio.Future[int]) -> None:
+    def __init__(self, init: RemoteInit, argv: Sequence[str], pid: int, ended: asyncio.Future[int]) -> None:
         self.argv, self.pid = tuple(argv), pid
-        self._keeper, self._ended = keeper, ended
+        self._init, self._ended = init, ended
 
     @property
     def status(self) -> int | None:
@@ -66,7 +66,7 @@ class Running:
     def kill(self, which: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to it alone."""
         if not self._ended.done():
-            self._keeper.kill(self.pid, which)
+            self._init.kill(self.pid, which)
 
     async def stop(self, within_s: float) -> int:
         """SIGTERM, and SIGKILL to it and its group after so long; return how it has ended."""
@@ -75,12 +75,12 @@ class Running:
             async with asyncio.timeout(within_s):
                 return await self.wait()
         except TimeoutError:
-            self._keeper.kill(-self.pid, signal.SIGKILL)
+            self._init.kill(-self.pid, signal.SIGKILL)
             return await self.wait()
 
 
-class Keeper:
-    """The other end of a keeper's socket. `on_end`: called once when it, and so everything that it kept, is gone."""
+class RemoteInit:
+    """The other end of an init's socket. `on_end`: called once when it, and so everything that it kept, is gone."""
 
     def __init__(self, sock: socket.socket, on_end: Callable[[], None] = lambda: None) -> None:
         self._socket, self._on_end = sock, on_end
@@ -200,8 +200,8 @@ class Keeper:
 
 
 def sockets() -> tuple[socket.socket, socket.socket]:
-    """Return a keeper's socket: our end, and its standard input."""
+    """Return an init's socket: our end, and its standard input."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-__all__ = ["EVERYBODY", "KEEPER", "Done", "Failed", "Keeper", "NotRun", "Running", "sockets"]
+__all__ = ["EVERYBODY", "INIT", "Done", "Failed", "NotRun", "RemoteInit", "Running", "sockets"]

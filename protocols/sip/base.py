@@ -15,7 +15,7 @@ from protocols.replacing import replace
 from protocols.sip.auth import CHALLENGES, Credentials
 from protocols.sip.build import Entropy, Local, new_branch, response
 from protocols.sip.dialog import Dialog
-from protocols.sip.leg import Ended, Finished, LegEvent, LegInput, LegRecord, Offer, Phase, Received, TakeoverStage
+from protocols.sip.leg import Ended, Finished, LegEvent, LegInput, LegPhase, LegRecord, Offer, Received, TakeoverStage
 from protocols.sip.message import Request, Response, parse
 from protocols.sip.replies import Replies
 from protocols.sip.requests import Outcome, Requests, Then
@@ -51,7 +51,7 @@ class Leg:
     def __init__(self, local: Local, entropy: Entropy, credentials: Credentials | None = None) -> None:
         """Stand idle at this address; `credentials` answer the challenges of trunk and callee."""
         self.local = local
-        self.phase = Phase.IDLE
+        self.phase = LegPhase.IDLE
         self.dialog = Dialog(sip_call_id=entropy(16).hex(), local="", remote="", local_tag=entropy(8).hex())
         self.next_hop: Address = ("", 0)
         self.trunk = ""
@@ -93,7 +93,7 @@ class Leg:
     @property
     def record(self) -> LegRecord:
         """All that a successor needs: take it after each step, and keep it elsewhere before the effects are done."""
-        invite = self._requests.invite() if self.phase is not Phase.ENDED else None
+        invite = self._requests.invite() if self.phase is not LegPhase.ENDED else None
         return LegRecord(
             role=self.role,
             phase=self.phase,
@@ -122,7 +122,7 @@ class Leg:
         self._wanted, self._verdict, self._takeover = record.wanted, record.verdict, record.takeover
         times = {Alarm.SESSION: record.session_at_s, Alarm.RING: record.ring_until_s}
         times[Alarm.OFFER] = now if record.wanted else None
-        times[Alarm.BYE] = now if record.phase is Phase.ENDED and record.dialog.remote_tag else None
+        times[Alarm.BYE] = now if record.phase is LegPhase.ENDED and record.dialog.remote_tag else None
         self._alarms = {alarm: at for alarm, at in times.items() if at is not None}
         for sent in record.acks:
             ack = parse(sent.data)
@@ -136,8 +136,8 @@ class Leg:
     def step(self, given: LegInput, now: float) -> Effects:
         """See `protocols.machine`. Raises `LocalProtocolError` for an input that this leg cannot have at all."""
         effects = self._take(given, now)
-        if self.phase is Phase.ENDED and self._requests.is_idle and self._replies.is_idle and not self._alarms:
-            self.phase = Phase.FINISHED
+        if self.phase is LegPhase.ENDED and self._requests.is_idle and self._replies.is_idle and not self._alarms:
+            self.phase = LegPhase.FINISHED
             effects = [*effects, Notify(Finished())]
         return effects
 
@@ -218,9 +218,9 @@ class Leg:
         return self._send("BYE", ignore, now)
 
     def _end(self, ended: Ended) -> Effects:
-        if self.phase in (Phase.ENDED, Phase.FINISHED):
+        if self.phase in (LegPhase.ENDED, LegPhase.FINISHED):
             return []
-        self.phase, self._wanted = Phase.ENDED, None
+        self.phase, self._wanted = LegPhase.ENDED, None
         self._alarms.clear()
         return [Notify(ended)]
 

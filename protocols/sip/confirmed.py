@@ -22,11 +22,11 @@ from protocols.sip.leg import (
     HangUp,
     LegEvent,
     LegInput,
+    LegPhase,
     LegRecord,
     MediaChanged,
     Offer,
     OfferRefused,
-    Phase,
     Renumber,
     Side,
     TakeOver,
@@ -85,7 +85,7 @@ class ConfirmedLeg(Leg):
         )
 
     def _hang_up(self, ended: Ended, now: float) -> Effects:
-        bye = self._bye(now) if self.phase is Phase.CONFIRMED else []
+        bye = self._bye(now) if self.phase is LegPhase.CONFIRMED else []
         return [*bye, *self._end(ended)]
 
     # ---- what they ask ---------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class ConfirmedLeg(Leg):
         """What a request is told that this leg cannot take up: RFC 3261 s.8.2, s.9.2, s.12.2.2, s.14.2."""
         if request.method == "CANCEL":
             return None if self._replies.invite_of(request) else Objection(481)
-        if self.phase is not Phase.CONFIRMED or not self.dialog.is_of(request):
+        if self.phase is not LegPhase.CONFIRMED or not self.dialog.is_of(request):
             return Objection(482 if request.is_new_invite else 481)
         if request.cseq.number < self.dialog.remote_cseq:
             return Objection(500)
@@ -152,7 +152,7 @@ class ConfirmedLeg(Leg):
         return self._replies.reply(request, source, answer, now, partial(self._acked, is_answer=not request.body))
 
     def _acked(self, ack: Request | None, now: float, *, is_answer: bool) -> Effects:
-        if self.phase is not Phase.CONFIRMED:
+        if self.phase is not LegPhase.CONFIRMED:
             return []
         if ack is None:
             return self._hang_up(Ended(Disposition.FAILED, "no_ack", Side.NOBODY), now)
@@ -174,7 +174,7 @@ class ConfirmedLeg(Leg):
         """Send the offer that waits, unless there is something to wait for."""
         if self._wanted is None:
             return []
-        if self.phase is not Phase.CONFIRMED:
+        if self.phase is not LegPhase.CONFIRMED:
             self._wanted = None
             return [Notify(OfferRefused(481))]
         if self._is_inviting() or Alarm.OFFER in self._alarms:
@@ -188,7 +188,7 @@ class ConfirmedLeg(Leg):
             return []
         if outcome.response and outcome.code < 300:
             return [*self._ack(self.dialog, outcome, now), *self._offer_accepted(outcome.response, now)]
-        if self.phase is not Phase.CONFIRMED:
+        if self.phase is not LegPhase.CONFIRMED:
             return []
         self.ours = replace(before, version=self.ours.version)
         if outcome.code == 491 and self._may_ask_again():
@@ -210,7 +210,7 @@ class ConfirmedLeg(Leg):
         return self._takeover is not TakeoverStage.PLANNED or self._n_glares < PLANNED_TRIES
 
     def _offer_accepted(self, answer: Response, now: float) -> Effects:
-        if self.phase is not Phase.CONFIRMED:
+        if self.phase is not LegPhase.CONFIRMED:
             return []
         if self._takeover in _ASKING:
             self._takeover = TakeoverStage.AGREED
@@ -259,7 +259,7 @@ class ConfirmedLeg(Leg):
     def _refreshed(self, method: str, outcome: Outcome, now: float) -> Effects:
         is_good = outcome.response is not None and 200 <= outcome.code < 300
         ack = self._ack(self.dialog, outcome, now) if is_good and method == "INVITE" else []
-        if outcome.code < 200 or self.phase is not Phase.CONFIRMED:
+        if outcome.code < 200 or self.phase is not LegPhase.CONFIRMED:
             return ack
         if outcome.response and is_good:
             return [*ack, *self._settle(outcome.response, now), *self._offer(now)]
@@ -274,7 +274,7 @@ class ConfirmedLeg(Leg):
         """Go on from another machine, at other addresses; the record's times were those of another clock."""
         self.local = given.local
         self._renumber(self.dialog.local_cseq + TAKEOVER_GAP, self.ours.version + TAKEOVER_GAP)
-        if self.phase is not Phase.CONFIRMED:
+        if self.phase is not LegPhase.CONFIRMED:
             given_up = self._give_up()
             self._requests.forget_invite()
             return [*given_up, *self._end(Ended(Disposition.FAILED, "node_lost", Side.NOBODY))]

@@ -18,7 +18,7 @@ from protocols.sip.sdp import Listening, LocalMedia, Media
 from protocols.sip.timers import SessionTimer
 
 
-class Phase(StrEnum):
+class LegPhase(StrEnum):
     """How far a leg has come."""
 
     IDLE = "idle"
@@ -218,7 +218,7 @@ class LegRecord:
 
     role: str
     """`uac` or `uas`."""
-    phase: Phase
+    phase: LegPhase
     local: Local
     next_hop: Address
     trunk: str
@@ -246,5 +246,5 @@ class LegRecord:
 __all__ = [
     "Received", "Dial", "Ring", "Accept", "Reject", "HangUp", "Offer", "TakeOver", "Renumber", "LegInput",
     "Invited", "Ringing", "EarlyMedia", "Answered", "MediaChanged", "OfferRefused", "Ended", "Finished", "LegEvent",
-    "LegRecord", "Phase", "Side", "TakeoverStage",
+    "LegRecord", "LegPhase", "Side", "TakeoverStage",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from protocols.sip.base import Alarm, Effects, ignore
 from protocols.sip.causes import Disposition
 from protocols.sip.confirmed import ConfirmedLeg
 from protocols.sip.dialog import Dialog
-from protocols.sip.leg import Answered, Dial, EarlyMedia, Ended, LegEvent, LegInput, LegRecord, Phase, Ringing, Side
+from protocols.sip.leg import Answered, Dial, EarlyMedia, Ended, LegEvent, LegInput, LegPhase, LegRecord, Ringing, Side
 from protocols.sip.message import Request, Response, parse
 from protocols.sip.requests import Outcome, Then
 from protocols.sip.scope import ALLOW, SDP
@@ -40,7 +40,7 @@ class Uac(ConfirmedLeg):
         return self._dial(given, now) if isinstance(given, Dial) else super()._take(given, now)
 
     def _dial(self, dial: Dial, now: float) -> Effects:
-        if self.phase is not Phase.IDLE:
+        if self.phase is not LegPhase.IDLE:
             raise LocalProtocolError("dialled_twice")
         name = f"{syntax.quote(dial.caller_name)} " if dial.caller_name else ""
         self.dialog = replace(
@@ -54,17 +54,17 @@ class Uac(ConfirmedLeg):
         invite = self.dialog.request("INVITE", cseq, self.local, branch, *about, body=self.ours.body())
         if fault := _fault(invite):
             return self._end(Ended(Disposition.INVALID, fault, Side.US))
-        self.phase = Phase.INVITING
+        self.phase = LegPhase.INVITING
         self._alarms[Alarm.RING] = now + dial.ring_s
         return self._requests.send(invite, self.next_hop, self._invited, now)
 
     def _restore(self, record: LegRecord, now: float) -> None:
         super()._restore(record, now)
-        if record.phase is Phase.CANCELLING:
+        if record.phase is LegPhase.CANCELLING:
             self._alarms[Alarm.CANCEL] = now
 
     def _after(self, record: LegRecord) -> Then[LegEvent]:
-        return super()._after(record) if record.phase is Phase.CONFIRMED else self._invited
+        return super()._after(record) if record.phase is LegPhase.CONFIRMED else self._invited
 
     # ---- what becomes of the INVITE --------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class Uac(ConfirmedLeg):
         return self._answered(outcome, outcome.response, now)
 
     def _progressed(self, progress: Response, now: float) -> Effects:
-        if self.phase is Phase.CANCELLING:
+        if self.phase is LegPhase.CANCELLING:
             return self._cancel(now)
         effects: Effects = []
         if progress.code == 180 and not self._is_ringing:
@@ -93,13 +93,13 @@ class Uac(ConfirmedLeg):
             return []
         dialog = self.dialog.answered(answer)
         ack = self._ack(dialog, outcome, now)
-        if self.phase not in (Phase.INVITING, Phase.CANCELLING):
+        if self.phase not in (LegPhase.INVITING, LegPhase.CANCELLING):
             return [*ack, *self._bye_to(dialog, now)]
         self.dialog, self.media, phase = dialog, self._media_in(answer), self.phase
-        self.phase = Phase.CONFIRMED
+        self.phase = LegPhase.CONFIRMED
         self._alarms.clear()
         self._requests.credentials = self._credentials
-        if phase is Phase.CANCELLING:
+        if phase is LegPhase.CANCELLING:
             late = Ended(Disposition.ABANDONED, "answered_too_late", Side.US, answer.code)
             return [*ack, *self._hang_up(late, now)]
         if self.media is None:
@@ -132,9 +132,9 @@ class Uac(ConfirmedLeg):
     # ---- giving up -------------------------------------------------------------------------------------------------
 
     def _hang_up(self, ended: Ended, now: float) -> Effects:
-        if self.phase is not Phase.INVITING:
-            return [] if self.phase is Phase.CANCELLING else super()._hang_up(ended, now)
-        self.phase = Phase.CANCELLING
+        if self.phase is not LegPhase.INVITING:
+            return [] if self.phase is LegPhase.CANCELLING else super()._hang_up(ended, now)
+        self.phase = LegPhase.CANCELLING
         self._verdict = ended
         self._alarms.clear()
         self._requests.credentials = None  # nor ring anybody anew when the trunk asks who we are

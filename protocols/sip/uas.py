@@ -19,8 +19,8 @@ from protocols.sip.leg import (
     Ended,
     Invited,
     LegInput,
+    LegPhase,
     MediaChanged,
-    Phase,
     Reject,
     Ring,
     Side,
@@ -44,7 +44,7 @@ class Uas(ConfirmedLeg):
 
     def _take(self, given: LegInput, now: float) -> Effects:
         match given:
-            case Ring() | Accept() | Reject() if self.phase in (Phase.ENDED, Phase.FINISHED):
+            case Ring() | Accept() | Reject() if self.phase in (LegPhase.ENDED, LegPhase.FINISHED):
                 return []
             case Ring():
                 return self._ring(given, now)
@@ -56,7 +56,7 @@ class Uas(ConfirmedLeg):
                 return super()._take(given, now)
 
     def _requested(self, request: Request, source: Address, now: float) -> Effects:
-        if self.phase is Phase.IDLE and request.is_new_invite:
+        if self.phase is LegPhase.IDLE and request.is_new_invite:
             return self._invited(request, source, now)
         return super()._requested(request, source, now)
 
@@ -66,7 +66,7 @@ class Uas(ConfirmedLeg):
         if refusal := objection(invite):
             ended = Ended(Disposition.FAILED, "not_understood", Side.US, refusal.code)
             return [*self._reply(invite, source, now, refusal.code, *refusal.fields), *self._end(ended)]
-        self._invite, self.phase = (invite, source), Phase.INVITING
+        self._invite, self.phase = (invite, source), LegPhase.INVITING
         caller = invite.sender
         told = Invited(caller.uri.text, caller.name, invite.uri, has_offer=bool(invite.body))
         return [*self._reply(invite, source, now, 100), Notify(told)]
@@ -89,7 +89,7 @@ class Uas(ConfirmedLeg):
         invite, source = self._waiting()
         if refused := self._say(invite, accept.listening):
             return self._reject(Reject(refused), now)
-        self.phase, self._awaits_ack = Phase.CONFIRMED, True
+        self.phase, self._awaits_ack = LegPhase.CONFIRMED, True
         self._keep_session(timers.of_request(invite), now)
         effects = self._accept(invite, source, now)
         return [*effects, Notify(Answered(self.media))] if self.media else effects
@@ -118,7 +118,7 @@ class Uas(ConfirmedLeg):
         return [*self._reply(invite, source, now, reject.code, reason), *self._end(ended)]
 
     def _hang_up(self, ended: Ended, now: float) -> Effects:
-        if self.phase is Phase.INVITING:
+        if self.phase is LegPhase.INVITING:
             return [*self._reply(*self._waiting(), now, 480), *self._end(ended)]
         if self._awaits_ack:
             self._owes_bye = True
@@ -138,13 +138,13 @@ class Uas(ConfirmedLeg):
         return [Notify(Answered(self.media)) if one == agreed else one for one in effects]
 
     def _cancelled(self, now: float) -> Effects:
-        if self.phase is not Phase.INVITING:
+        if self.phase is not LegPhase.INVITING:
             return []
         refusal = self._reply(*self._waiting(), now, 487)
         return [*refusal, *self._end(Ended(Disposition.NO_ANSWER, "cancelled", Side.THEM))]
 
     def _waiting(self) -> tuple[Request, Address]:
-        if self._invite is None or self.phase is not Phase.INVITING:
+        if self._invite is None or self.phase is not LegPhase.INVITING:
             raise LocalProtocolError("nobody_is_waiting", f"a {self.role} that is {self.phase}")
         return self._invite
 

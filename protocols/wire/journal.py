@@ -23,7 +23,7 @@ from protocols.wire.campaigns import ContactId, Plan
 from protocols.wire.ids import AttemptId, CampaignId
 
 
-class Phase(Enum):
+class CampaignPhase(Enum):
     """What a campaign is doing."""
 
     IMPORTED = "imported"
@@ -78,7 +78,7 @@ class Steered:
     """Somebody has started, paused or stopped the campaign."""
 
     campaign_id: CampaignId
-    phase: Phase
+    phase: CampaignPhase
     at: datetime
 
 
@@ -178,7 +178,8 @@ new need no new one: a field has a default, and whoever does not know a kind pas
 def to_body(entry: Entry) -> dict[str, object]:
     """Return the entry as a JSON-able dict.
 
-    >>> to_body(Steered(CampaignId("spring"), Phase.RUNNING, datetime.fromisoformat("2026-03-03T10:00:00+01:00")))
+    >>> at = datetime.fromisoformat("2026-03-03T10:00:00+01:00")
+    >>> to_body(Steered(CampaignId("spring"), CampaignPhase.RUNNING, at))
     {'kind': 'steered', 'version': 1, 'campaign_id': 'spring', 'phase': 'running', 'at': '2026-03-03T10:00:00+01:00'}
     """
     return {"kind": KINDS[type(entry)], "version": VERSION, **msgspec.to_builtins(entry)}
@@ -201,7 +202,7 @@ def from_body(body: object) -> Entry:
 
 
 __all__ = [
-    "Answered", "Attempted", "Contact", "Ended", "Entry", "Forgotten", "Imported", "Phase", "Refused",
+    "Answered", "Attempted", "Contact", "Ended", "Entry", "Forgotten", "Imported", "CampaignPhase", "Refused",
     "Returned", "RollRef", "Steered",
     "ENTRIES", "VERSION", "from_body", "to_body",
 ]  # fmt: skip

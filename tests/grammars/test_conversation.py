@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import grammars
-from grammars import Conversation, ConversationState, Phase, WrongScript, load
+from grammars import Conversation, ConversationState, TalkPhase, WrongScript, load
 from grammars.conversation_state import (
     Begin,
     Effect,
@@ -93,7 +93,7 @@ def test_where_nobody_may_interrupt_the_question_opens_after_it() -> None:
     talk = a_call("payment_reminder")
     talk.step(Begin())
     assert [type(effect) for effect in talk.step(PromptEnded())] == [Entered, Say]
-    assert talk.state.phase is Phase.SPEAKING
+    assert talk.state.phase is TalkPhase.SPEAKING
     assert [type(effect) for effect in talk.step(PromptEnded())] == [Listen]
 
 
@@ -191,8 +191,8 @@ def test_opting_out_is_written_down_before_the_goodbye() -> None:
     assert talk.step(PromptEnded()) == [HangUp("opted_out")]
 
 
-@pytest.mark.parametrize("phase", [Phase.IDENTIFYING, Phase.SPEAKING, Phase.LISTENING, Phase.FETCHING])
-def test_nine_opts_out_whatever_the_bot_is_doing(phase: Phase) -> None:
+@pytest.mark.parametrize("phase", [TalkPhase.IDENTIFYING, TalkPhase.SPEAKING, TalkPhase.LISTENING, TalkPhase.FETCHING])
+def test_nine_opts_out_whatever_the_bot_is_doing(phase: TalkPhase) -> None:
     talk = a_call("payment_reminder")
     way: list[Input] = [Begin(), PromptEnded(), PromptEnded(), YES]
     while talk.state.phase is not phase:
@@ -223,7 +223,7 @@ def test_a_promise_to_call_again_is_a_tag() -> None:
 
 def test_a_call_without_end_is_ended_by_its_number_of_turns() -> None:
     talk = asked("hello", *[intent("repeat")] * 29)
-    assert talk.state.phase is Phase.LISTENING
+    assert talk.state.phase is TalkPhase.LISTENING
     assert spoken(talk.step(intent("repeat"))) == "Thank you, and goodbye."
     assert talk.step(PromptEnded()) == [HangUp("completed")]
 

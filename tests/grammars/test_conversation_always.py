@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grammars
-from grammars import Conversation, ConversationState, Phase, Script, load
+from grammars import Conversation, ConversationState, Script, TalkPhase, load
 from grammars.conversation_state import Begin, Fetched, FetchFailed, HungUp, Input, OptOut
 from grammars.rules.spec import INTENTS
 from protocols.amd import MessageMayStart
@@ -61,18 +61,18 @@ def inputs(script: Script) -> st.SearchStrategy[Input]:
 
 def fitting(talk: Conversation, script: Script) -> st.SearchStrategy[Input]:
     """What the world does next, when it does what it is asked."""
-    if talk.state.playing and talk.state.phase is not Phase.LISTENING:
+    if talk.state.playing and talk.state.phase is not TalkPhase.LISTENING:
         return st.just(PromptEnded())
     match talk.state.phase:
-        case Phase.NEW:
+        case TalkPhase.NEW:
             return st.sampled_from([Begin(), MessageMayStart()])
-        case Phase.FETCHING:
+        case TalkPhase.FETCHING:
             return st.sampled_from(
                 [ACCOUNT, FetchFailed(), Fetched({"account": {"balance": "0", "due": "2026-01-01"}})]
             )
-        case Phase.HANDING_OVER:
+        case TalkPhase.HANDING_OVER:
             return st.sampled_from([HandoverDone(), HandoverFailed("no_agent")])
-        case Phase.WITH_AGENT:
+        case TalkPhase.WITH_AGENT:
             return st.sampled_from([HungUp(), HandoverFailed("agent_lost")])
     answers = st.builds(Understood, meanings(script), WORDS)
     keys = st.builds(Pressed, st.sampled_from("012345678"))
@@ -146,8 +146,8 @@ def test_no_input_raises_and_something_is_always_awaited_or_the_call_has_ended(d
         before = talk.state
         effects = talk.step(given_)
         assert effects or talk.state.n_turns == before.n_turns, "a turn has an effect"
-        assert talk.pending() or talk.state.phase in (Phase.NEW, Phase.WITH_AGENT)
-        assert not (before.phase is Phase.ENDED and effects), "what has ended stays ended"
+        assert talk.pending() or talk.state.phase in (TalkPhase.NEW, TalkPhase.WITH_AGENT)
+        assert not (before.phase is TalkPhase.ENDED and effects), "what has ended stays ended"
 
 
 @always
@@ -155,7 +155,7 @@ def test_no_input_raises_and_something_is_always_awaited_or_the_call_has_ended(d
 def test_whatever_is_answered_the_call_ends_within_its_turns(data: st.DataObject) -> None:
     script = data.draw(ANY_SCRIPT)
     talk, steps = begun(script), 0
-    while talk.state.phase is not Phase.ENDED:
+    while talk.state.phase is not TalkPhase.ENDED:
         assert (steps := steps + 1) <= (script.turns + 2) * (2 * len(script.states) + 4)
         talk.step(data.draw(fitting(talk, script)))
     assert talk.state.n_turns <= script.turns + 1
@@ -182,11 +182,11 @@ def test_the_opt_out_is_always_one_word_or_one_key_away(data: st.DataObject) -> 
     talk = begun(script)
     talk.step(Begin())
     for _ in range(data.draw(st.integers(0, 15))):
-        if talk.state.phase is not Phase.ENDED:
+        if talk.state.phase is not TalkPhase.ENDED:
             talk.step(data.draw(fitting(talk, script)))
-    if talk.state.phase in (Phase.LISTENING, Phase.SPEAKING, Phase.FETCHING) and not talk.state.disposition:
-        word = [intent("stop")] if talk.state.phase is Phase.LISTENING else []
+    if talk.state.phase in (TalkPhase.LISTENING, TalkPhase.SPEAKING, TalkPhase.FETCHING) and not talk.state.disposition:
+        word = [intent("stop")] if talk.state.phase is TalkPhase.LISTENING else []
         assert talk.step(data.draw(st.sampled_from([Pressed("9"), *word])))[0] == OptOut()
-        while talk.state.phase is not Phase.ENDED:
+        while talk.state.phase is not TalkPhase.ENDED:
             assert talk.step(PromptEnded())
         assert talk.state.disposition == "opted_out"

@@ -20,7 +20,7 @@ STARTERS = {
     "_output", "must",
 }  # fmt: skip
 """Functions whose first argument, or `argv`, is a command: the standard library's, the kernel's, and our helpers'."""
-OWNERS = {"subprocess", "asyncio", "shutil", "", "keeper", "self.keeper"}
+OWNERS = {"subprocess", "asyncio", "shutil", "", "init", "self.init"}
 PACKAGES = {
     "baresip": "baresip-core",
     "chromium": "chromium",
@@ -51,7 +51,7 @@ NAMED_AT_RUN_TIME = {
     "nodes/bench/peers/beam.py": "its own helper around `erl` and `erlc`",
     "nodes/launcher.py": "the embedded nats-server: nodes/links/server.py finds it",
     "nodes/links/server.py": "the nats-server that is found or configured",
-    "nodes/rehearsal/keeper.py": "whatever a test host is to run",
+    "nodes/rehearsal/host_init.py": "whatever a test host is to run",
     "nodes/speech/flite.py": "the flite that `which` has found",
     "supervisors/leash.py": "whatever its Program says",
     "tests/conformance/test_supervisor_suite.py": "this Python",

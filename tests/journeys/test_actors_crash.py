@@ -20,9 +20,9 @@ from nodes.edge import process
 from nodes.edge.call import CallActor
 from nodes.edge.calls import Calls
 from nodes.edge.ears import Engines
-from nodes.edge.means import Means
 from nodes.edge.refusals import Refusals
 from nodes.edge.requests import Requests
+from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.links.contact_key import contact_key, fingerprint
@@ -116,20 +116,20 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[R
             tasks,
         )
         config = replace(config, paths=Elsewhere(config.paths.state))
-        means = Means(config, mesh, ClumsyTrunk(config, sock), Engines(mesh), post, refusals)
-        start = process.one_call(means)
+        services = EdgeServices(config, mesh, ClumsyTrunk(config, sock), Engines(mesh), post, refusals)
+        start = process.one_call(services)
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
         async with running(tree) as system:
-            edge = Calls(means, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody", tasks)
-            requests = Requests(means, edge)
+            edge = Calls(services, system.dynamic("calls", start), Views(node.bus, config.node.id), "nobody", tasks)
+            requests = Requests(services, edge)
             edge.serve()
             requests.serve()
             edge.follow(Roster(roster.revision, tuple(peer for peer in roster.processes if peer.role != "edge")))
             edge.activate()
             await edge.wake_all()
             yield requests
-            means.is_stopping = True
-            means.trunk.close()
+            services.is_stopping = True
+            services.trunk.close()
     await tasks.close()
     edge.disk.close()
     config.paths.checkpoint.unlink()  # the next begins without calls

@@ -311,7 +311,7 @@ async def test_the_launcher_is_killed_and_calls_go_on_when_it_is_started_again_o
 def _forget_script(node: Node, call: Followed) -> None:
     """Have the disk name a script for this call that it does not have."""
     path = node.stage.config.paths.checkpoint
-    kept = checkpoint.read(path.read_bytes()).legacy._kept[call.order.call_id]
+    kept = checkpoint.read(path.read_bytes()).standby._kept[call.order.call_id]
     with path.open("ab") as file:
         file.write(checkpoint.frame(replace(kept, revision=kept.revision + 1, script=ScriptHash("0" * 32))))
 

@@ -20,13 +20,12 @@ from nodes.central.outcomes import ended, lost
 from nodes.central.search import N_LOOKS, N_OVER, Missing
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened
-from nodes.edge.heirs import Legacy, bequest
+from nodes.edge.heirs import StandbyRecords, bequest
 from nodes.edge.succession import Here, epoch_after, taken_up
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import AttemptId, CallId, CampaignId, Identity, ScriptHash
-from protocols.wire.journal import Answered, Attempted, Contact, Steered
-from protocols.wire.journal import Phase as CampaignPhase
+from protocols.wire.journal import Answered, Attempted, CampaignPhase, Contact, Steered
 from protocols.wire.reconcile import CallsFound
 from tests.nodes.central.journals import folded, imported
 from tests.nodes.edge.records import leg, record
@@ -45,7 +44,7 @@ Told = KeepScript | KeepRecord | KeepOnly
 class Spare:
     """What it keeps, and what is on its way to it."""
 
-    legacy: Legacy = field(default_factory=Legacy)
+    standby: StandbyRecords = field(default_factory=StandbyRecords)
     coming: deque[Told] = field(default_factory=deque)
 
     def take(self, n: int) -> list[KeepScript | KeepRecord]:
@@ -54,11 +53,11 @@ class Spare:
         for _ in range(min(n, len(self.coming))):
             match self.coming.popleft():
                 case KeepScript() as script:
-                    self.legacy.learn(script)
+                    self.standby.learn(script)
                 case KeepRecord() as kept:
-                    self.legacy.keep(kept)
+                    self.standby.keep(kept)
                 case KeepOnly() as only:
-                    strays += self.legacy.only(only, Identity("n1.edge-0:1")) or ()
+                    strays += self.standby.only(only, Identity("n1.edge-0:1")) or ()
         return strays
 
 
@@ -67,7 +66,7 @@ class Edge:
     """An active edge: its calls, what it knows to be over, and what it has not yet told its spares."""
 
     calls: dict[CallId, CallRecord] = field(default_factory=dict)
-    legacy: Legacy = field(default_factory=Legacy)
+    standby: StandbyRecords = field(default_factory=StandbyRecords)
     epoch: int = 0
     held: set[CallId] = field(default_factory=set)
     """Whose INVITE waits until others have the record of it."""
@@ -82,7 +81,7 @@ class Reconciliation(RuleBasedStateMachine):
         self.edge: Edge | None = Edge()
         self.spares = [Spare() for _ in range(SPARES)]
         self.waits_for: list[Spare] = []
-        self.next: Legacy | None = None
+        self.next: StandbyRecords | None = None
         """Who is to become active, while nobody is."""
         self.disk, self.is_slow = b"", False
         self.dials: Counter[CallId] = Counter()
@@ -138,7 +137,7 @@ class Reconciliation(RuleBasedStateMachine):
 
     def _find(self, edge: Edge, asked: list[CallId]) -> CallsFound:
         held = tuple(call_id for call_id in asked if call_id in edge.calls)
-        return CallsFound(held, tuple(call_id for call_id in asked if edge.legacy.has_been(call_id)))
+        return CallsFound(held, tuple(call_id for call_id in asked if edge.standby.has_been(call_id)))
 
     @precondition(lambda self: self.told)
     @rule()
@@ -169,7 +168,7 @@ class Reconciliation(RuleBasedStateMachine):
         in_flight = {one.attempt_id for one in self.fold.in_flight.values()}
         assert attempt.attempt_id in in_flight, "it has been given up, and is dialled"
         call_id = CallId(attempt.attempt_id)
-        if call_id in self.edge.calls or self.edge.legacy.has_been(call_id):
+        if call_id in self.edge.calls or self.edge.standby.has_been(call_id):
             return
         person = attempt.contact_id
         others = [one for one in self.edge.calls if contact_of(AttemptId(one)) == person]
@@ -180,9 +179,9 @@ class Reconciliation(RuleBasedStateMachine):
     def _send_what_is_kept(self) -> None:
         """An INVITE leaves when its record is on disk; a slow one is not waited for if both spares have read it."""
         assert self.edge
-        kept = {one.order.call_id for one in checkpoint.read(self.disk).legacy.take()}
+        kept = {one.order.call_id for one in checkpoint.read(self.disk).standby.take()}
         if self.is_slow:
-            kept |= set.intersection(*(set(spare.legacy._kept) for spare in self.spares))
+            kept |= set.intersection(*(set(spare.standby._kept) for spare in self.spares))
         for call_id in self.edge.held & kept:
             self.edge.held.discard(call_id)
             self.dials[call_id] += 1
@@ -228,7 +227,7 @@ class Reconciliation(RuleBasedStateMachine):
             spare.coming.extend(bequest(made, lambda _: False))
         if made.phase is CallPhase.DONE:
             del self.edge.calls[call_id]
-            self.edge.legacy.ended(call_id)
+            self.edge.standby.ended(call_id)
 
     def _tell_all(self, spare: Spare) -> None:
         """Give it everything; what it gives back the active edge waits for before it answers questions."""
@@ -254,10 +253,10 @@ class Reconciliation(RuleBasedStateMachine):
                 self.waits_for = [one for one in self.waits_for if one is not spare]
             for stray in strays:
                 if isinstance(stray, KeepScript):
-                    self.edge.legacy.learn(stray)
+                    self.edge.standby.learn(stray)
                 elif stray.call_id not in self.edge.calls:
-                    self.edge.legacy.keep(stray)
-            self._go_on(self.edge.legacy.take())
+                    self.edge.standby.keep(stray)
+            self._go_on(self.edge.standby.take())
             self._send_what_is_kept()
 
     def _over(self, before: CallRecord, disposition: str) -> None:
@@ -266,7 +265,7 @@ class Reconciliation(RuleBasedStateMachine):
 
     def _flush(self) -> None:
         assert self.edge
-        over = [KeepRecord(call_id, 0, ScriptHash(""), b"") for call_id in self.edge.legacy.last_over(99)]
+        over = [KeepRecord(call_id, 0, ScriptHash(""), b"") for call_id in self.edge.standby.last_over(99)]
         calls = [message for made in self.edge.calls.values() for message in bequest(made, lambda _: False)]
         opened = Opened(LAYOUT, str(self.launcher), "boot")
         self.disk = b"".join(map(checkpoint.frame, [opened, *over, *calls, Alive(self.now)]))
@@ -304,12 +303,12 @@ class Reconciliation(RuleBasedStateMachine):
         heir = self.spares[which]
         heir.take(len(heir.coming))
         self.spares[which] = Spare()
-        self.edge, self.next = None, heir.legacy
+        self.edge, self.next = None, heir.standby
 
     def _every_edge_dies(self, seconds: float) -> None:
         self.now += seconds
         self.spares = [Spare() for _ in range(SPARES)]
-        self.edge, self.next = None, Legacy()
+        self.edge, self.next = None, StandbyRecords()
 
     def _the_launcher_dies(self, seconds: float, hung_up: set[ContactId]) -> None:
         """Whoever hangs up meanwhile is not heard; who is asked afterwards says so."""
@@ -318,7 +317,7 @@ class Reconciliation(RuleBasedStateMachine):
         self.launcher += 1
         self.spares = [Spare() for _ in range(SPARES)]
         self._central_dies_with_its_orders()
-        self.edge, self.next = None, Legacy()
+        self.edge, self.next = None, StandbyRecords()
 
     def _lose_untold(self, n_lost: list[int]) -> None:
         """The spares lose the last messages."""
@@ -329,14 +328,14 @@ class Reconciliation(RuleBasedStateMachine):
     @precondition(lambda self: self.next is not None)
     @rule()
     def a_successor_becomes_active(self) -> None:
-        legacy, self.next, self.waits_for = self.next, None, []
-        assert legacy is not None
+        standby, self.next, self.waits_for = self.next, None, []
+        assert standby is not None
         found = checkpoint.read(self.disk)
-        legacy.inherit(found.legacy)
+        standby.inherit(found.standby)
         self.now += 0.1
         here = Here(str(self.launcher), "boot", 5060, self.now)
-        records = [taken_up(one, found, here) for one in legacy.take()]
-        self.edge = Edge(legacy=legacy, epoch=epoch_after(records, self.now))
+        records = [taken_up(one, found, here) for one in standby.take()]
+        self.edge = Edge(standby=standby, epoch=epoch_after(records, self.now))
         for spare in self.spares:  # it hears no more of the dead one than has reached it
             spare.take(len(spare.coming))
         self._go_on(records)
@@ -373,14 +372,14 @@ class Reconciliation(RuleBasedStateMachine):
     @invariant()
     def every_telephone_that_is_up_has_an_owner(self) -> None:
         if self.edge is not None:
-            kept = {call_id for spare in self.spares for call_id in spare.legacy._kept}
+            kept = {call_id for spare in self.spares for call_id in spare.standby._kept}
             assert self.up <= self.edge.calls.keys() | kept, "not even a fellow heir knows of it"
 
     @invariant()
     def a_spare_that_has_read_everything_has_what_the_active_one_has(self) -> None:
         for spare in self.spares if self.edge else ():
             if not spare.coming:
-                kept = {call_id: (one.epoch, one.revision) for call_id, one in spare.legacy._kept.items()}
+                kept = {call_id: (one.epoch, one.revision) for call_id, one in spare.standby._kept.items()}
                 assert kept == {call_id: (one.epoch, one.revision) for call_id, one in self.edge.calls.items()}
 
     def teardown(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from protocols import Address, Effect, Expired, LocalProtocolError, Notify, ProtocolError, RemoteProtocolError, Transmit
-from protocols.testing import Line, calm, stormy
+from protocols.testing import LossyLine, calm, stormy
 
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 2)
 IMPURE = {"asyncio", "os", "random", "secrets", "selectors", "socket", "subprocess", "threading", "time"}
@@ -63,7 +63,7 @@ def test_errors_carry_what_was_wrong_and_the_code_to_answer_with() -> None:
 
 
 def test_on_a_calm_line_everything_arrives_once_after_the_delay() -> None:
-    line = Line(calm(0.1))
+    line = LossyLine(calm(0.1))
     one, other = line.join(Echo(), HERE, received), line.join(Echo(late_s=1), THERE, received)
     line.give(one, b"hello")
     line.run(0.2)
@@ -75,7 +75,7 @@ def test_on_a_calm_line_everything_arrives_once_after_the_delay() -> None:
 
 def test_the_same_storm_twice_gives_the_same_story() -> None:
     def story() -> tuple[list[bytes], list[bytes]]:
-        line = Line(stormy(random.Random(5).randbytes))
+        line = LossyLine(stormy(random.Random(5).randbytes))
         one, other = line.join(Echo(0.5), HERE, received), line.join(Echo(0.5), THERE, received)
         for number in range(20):
             line.give(one, bytes([number]))
@@ -92,7 +92,7 @@ def test_what_is_sent_to_an_address_without_a_machine_is_gone() -> None:
         def step(self, given: bytes | Expired, now: float) -> list[Effect[bytes]]:
             return [Transmit(b"x", ("10.9.9.9", 9))] if isinstance(given, bytes) else []
 
-    line = Line()
+    line = LossyLine()
     one = line.join(Lost(), HERE, received)
     line.give(one, b"x")
     line.run(1)
@@ -106,7 +106,7 @@ def test_a_machine_that_goes_round_in_circles_is_found_out() -> None:
         def step(self, given: Expired, now: float) -> list[Effect[None]]:
             return []
 
-    line = Line()
+    line = LossyLine()
     line.join(Restless(), HERE, received)
     with pytest.raises(AssertionError, match="circles"):
         line.run(1)

@@ -113,7 +113,7 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     state = tmp_path / "state"
     (state / "run").mkdir(parents=True)
     access, api = door(state), Api(node, cluster, bus)
-    recorded = RecordingsApi(meshes["desk"], Recordings(tmp_path / "recordings"), node.keepers)
+    recorded = RecordingsApi(meshes["desk"], Recordings(tmp_path / "recordings"), node.holders)
     table = (*api.table(), *ListApi(node, bytes(32)).table(), *recorded.table(), *SignIn(access).table())
     api.document = document(table, "0.1.0", access.cookie)
     app = web.Application(middlewares=[guard(access, table, ())], client_max_size=MAX_BODY)

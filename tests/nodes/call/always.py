@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from grammars.conversation_state import Phase as Talk
+from grammars.conversation_state import TalkPhase as Talk
 from grammars.script_model import Script
 from nodes.call import effects as wants
 from nodes.call.call import Call

@@ -21,12 +21,12 @@ from protocols.sip import (
     EarlyMedia,
     Ended,
     HangUp,
+    LegPhase,
     LegRecord,
     Local,
     Media,
     MediaChanged,
     OfferRefused,
-    Phase,
     Ringing,
     Side,
     TakeoverStage,
@@ -86,7 +86,7 @@ class Telephone:
     def dial(self, order: Dial) -> None:
         """Call them."""
         assert not self.phase, "a leg dials once"
-        self._be(Phase.INVITING)
+        self._be(LegPhase.INVITING)
         self._rings(order.ring_s)
         self._later(KEPT_S, self._goes_out)
 
@@ -147,7 +147,7 @@ class Telephone:
     def early_media(self) -> None:
         """Play something before the answer."""
         if self.phase == "inviting" and self.phone is Phone.RINGING and not self.is_browser:
-            self._be(Phase.INVITING, THEIRS)
+            self._be(LegPhase.INVITING, THEIRS)
             self.tell(EarlyMedia(THEIRS))
 
     def answer(self) -> None:
@@ -174,7 +174,7 @@ class Telephone:
     def reinvites(self, media: Media) -> None:
         """Want the audio elsewhere, or hold us."""
         if self.phase == "confirmed" and self.phone is Phone.UP and not self.is_browser:
-            self._be(Phase.CONFIRMED, media)
+            self._be(LegPhase.CONFIRMED, media)
             self.tell(MediaChanged(media))
 
     # ---- lives -------------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Telephone:
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
-    def _be(self, phase: Phase, media: Media | None = None, verdict: Ended | None = None) -> None:
+    def _be(self, phase: LegPhase, media: Media | None = None, verdict: Ended | None = None) -> None:
         if self.is_browser:
             return self.write(browser=phase.value)
         leg = self.record().leg or LegRecord(
@@ -225,11 +225,11 @@ class Telephone:
 
     def _answered(self) -> None:
         if self.phase == "inviting":
-            self._be(Phase.CONFIRMED, THEIRS)
+            self._be(LegPhase.CONFIRMED, THEIRS)
             self.tell(Answered(Media("", 0, 0, -1, True, True) if self.is_browser else THEIRS))
             self.voice(True)
         elif self.phase == "cancelling":
-            self._be(Phase.CONFIRMED, THEIRS)
+            self._be(LegPhase.CONFIRMED, THEIRS)
             self._hang_up(Ended(Disposition.ABANDONED, "answered_too_late", Side.US, 200))
 
     def _cancel(self, verdict: Ended) -> None:
@@ -237,12 +237,12 @@ class Telephone:
             return
         if self.is_browser:
             return self._hang_up(verdict)
-        self._be(Phase.CANCELLING, verdict=verdict)
+        self._be(LegPhase.CANCELLING, verdict=verdict)
         self._later(ANSWERED_ELSEWHERE_S, self._cancelled)
 
     def _cancelled(self) -> None:
         leg = self.record().leg
-        if leg and leg.phase is Phase.CANCELLING and leg.verdict:
+        if leg and leg.phase is LegPhase.CANCELLING and leg.verdict:
             self._hang_up(replace(leg.verdict, code=487))
 
     def _hang_up(self, ended: Ended) -> None:
@@ -252,7 +252,7 @@ class Telephone:
 
     def _ends(self, ended: Ended | None) -> None:
         if ended and self.phase not in ("ended", "finished"):
-            self._be(Phase.ENDED)
+            self._be(LegPhase.ENDED)
             self.tell(ended)
 
 

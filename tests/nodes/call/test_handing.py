@@ -57,7 +57,7 @@ def begun() -> CallRecord:
     )
     turns = tuple(says.Turn("callee", word) for word in "abcdef")
     talk = replace(
-        says.ConversationState.new(SCRIPT, order.slots), phase=says.Phase.HANDING_OVER, state="desk", turns=turns
+        says.ConversationState.new(SCRIPT, order.slots), phase=says.TalkPhase.HANDING_OVER, state="desk", turns=turns
     )
     return CallRecord(
         order, CallPhase.CONVERSING, version=1, owner=EDGE, media="media-0",

@@ -19,7 +19,7 @@ from tests.nodes.call.world import CALL, World
 
 @dataclass
 class Process:
-    """An edge that has the call, as its keeper knows it."""
+    """An edge that has the call, as its record store knows it."""
 
     owner: Identity
     epoch: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from grammars.conversation_state import Fetched, FetchFailed
-from grammars.conversation_state import Phase as Talk
+from grammars.conversation_state import TalkPhase as Talk
 from nodes.call import inputs
 from nodes.call.effects import AskBusiness, Effect, HearCallee, Note, Question, Speak, StopHearing, Want
 from nodes.call.record import Ask, CallPhase

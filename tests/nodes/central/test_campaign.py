@@ -17,11 +17,11 @@ from protocols.wire.ids import CampaignId
 from protocols.wire.journal import (
     Answered,
     Attempted,
+    CampaignPhase,
     Contact,
     Ended,
     Entry,
     Imported,
-    Phase,
     Refused,
     Returned,
     Steered,
@@ -63,7 +63,7 @@ moments = st.integers(0, 10**6).map(lambda seconds: AT + timedelta(seconds=secon
 campaigns, contacts, counts = st.sampled_from(CAMPAIGNS), st.sampled_from(CONTACTS), st.integers(1, 4)
 entries = st.one_of(
     st.builds(imported, campaigns, st.integers(0, 3)),
-    st.builds(Steered, campaigns, st.sampled_from(list(Phase)[1:]), moments),
+    st.builds(Steered, campaigns, st.sampled_from(list(CampaignPhase)[1:]), moments),
     st.builds(attempted, campaigns, contacts, counts, moments),
     st.builds(answered, campaigns, contacts, counts),
     st.builds(ended, campaigns, contacts, counts, st.sampled_from(DISPOSITIONS), moments),
@@ -196,9 +196,13 @@ def test_a_campaign_is_imported_once() -> None:
 
 def test_a_stopped_campaign_stays_stopped() -> None:
     fold = folded(
-        [imported(CAMPAIGNS[0]), Steered(CAMPAIGNS[0], Phase.STOPPED, AT), Steered(CAMPAIGNS[0], Phase.RUNNING, AT)]
+        [
+            imported(CAMPAIGNS[0]),
+            Steered(CAMPAIGNS[0], CampaignPhase.STOPPED, AT),
+            Steered(CAMPAIGNS[0], CampaignPhase.RUNNING, AT),
+        ]
     )
-    assert fold.campaigns[CAMPAIGNS[0]].phase is Phase.STOPPED
+    assert fold.campaigns[CAMPAIGNS[0]].phase is CampaignPhase.STOPPED
 
 
 def test_a_busy_contact_is_due_again_by_the_retry_rules_and_an_answered_one_is_done() -> None:

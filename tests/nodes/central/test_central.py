@@ -37,7 +37,7 @@ from protocols.wire.cluster import ClusterTold, Member, NodeState, NodeWord
 from protocols.wire.do_not_call import ChangeDoNotCall
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
-from protocols.wire.journal import Attempted, Phase, Steered, from_body
+from protocols.wire.journal import Attempted, CampaignPhase, Steered, from_body
 from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
 from protocols.wire.reconcile import CallsFound, FindCalls
 from protocols.wire.roles import CENTRAL_READS
@@ -655,7 +655,7 @@ async def test_a_journal_with_a_hole_is_not_believed_and_nothing_of_it_is_known(
     bus = node.edge.bus
     await bus.ensure_layout()
     memory = Memory(bus, bus.lease("central", "a"), "a")
-    for phase in (Phase.RUNNING, Phase.PAUSED, Phase.RUNNING):
+    for phase in (CampaignPhase.RUNNING, CampaignPhase.PAUSED, CampaignPhase.RUNNING):
         await memory.write(Steered(SPRING, phase, datetime.now(UTC)))
     await bus._connection.jetstream.delete_msg(Stream.CAMPAIGN, 2)
     successor = Memory(bus, bus.lease("central", "b"), "b")

@@ -16,7 +16,7 @@ from nodes.central.dialler import Dialler, Moment
 from nodes.central.outcomes import ended, lost
 from protocols.wire.campaigns import ContactId, Plan
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Answered, Attempted, Contact, Ended, Entry, Phase, Steered
+from protocols.wire.journal import Answered, Attempted, CampaignPhase, Contact, Ended, Entry, Steered
 from tests.nodes.central.journals import folded, imported
 
 NOON = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
@@ -52,7 +52,7 @@ class Term:
         contacts = tuple(Contact(name, f"sip:{name}@b", ("UTC",), "form") for name in NAMES)
         self.clock = machine.clock()
         self.write(imported(SPRING, contacts, NOON, PLAN))
-        self.write(Steered(SPRING, Phase.RUNNING, NOON))
+        self.write(Steered(SPRING, CampaignPhase.RUNNING, NOON))
         self.take_over()
 
     def write(self, entry: Entry) -> None:

@@ -13,7 +13,7 @@ from nodes.central.campaign import Campaigns
 from nodes.central.dialler import Dialler, Moment
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Attempted, Contact, Ended, Entry, Phase, Refused, Steered
+from protocols.wire.journal import Attempted, CampaignPhase, Contact, Ended, Entry, Refused, Steered
 from tests.nodes.central.journals import folded, imported
 
 NOON = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
@@ -29,7 +29,7 @@ def running(name: str, contacts: list[Contact], plan: Plan = ALWAYS, shift_s: fl
     at = NOON + timedelta(seconds=shift_s)
     return [
         imported(campaign, contacts, at, plan, shift_s),
-        Steered(campaign, Phase.RUNNING, at),
+        Steered(campaign, CampaignPhase.RUNNING, at),
     ]
 
 
@@ -86,7 +86,7 @@ def test_contacts_are_dialled_in_the_order_of_their_list_each_with_the_rules_the
 
 def test_only_a_running_campaign_dials() -> None:
     spring = CampaignId("spring")
-    for phase in (Phase.PAUSED, Phase.STOPPED):
+    for phase in (CampaignPhase.PAUSED, CampaignPhase.STOPPED):
         assert Desk([*running("spring", [contact("a")]), Steered(spring, phase, NOON)]).all() == []
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from grammars.script import load
 from grammars.script_pack import pack
-from nodes.central import keeper
+from nodes.central import memory_store
 from nodes.central.importing import Import, Importer
-from nodes.central.keeper import Keeper
 from nodes.central.memory import SNAPSHOT, Memory
+from nodes.central.memory_store import MemoryStore
 from nodes.config import Sip
 from nodes.links.bus import Bus
 from nodes.links.consumer import replay
@@ -26,7 +26,7 @@ from nodes.links.tasks import Tasks
 from protocols.wire import campaigns as wire
 from protocols.wire.campaigns import ContactId
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Phase, RollRef, Steered
+from protocols.wire.journal import CampaignPhase, RollRef, Steered
 from protocols.wire.subjects import OBJECT_STREAM, Stream, object_chunks
 from tests.nodes.central.test_central import ANYTIME, LIST, SCRIPT, SPRING, Node, node
 
@@ -61,7 +61,7 @@ async def written(bus: Bus, n: int) -> Memory:
     """The memory of a central that leads, and has steered a campaign so often."""
     writer = await leading(bus, "writer")
     for _ in range(n):
-        await writer.write(Steered(SPRING, Phase.RUNNING, datetime.now(UTC)))
+        await writer.write(Steered(SPRING, CampaignPhase.RUNNING, datetime.now(UTC)))
     return writer
 
 
@@ -74,7 +74,7 @@ async def test_a_successor_reads_the_snapshot_and_the_rest_and_goes_on_with_the_
         await node.edge.order(2)
         first = await leading(bus, "first")
         await first.catch_up()
-        await Keeper(bus, first).keep()
+        await MemoryStore(bus, first).keep()
         for order in node.edge.orders:
             node.edge.end(order, "busy")
         await node.status(central, lambda status: status.in_flight == 0)
@@ -92,12 +92,12 @@ async def test_a_snapshot_is_written_after_so_many_entries_and_not_before(
 ) -> None:
     bus = node.edge.bus
     await bus.ensure_layout()
-    monkeypatch.setattr(keeper, "EVERY", 10)
+    monkeypatch.setattr(memory_store, "EVERY", 10)
     writer = await written(bus, 9)
-    running = asyncio.create_task(Keeper(bus, writer).run())
+    running = asyncio.create_task(MemoryStore(bus, writer).run())
     await asyncio.sleep(0)
     assert writer.kept is None
-    await writer.write(Steered(SPRING, Phase.PAUSED, datetime.now(UTC)))
+    await writer.write(Steered(SPRING, CampaignPhase.PAUSED, datetime.now(UTC)))
     await until(lambda: writer.kept)
     running.cancel()
     assert writer.kept == 10
@@ -126,10 +126,10 @@ async def test_a_snapshot_that_finds_no_room_leaves_the_store_as_it_was(node: No
     found = (await raw.stream_info(OBJECT_STREAM)).config
     await raw.update_stream(found.evolve(max_bytes=2 * CHUNK + 10_000))
     with pytest.raises(BusAway, match="maximum bytes"):
-        await Keeper(bus, writer).keep()
+        await MemoryStore(bus, writer).keep()
     assert await stored(bus) == []
     await raw.update_stream(found)
-    await Keeper(bus, writer).keep()
+    await MemoryStore(bus, writer).keep()
     assert writer.kept == 1
 
 
@@ -139,7 +139,7 @@ async def test_a_snapshot_whose_last_word_was_not_acknowledged_is_left_until_tha
     bus = node.edge.bus
     await bus.ensure_layout()
     writer = await written(bus, 1)
-    keeper, tell = Keeper(bus, writer), Objects.tell
+    memory_store, tell = MemoryStore(bus, writer), Objects.tell
     said: list[tuple[Info, int | None]] = []
 
     async def tells(self: Objects, info: Info, revision: int | None) -> None:
@@ -153,11 +153,11 @@ async def test_a_snapshot_whose_last_word_was_not_acknowledged_is_left_until_tha
     monkeypatch.setattr(Objects, "tell", tells)
     for _ in range(2):  # the first last word is still on its way, the second has come and its answer has not
         with pytest.raises(BusAway):
-            await keeper.keep()
+            await memory_store.keep()
         chunks = [one.data async for one in replay(bus._connection, OBJECT_STREAM, subject=object_chunks(">"))]
         assert len(chunks) == 1
     assert [chunk async for chunk in bus.objects().read(SNAPSHOT)] == chunks
-    await keeper.keep()
+    await memory_store.keep()
     assert len(await stored(bus)) == 2
     assert [chunk async for chunk in bus.objects().read(SNAPSHOT)]
     with pytest.raises(BusAway):
@@ -166,8 +166,8 @@ async def test_a_snapshot_whose_last_word_was_not_acknowledged_is_left_until_tha
 
 @given(st.integers(0, 10_000))
 def test_what_fails_is_tried_again_later_and_later_and_never_given_up(n_failed: int) -> None:
-    assert keeper.pause_s(0) == keeper.LOOK_S
-    assert keeper.pause_s(n_failed) <= keeper.pause_s(n_failed + 1) <= 60.0
+    assert memory_store.pause_s(0) == memory_store.LOOK_S
+    assert memory_store.pause_s(n_failed) <= memory_store.pause_s(n_failed + 1) <= 60.0
 
 
 @pytest.mark.parametrize("spoil", ["another hash", "no snapshot", "chunks gone"])
@@ -177,7 +177,7 @@ async def test_a_snapshot_that_is_broken_is_refused_and_the_journal_read_from_it
     bus = node.edge.bus
     await bus.ensure_layout()
     writer = await written(bus, 5)
-    await Keeper(bus, writer).keep()
+    await MemoryStore(bus, writer).keep()
     objects = bus.objects()
     info = await objects.info(SNAPSHOT)
     assert info
@@ -225,7 +225,7 @@ async def test_who_is_forgotten_is_nowhere_any_more_and_is_not_dialled(node: Nod
 
 
 async def test_objects_that_somebody_has_deleted_are_written_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "MEND_LOOKS", 1)
+    monkeypatch.setattr(memory_store, "MEND_LOOKS", 1)
     bus = node.edge.bus
     async with node.central("central-0") as central:
         await node.leads(central)

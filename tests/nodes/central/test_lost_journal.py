@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nodes.central.keeper import Keeper
 from nodes.central.memory import SNAPSHOT, Memory
+from nodes.central.memory_store import MemoryStore
 from nodes.links.bus import Bus, Extent
 from nodes.links.errors import BusAway, StreamBroken
 from nodes.links.objects import Objects
 from protocols.wire import campaigns as wire
 from protocols.wire.ids import CampaignId, Identity
-from protocols.wire.journal import Phase, Steered, from_body
+from protocols.wire.journal import CampaignPhase, Steered, from_body
 from protocols.wire.subjects import Stream, object_chunks
 from tests.nodes.central.test_central import ANYTIME, SPRING, Node, node
 from tests.nodes.central.test_keeping import leading, memory
@@ -76,7 +76,7 @@ async def test_whoever_comes_after_a_deleted_journal_begins_with_the_snapshot_of
         await two_of_three(node, central)
         reader = await leading(bus, "reader")
         await reader.catch_up()
-        await Keeper(bus, reader).keep()
+        await MemoryStore(bus, reader).keep()
     await delete_journal(bus)
     async with node.central("central-1") as successor:
         await node.leads(successor)
@@ -85,7 +85,7 @@ async def test_whoever_comes_after_a_deleted_journal_begins_with_the_snapshot_of
     again = memory(bus, "again")
     await again.catch_up()
     assert not again.unsure
-    assert again.campaigns.campaigns[SPRING].phase is Phase.RUNNING, "as the operator has said since"
+    assert again.campaigns.campaigns[SPRING].phase is CampaignPhase.RUNNING, "as the operator has said since"
 
 
 async def test_of_a_journal_that_has_lost_its_end_the_snapshot_tells_the_rest(
@@ -98,7 +98,7 @@ async def test_of_a_journal_that_has_lost_its_end_the_snapshot_tells_the_rest(
     await knows_more.catch_up()
     left = knows_more.last
     knows_more.last += 7
-    await Keeper(bus, knows_more).keep()
+    await MemoryStore(bus, knows_more).keep()
     successor = await leading(bus, "successor")
     with pytest.raises(BusAway):  # a server that has just come up may not know its end yet
         await successor.catch_up()
@@ -106,12 +106,12 @@ async def test_of_a_journal_that_has_lost_its_end_the_snapshot_tells_the_rest(
     await successor.catch_up()
     assert (successor.last, successor.unsure) == (left, {SPRING})
     assert successor.campaigns == knows_more.campaigns
-    await Keeper(bus, successor).settle()
+    await MemoryStore(bus, successor).settle()
     assert (successor.last, successor.unsure, successor.kept, successor.is_owed) == (left + 1, set(), left, False)
     standby = memory(bus, "standby")
     await standby.catch_up()
     assert standby.campaigns == successor.campaigns
-    assert standby.campaigns.campaigns[SPRING].phase is Phase.PAUSED
+    assert standby.campaigns.campaigns[SPRING].phase is CampaignPhase.PAUSED
 
 
 async def test_of_two_servers_that_know_two_ends_of_the_journal_one_is_behind_and_nothing_is_forgotten(
@@ -145,12 +145,12 @@ async def test_a_leader_that_dies_before_it_has_paused_them_leaves_that_to_its_s
     await second.catch_up()
     await delete_journal(bus)
     await first.catch_up()
-    await Keeper(bus, first).keep()
+    await MemoryStore(bus, first).keep()
     third = memory(bus, "third")
     for one in (second, third):
         await one.catch_up()
         assert one.unsure == {SPRING}
-    await Keeper(bus, first).settle()
+    await MemoryStore(bus, first).settle()
     for one in (second, third):
         await one.catch_up()
         assert not one.unsure
@@ -168,7 +168,7 @@ async def test_who_begins_while_nothing_is_kept_yet_knows_it_once_it_is(node: No
     await late.catch_up()
     assert not late.campaigns.campaigns
     await first.catch_up()
-    await Keeper(bus, first).settle()
+    await MemoryStore(bus, first).settle()
     await late.catch_up()
     assert late.campaigns == first.campaigns
 
@@ -180,9 +180,9 @@ async def test_what_is_written_first_into_another_journal_is_known_like_the_rest
     writer = await leading(bus, "writer")
     await writer.catch_up()
     await delete_journal(bus)
-    await writer.write(Steered(SPRING, Phase.STOPPED, datetime.now(UTC)))
+    await writer.write(Steered(SPRING, CampaignPhase.STOPPED, datetime.now(UTC)))
     assert (writer.last, writer.unsure) == (1, set())
-    assert writer.campaigns.campaigns[SPRING].phase is Phase.STOPPED
+    assert writer.campaigns.campaigns[SPRING].phase is CampaignPhase.STOPPED
     assert [from_body(one.body or {}) async for one in bus.replay(Stream.CAMPAIGN)]
 
 
@@ -211,9 +211,9 @@ async def test_who_knows_no_campaign_removes_no_list(node: Node) -> None:
     writing = bus.objects().begin("roll.spring.1")
     await writing.write(b"somebody")
     await writing.finish()
-    keeper = Keeper(bus, Memory(bus, bus.lease("central", "x"), "x"))
-    running = asyncio.create_task(keeper.run())
-    await keeper.swept.wait()
+    memory_store = MemoryStore(bus, Memory(bus, bus.lease("central", "x"), "x"))
+    running = asyncio.create_task(memory_store.run())
+    await memory_store.swept.wait()
     running.cancel()
     assert await rolls(bus) == ["roll.spring.1"]
 
@@ -235,9 +235,9 @@ async def test_a_list_that_is_imported_while_unused_ones_are_looked_for_is_kept(
             await reader.catch_up()
             return found
 
-        keeper = Keeper(bus, reader)
+        memory_store = MemoryStore(bus, reader)
         monkeypatch.setattr(Objects, "names", slow)
-        assert await keeper._remove_rolls() == 0
+        assert await memory_store._remove_rolls() == 0
         assert len(await rolls(bus)) == 2
         reader._broken(reader.last)
-        assert await keeper._remove_rolls() == 0, "another fold may not know them all yet"
+        assert await memory_store._remove_rolls() == 0, "another fold may not know them all yet"

@@ -26,7 +26,7 @@ MARK = Mark(7, Stamp(12.5, "boot", 99.0), 3)
 
 
 def stored(fold: Campaigns) -> Campaigns:
-    """What a keeper does before it takes a snapshot."""
+    """What a leader does before it takes a snapshot."""
     for name, campaign in fold.campaigns.items():
         campaign.stored = RollRef(f"roll.{name}", "SHA-256=x", len(campaign.roll))
     return fold

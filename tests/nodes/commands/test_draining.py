@@ -47,7 +47,7 @@ class World:
     said: list[str] = field(default_factory=list)
 
     def roster(self) -> Roster:
-        roster = self.machines["a"].means.roster
+        roster = self.machines["a"].services.roster
         self.mesh.roster(roster)
         return roster
 
@@ -57,7 +57,7 @@ class World:
 
     def seen(self, name: str) -> NodeSeen:
         one = self.machines[name]
-        member, held = one.member(self.states.get(name, NodeState.ALIVE)), len(one.calls.keepers)
+        member, held = one.member(self.states.get(name, NodeState.ALIVE)), len(one.calls.stores)
         desks = (self.desks[name],) if name in self.desks else ()
         word = replace(
             member.word,
@@ -72,8 +72,8 @@ class World:
         """Have a call up there."""
         here = self.machines[on]
         await here.calls.go_on(here.calls.keep(talking(self.far, here, channel=None)))
-        keeper = here.calls.keepers[C1]
-        keeper.write(channel=replace(talking(self.far, here).channel, playing=None))  # type: ignore[type-var]
+        store = here.calls.stores[C1]
+        store.write(channel=replace(talking(self.far, here).channel, playing=None))  # type: ignore[type-var]
         self.far.heard()
 
     def know(self) -> None:
@@ -86,7 +86,7 @@ class World:
         """Return when b's call is at a."""
         a, b = self.machines["a"], self.machines["b"]
         await self.far.answer()
-        await a.until(lambda: not b.calls.keepers and not a.calls.keepers[C1].record.is_waiting, 20)
+        await a.until(lambda: not b.calls.stores and not a.calls.stores[C1].record.is_waiting, 20)
 
     async def says(self, word: str) -> None:
         async with asyncio.timeout(20):
@@ -110,7 +110,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         mesh = await enter(closing(await Mesh.start(Identity("a.command-1:1"), outside=Outside(KEY))))
         far = FarEnd()
         stack.callback(far.sock.close)
-        made = World(a.means.config, mesh, tmp_path, far, {"a": a, "b": b})
+        made = World(a.services.config, mesh, tmp_path, far, {"a": a, "b": b})
 
         @asynccontextmanager
         async def connected(config: Config) -> AsyncIterator[World]:

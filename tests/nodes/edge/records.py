@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from nodes.call.record import CallPhase, CallRecord
-from protocols.sip import LegRecord, Local
-from protocols.sip import Phase as LegPhase
+from protocols.sip import LegPhase, LegRecord, Local
 from protocols.sip.dialog import Dialog
 from protocols.sip.sdp import LocalMedia
 from protocols.wire.ids import AttemptId, CallId

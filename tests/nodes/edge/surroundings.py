@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nodes.config import parse
 from nodes.edge.ears import Engines
-from nodes.edge.means import Means
 from nodes.edge.refusals import Refusals
+from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.links.bucket import Bucket
 from nodes.links.connection import Connection
@@ -51,9 +51,9 @@ ANSWERS: dict[type, object] = {
 
 @dataclass
 class Surroundings:
-    """One edge's means. Each peer is named by its process, as the roster says, and does what it is asked."""
+    """One edge's services. Each peer is named by its process, as the roster says, and does what it is asked."""
 
-    means: Means
+    services: EdgeServices
     peers: dict[str, Mesh]
     listed: DoNotCall
     events: list[CallEvent] = field(default_factory=list)
@@ -97,12 +97,12 @@ class Surroundings:
                  State.SPARE if name in spares else State.ACTIVE)
             for name, mesh in self.peers.items() if name not in gone
         ]  # fmt: skip
-        self.means.roster = Roster(self.means.roster.revision + 1, tuple(peers))
+        self.services.roster = Roster(self.services.roster.revision + 1, tuple(peers))
         for mesh in self.peers.values():
-            mesh.roster(self.means.roster)
-        self.means.members.follow(self.means.roster)
-        self.means.engines.follow(self.means.roster)
-        return self.means.roster
+            mesh.roster(self.services.roster)
+        self.services.members.follow(self.services.roster)
+        self.services.engines.follow(self.services.roster)
+        return self.services.roster
 
     def serve(self, name: str) -> None:
         """Have a peer write down what it is told."""
@@ -141,8 +141,8 @@ async def surroundings(tmp_path: Path, *names: str, is_known: bool = True) -> As
             KeptList(tmp_path / FILE, "").add([], is_whole=True)
         us, listed = peers["edge-0"], DoNotCall(Bucket(nowhere, Name.DNC), KeptList(tmp_path / FILE, ""))
         refusals = Refusals(listed, KEY, tasks)
-        means = Means(config, us, Trunk(config, sock), Engines(us), lambda event: made.note(event), refusals)
-        made = Surroundings(means, peers, listed)
+        services = EdgeServices(config, us, Trunk(config, sock), Engines(us), lambda event: made.note(event), refusals)
+        made = Surroundings(services, peers, listed)
         for name in names:
             made.serve(name)
         made.follow(spares=tuple(name for name in names if name.endswith("s")))

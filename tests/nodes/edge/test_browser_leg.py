@@ -14,8 +14,8 @@ from nodes.call.effects import TakeOverLeg
 from nodes.call.placing import NOWHERE
 from nodes.call.record import CallRecord
 from nodes.edge.browser import BrowserLeg
-from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg
+from nodes.edge.record_store import RecordStore
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
@@ -65,14 +65,14 @@ class Rig:
         return Done()
 
     @asynccontextmanager
-    async def leg(self, browser: str = "") -> AsyncIterator[tuple[Ref[Leg], Keeper]]:
+    async def leg(self, browser: str = "") -> AsyncIterator[tuple[Ref[Leg], RecordStore]]:
         """A leg, or the next life of one whose record says that its phase is `browser`."""
         order = PlaceCall(AttemptId("a1"), CALL, f"browser:{DESK}/{SEAT}", b"", ring_s=30.0)
-        keeper = Keeper(CallRecord(order, browser=browser), lambda keeper: None)
-        keeper.happened = self.events.put_nowait
-        child = Child(lambda: BrowserLeg(keeper, self.edge), id="leg", restart=Restart.TRANSIENT)
+        store = RecordStore(CallRecord(order, browser=browser), lambda store: None)
+        store.happened = self.events.put_nowait
+        child = Child(lambda: BrowserLeg(store, self.edge), id="leg", restart=Restart.TRANSIENT)
         async with running(Supervisor([child])) as system:
-            yield system.ref("leg", Leg), keeper
+            yield system.ref("leg", Leg), store
 
     async def dial(self, leg: Ref[Leg], ring_s: float = 30.0) -> None:
         hop = ("127.0.0.1", 0)
@@ -103,11 +103,11 @@ def news(kind: type[wire.SeatNews]) -> wire.SeatNews:
 
 
 async def test_it_rings_and_is_answered(rig: Rig) -> None:
-    async with rig.leg() as (leg, keeper):
+    async with rig.leg() as (leg, store):
         await rig.dial(leg)
-        keeper.seats[SEAT](news(wire.SeatAccepted))
+        store.seats[SEAT](news(wire.SeatAccepted))
         assert isinstance(await rig.happens(), Answered)
-        assert keeper.record.browser == "confirmed"
+        assert store.record.browser == "confirmed"
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,12 @@ async def test_it_rings_and_is_answered(rig: Rig) -> None:
     ],
 )
 async def test_it_ends_as_a_telephone_would(rig: Rig, answered: bool, kind: type[wire.SeatNews], ended: Ended) -> None:
-    async with rig.leg() as (leg, keeper):
+    async with rig.leg() as (leg, store):
         await rig.dial(leg)
         if answered:
-            keeper.seats[SEAT](news(wire.SeatAccepted))
+            store.seats[SEAT](news(wire.SeatAccepted))
             await rig.happens()
-        keeper.seats[SEAT](news(kind))
+        store.seats[SEAT](news(kind))
         assert await rig.happens() == ended
 
 
@@ -137,9 +137,9 @@ async def test_it_does_not_ring_for_ever(rig: Rig) -> None:
 
 
 async def test_we_hang_up(rig: Rig) -> None:
-    async with rig.leg() as (leg, keeper):
+    async with rig.leg() as (leg, store):
         await rig.dial(leg)
-        keeper.seats[SEAT](news(wire.SeatAccepted))
+        store.seats[SEAT](news(wire.SeatAccepted))
         await rig.happens()
         leg.tell(Leg.hang_up, HangUp(Disposition.COMPLETED, "script"))
         assert await rig.happens() == Ended(Disposition.COMPLETED, "script", Side.US)
@@ -155,14 +155,14 @@ async def test_without_its_desk_nobody_is_called(rig: Rig) -> None:
 
 
 async def test_the_next_life_goes_on_with_a_browser_that_is_still_there(rig: Rig) -> None:
-    async with rig.leg("inviting") as (_, keeper):
+    async with rig.leg("inviting") as (_, store):
         assert await rig.hears() == wire.KeepSeat(CALL, SEAT)
-        keeper.seats[SEAT](news(wire.SeatAccepted))
+        store.seats[SEAT](news(wire.SeatAccepted))
         assert isinstance(await rig.happens(), Answered)
 
 
 async def test_a_desk_is_asked_to_let_a_call_be_another_machines_as_a_telephone_would_be(rig: Rig) -> None:
-    async with rig.leg("confirmed") as (leg, keeper):
+    async with rig.leg("confirmed") as (leg, store):
         assert await rig.hears() == wire.KeepSeat(CALL, SEAT)
         leg.tell(Leg.take_over, HERE)
         assert await rig.hears() == wire.KeepSeat(CALL, SEAT)
@@ -170,7 +170,7 @@ async def test_a_desk_is_asked_to_let_a_call_be_another_machines_as_a_telephone_
         rig.has_seat = False
         leg.tell(Leg.take_over, replace(HERE, is_planned=True))
         assert await rig.happens() == OfferRefused(0)
-        assert keeper.record.browser == "confirmed"
+        assert store.record.browser == "confirmed"
         leg.tell(Leg.take_over, HERE)
         assert await rig.happens() == Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM)
 

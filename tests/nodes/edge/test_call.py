@@ -22,9 +22,9 @@ from nodes.call.effects import HandOn, LetGoLeg, Moving, TakeOverLeg
 from nodes.call.inputs import HangUpOrdered, LetGo
 from nodes.call.record import Ask, CallPhase, CallRecord
 from nodes.edge.call import CallActor
-from nodes.edge.keeper import Keeper
 from nodes.edge.leg import Leg
-from nodes.edge.means import AnyCall
+from nodes.edge.record_store import RecordStore
+from nodes.edge.services import AnyCall
 from protocols.machine import Expired
 from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Media, Ringing, Side
 from protocols.wire.events import CallEvent, Kind
@@ -54,26 +54,26 @@ THERE = Media("127.0.0.1", 4000, payload_type=0, dtmf_type=101, sends=True, hear
 class Telephone(Leg):
     """A leg that writes down what it is told, and what the record said then."""
 
-    def __init__(self, keeper: Keeper, told: asyncio.Queue[tuple[object, CallRecord]]) -> None:
-        self._keeper, self._told = keeper, told
+    def __init__(self, store: RecordStore, told: asyncio.Queue[tuple[object, CallRecord]]) -> None:
+        self._store, self._told = store, told
 
     def dial(self, local: Local, order: Dial) -> None:
-        self._told.put_nowait((order, self._keeper.record))
-        self._keeper.write(browser="inviting")
+        self._told.put_nowait((order, self._store.record))
+        self._store.write(browser="inviting")
 
     def hang_up(self, order: HangUp) -> None:
-        self._told.put_nowait((order, self._keeper.record))
-        if self._keeper.record.browser:
-            self._keeper.write(browser="ended")
-            self._keeper.happened(Ended(order.disposition, order.cause, Side.US))
+        self._told.put_nowait((order, self._store.record))
+        if self._store.record.browser:
+            self._store.write(browser="ended")
+            self._store.happened(Ended(order.disposition, order.cause, Side.US))
 
     def take_over(self, order: TakeOverLeg) -> None:
-        self._told.put_nowait((order, self._keeper.record))
+        self._told.put_nowait((order, self._store.record))
 
     def renumber(self, cseq: int, version: int) -> None: ...
 
     def let_go(self) -> None:
-        self._told.put_nowait((LetGoLeg(), self._keeper.record))
+        self._told.put_nowait((LetGoLeg(), self._store.record))
 
 
 @dataclass
@@ -81,15 +81,15 @@ class Rig:
     """One call, its telephone and all that it is surrounded by."""
 
     around: Surroundings
-    keeper: Keeper
+    store: RecordStore
     leg: asyncio.Queue[tuple[object, CallRecord]] = field(default_factory=asyncio.Queue)
 
     @asynccontextmanager
     async def life(self) -> AsyncIterator[Ref[AnyCall]]:
         """Run the call; return where it is told what happens."""
         children = [
-            Child(lambda: Telephone(self.keeper, self.leg), id="leg"),
-            Child(lambda: CallActor(self.keeper, self.around.means), id="call", restart=Restart.TRANSIENT),
+            Child(lambda: Telephone(self.store, self.leg), id="leg"),
+            Child(lambda: CallActor(self.store, self.around.services), id="call", restart=Restart.TRANSIENT),
         ]
         async with running(Supervisor(children)) as system:
             yield system.ref("call", AnyCall)
@@ -103,7 +103,7 @@ class Rig:
     async def asks(self, call: Ref[AnyCall]) -> None:
         """Have the callee answer, say hello, and be asked the question of the script."""
         await self.dialled()
-        self.keeper.write(browser="confirmed")
+        self.store.write(browser="confirmed")
         now = time.monotonic()
         for given in (Ringing(), Answered(THERE), AudioArrived(NAME, now), SpeechStarted(NAME, 1, now - 1.5),
                       SpeechEnded(NAME, 1, now - 1.1)):  # fmt: skip
@@ -115,7 +115,7 @@ class Rig:
 
     @property
     def play_id(self) -> int:
-        channel = self.keeper.record.channel
+        channel = self.store.record.channel
         assert channel is not None
         assert channel.playing is not None
         return channel.playing.play_id
@@ -128,7 +128,7 @@ class Rig:
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     async with surroundings(tmp_path, "media-0", "speech-0") as around:
-        yield Rig(around, Keeper(CallRecord(ORDER), lambda keeper: None))
+        yield Rig(around, RecordStore(CallRecord(ORDER), lambda store: None))
 
 
 async def test_a_call_is_placed_answered_talked_through_and_ended(rig: Rig) -> None:
@@ -144,39 +144,39 @@ async def test_a_call_is_placed_answered_talked_through_and_ended(rig: Rig) -> N
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("completed", "script")
     assert (ended.fields["sent"], ended.fields["received"]) == (CLOSED.sent, CLOSED.received)
     assert [event.seq for event in rig.around.events] == list(range(1, len(rig.around.events) + 1))
-    assert rig.keeper.record.phase is CallPhase.DONE
+    assert rig.store.record.phase is CallPhase.DONE
     assert await rig.around.hears(Deafen) == ("speech-0", Deafen(NAME))
     assert (await rig.around.hears(CloseChannel))[0] == "media-0"
-    assert rig.around.means.calls == {}
+    assert rig.around.services.calls == {}
 
 
 async def test_what_is_done_is_in_the_record_before_anybody_hears_of_it(rig: Rig) -> None:
     before: list[bool] = []
 
     def post(event: CallEvent) -> None:
-        before.append(rig.keeper.record.n_events >= event.seq)
+        before.append(rig.store.record.n_events >= event.seq)
         rig.around.note(event)
 
-    rig.around.means.post = post
+    rig.around.services.post = post
     async with rig.life():
         async with asyncio.timeout(5):
             order, record = await rig.leg.get()
         assert isinstance(order, Dial)
         assert (record.media, record.asked) == ("media-0", ())
         assert record.channel is not None
-        assert rig.keeper.is_dialling
+        assert rig.store.is_dialling
     assert before == [True]
 
 
 async def test_words_that_are_on_disk_are_said_in_the_turn_that_wants_them(rig: Rig) -> None:
     async with rig.life() as call:
         await rig.asks(call)
-        while rig.around.means.engines.known(load_words()) is None:
+        while rig.around.services.engines.known(load_words()) is None:
             await asyncio.sleep(0.001)
-        before = rig.play_id if rig.keeper.record.channel and rig.keeper.record.channel.playing else -1
+        before = rig.play_id if rig.store.record.channel and rig.store.record.channel.playing else -1
         await call.ask(AnyCall.take, YES)
         assert rig.play_id > before
-        assert not any(one.what is Ask.SPEAK for one in rig.keeper.record.asked)
+        assert not any(one.what is Ask.SPEAK for one in rig.store.record.asked)
 
 
 def load_words() -> tuple[tuple[object, ...], ...]:
@@ -208,7 +208,7 @@ async def test_what_a_life_dies_of_is_named_and_what_came_after_it_is_the_next_l
         await rig.around.event(Kind.PROMPT_STARTED, 3)
     assert recovered.fields["what"] == "call"
     assert rig.kinds.count(Kind.ANSWERED) == 1
-    assert rig.keeper.record.epoch == 1
+    assert rig.store.record.epoch == 1
     said = capsys.readouterr().out
     assert "call.step_failed" in said
     assert "given=SpeechStarted" in said
@@ -218,7 +218,7 @@ async def test_a_call_that_came_without_its_script_can_be_ended(rig: Rig) -> Non
     order = replace(ORDER, script=b"")
     begun = CallRecord(order, CallPhase.ENDING, placed_s=1.0, version=1, browser="confirmed",
                        ending=HangUp(Disposition.FAILED, "node_lost"))  # fmt: skip
-    rig.keeper = Keeper(begun, lambda keeper: None)
+    rig.store = RecordStore(begun, lambda store: None)
     async with rig.life():
         ended = await rig.around.event(Kind.ENDED)
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
@@ -227,12 +227,12 @@ async def test_a_call_that_came_without_its_script_can_be_ended(rig: Rig) -> Non
 async def test_a_call_that_may_be_another_machines_decides_nothing_until_it_is_known_to_be_ours(rig: Rig) -> None:
     async with rig.life() as call:
         await rig.asks(call)
-        before = rig.keeper.record
-        rig.keeper.is_silent = lambda: True
+        before = rig.store.record
+        rig.store.is_silent = lambda: True
         await call.ask(AnyCall.take, YES)
         await call.ask(AnyCall.take, HangUpOrdered(Disposition.FAILED, "ordered"))
-        assert rig.keeper.record == before
-        rig.keeper.is_silent = lambda: False
+        assert rig.store.record == before
+        rig.store.is_silent = lambda: False
         await call.ask(AnyCall.take, Expired())
         await rig.around.event(Kind.ENDED)
     answers = [event for event in rig.around.events if event.kind is Kind.ENDED]
@@ -242,11 +242,11 @@ async def test_a_call_that_may_be_another_machines_decides_nothing_until_it_is_k
 async def test_a_call_that_is_another_machines_leaves_nothing_here_and_says_nothing(rig: Rig) -> None:
     """Also not what had been decided in doubt: that waited, and is for whoever has it now to decide."""
     said: list[Moving] = []
-    rig.around.means.moving = lambda call_id, word: said.append(word)
+    rig.around.services.moving = lambda call_id, word: said.append(word)
     async with rig.life() as call:
         await rig.asks(call)
-        before, n_events = rig.keeper.record, len(rig.around.events)
-        rig.keeper.is_silent = lambda: True
+        before, n_events = rig.store.record, len(rig.around.events)
+        rig.store.is_silent = lambda: True
         await call.ask(AnyCall.take, HangUpOrdered(Disposition.FAILED, "ordered"))
         call.tell(AnyCall.take, LetGo())
         assert (await rig.around.hears(CloseChannel))[0] == "media-0"
@@ -255,5 +255,5 @@ async def test_a_call_that_is_another_machines_leaves_nothing_here_and_says_noth
             while call.is_alive:
                 await asyncio.sleep(0)
     assert said == [HandOn(before)]
-    assert rig.keeper.record.phase is CallPhase.MOVED
+    assert rig.store.record.phase is CallPhase.MOVED
     assert len(rig.around.events) == n_events

@@ -84,7 +84,7 @@ def asleep(calls: Calls) -> set[str]:
 
 async def test_what_the_far_end_says_wakes_its_own_call_and_is_answered(rig: Rig, far: Far) -> None:
     bye = BYE.format(port=far.port, name="c3").replace("\n", "\r\n").encode()
-    far.socket.sendto(bye, ("127.0.0.1", rig.means.trunk.port))
+    far.socket.sendto(bye, ("127.0.0.1", rig.services.trunk.port))
     assert await far.hears() == "200"
     assert (await rig.ended(1)).call_id == "c3"
     assert asleep(rig.calls) == {"c0", "c1", "c2", "c4"}
@@ -92,7 +92,7 @@ async def test_what_the_far_end_says_wakes_its_own_call_and_is_answered(rig: Rig
 
 async def test_an_order_that_is_not_for_anybody_here_wakes_nobody(rig: Rig, far: Far) -> None:
     bye = BYE.format(port=far.port, name="stranger").replace("\n", "\r\n").encode()
-    far.socket.sendto(bye, ("127.0.0.1", rig.means.trunk.port))
+    far.socket.sendto(bye, ("127.0.0.1", rig.services.trunk.port))
     assert await far.hears() == "481"
     assert len(asleep(rig.calls)) == N_CALLS
 
@@ -120,7 +120,7 @@ async def test_all_others_are_woken_one_after_the_other_the_next_due_first(rig: 
 
 
 async def test_an_edge_that_is_told_to_stop_hangs_up_on_those_that_sleep_too(rig: Rig, far: Far) -> None:
-    rig.means.is_stopping = True
+    rig.services.is_stopping = True
     await rig.calls.stop()
     assert {await far.hears() for _ in range(N_CALLS)} == {f"BYE c{n}@y" for n in range(N_CALLS)}
     assert (await rig.ended(N_CALLS)).fields["cause"] == "edge_stopped"

@@ -23,7 +23,7 @@ FRAMES = [frame(OPENED), *(b"".join(map(frame, bequest(one, lambda _: False))) f
 def test_a_file_says_who_wrote_it_when_last_and_what_calls_there_were() -> None:
     found = read(b"".join(FRAMES))
     assert (found.opened, found.alive_s, found.n_torn) == (OPENED, 7.0, 0)
-    assert {one.order.call_id: one.revision for one in found.legacy.take()} == {"c1": 2, "c2": 1}
+    assert {one.order.call_id: one.revision for one in found.standby.take()} == {"c1": 2, "c2": 1}
 
 
 @given(st.integers(0), st.binary(max_size=40))
@@ -33,7 +33,7 @@ def test_what_stands_before_a_torn_end_holds(cut: int, garbage: bytes) -> None:
     found = read(data[:at] + garbage)
     n_whole = sum(len(b"".join(FRAMES[: k + 1])) <= at for k in range(len(FRAMES)))
     known = {one.order.call_id: one.revision for one in CALLS[: max(0, n_whole - 1)]}
-    assert known.items() <= {one.order.call_id: one.revision for one in found.legacy.take()}.items()
+    assert known.items() <= {one.order.call_id: one.revision for one in found.standby.take()}.items()
 
 
 @given(st.integers(0), st.integers(1, 255))
@@ -44,7 +44,7 @@ def test_a_byte_that_has_changed_is_noticed_and_never_an_error_of_ours(where: in
         found = read(bytes(data))
     except RemoteProtocolError:
         return
-    assert all(one in CALLS for one in found.legacy.take())
+    assert all(one in CALLS for one in found.standby.take())
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", FRAMES[1], frame(Opened(LAYOUT + 1, "", ""))])
@@ -57,4 +57,4 @@ def test_a_kind_that_a_later_version_has_added_is_passed_over() -> None:
     data = msgspec.msgpack.encode(("Newer", {"a": 1}))
     newer = struct.pack(">II", len(data), zlib.crc32(data)) + data
     found = read(FRAMES[0] + newer + FRAMES[1])
-    assert found.legacy.take() == [CALLS[0]]
+    assert found.standby.take() == [CALLS[0]]

@@ -40,13 +40,13 @@ def call() -> CallRecord:
     """One that wants an agent, and has said six things."""
     turns = tuple(says.Turn("callee", word) for word in "abcdef")
     talk = says.ConversationState.new(SCRIPT, {"name": "Alex"})
-    talk = replace(talk, phase=says.Phase.HANDING_OVER, state="desk", turns=turns)
+    talk = replace(talk, phase=says.TalkPhase.HANDING_OVER, state="desk", turns=turns)
     wanted = Handed(says.Enqueue("service", "wants a person", "high"), desk=FIRST, seat="ann", number=3)
     return record(media="media-0", conversation=talk, handover=wanted)
 
 
 async def asked(around: Surroundings, call: CallRecord, effect: Effect) -> SeatTold | None:
-    return await desks.asked(around.means, call, effect)
+    return await desks.asked(around.services, call, effect)
 
 
 async def test_desks_are_asked_one_after_the_other_until_one_has_a_seat(around: Surroundings, call: CallRecord) -> None:
@@ -78,23 +78,23 @@ async def test_a_node_without_a_desk_is_a_node_where_nobody_is(around: Surroundi
     nobody = SeatTold(machine.NobodyHere())
     assert await asked(around, call, Reserve(3, "service")) == replace(nobody, number=3)
     places = desks.Places()
-    assert places.tell(around.means, TellDesks(wire.JoinQueue(CALL, "service"))) == nobody
-    assert places.tell(around.means, TellDesks(wire.LeaveQueue(CALL))) is None
+    assert places.tell(around.services, TellDesks(wire.JoinQueue(CALL, "service"))) == nobody
+    assert places.tell(around.services, TellDesks(wire.LeaveQueue(CALL))) is None
 
 
 async def test_every_desk_is_told_who_waits(around: Surroundings) -> None:
-    assert desks.Places().tell(around.means, TellDesks(wire.JoinQueue(CALL, "service"))) is None
+    assert desks.Places().tell(around.services, TellDesks(wire.JoinQueue(CALL, "service"))) is None
     assert {(await around.hears(wire.JoinQueue))[0] for _ in range(2)} == {"desk-0", "desk-1"}
 
 
 async def test_nobody_is_there_for_a_caller_only_when_the_last_desk_has_said_so(around: Surroundings) -> None:
     places, join = desks.Places(), TellDesks(wire.JoinQueue(CALL, "service"))
     first, second = (SeatTold(machine.NobodyHere(), desk) for desk in (FIRST, SECOND))
-    places.tell(around.means, join)
+    places.tell(around.services, join)
     assert [places.is_news(said) for said in (first, first, second)] == [False, True, True]
-    places.tell(around.means, join)  # somebody has come or gone: they wait at both again
+    places.tell(around.services, join)  # somebody has come or gone: they wait at both again
     assert [places.is_news(said) for said in (second, first)] == [False, True]
-    places.tell(around.means, join)
+    places.tell(around.services, join)
     assert places.is_news(SeatTold(FOUND, FIRST, "ann"))
     assert places.is_news(SeatTold(machine.NobodyHere(), number=3))
 
@@ -107,9 +107,9 @@ async def test_desks_of_other_nodes_are_asked_after_ours_and_a_silent_one_keeps_
         return Member(NodeWord(NodeId(name), 1, 1, "c", 1, "0", "", ("desk",), "", 0.0, (desk,)), state)
 
     states = {"n2": NodeState.ALIVE, "n3": NodeState.SILENT, "n4": NodeState.DEAD}
-    around.means.members.take(ClusterTold(1, tuple(node(name, state) for name, state in states.items())))
-    assert [peer.identity for peer in around.means.desks()] == [FIRST, SECOND, "n2.desk-0:1"]
-    assert around.means.desks_alive() == {FIRST, SECOND, "n2.desk-0:1", "n3.desk-0:1"}
+    around.services.members.take(ClusterTold(1, tuple(node(name, state) for name, state in states.items())))
+    assert [peer.identity for peer in around.services.desks()] == [FIRST, SECOND, "n2.desk-0:1"]
+    assert around.services.desks_alive() == {FIRST, SECOND, "n2.desk-0:1", "n3.desk-0:1"}
 
 
 async def test_the_agents_side_is_opened_where_the_callee_is(around: Surroundings, call: CallRecord) -> None:
@@ -148,8 +148,8 @@ async def test_a_seat_that_is_kept_has_nothing_to_tell(around: Surroundings, cal
 
 async def test_an_offer_that_does_not_reach_its_desk_has_lost_the_seat(around: Surroundings) -> None:
     offer = TellDesk(FIRST, wire.OfferCall(CALL, "ann", LINK))
-    assert desks.tell(around.means, offer) is None
+    assert desks.tell(around.services, offer) is None
     assert await around.hears(wire.OfferCall) == ("desk-0", offer.message)
     around.follow("desk-0")
-    assert desks.tell(around.means, offer) == SeatTold(LOST, FIRST, "ann")
-    assert desks.tell(around.means, TellDesk(FIRST, wire.ReleaseSeat(CALL, "ann"))) is None
+    assert desks.tell(around.services, offer) == SeatTold(LOST, FIRST, "ann")
+    assert desks.tell(around.services, TellDesk(FIRST, wire.ReleaseSeat(CALL, "ann"))) is None

@@ -13,8 +13,8 @@ import pytest
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import disk as module
 from nodes.edge.disk import Disk
-from nodes.edge.heirs import Legacy
-from nodes.edge.keeper import Keeper, version
+from nodes.edge.heirs import StandbyRecords
+from nodes.edge.record_store import RecordStore, version
 from nodes.links.tasks import Tasks
 from protocols.wire.ids import CallId
 from tests.nodes.edge.records import record
@@ -24,19 +24,19 @@ class Edge:
     """The calls of one edge, and its disk."""
 
     def __init__(self, path: Path) -> None:
-        self.calls: dict[CallId, Keeper] = {}
-        self.legacy = Legacy()
-        self.disk = Disk(path, "launcher", self.calls, self.legacy.last_over, tuple)
+        self.calls: dict[CallId, RecordStore] = {}
+        self.standby = StandbyRecords()
+        self.disk = Disk(path, "launcher", self.calls, self.standby.last_over, tuple)
 
-    def has(self, made: CallRecord) -> Keeper:
-        keeper = self.calls[made.order.call_id] = Keeper(made, self._wrote)
-        return keeper
+    def has(self, made: CallRecord) -> RecordStore:
+        store = self.calls[made.order.call_id] = RecordStore(made, self._wrote)
+        return store
 
-    def _wrote(self, keeper: Keeper) -> None:
-        self.disk.wrote(keeper)
-        if keeper.record.phase is CallPhase.DONE:
-            del self.calls[keeper.record.order.call_id]
-            self.legacy.ended(keeper.record.order.call_id)
+    def _wrote(self, store: RecordStore) -> None:
+        self.disk.wrote(store)
+        if store.record.phase is CallPhase.DONE:
+            del self.calls[store.record.order.call_id]
+            self.standby.ended(store.record.order.call_id)
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
@@ -58,7 +58,7 @@ def path(tmp_path: Path) -> Path:
 def on_disk(path: Path) -> dict[str, CallRecord]:
     """What a successor would find now."""
     found = Edge(path).disk.read()
-    return {one.order.call_id: one for one in found.legacy.take()} if found else {}
+    return {one.order.call_id: one for one in found.standby.take()} if found else {}
 
 
 def look(path: Path) -> os.stat_result:
@@ -86,7 +86,7 @@ async def test_the_newest_record_of_each_call_is_on_disk_and_none_of_a_call_that
         await until(lambda: list(on_disk(path)) == ["c1"])
     found = Edge(path).disk.read()
     assert found
-    assert found.legacy.has_been(CallId("c2"))
+    assert found.standby.has_been(CallId("c2"))
     assert look(path).st_mode & 0o077 == 0
 
 
@@ -159,7 +159,7 @@ async def test_a_file_that_has_grown_is_written_anew_with_everything_in_it(
     assert on_disk(path)["c2"].n_events == 1
     found = Edge(path).disk.read()
     assert found
-    assert found.legacy.has_been(CallId("c0"))
+    assert found.standby.has_been(CallId("c0"))
     assert look(path).st_size < 12_000
 
 

@@ -31,11 +31,11 @@ async def around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def listens(around: Surroundings, before: Identity) -> Hears | NoEngineLeft:
-    return await ears.hear(around.means.engines, CALL, b"packed", SCRIPT, HearCallee(7, LISTEN, before))
+    return await ears.hear(around.services.engines, CALL, b"packed", SCRIPT, HearCallee(7, LISTEN, before))
 
 
 async def test_words_that_have_been_said_are_known_at_once(around: Surroundings) -> None:
-    engines = around.means.engines
+    engines = around.services.engines
     assert engines.known(WORDS) is None
     assert await ears.speak(engines, CALL, Speak(7, WORDS)) == Spoken(7, (PROMPT, PROMPT))
     assert engines.known(WORDS) == (PROMPT, PROMPT)
@@ -45,14 +45,14 @@ async def test_words_that_have_been_said_are_known_at_once(around: Surroundings)
 
 async def test_where_no_engine_speaks_none_is_left(around: Surroundings) -> None:
     around.refusals = {(name, Render): "busy" for name in ("speech-0", "speech-1")}
-    assert await ears.speak(around.means.engines, CALL, Speak(7, WORDS)) == NoEngineLeft(7)
+    assert await ears.speak(around.services.engines, CALL, Speak(7, WORDS)) == NoEngineLeft(7)
     around.follow("speech-0", "speech-1")
-    assert around.means.engines.living == frozenset()
-    assert await ears.speak(around.means.engines, CALL, Speak(7, WORDS)) == NoEngineLeft(7)
+    assert around.services.engines.living == frozenset()
+    assert await ears.speak(around.services.engines, CALL, Speak(7, WORDS)) == NoEngineLeft(7)
 
 
 async def test_the_engine_that_has_heard_so_far_goes_on_hearing_while_it_lives(around: Surroundings) -> None:
-    living = sorted(around.means.engines.living)
+    living = sorted(around.services.engines.living)
     for before in living:
         assert await listens(around, before) == Hears(7, before)
         assert await around.hears(Hear) == (before.split(".")[1].removesuffix(":1"), HEAR)
@@ -66,21 +66,21 @@ async def test_who_asks_the_only_engine_while_it_dies_is_heard_by_its_successor(
     """An answered call was hung up on, because the list of those that could be asked was over."""
     monkeypatch.setattr(ears, "AWAIT_ENGINE_S", 20.0)
     around.follow("speech-1")
-    (only,) = around.means.engines.living
+    (only,) = around.services.engines.living
     around.waits[Hear] = asyncio.Event()
     asking = asyncio.create_task(listens(around, NOBODY))
     assert (await around.hears(Hear))[0] == "speech-0"
     around.follow("speech-0", "speech-1")
     around.waits[Hear].set()
     around.follow("speech-0")
-    (successor,) = around.means.engines.living - {only}
+    (successor,) = around.services.engines.living - {only}
     assert await asking == Hears(7, successor)
 
 
 async def test_an_engine_that_is_new_is_told_the_script_and_one_that_cannot_is_passed_over(
     around: Surroundings,
 ) -> None:
-    first, second = sorted(around.means.engines.living)
+    first, second = sorted(around.services.engines.living)
     around.refusals["speech-0", Hear] = "unknown_script"
     assert await listens(around, first) == Hears(7, second)
     assert await around.hears(WarmScript) == ("speech-0", WarmScript(b"packed"))
@@ -91,7 +91,7 @@ async def test_an_engine_that_is_new_is_told_the_script_and_one_that_cannot_is_p
 async def test_an_engine_that_is_not_wanted_any_more_before_it_has_said_yes_is_told_so(around: Surroundings) -> None:
     """Else it would keep the wish of a call that it never hears."""
     around.waits[Hear] = asyncio.Event()
-    (first, second), engines = sorted(around.means.engines.living), around.means.engines
+    (first, second), engines = sorted(around.services.engines.living), around.services.engines
     asked = asyncio.create_task(ears.hear(engines, CALL, b"", SCRIPT, HearCallee(7, LISTEN, NOBODY)))
     name, _ = await around.hears(Hear)
     asked.cancel()
@@ -107,12 +107,12 @@ async def test_an_engine_that_is_not_wanted_any_more_before_it_has_said_yes_is_t
 
 
 async def test_what_is_prepared_is_known_everywhere_and_on_disk(around: Surroundings) -> None:
-    await ears.prepare(around.means.engines, CALL, b"packed", Prepare(WORDS))
+    await ears.prepare(around.services.engines, CALL, b"packed", Prepare(WORDS))
     assert {(await around.hears(WarmScript))[0] for _ in range(2)} == {"speech-0", "speech-1"}
-    assert around.means.engines.known(WORDS) == (PROMPT, PROMPT)
+    assert around.services.engines.known(WORDS) == (PROMPT, PROMPT)
 
 
 async def test_what_cannot_be_prepared_costs_nothing(around: Surroundings) -> None:
     around.refusals = {(name, kind): "busy" for name in ("speech-0", "speech-1") for kind in (Render, WarmScript)}
-    await ears.prepare(around.means.engines, CALL, b"packed", Prepare(WORDS))
-    assert around.means.engines.known(WORDS) is None
+    await ears.prepare(around.services.engines, CALL, b"packed", Prepare(WORDS))
+    assert around.services.engines.known(WORDS) is None

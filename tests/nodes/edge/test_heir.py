@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.heir import AGAIN_S, WINDOW, Heir
-from nodes.edge.heirs import Heirs, Legacy
-from nodes.edge.keeper import Keeper, version
+from nodes.edge.heirs import Heirs, StandbyRecords
+from nodes.edge.record_store import RecordStore, version
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.wire.heirs import AskKept, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
@@ -50,7 +50,7 @@ class LossyWay(RuleBasedStateMachine):
         self.now = 0.0
         self.way, self.answers = Way(), deque[Kept]()
         self.heir = Heir(self.way, SPARE, window=7)  # type: ignore[arg-type]
-        self.legacy, self.n_told = Legacy(), 0
+        self.standby, self.n_told = StandbyRecords(), 0
         self.calls: dict[CallId, CallRecord] = {}
         self.over: set[CallId] = set()
         self.heir.all((), (), self.now)
@@ -79,11 +79,11 @@ class LossyWay(RuleBasedStateMachine):
             self.n_told += 1
             match message:
                 case KeepScript():
-                    self.legacy.learn(message)
+                    self.standby.learn(message)
                 case KeepRecord():
-                    self.legacy.keep(message)
+                    self.standby.keep(message)
                 case KeepOnly():
-                    self.legacy.only(message, OWNER)
+                    self.standby.only(message, OWNER)
 
     @rule(seconds=st.sampled_from([0.02, AGAIN_S]))
     def ask(self, seconds: float) -> None:
@@ -93,7 +93,7 @@ class LossyWay(RuleBasedStateMachine):
     @rule()
     def an_answer_comes(self) -> None:
         if self.answers and not self.heir.acknowledged(self.answers.popleft()):
-            self.heir.all((), [Keeper(one, lambda _: None) for one in self.calls.values()], self.now)
+            self.heir.all((), [RecordStore(one, lambda _: None) for one in self.calls.values()], self.now)
 
     @rule(there=st.integers(0, 5), back=st.integers(0, 2))
     def the_connection_breaks(self, there: int, back: int) -> None:
@@ -105,9 +105,9 @@ class LossyWay(RuleBasedStateMachine):
 
     @invariant()
     def it_keeps_what_it_has_acknowledged(self) -> None:
-        kept = {call_id: (one.epoch, one.revision) for call_id, one in self.legacy._kept.items()}
+        kept = {call_id: (one.epoch, one.revision) for call_id, one in self.standby._kept.items()}
         for call_id, acknowledged in self.heir.kept.items():
-            assert kept.get(call_id, (0, -1)) >= acknowledged or self.legacy.has_been(call_id)
+            assert kept.get(call_id, (0, -1)) >= acknowledged or self.standby.has_been(call_id)
 
     def teardown(self) -> None:
         for _ in range(9):
@@ -117,8 +117,8 @@ class LossyWay(RuleBasedStateMachine):
                 self.an_answer_comes()
         newest = {call_id: version(made) for call_id, made in self.calls.items()}
         assert self.heir.kept == newest
-        assert {call_id: (one.epoch, one.revision) for call_id, one in self.legacy._kept.items()} == newest
-        assert {one.order.script for one in self.legacy.take()} <= {record().order.script}
+        assert {call_id: (one.epoch, one.revision) for call_id, one in self.standby._kept.items()} == newest
+        assert {one.order.script for one in self.standby.take()} <= {record().order.script}
         assert not self.heir.is_behind
         assert all(self.heir.lacks_since(CallId(name)) is None for name in NAMES)
 
@@ -134,12 +134,12 @@ class Spare:
     """A spare that keeps and acknowledges, in a process of its own as far as the mesh knows."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self.mesh, self.legacy, self.n_told, self.n_asked = mesh, Legacy(), 0, 0
-        mesh.serve(KeepScript, lambda given, _: self._count(self.legacy.learn(given)))
-        mesh.serve(ForgetScript, lambda given, _: self._count(self.legacy.forget(given.script)))
-        mesh.serve(KeepRecord, lambda given, _: self._count(self.legacy.keep(given)))
+        self.mesh, self.standby, self.n_told, self.n_asked = mesh, StandbyRecords(), 0, 0
+        mesh.serve(KeepScript, lambda given, _: self._count(self.standby.learn(given)))
+        mesh.serve(ForgetScript, lambda given, _: self._count(self.standby.forget(given.script)))
+        mesh.serve(KeepRecord, lambda given, _: self._count(self.standby.keep(given)))
         mesh.serve(KeepEvents, lambda given, _: self._count(None))
-        mesh.serve(KeepOnly, lambda given, owner: self._count(self.legacy.only(given, owner)))
+        mesh.serve(KeepOnly, lambda given, owner: self._count(self.standby.only(given, owner)))
         mesh.serve(AskKept, self._answer)
 
     def _count(self, kept: object) -> None:
@@ -156,14 +156,14 @@ class Rig:
 
     mesh: Mesh
     heirs: Heirs
-    calls: dict[CallId, Keeper]
+    calls: dict[CallId, RecordStore]
     roster: Roster
     directory: Path
 
-    def begin(self, name: str) -> Keeper:
-        keeper = self.calls[CallId(name)] = Keeper(record(name), self.heirs.wrote)
-        keeper.write(n_events=1)
-        return keeper
+    def begin(self, name: str) -> RecordStore:
+        store = self.calls[CallId(name)] = RecordStore(record(name), self.heirs.wrote)
+        store.write(n_events=1)
+        return store
 
     @asynccontextmanager
     async def spare(self) -> AsyncIterator[Spare]:
@@ -174,7 +174,7 @@ class Rig:
 
     @property
     def is_kept(self) -> bool:
-        newest = [version(keeper.record) for keeper in self.calls.values()]
+        newest = [version(store.record) for store in self.calls.values()]
         return all(self.heirs.keep(call_id, one) for call_id, one in zip(self.calls, newest, strict=True))
 
 
@@ -185,7 +185,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     roster = Roster(
         1, tuple(Peer("edge", "edge-0", one, f"ipc://{tmp_path}/{n}", n, state) for one, n, state in states)
     )
-    calls: dict[CallId, Keeper] = {}
+    calls: dict[CallId, RecordStore] = {}
     heirs = Heirs(mesh, calls)
     mesh.roster(roster)
     mesh.serve(Kept, heirs.acknowledged)
@@ -206,8 +206,8 @@ async def test_an_heir_acknowledges_all_that_it_was_told_in_few_answers(rig: Rig
             rig.begin(f"c{n}")
         await asyncio.sleep(0)
         for _ in range(30):
-            for keeper in rig.calls.values():
-                keeper.write(n_events=keeper.record.n_events + 1)
+            for store in rig.calls.values():
+                store.write(n_events=store.record.n_events + 1)
             await asyncio.sleep(0)
         await until(lambda: rig.is_kept)
         figures = rig.heirs.figures()
@@ -228,23 +228,23 @@ async def test_an_heir_that_reads_nothing_for_a_while_has_the_newest_record_of_e
     rig: Rig,
 ) -> None:
     """It is paused, or behind a line that is down: what waits for it is bounded, and none of it is the newest lost."""
-    keepers = [rig.begin(f"c{n}") for n in range(5)]
+    stores = [rig.begin(f"c{n}") for n in range(5)]
     for n in range(WINDOW):
-        for keeper in keepers:
-            keeper.write(n_events=2 + n)
+        for store in stores:
+            store.write(n_events=2 + n)
         await asyncio.sleep(0)
     async with rig.spare() as spare:
         await until(lambda: rig.is_kept)
         assert spare.n_told < WINDOW + 50
-        assert {one.n_events for one in spare.legacy.take()} == {WINDOW + 1}
+        assert {one.n_events for one in spare.standby.take()} == {WINDOW + 1}
     assert rig.mesh.counts["buffer_full"] == 0
 
 
 async def test_what_was_lost_with_a_connection_is_told_again(rig: Rig) -> None:
-    keepers = [rig.begin(f"c{n}") for n in range(5)]
+    stores = [rig.begin(f"c{n}") for n in range(5)]
     async with rig.spare():
         await until(lambda: rig.is_kept)
     async with rig.spare() as spare:  # it knows nothing, and nobody has told its owner
-        keepers[0].write(n_events=9)
-        await until(lambda: len(spare.legacy._kept) == 5 and rig.is_kept)
-        assert {one.order.script for one in spare.legacy.take()} == {record().order.script}
+        stores[0].write(n_events=9)
+        await until(lambda: len(spare.standby._kept) == 5 and rig.is_kept)
+        assert {one.order.script for one in spare.standby.take()} == {record().order.script}

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.call.record import CallPhase, CallRecord
-from nodes.edge.heirs import MAX_TELLERS, Heirs, Legacy, Received, bequest, only
-from nodes.edge.keeper import Keeper
+from nodes.edge.heirs import MAX_TELLERS, Heirs, Received, StandbyRecords, bequest, only
+from nodes.edge.record_store import RecordStore
 from nodes.edge.succession import epoch_after
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
@@ -26,10 +26,10 @@ OWNER = Identity("n1.edge-0:1")
 Told = KeepScript | KeepRecord
 
 
-def tell(legacy: Legacy, told: Sequence[Told]) -> Legacy:
+def tell(standby: StandbyRecords, told: Sequence[Told]) -> StandbyRecords:
     for one in told:
-        legacy.learn(one) if isinstance(one, KeepScript) else legacy.keep(one)
-    return legacy
+        standby.learn(one) if isinstance(one, KeepScript) else standby.keep(one)
+    return standby
 
 
 def of(*records: CallRecord) -> list[Told]:
@@ -37,21 +37,23 @@ def of(*records: CallRecord) -> list[Told]:
 
 
 def test_a_record_comes_back_whole_with_its_script() -> None:
-    assert tell(Legacy(), of(record())).take() == [record()]
+    assert tell(StandbyRecords(), of(record())).take() == [record()]
 
 
 def test_a_call_that_is_over_is_forgotten_and_remembered_as_over() -> None:
-    legacy = tell(Legacy(), of(record(revision=4), record(revision=5, phase=CallPhase.DONE), record(revision=4)))
-    assert legacy.take() == []
-    assert legacy.has_been(CallId("c1"))
-    assert legacy.last_over(5) == ["c1"]
+    standby = tell(
+        StandbyRecords(), of(record(revision=4), record(revision=5, phase=CallPhase.DONE), record(revision=4))
+    )
+    assert standby.take() == []
+    assert standby.has_been(CallId("c1"))
+    assert standby.last_over(5) == ["c1"]
 
 
 def test_a_new_epoch_is_later_than_any_revision_of_the_one_before() -> None:
     """A successor that went on from an older record counts on from there."""
     old, new = record(revision=90, epoch=1), record(revision=12, epoch=2)
-    assert tell(Legacy(), of(old, new)).take() == [new]
-    assert tell(Legacy(), of(new, old)).take() == [new]
+    assert tell(StandbyRecords(), of(old, new)).take() == [new]
+    assert tell(StandbyRecords(), of(new, old)).take() == [new]
 
 
 def test_of_two_successors_that_went_on_from_one_record_the_one_that_began_later_has_the_later_record() -> None:
@@ -59,26 +61,26 @@ def test_of_two_successors_that_went_on_from_one_record_the_one_that_began_later
     one = record(revision=12, epoch=3)
     first = record(revision=90, epoch=epoch_after([one], wall_s=1000.0))
     second = record(revision=13, epoch=epoch_after([one], wall_s=1000.2))
-    assert tell(Legacy(), of(first, second)).take() == [second]
-    assert tell(Legacy(), of(second, first)).take() == [second]
+    assert tell(StandbyRecords(), of(first, second)).take() == [second]
+    assert tell(StandbyRecords(), of(second, first)).take() == [second]
 
 
 def test_a_record_whose_script_is_not_known_comes_without_it_so_that_its_call_can_be_ended() -> None:
-    (without,) = tell(Legacy(), [one for one in of(record()) if isinstance(one, KeepRecord)]).take()
+    (without,) = tell(StandbyRecords(), [one for one in of(record()) if isinstance(one, KeepRecord)]).take()
     assert (without.order.call_id, without.order.script) == ("c1", b"")
 
 
 def test_a_record_that_cannot_be_read_is_one_call_and_not_all() -> None:
     broken = KeepRecord(CallId("c2"), 1, next(iter(of(record()))).script, b"\xc1")
-    assert tell(Legacy(), [broken, *of(record())]).take() == [record()]
+    assert tell(StandbyRecords(), [broken, *of(record())]).take() == [record()]
 
 
 def test_an_heir_gives_back_what_its_new_owner_does_not_know() -> None:
-    legacy = tell(Legacy(), of(record("c1"), record("c2")))
-    strays = legacy.only(KeepOnly((CallId("c1"),)), OWNER)
+    standby = tell(StandbyRecords(), of(record("c1"), record("c2")))
+    strays = standby.only(KeepOnly((CallId("c1"),)), OWNER)
     assert strays is not None
-    assert tell(Legacy(), strays).take() == [record("c2")]
-    assert legacy.take() == [record("c1")]
+    assert tell(StandbyRecords(), strays).take() == [record("c2")]
+    assert standby.take() == [record("c1")]
 
 
 def test_who_has_been_silent_longest_is_forgotten_and_not_who_tells_now() -> None:
@@ -93,11 +95,11 @@ def test_who_has_been_silent_longest_is_forgotten_and_not_who_tells_now() -> Non
 
 def test_an_owner_says_in_several_messages_which_calls_it_has_if_they_are_many() -> None:
     names = [f"c{n}" for n in range(MAX_ASKED + 1)]
-    legacy = tell(Legacy(), of(*map(record, [*names, "stray"])))
+    standby = tell(StandbyRecords(), of(*map(record, [*names, "stray"])))
     first, last = only([CallId(name) for name in names])
-    assert legacy.only(first, Identity("an owner that died of it")) is None
-    assert legacy.only(first, OWNER) is None
-    (_, stray) = legacy.only(last, OWNER) or []
+    assert standby.only(first, Identity("an owner that died of it")) is None
+    assert standby.only(first, OWNER) is None
+    (_, stray) = standby.only(last, OWNER) or []
     assert isinstance(stray, KeepRecord)
     assert stray.call_id == "stray"
     assert list(only([])) == [KeepOnly(())]
@@ -119,7 +121,7 @@ told = st.lists(
 def test_what_is_gone_on_with_does_not_depend_on_who_was_told_what_in_which_order(
     records: list[CallRecord], data: st.DataObject
 ) -> None:
-    heirs = [Legacy() for _ in range(3)]
+    heirs = [StandbyRecords() for _ in range(3)]
     for one in data.draw(st.permutations(records)):
         for heir in data.draw(st.lists(st.sampled_from(heirs), min_size=1, max_size=3)):
             tell(heir, of(one))
@@ -138,14 +140,14 @@ class Spare:
     """A spare in a process of its own, as far as the mesh knows."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self.mesh, self.legacy, self.n_told = mesh, Legacy(), 0
+        self.mesh, self.standby, self.n_told = mesh, StandbyRecords(), 0
         self.last = CallId("")
-        mesh.serve(KeepScript, lambda given, _: self.legacy.learn(given))
-        mesh.serve(ForgetScript, lambda given, _: self.legacy.forget(given.script))
+        mesh.serve(KeepScript, lambda given, _: self.standby.learn(given))
+        mesh.serve(ForgetScript, lambda given, _: self.standby.forget(given.script))
         mesh.serve(KeepRecord, self.keep)
 
     def keep(self, given: KeepRecord, sender: Identity) -> None:
-        self.legacy.keep(given)
+        self.standby.keep(given)
         self.n_told += 1
         self.last = given.call_id
 
@@ -156,14 +158,14 @@ class Spare:
 
 
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[tuple[Heirs, dict[CallId, Keeper], Spare]]:
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Heirs, dict[CallId, RecordStore], Spare]]:
     """An active edge with one spare, its calls, and the spare."""
     here, there = [await Mesh.start(Identity(f"n1.edge-0:{n}"), f"ipc://{tmp_path}/{n}") for n in (1, 2)]
     states = ((here, State.ACTIVE), (there, State.SPARE))
     roster = Roster(1, tuple(Peer("edge", "edge-0", one.identity, one.endpoint, 1, state) for one, state in states))
     for mesh in (here, there):
         mesh.roster(roster)
-    calls: dict[CallId, Keeper] = {}
+    calls: dict[CallId, RecordStore] = {}
     heirs, spare = Heirs(here, calls), Spare(there)
     heirs.follow(roster)
     yield heirs, calls, spare
@@ -172,23 +174,23 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Heirs, dict[CallId, Keeper
 
 
 async def test_a_script_is_kept_for_as_long_as_a_call_has_it_however_many_there_were(
-    pair: tuple[Heirs, dict[CallId, Keeper], Spare],
+    pair: tuple[Heirs, dict[CallId, RecordStore], Spare],
 ) -> None:
     """Whoever orders calls by the API may give each a script of its own."""
     heirs, calls, spare = pair
     unused: list[str] = []
     heirs.unused = unused.append
 
-    def begin(name: str, script: bytes) -> Keeper:
+    def begin(name: str, script: bytes) -> RecordStore:
         made = record(name)
-        keeper = calls[CallId(name)] = Keeper(replace(made, order=replace(made.order, script=script)), heirs.wrote)
-        keeper.write(n_events=1)
-        return keeper
+        store = calls[CallId(name)] = RecordStore(replace(made, order=replace(made.order, script=script)), heirs.wrote)
+        store.write(n_events=1)
+        return store
 
-    def end(keeper: Keeper) -> None:
-        keeper.write(phase=CallPhase.DONE)
-        del calls[keeper.record.order.call_id]
-        keeper.write(n_events=9)  # the last event's number: it is written after its end
+    def end(store: RecordStore) -> None:
+        store.write(phase=CallPhase.DONE)
+        del calls[store.record.order.call_id]
+        store.write(n_events=9)  # the last event's number: it is written after its end
 
     shared = begin("shared-0", b"shared")
     for n in range(20):
@@ -201,10 +203,10 @@ async def test_a_script_is_kept_for_as_long_as_a_call_has_it_however_many_there_
     async with asyncio.timeout(5):
         while spare.last != "one":  # and so all that came before has been heard
             await asyncio.sleep(0.001)
-    assert (spare.legacy.n_scripts, len(unused)) == (2, 20)
-    assert {one.order.script for one in spare.legacy.take()} == {b"shared", b"script 7"}
+    assert (spare.standby.n_scripts, len(unused)) == (2, 20)
+    assert {one.order.script for one in spare.standby.take()} == {b"shared", b"script 7"}
     end(one)
     end(shared)
     async with asyncio.timeout(5):
-        while spare.legacy.n_scripts:
+        while spare.standby.n_scripts:
             await asyncio.sleep(0.001)

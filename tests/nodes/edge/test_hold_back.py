@@ -12,9 +12,9 @@ import pytest
 
 from nodes.call.record import CallPhase
 from nodes.edge.disk import Disk
-from nodes.edge.heirs import Heirs, Legacy
+from nodes.edge.heirs import Heirs, StandbyRecords
 from nodes.edge.hold_back import DISK_S, LONGEST_S, HoldBack
-from nodes.edge.keeper import Keeper
+from nodes.edge.record_store import RecordStore
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
@@ -29,15 +29,15 @@ class Spare:
 
     mesh: Mesh
     answers: bool = True
-    legacy: Legacy = field(default_factory=Legacy)
+    standby: StandbyRecords = field(default_factory=StandbyRecords)
     n_told: int = 0
 
     def serve(self) -> None:
         for kind, keep in (
-            (KeepScript, self.legacy.learn),
-            (KeepRecord, self.legacy.keep),
-            (KeepOnly, lambda given: self.legacy.only(given, Identity("n1.edge-0:1"))),
-            (ForgetScript, lambda given: self.legacy.forget(given.script)),
+            (KeepScript, self.standby.learn),
+            (KeepRecord, self.standby.keep),
+            (KeepOnly, lambda given: self.standby.only(given, Identity("n1.edge-0:1"))),
+            (ForgetScript, lambda given: self.standby.forget(given.script)),
         ):
             self.mesh.serve(kind, lambda given, _, keep=keep: self._told(keep, given))
         self.mesh.serve(AskKept, self._asked)
@@ -59,19 +59,19 @@ class Rig:
     heirs: Heirs
     disk: Disk
     hold_back: HoldBack
-    calls: dict[CallId, Keeper]
+    calls: dict[CallId, RecordStore]
     path: Path
     spares: list[Spare] = field(default_factory=list)
     may_write: threading.Event = field(default_factory=threading.Event)
 
-    def begin(self) -> Keeper:
-        def wrote(keeper: Keeper) -> None:
-            self.heirs.wrote(keeper)
-            self.disk.wrote(keeper)
+    def begin(self) -> RecordStore:
+        def wrote(store: RecordStore) -> None:
+            self.heirs.wrote(store)
+            self.disk.wrote(store)
 
-        keeper = self.calls[CallId("c1")] = Keeper(record("c1", phase=CallPhase.PLACING), wrote)
-        keeper.write(n_events=1)
-        return keeper
+        store = self.calls[CallId("c1")] = RecordStore(record("c1", phase=CallPhase.PLACING), wrote)
+        store.write(n_events=1)
+        return store
 
     async def has(self, *answers: bool) -> None:
         """Let so many spares live, of which these acknowledge what they are told."""
@@ -91,11 +91,11 @@ class Rig:
         """Whatever is to be written waits until it may be."""
         self.disk._thread.submit(self.may_write.wait)
 
-    async def waited(self, keeper: Keeper) -> float:
+    async def waited(self, store: RecordStore) -> float:
         """Return how long something waited until the call was kept, in seconds."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
         since = loop.time()
-        self.hold_back.until_kept(keeper, done.set)
+        self.hold_back.until_kept(store, done.set)
         async with asyncio.timeout(5):
             await done.wait()
         return loop.time() - since
@@ -104,14 +104,14 @@ class Rig:
     def on_disk(self) -> int:
         """How many events the call's record on disk has; -1: there is none."""
         found = Disk(self.path, "launcher", {}, lambda n: [], tuple).read()
-        records = found.legacy.take() if found else []
+        records = found.standby.take() if found else []
         return records[0].n_events if records else -1
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     mesh = await Mesh.start(Identity("n1.edge-0:1"), f"ipc://{tmp_path}/1")
-    calls: dict[CallId, Keeper] = {}
+    calls: dict[CallId, RecordStore] = {}
     heirs = Heirs(mesh, calls)
     mesh.serve(Kept, heirs.acknowledged)
     disk = Disk(tmp_path / "checkpoint", "launcher", calls, lambda n: [], tuple)
@@ -126,28 +126,28 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 async def test_what_goes_out_finds_its_record_on_disk_and_waits_no_longer_than_that(rig: Rig) -> None:
-    keeper, seen = rig.begin(), []
+    store, seen = rig.begin(), []
     for n in range(1, 6):
-        keeper.write(n_events=n)
-        rig.hold_back.until_kept(keeper, lambda: seen.append(rig.on_disk))
+        store.write(n_events=n)
+        rig.hold_back.until_kept(store, lambda: seen.append(rig.on_disk))
     assert seen == []
-    assert await rig.waited(keeper) < 0.2, "not as long as what is not urgent"
+    assert await rig.waited(store) < 0.2, "not as long as what is not urgent"
     assert len(seen) == 5
     assert all(found >= n for n, found in enumerate(seen, 1))
-    rig.hold_back.until_kept(keeper, lambda: seen.append(99))
+    rig.hold_back.until_kept(store, lambda: seen.append(99))
     assert seen[-1] == 99, "what is on disk already waits for nobody"
     assert rig.hold_back.figures() == {"held_back": 0, "sent_unkept": 0}
 
 
 async def test_what_one_call_sends_keeps_its_order(rig: Rig) -> None:
-    keeper, sent = rig.begin(), list[int]()
+    store, sent = rig.begin(), list[int]()
     for n in range(9):
         if n % 3 == 0:
-            keeper.write(n_events=n + 2)
+            store.write(n_events=n + 2)
         if n == 5:
-            await rig.waited(keeper)
-        rig.hold_back.until_kept(keeper, lambda n=n: sent.append(n))
-    await rig.waited(keeper)
+            await rig.waited(store)
+        rig.hold_back.until_kept(store, lambda n=n: sent.append(n))
+    await rig.waited(store)
     assert sent == list(range(9))
 
 
@@ -155,7 +155,7 @@ async def test_a_disk_that_is_slow_is_not_waited_for_where_two_heirs_have_the_re
     await rig.has(True, True)
     rig.stop_the_disk()
     assert DISK_S <= await rig.waited(rig.begin()) < LONGEST_S
-    assert all(spare.legacy.take() for spare in rig.spares)
+    assert all(spare.standby.take() for spare in rig.spares)
     assert rig.on_disk == -1
     assert rig.hold_back.n_unkept == 0
 
@@ -176,12 +176,12 @@ async def test_no_call_waits_long_for_a_disk_and_heirs_that_are_slow(rig: Rig, a
 
 
 async def test_a_call_that_is_over_waits_for_nobody(rig: Rig) -> None:
-    keeper, sent = rig.begin(), list[str]()
+    store, sent = rig.begin(), list[str]()
     rig.stop_the_disk()
-    rig.hold_back.until_kept(keeper, lambda: sent.append("before"))
-    keeper.write(phase=CallPhase.DONE)
+    rig.hold_back.until_kept(store, lambda: sent.append("before"))
+    store.write(phase=CallPhase.DONE)
     del rig.calls[CallId("c1")]
-    rig.hold_back.until_kept(keeper, lambda: sent.append("after"))
+    rig.hold_back.until_kept(store, lambda: sent.append("after"))
     async with asyncio.timeout(5):
         while len(sent) < 2:
             await asyncio.sleep(0.005)

@@ -19,7 +19,7 @@ import pytest
 from nodes import config as configuration
 from nodes.call.record import CallRecord
 from nodes.edge.disk import Disk
-from nodes.edge.keeper import Keeper, version
+from nodes.edge.record_store import RecordStore, version
 from nodes.links import incarnation
 from nodes.links.tasks import Tasks
 from protocols.sip.message import Request, parse
@@ -50,7 +50,7 @@ class Edge:
 async def leave_on_disk(checkpoint: Path, made: CallRecord) -> None:
     """Have a predecessor, started by this process, too, leave a call."""
     call_id = made.order.call_id
-    disk = Disk(checkpoint, incarnation.own(), {call_id: Keeper(made, lambda keeper: None)}, lambda n: [], tuple)
+    disk = Disk(checkpoint, incarnation.own(), {call_id: RecordStore(made, lambda store: None)}, lambda n: [], tuple)
     async with Tasks() as tasks:
         tasks.spawn(disk.run())
         async with asyncio.timeout(20):

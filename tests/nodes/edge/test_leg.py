@@ -10,8 +10,8 @@ import pytest
 
 from nodes.call.record import CallRecord
 from nodes.config import parse
-from nodes.edge.keeper import Keeper
 from nodes.edge.leg import SipLeg
+from nodes.edge.record_store import RecordStore
 from nodes.edge.trunk import Trunk
 from protocols.sip import Dial, Listening, Local
 from protocols.wire.ids import AttemptId, CallId
@@ -30,16 +30,16 @@ async def test_in_doubt_a_leg_sends_nothing_and_what_it_held_back_goes_out_when_
     with bound() as ours, bound() as theirs:
         host, port = theirs.getsockname()
         target = f"sip:ada@{host}:{port}"
-        keeper = Keeper(CallRecord(PlaceCall(AttemptId("a"), CallId("c"), target, b"")), lambda keeper: None)
-        keeper.is_silent = lambda: True
+        store = RecordStore(CallRecord(PlaceCall(AttemptId("a"), CallId("c"), target, b"")), lambda store: None)
+        store.is_silent = lambda: True
         trunk = Trunk(parse("", "test", tmp_path), ours)
-        async with running(Supervisor([Child(lambda: SipLeg(keeper, trunk), id="leg")])) as system:
+        async with running(Supervisor([Child(lambda: SipLeg(store, trunk), id="leg")])) as system:
             local = Local("127.0.0.1", trunk.port)
             order = Dial(target, "sip:us@127.0.0.1", Listening("127.0.0.1", 4000), (host, port), 20.0)
             await system.ref("leg", SipLeg).ask(SipLeg.dial, local, order)
             with pytest.raises(BlockingIOError):
                 theirs.recv(4096)
-            keeper.is_silent = lambda: False
+            store.is_silent = lambda: False
             async with asyncio.timeout(5):
                 invite = await asyncio.get_running_loop().sock_recv(theirs, 4096)
         assert invite.startswith(b"INVITE")

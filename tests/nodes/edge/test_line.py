@@ -28,11 +28,11 @@ async def around(tmp_path: Path) -> AsyncIterator[Surroundings]:
 
 
 async def test_what_is_wanted_is_told_to_who_has_the_sockets_and_to_its_spares(around: Surroundings) -> None:
-    line.set_channel(around.means, "media-0", WANTED, to_spares=True)
+    line.set_channel(around.services, "media-0", WANTED, to_spares=True)
     told = {await around.hears(SetChannel) for _ in range(2)}
     assert told == {("media-0", SetChannel(WANTED)), ("media-0s", SetChannel(WANTED))}
-    line.set_channel(around.means, "media-0", WANTED, to_spares=False)
-    line.unlink(around.means, "media-0", NAME)
+    line.set_channel(around.services, "media-0", WANTED, to_spares=False)
+    line.unlink(around.services, "media-0", NAME)
     async with asyncio.timeout(5):
         then = [await around.told.get() for _ in range(3)]  # in its order at each, and in none between two
     assert [one for who, one in then if who == "media-0"] == [SetChannel(WANTED), CloseChannel(NAME)]
@@ -41,14 +41,14 @@ async def test_what_is_wanted_is_told_to_who_has_the_sockets_and_to_its_spares(a
 
 
 async def test_a_port_is_given_back_and_what_was_carried_is_said_as_far_as_anybody_knows(around: Surroundings) -> None:
-    assert await line.close_channel(around.means, "media-0", NAME) == CLOSED
+    assert await line.close_channel(around.services, "media-0", NAME) == CLOSED
     assert {(await around.hears(CloseChannel))[0] for _ in range(2)} == {"media-0", "media-0s"}
     around.follow("media-0", spares=("media-0s",))
-    assert await line.close_channel(around.means, "media-0", NAME) == line.NOTHING_CARRIED
+    assert await line.close_channel(around.services, "media-0", NAME) == line.NOTHING_CARRIED
 
 
 async def test_a_call_is_told_whether_its_media_process_is_another_or_has_another_spare(around: Surroundings) -> None:
-    before, speech = around.means.roster, EDGE.replace("edge", "speech")
+    before, speech = around.services.roster, EDGE.replace("edge", "speech")
     assert line.changed(before, before, "media-0", DESKS) == RosterChanged(frozenset({speech}), DESKS)
     after = around.follow("media-0", "speech-0", "desk-0")
     assert line.changed(before, after, "media-0", DESKS) == RosterChanged(frozenset(), DESKS, True, True)
@@ -56,7 +56,7 @@ async def test_a_call_is_told_whether_its_media_process_is_another_or_has_anothe
 
 
 def test_one_that_has_died_and_has_no_successor_yet_is_no_other(around: Surroundings) -> None:
-    before = around.means.roster
+    before = around.services.roster
     spares = [peer for peer in before.processes if peer.state is State.SPARE]
     orphaned = replace(before, processes=tuple(peer for peer in before.processes if peer.identity != MEDIA))
     without = replace(before, processes=tuple(peer for peer in before.processes if peer not in spares))

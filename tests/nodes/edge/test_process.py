@@ -22,9 +22,9 @@ from nodes.config import parse
 from nodes.edge import placing, process
 from nodes.edge.calls import Calls
 from nodes.edge.ears import Engines
-from nodes.edge.means import Means
 from nodes.edge.refusals import Refusals
 from nodes.edge.requests import Requests
+from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.links import bus
@@ -59,7 +59,7 @@ class Rig:
     calls: Calls
     requests: Requests
     events: list[CallEvent]
-    means: Means
+    services: EdgeServices
     listed: DoNotCall
 
     async def ended(self, n: int) -> CallEvent:
@@ -98,20 +98,20 @@ async def an_edge(tmp_path: Path, *, wakes: bool = True) -> AsyncIterator[Rig]:
         async with Tasks() as tasks:
             listed = DoNotCall(nowhere.kv(Bucket.DNC), KeptList(tmp_path / FILE, ""))
             refusals = Refusals(listed, KEY, tasks)
-            means = Means(config, mesh, Trunk(config, sock), Engines(mesh), events.append, refusals)
-            start = process.one_call(means)
+            services = EdgeServices(config, mesh, Trunk(config, sock), Engines(mesh), events.append, refusals)
+            start = process.one_call(services)
             tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
             async with running(tree) as system:
-                calls = Calls(means, system.dynamic("calls", start), Views(nowhere, NodeId("n1")), "nobody", tasks)
-                requests = Requests(means, calls)
+                calls = Calls(services, system.dynamic("calls", start), Views(nowhere, NodeId("n1")), "nobody", tasks)
+                requests = Requests(services, calls)
                 calls.serve()
                 requests.serve()
                 calls.activate()
                 if wakes:
                     await calls.wake_all()
-                yield Rig(calls, requests, events, means, listed)
-                means.is_stopping = True
-                means.trunk.close()
+                yield Rig(calls, requests, events, services, listed)
+                services.is_stopping = True
+                services.trunk.close()
     await mesh.close()
     await nowhere.close()
 
@@ -135,7 +135,7 @@ async def test_who_comes_on_the_list_while_everything_is_made_ready_is_not_rung(
     async def a_line(*_: object) -> tuple[str, Channel]:
         return "media-0", Channel(ChannelId("c"), EDGE, 40000, 1, 2, 3, born_s=0.0)
 
-    monkeypatch.setattr(rig.means.engines, "warm", slowly)
+    monkeypatch.setattr(rig.services.engines, "warm", slowly)
     monkeypatch.setattr(placing, "open_channel", a_line)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as eve:
         eve.bind(("127.0.0.1", 0))
@@ -154,8 +154,8 @@ async def test_a_call_that_is_gone_on_with_before_the_list_is_known_waits_for_it
     """An edge that starts again has its calls at once, and the list a moment later; or it does not have it at all."""
     monkeypatch.setattr("nodes.edge.refusals.KNOWN_S", 10.0 if is_told else 0.2)
     async with an_edge(tmp_path) as rig:
-        keeper = rig.calls.keep(CallRecord(LISTED, revision=3))
-        await rig.calls.go_on(keeper)
+        store = rig.calls.keep(CallRecord(LISTED, revision=3))
+        await rig.calls.go_on(store)
         if is_told:
             say_who_is_listed(tmp_path)
         assert (await rig.ended(1)).fields["cause"] == cause
@@ -178,38 +178,38 @@ async def test_no_telephone_hears_of_a_call_that_is_not_on_disk(
         eve.bind(("127.0.0.1", 0))
         eve.setblocking(False)
         async with an_edge(tmp_path) as rig:
-            monkeypatch.setattr(rig.means.engines, "warm", nothing)
+            monkeypatch.setattr(rig.services.engines, "warm", nothing)
             await rig.requests.place(replace(LISTED, target=f"sip:eve@127.0.0.1:{eve.getsockname()[1]}"), DESK)
             async with asyncio.timeout(5):
                 invite = await asyncio.get_running_loop().sock_recv(eve, 65535)
             found = rig.calls.disk.read()
             assert found
-            (left,) = found.legacy.take()
+            (left,) = found.standby.take()
             assert left.leg
             assert left.leg.invite
             assert left.leg.invite.data == invite
 
 
 async def test_who_came_on_the_list_when_nobody_had_the_call_is_rung_no_longer(rig: Rig) -> None:
-    await rig.means.refusals.are_known()
-    local = Local("127.0.0.1", rig.means.trunk.port)
+    await rig.services.refusals.are_known()
+    local = Local("127.0.0.1", rig.services.trunk.port)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ada:
         ada.bind(("127.0.0.1", 0))
         order = replace(LISTED, target=f"sip:ada@127.0.0.1:{ada.getsockname()[1]}")
         uac = Uac(local, os.urandom, None)
         uac.step(Dial(order.target, "sip:us@127.0.0.1", Listening("127.0.0.1", 40000), ada.getsockname()), 0.0)
         rig.listed.hold(rig.listed.entry(contact_id(order.target, KEY), "operator", ""))
-        keeper = rig.calls.keep(CallRecord(order, CallPhase.RINGING, revision=3, leg=uac.record))
-        await rig.calls.go_on(keeper)
+        store = rig.calls.keep(CallRecord(order, CallPhase.RINGING, revision=3, leg=uac.record))
+        await rig.calls.go_on(store)
         async with asyncio.timeout(10):
-            while keeper.record.ending is None:
+            while store.record.ending is None:
                 await asyncio.sleep(0.01)
-        assert keeper.record.ending == HangUp(Disposition.REJECTED, "do_not_call")
+        assert store.record.ending == HangUp(Disposition.REJECTED, "do_not_call")
 
 
 async def test_while_events_pile_up_no_new_call_is_taken_and_one_that_is_there_is_still_known(rig: Rig) -> None:
     await rig.requests.place(LISTED, DESK)
-    rig.means.fills_up = lambda: True
+    rig.services.fills_up = lambda: True
     with pytest.raises(Refused, match="spool_full"):
         await rig.requests.place(replace(LISTED, attempt_id=AttemptId("a2"), call_id=CallId("c2")), DESK)
     assert (await rig.requests.place(LISTED, DESK)).duplicate
@@ -217,12 +217,12 @@ async def test_while_events_pile_up_no_new_call_is_taken_and_one_that_is_there_i
 
 
 async def test_an_edge_gives_up_what_its_operator_lets_it(rig: Rig, tmp_path: Path) -> None:
-    rig.means.given_up = lambda: GivesUp.CALLS
-    assert rig.means.gives_up(GivesUp.TRANSCRIPTS)
-    assert rig.means.recording(CallId("c1")) == ""
-    rig.means.config = parse('[paths]\nstate = "."\n[edge]\ngives_up = ["transcripts"]', "test", tmp_path)
-    assert rig.means.gives_up(GivesUp.TRANSCRIPTS)
-    assert rig.means.recording(CallId("c1")) != ""
+    rig.services.given_up = lambda: GivesUp.CALLS
+    assert rig.services.gives_up(GivesUp.TRANSCRIPTS)
+    assert rig.services.recording(CallId("c1")) == ""
+    rig.services.config = parse('[paths]\nstate = "."\n[edge]\ngives_up = ["transcripts"]', "test", tmp_path)
+    assert rig.services.gives_up(GivesUp.TRANSCRIPTS)
+    assert rig.services.recording(CallId("c1")) != ""
 
 
 async def test_what_a_later_central_was_told_is_not_here_is_not_taken_from_an_earlier_one(rig: Rig) -> None:

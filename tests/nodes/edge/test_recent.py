@@ -74,7 +74,7 @@ async def test_the_disk_has_the_events_of_the_last_seconds_beside_the_records_th
     disk.close()
     found = Disk(path, "launcher", {}, lambda n: [], Recent).read()
     assert found
-    assert [one.seq for one in found.legacy.recent] == [1, 2]
+    assert [one.seq for one in found.standby.recent] == [1, 2]
 
 
 def test_a_file_gives_back_only_what_was_noted_shortly_before_its_edge_was_last_alive() -> None:
@@ -82,4 +82,4 @@ def test_a_file_gives_back_only_what_was_noted_shortly_before_its_edge_was_last_
         Opened(1, "l", "b"), *tellings([event(1)]), Alive(50.0), *tellings([event(2)]), Alive(50.0 + 3 * KEPT_S),
         *tellings([event(3)]), Alive(50.0 + 3 * KEPT_S + 1),
     ]  # fmt: skip
-    assert [one.seq for one in read(b"".join(map(frame, told))).legacy.recent] == [3]
+    assert [one.seq for one in read(b"".join(map(frame, told))).standby.recent] == [3]

@@ -42,27 +42,27 @@ async def spares(edge: Machine) -> AsyncIterator[list[Calls]]:
 
 def meet(edge: Machine, spares: list[Calls], active: Identity | None = None) -> Roster:
     """Tell all of them who lives."""
-    others = [peer for peer in edge.means.roster.processes if peer.role != "edge"]
+    others = [peer for peer in edge.services.roster.processes if peer.role != "edge"]
     edges = [
         Peer("edge", "edge-0", mesh.identity, mesh.endpoint, 1,
              State.ACTIVE if mesh.identity == (active or edge.identity) else State.SPARE)
-        for mesh in (edge.means.mesh, *(one._means.mesh for one in spares))
+        for mesh in (edge.services.mesh, *(one._services.mesh for one in spares))
     ]  # fmt: skip
-    roster = Roster(edge.means.roster.revision + 1, (*others, *edges))
+    roster = Roster(edge.services.roster.revision + 1, (*others, *edges))
     for calls in (edge.calls, *spares):
         calls.follow(roster)
     return roster
 
 
 def kept(spare: Calls) -> set[str]:
-    return set(spare._legacy._kept)
+    return set(spare._standby._kept)
 
 
 async def test_a_spare_that_comes_takes_nothing_from_the_others_and_tells_nobody_anything(
     edge: Machine, spares: list[Calls]
 ) -> None:
     """Each spare had told all others, and itself, which calls it has: none. So they gave it theirs, again and again."""
-    edge.calls.keepers[CallId("c1")].write(silent_since_s=1.0)
+    edge.calls.stores[CallId("c1")].write(silent_since_s=1.0)
     await edge.until(lambda: not edge.calls.figures()["unreplicated"])
     await edge.until(lambda: all(not one.is_behind for one in edge.calls._heirs._heirs.values()))
     assert [kept(one) for one in spares] == [{*NAMES}, {*NAMES}]
@@ -73,8 +73,8 @@ async def test_who_becomes_active_tells_the_other_spare_which_calls_there_are_an
     edge: Machine, spares: list[Calls]
 ) -> None:
     first, second = spares
-    first._legacy.drop(CallId("c4"))
+    first._standby.drop(CallId("c4"))
     first.activate()
-    first.follow(Roster(99, tuple(one for one in first._means.roster.processes if one.identity != edge.identity)))
-    await edge.until(lambda: {*first.keepers} == {*NAMES})
+    first.follow(Roster(99, tuple(one for one in first._services.roster.processes if one.identity != edge.identity)))
+    await edge.until(lambda: {*first.stores} == {*NAMES})
     await edge.until(lambda: kept(second) == {*NAMES} and first.is_settled)

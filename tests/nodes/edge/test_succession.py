@@ -9,8 +9,7 @@ import pytest
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.checkpoint import LAYOUT, Checkpoint, Opened
 from nodes.edge.succession import OUTAGE_S, Here, epoch_after, taken_up
-from protocols.sip import Disposition, HangUp
-from protocols.sip import Phase as LegPhase
+from protocols.sip import Disposition, HangUp, LegPhase
 from tests.nodes.edge.records import leg, record
 
 HERE = Here("launcher", "boot", 5060, now=1000.0)

@@ -17,12 +17,12 @@ from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import returning
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened, frame
 from nodes.edge.heir import bequest, to_keep
-from nodes.edge.means import Means
 from nodes.edge.ownership import choose
+from nodes.edge.services import EdgeServices
 from nodes.links import bus, incarnation
 from nodes.links.errors import Refused
 from protocols import heir
-from protocols.sip import Phase as LegPhase
+from protocols.sip import LegPhase
 from protocols.sip.confirmed import TAKEOVER_GAP
 from protocols.wire.cluster import NodeState, NodeWord
 from protocols.wire.events import CallEvent, Kind
@@ -66,8 +66,8 @@ class Pair:
 
     def is_told(self, call_id: CallId) -> bool:
         """The second has the last record of the first."""
-        ours, node = self.a.calls.keepers[call_id].record, self.b.calls.elsewhere.inheritance._nodes[self.a.name]
-        kept = node.legacy._kept.get(call_id)
+        ours, node = self.a.calls.stores[call_id].record, self.b.calls.elsewhere.inheritance._nodes[self.a.name]
+        kept = node.standby._kept.get(call_id)
         return kept is not None and (kept.epoch, kept.revision) == (ours.epoch, ours.revision)
 
 
@@ -85,19 +85,19 @@ async def test_a_call_of_a_dead_machine_goes_on_at_its_heir_which_tells_the_call
     pair: Pair,
 ) -> None:
     await pair.begin(talking(pair.far, pair.a))
-    before = pair.a.calls.keepers[C1].record
+    before = pair.a.calls.stores[C1].record
     assert before.heir == "b"
     pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
-    assert C1 in pair.b.calls.keepers, "it has it from this moment"
+    assert C1 in pair.b.calls.stores, "it has it from this moment"
     invite, source = await pair.far.hears()
-    assert source == ("127.0.0.1", pair.b.means.trunk.port)
+    assert source == ("127.0.0.1", pair.b.services.trunk.port)
     assert invite.startswith("INVITE")
     assert f"CSeq: {before.leg.dialog.local_cseq + TAKEOVER_GAP + 1} INVITE" in invite
     channel = pair.b.channel(C1)
     assert channel is not None
     assert (channel.port, channel.ssrc, channel.remote_port) == (40000, 7, 4000)
     assert f"m=audio {channel.port} " in invite
-    after = pair.b.calls.keepers[C1].record
+    after = pair.b.calls.stores[C1].record
     assert after.epoch > before.epoch
     assert after.owner == pair.b.identity
 
@@ -109,26 +109,26 @@ async def test_who_comes_back_lets_go_of_what_its_heir_has_without_a_word_to_any
     pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
     await pair.far.hears()
     pair.b.sees(pair.a.member())  # it was not dead, but stood still
-    await pair.a.until(lambda: C1 not in pair.a.calls.keepers)
+    await pair.a.until(lambda: C1 not in pair.a.calls.stores)
     await pair.a.until(lambda: CloseChannel(C1) in pair.a.told)
     assert Kind.ENDED not in pair.a.kinds
-    ours = f"127.0.0.1:{pair.a.means.trunk.port}"
+    ours = f"127.0.0.1:{pair.a.services.trunk.port}"
     assert not [one for one in pair.far.heard() if re.search(rf"Via:.*{ours}", one)]
-    assert C1 in pair.b.calls.keepers
+    assert C1 in pair.b.calls.stores
     assert not pair.a.calls.has_been(C1), "it is not over"
-    await pair.a.until(lambda: not pair.a.means.calls)
+    await pair.a.until(lambda: not pair.a.services.calls)
 
 
 async def test_a_later_life_of_a_call_at_its_old_owner_overrules_nobody(pair: Pair) -> None:
     """Epochs follow the wall clock: who is back with its disk begins a later one, and is not the owner for that."""
     await pair.begin(talking(pair.far, pair.a))
-    stale = replace(pair.a.calls.keepers[C1].record, epoch=10**15)
+    stale = replace(pair.a.calls.stores[C1].record, epoch=10**15)
     pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
     await pair.far.hears()
     told = to_keep(stale)
     assert isinstance(told, KeepRecord)
     pair.b.calls.elsewhere.take(told, pair.a.identity)
-    assert C1 in pair.b.calls.keepers
+    assert C1 in pair.b.calls.stores
     assert not pair.kept(C1)
 
 
@@ -155,8 +155,8 @@ async def test_suspicion_alone_takes_nothing_from_who_still_asks(pair: Pair) -> 
     pair.b.sees(pair.a.member(NodeState.DEAD))
     asked = pair.b.calls.elsewhere.inheritance._heir._asked_at[NodeId("a")]
     await pair.b.until(lambda: pair.b.calls.elsewhere.inheritance._heir._asked_at[NodeId("a")] > asked)
-    assert C1 not in pair.b.calls.keepers
-    assert C1 in pair.a.calls.keepers
+    assert C1 not in pair.b.calls.stores
+    assert C1 in pair.a.calls.stores
 
 
 async def test_a_call_that_nobody_had_answered_ends_as_lost_and_once(
@@ -171,7 +171,7 @@ async def test_a_call_that_nobody_had_answered_ends_as_lost_and_once(
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
     pair.b.sees(pair.a.member())
     pair.a.calls.elsewhere.ownership._owner._vouched.clear()  # it stood still for longer than a lease
-    await pair.a.until(lambda: C1 not in pair.a.calls.keepers)
+    await pair.a.until(lambda: C1 not in pair.a.calls.stores)
     assert Kind.ENDED not in pair.a.kinds
 
 
@@ -204,21 +204,21 @@ async def test_a_node_that_is_back_goes_on_with_what_its_heir_has_not_and_with_n
     tmp_path: Path, pair: Pair
 ) -> None:
     await pair.begin(talking(pair.far, pair.a))
-    left = pair.a.calls.keepers[C1].record
+    left = pair.a.calls.stores[C1].record
     pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
     await pair.far.hears()
     other = talking(pair.far, pair.a, "c2", heir=NodeId("b"))
     async with machine(tmp_path, "a", left_behind(left, other), epoch=2) as back:
-        assert not back.calls.keepers
+        assert not back.calls.stores
         with pytest.raises(Refused, match="unsettled"):
             back.requests.find_calls(FindCalls((C1,)), back.identity)
         pair.b.sees(back.member())
         back.sees(pair.b.member())
-        await back.until(lambda: "c2" in back.calls.keepers or back.calls.has_been(CallId("c2")))
+        await back.until(lambda: "c2" in back.calls.stores or back.calls.has_been(CallId("c2")))
         await back.until(lambda: back.calls.is_settled)
-        assert C1 not in back.calls.keepers
+        assert C1 not in back.calls.stores
         assert not back.calls.has_been(C1)
-        assert C1 in pair.b.calls.keepers
+        assert C1 in pair.b.calls.stores
 
 
 async def test_a_node_that_was_away_for_long_says_nothing_of_its_calls_before_the_others_can_be_asked(
@@ -227,7 +227,7 @@ async def test_a_node_that_was_away_for_long_says_nothing_of_its_calls_before_th
     """It was cut off again before it had joined, and told that a call was lost which its heir had."""
     monkeypatch.setattr(returning, "JOINS_S", 0.05)
     await pair.begin(talking(pair.far, pair.a))
-    left = pair.a.calls.keepers[C1].record
+    left = pair.a.calls.stores[C1].record
     pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
     await pair.far.hears()
     async with machine(tmp_path, "a", left_behind(left, ago_s=60.0), epoch=2) as back:
@@ -236,7 +236,7 @@ async def test_a_node_that_was_away_for_long_says_nothing_of_its_calls_before_th
         back.sees(pair.b.member())
         await back.until(lambda: back.calls.is_settled)
         assert Kind.ENDED not in back.kinds
-        assert C1 not in back.calls.keepers
+        assert C1 not in back.calls.stores
 
 
 async def test_a_node_that_is_back_and_knows_not_all_others_yet_waits_for_the_heir_that_a_record_names(
@@ -244,7 +244,7 @@ async def test_a_node_that_is_back_and_knows_not_all_others_yet_waits_for_the_he
 ) -> None:
     """It told a hundred calls as lost, a second before it heard the machine that had them."""
     await pair.begin(talking(pair.far, pair.a))
-    left = pair.a.calls.keepers[C1].record
+    left = pair.a.calls.stores[C1].record
     pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
     await pair.far.hears()
     async with machine(tmp_path, "a", left_behind(left), epoch=2) as back:
@@ -254,8 +254,8 @@ async def test_a_node_that_is_back_and_knows_not_all_others_yet_waits_for_the_he
         back.sees(pair.b.member())
         await back.until(lambda: back.calls.is_settled)
         assert Kind.ENDED not in back.kinds
-        assert C1 not in back.calls.keepers
-        assert C1 in pair.b.calls.keepers
+        assert C1 not in back.calls.stores
+        assert C1 in pair.b.calls.stores
 
 
 async def test_what_a_node_that_is_back_asks_about_stays_on_its_disk_until_that_is_known(
@@ -266,12 +266,12 @@ async def test_what_a_node_that_is_back_asks_about_stays_on_its_disk_until_that_
     on_disk: list[bytes] = []
     ask = returning.ask_all
 
-    async def asks(means: Means, records: Sequence[CallRecord], *, is_late: bool) -> object:
-        back = means.config.paths.checkpoint
+    async def asks(services: EdgeServices, records: Sequence[CallRecord], *, is_late: bool) -> object:
+        back = services.config.paths.checkpoint
         for _ in range(20):
             await asyncio.sleep(0.005)
         on_disk.append(back.read_bytes())
-        return await ask(means, records, is_late=is_late)
+        return await ask(services, records, is_late=is_late)
 
     monkeypatch.setattr("nodes.edge.elsewhere.ask_all", asks)
     monkeypatch.setattr("nodes.edge.disk.FLUSH_S", 0.0)
@@ -324,13 +324,13 @@ async def test_an_heir_that_leaves_is_replaced_and_gives_its_copy_up(tmp_path: P
         heir = c.calls.elsewhere.inheritance._heir
         await c.until(lambda: heir.keeps(pair.a.name, C1))
         await pair.b.until(lambda: not pair.kept(C1))
-        assert pair.a.calls.keepers[C1].record.heir == "c"
+        assert pair.a.calls.stores[C1].record.heir == "c"
 
 
 async def test_nobody_is_told_anything_by_a_machine_that_is_alone(pair: Pair) -> None:
     await pair.a.calls.go_on(pair.a.calls.keep(talking(pair.far, pair.a)))
     await pair.a.until(lambda: pair.a.channel(C1))
-    assert pair.a.calls.keepers[C1].record.heir == ""
+    assert pair.a.calls.stores[C1].record.heir == ""
     assert not pair.a.calls.elsewhere.ownership.is_silent(C1)
     assert not any(isinstance(one, Beware) for one in pair.a.told)
 
@@ -340,7 +340,7 @@ async def test_a_spare_answers_for_no_call(pair: Pair) -> None:
     pair.a.sees(pair.b.member())
     pair.b.sees(pair.a.member())
     with pytest.raises(Refused, match="not_active"):
-        await pair.a.means.mesh.ask(pair.b.identity, WhoHas({}))
+        await pair.a.services.mesh.ask(pair.b.identity, WhoHas({}))
 
 
 def word(name: str, zone: str = "") -> NodeWord:

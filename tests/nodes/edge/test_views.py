@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from nodes.call.record import Arrival, CallPhase, CallRecord
-from nodes.edge.keeper import Keeper
+from nodes.edge.record_store import RecordStore
 from nodes.edge.views import Views
 from nodes.links.bus import Bus
 from protocols.sip import Listening, Local
@@ -29,14 +29,14 @@ async def test_each_phase_is_told_once_without_words_or_numbers(bus: Bus) -> Non
     await bus.subscribe("rm.state.calls.*", lambda body, subject: told.put_nowait((subject, body)))
     views = Views(bus, NodeId("n1"))
     order = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:+4930123456@x", b"flow: secret", {"name": "Alex"})
-    keeper = Keeper(CallRecord(order), views.wrote)
-    keeper.write(arrival=Arrival(9.0, Local("h", 1), Listening("h", 2), is_planned=True))
+    store = RecordStore(CallRecord(order), views.wrote)
+    store.write(arrival=Arrival(9.0, Local("h", 1), Listening("h", 2), is_planned=True))
     assert told.empty(), "another machine shows it"
-    keeper.write(arrival=None)
-    keeper.write(phase=CallPhase.RINGING)
-    keeper.write(n_events=2)
-    keeper.write(phase=CallPhase.DONE)
-    keeper.write(n_events=3)
+    store.write(arrival=None)
+    store.write(phase=CallPhase.RINGING)
+    store.write(n_events=2)
+    store.write(phase=CallPhase.DONE)
+    store.write(n_events=3)
     async with asyncio.timeout(5):
         news = [await told.get() for _ in range(3)]
     assert {subject for subject, _ in news} == {"rm.state.calls.c1"}

@@ -14,14 +14,14 @@ from nodes.call.effects import GiveBack
 from nodes.call.record import Arrival, CallPhase, CallRecord, Handed, Over
 from nodes.config import parse
 from nodes.edge.ears import Engines
-from nodes.edge.keeper import Keeper
-from nodes.edge.means import Means
+from nodes.edge.record_store import RecordStore
+from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.will import Will, give_back
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from protocols.errors import RemoteProtocolError
-from protocols.sip import Listening, Local, Phase
+from protocols.sip import LegPhase, Listening, Local
 from protocols.wire.desk import ReleaseSeat
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import ChannelId, Identity
@@ -34,19 +34,19 @@ EDGE, MEDIA = Identity("n1.edge-0:1"), Identity("n1.media-0:1")
 
 @dataclass
 class Rig:
-    """An edge's means, and a media process that notes which channels are closed."""
+    """An edge's services, and a media process that notes which channels are closed."""
 
-    means: Means
+    services: EdgeServices
     events: list[CallEvent] = field(default_factory=list)
     closed: list[ChannelId] = field(default_factory=list)
 
     async def carry_out(self, call: CallRecord, is_dialling: bool = False) -> CallEvent:
-        keeper = Keeper(call, lambda keeper: None)
-        keeper.is_dialling = is_dialling
+        store = RecordStore(call, lambda store: None)
+        store.is_dialling = is_dialling
         try:
-            await Will(keeper, self.means).carry_out()
+            await Will(store, self.services).carry_out()
         finally:
-            assert keeper.record.phase is CallPhase.DONE
+            assert store.record.phase is CallPhase.DONE
         return self.events[-1]
 
 
@@ -56,8 +56,10 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     mesh, media = await Mesh.start(EDGE, f"ipc://{tmp_path}/edge"), await Mesh.start(MEDIA, f"ipc://{tmp_path}/media")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        means = Means(config, mesh, Trunk(config, sock), Engines(mesh), lambda event: made.events.append(event), None)  # type: ignore[arg-type]
-        made = Rig(means)
+        services = EdgeServices(
+            config, mesh, Trunk(config, sock), Engines(mesh), lambda event: made.events.append(event), None
+        )  # type: ignore[arg-type]
+        made = Rig(services)
 
         def close(order: CloseChannel, sender: Identity) -> ChannelClosed:
             made.closed.append(order.channel_id)
@@ -65,8 +67,8 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
         media.serve(CloseChannel, close)
         peers = (Peer("media", "media-0", MEDIA, media.endpoint, 1, State.ACTIVE),)
-        means.roster = Roster(1, peers)
-        mesh.roster(means.roster)
+        services.roster = Roster(1, peers)
+        mesh.roster(services.roster)
         yield made
     await mesh.close()
     await media.close()
@@ -97,7 +99,7 @@ async def test_a_call_that_was_over_has_ended_as_it_had_whatever_became_of_it_af
     """One disposition: what a campaign does next must not depend on who says the last event."""
     over = Over("busy", "busy", at_s=52.5, code=486, q850=17, by="them")
     event = await rig.carry_out(
-        with_channel(leg=leg(Phase.ENDED), phase=CallPhase.ENDING, over=over, n_events=6, epoch=2)
+        with_channel(leg=leg(LegPhase.ENDED), phase=CallPhase.ENDING, over=over, n_events=6, epoch=2)
     )
     assert (event.event_id, event.seq) == ("c1:ended", 7)
     told = {name: event.fields[name] for name in ("disposition", "cause", "code", "q850", "by", "duration_s")}
@@ -110,18 +112,18 @@ async def test_a_call_that_nobody_can_go_on_with_gives_its_seats_back(tmp_path: 
     desk = Identity("n1.desk-0:1")
     async with surroundings(tmp_path, "desk-0", "media-0") as around:
         call = with_channel(handover=Handed(Enqueue("service", "asked", "high"), desk, "ann"))
-        give_back(around.means, replace(call, order=replace(call.order, target=f"browser:{desk}/phone-7")))
+        give_back(around.services, replace(call, order=replace(call.order, target=f"browser:{desk}/phone-7")))
         released = {(await around.hears(ReleaseSeat))[1].seat for _ in range(2)}
         assert released == {"ann", "phone-7"}
-        give_back(around.means, call)
+        give_back(around.services, call)
         assert await around.hears(CloseChannel) == ("media-0", CloseChannel(ChannelId("c1-agent")))
 
 
 async def test_a_call_that_another_machine_has_still_is_given_back_to_it_and_not_ended(rig: Rig) -> None:
     said: list[object] = []
-    rig.means.moving = lambda call_id, word: said.append(word)
+    rig.services.moving = lambda call_id, word: said.append(word)
     arrival = Arrival(9.0, Local("h", 1), Listening("h", 2), is_planned=True)
-    keeper = Keeper(replace(record(phase=CallPhase.CONVERSING), leg=leg(), arrival=arrival), lambda keeper: None)
-    await Will(keeper, rig.means).carry_out()
+    store = RecordStore(replace(record(phase=CallPhase.CONVERSING), leg=leg(), arrival=arrival), lambda store: None)
+    await Will(store, rig.services).carry_out()
     assert said == [GiveBack(0)]
-    assert (keeper.record.phase, rig.events) == (CallPhase.MOVED, [])
+    assert (store.record.phase, rig.events) == (CallPhase.MOVED, [])

@@ -20,9 +20,9 @@ from nodes.config import parse
 from nodes.edge import process
 from nodes.edge.calls import Calls
 from nodes.edge.ears import Engines
-from nodes.edge.means import Means
 from nodes.edge.refusals import Refusals
 from nodes.edge.requests import Requests
+from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.links.bus import Bus
@@ -33,7 +33,7 @@ from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks, closing
-from protocols.sip import LegRecord, Local, Media, Phase
+from protocols.sip import LegPhase, LegRecord, Local, Media
 from protocols.sip.dialog import Dialog
 from protocols.sip.sdp import LocalMedia
 from protocols.wire import messages as wire
@@ -58,7 +58,7 @@ class Machine:
     name: NodeId
     calls: Calls
     requests: Requests
-    means: Means
+    services: EdgeServices
     state: Path
     events: list[CallEvent]
     told: list[object] = field(default_factory=list)
@@ -67,17 +67,17 @@ class Machine:
 
     @property
     def identity(self) -> Identity:
-        return self.means.mesh.identity
+        return self.services.mesh.identity
 
     def member(self, state: NodeState = NodeState.ALIVE, *, is_proven: bool = False) -> Member:
-        edge = NodeProcess("edge", "edge-0", self.identity, self.means.mesh.address, 1, True)
+        edge = NodeProcess("edge", "edge-0", self.identity, self.services.mesh.address, 1, True)
         word = NodeWord(self.name, self.epoch, 1, "c", 1, "1", "", ("edge",), "", 0.0, (edge,))
         return Member(word, state, is_proven)
 
     def sees(self, *members: Member) -> None:
         """Hear from its spokesman how the others are."""
         self.revision += 1
-        self.means.members.take(ClusterTold(self.revision, members))
+        self.services.members.take(ClusterTold(self.revision, members))
 
     def channel(self, call_id: CallId) -> wire.Channel | None:
         """What media was last told of a call's line."""
@@ -172,15 +172,15 @@ async def machine(root: Path, name: str, left: bytes = b"", epoch: int = 1) -> A
             events.append(event)
             calls.noted(event)
 
-        means = Means(config, us, Trunk(config, sock), Engines(us), post, refusals)
-        start = process.one_call(means)
+        services = EdgeServices(config, us, Trunk(config, sock), Engines(us), post, refusals)
+        start = process.one_call(services)
         tree = Supervisor([Dynamic(start, id="calls", max_children=200, restart=Restart.TEMPORARY)])
         system = await stack.enter_async_context(running(tree))
-        calls = Calls(means, system.dynamic("calls", start), Views(nowhere, NodeId(name)), "nobody", tasks)
-        requests = Requests(means, calls)
+        calls = Calls(services, system.dynamic("calls", start), Views(nowhere, NodeId(name)), "nobody", tasks)
+        requests = Requests(services, calls)
         calls.serve()
         requests.serve()
-        made = Machine(NodeId(name), calls, requests, means, state, events, epoch=epoch)
+        made = Machine(NodeId(name), calls, requests, services, state, events, epoch=epoch)
         ports = iter(range(40000, 50000, 2))
         for kind in MEDIA:
             media.serve(kind, _taking(made, ports))
@@ -190,25 +190,25 @@ async def machine(root: Path, name: str, left: bytes = b"", epoch: int = 1) -> A
         calls.follow(Roster(1, tuple(peers)))
         calls.activate()
         yield made
-        means.is_stopping = True
-        means.trunk.close()
+        services.is_stopping = True
+        services.trunk.close()
 
 
 @asynccontextmanager
 async def spare(of: Machine, number: int) -> AsyncIterator[Calls]:
     """Have a spare of a machine's edge, which nobody has been told of; it shares no disk with it."""
     async with AsyncExitStack() as stack:
-        name, theirs = Identity(f"{of.name}.edge-0:{number}"), of.means
+        name, theirs = Identity(f"{of.name}.edge-0:{number}"), of.services
         (state := of.state / f"spare-{number}").mkdir()
         config = parse(f'[node]\nid = "{of.name}"\n[paths]\nstate = "."', "test", state)
         mesh = await stack.enter_async_context(closing(await Mesh.start(name, f"ipc://{state}/edge")))
         tasks = await stack.enter_async_context(Tasks())
         sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        means = Means(config, mesh, Trunk(config, sock), Engines(mesh), of.events.append, theirs.refusals)
-        start = process.one_call(means)
+        services = EdgeServices(config, mesh, Trunk(config, sock), Engines(mesh), of.events.append, theirs.refusals)
+        start = process.one_call(services)
         tree = Supervisor([Dynamic(start, id="calls", max_children=200, restart=Restart.TEMPORARY)])
         system = await stack.enter_async_context(running(tree))
-        calls = Calls(means, system.dynamic("calls", start), of.calls._views, "nobody", tasks)
+        calls = Calls(services, system.dynamic("calls", start), of.calls._views, "nobody", tasks)
         calls.serve()
         yield calls
 
@@ -229,14 +229,15 @@ def _taking(made: Machine, ports: object) -> Callable[[object, Identity], object
 
 def talking(far: FarEnd, machine: Machine, name: str = "c1", **fields: object) -> CallRecord:
     """A call that is up at a machine, with a far end that listens at port 4000."""
-    call_id, local = CallId(name), Local(HERE, machine.means.trunk.port)
+    call_id, local = CallId(name), Local(HERE, machine.services.trunk.port)
     order = wire.PlaceCall(AttemptId(name), call_id, f"sip:ann@{HERE}:{far.port}", HELLO)
     dialog = Dialog(
         sip_call_id=f"{name}@y", local="<sip:us@127.0.0.1>", remote="<sip:ann@127.0.0.1>", local_tag="t",
         remote_tag="u", local_cseq=1, remote_target=f"sip:ann@{HERE}:{far.port}",
     )  # fmt: skip
     there = Media(HERE, 4000, payload_type=0, dtmf_type=101, sends=True, hears=True)
-    leg = LegRecord("uac", Phase.CONFIRMED, local, (HERE, far.port), "", dialog, LocalMedia(1, 1, HERE, 39998), there)
+    here = LocalMedia(1, 1, HERE, 39998)
+    leg = LegRecord("uac", LegPhase.CONFIRMED, local, (HERE, far.port), "", dialog, here, there)
     now = asyncio.get_running_loop().time()
     channel = wire.Channel(
         ChannelId(name), machine.identity, 39998, 7, 1, 1, now - 9.0, remote_host=HERE, remote_port=4000,

@@ -229,7 +229,7 @@ class Between(RuleBasedStateMachine):
 
     async def begin(self) -> None:
         self.air = Air(self.heard)
-        self.patch.setattr(mesh_module, "Line", partial(Line, self.air))
+        self.patch.setattr(mesh_module, "PeerLine", partial(Line, self.air))
         self.a = await Process(A, AT_A, NURSES).up()
         await self.new_process()
         self.a.mesh.roster(Roster(1, (self.a.peer, self.b.peer)))

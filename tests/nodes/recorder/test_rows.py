@@ -13,7 +13,7 @@ from protocols.wire import events, journal
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
-from protocols.wire.journal import Phase
+from protocols.wire.journal import CampaignPhase
 from protocols.wire.subjects import Stream, call_event, stream_of, stream_subject
 
 AT = datetime.fromisoformat("2026-03-03T12:00:00+01:00")
@@ -40,7 +40,7 @@ def test_an_event_is_a_row() -> None:
         (journal.Returned(SPRING, ADA, ATTEMPT, "node_full", AT), "outcomes"),
         (journal.Refused(SPRING, ADA, "consent", AT), "refusals"),
         (journal.Imported(SPRING, "i", Plan(), "flow: x", AT, journal.RollRef("roll.spring.1", "SHA-256=x", 1)), None),
-        (journal.Steered(SPRING, Phase.RUNNING, AT), None),
+        (journal.Steered(SPRING, CampaignPhase.RUNNING, AT), None),
     ],
 )
 def test_of_the_journal_the_ledger_keeps_decisions_and_no_numbers(entry: journal.Entry, table: str | None) -> None:

@@ -150,7 +150,7 @@ async def test_the_wall_clock_of_a_host_is_stepped_while_its_programs_run_and_no
     answers, said = os.pipe()
     asked, asks = os.pipe()
     environment = hosted.steps(a)
-    await a.keeper.start([sys.executable, "-c", STEPPED], a.directory, said, said, asked, environment)
+    await a.init.start([sys.executable, "-c", STEPPED], a.directory, said, said, asked, environment)
     seen = []
     for ahead_s in (0.0, 7200.0, -3.0, 0.0):
         a.step_clock(ahead_s)

@@ -18,7 +18,7 @@ from nodes.rehearsal.scripted.pace import Pace
 from nodes.rehearsal.scripted.phones import Phones
 from nodes.rehearsal.scripted.speech import ScriptedSpeech
 from protocols.machine import Transmit
-from protocols.sip import Answered, Dial, Ended, HangUp, Listening, Local, Phase, Received, Uac
+from protocols.sip import Answered, Dial, Ended, HangUp, LegPhase, Listening, Local, Received, Uac
 from protocols.sip.message import parse
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity, PromptHash, ScriptHash
@@ -115,7 +115,7 @@ def test_telephones_answer_once_and_know_who_hung_up() -> None:
         phones.take_one()  # the ACK
         carry_out(HangUp())
         exchange()
-        assert caller.phase in (Phase.ENDED, Phase.FINISHED)
+        assert caller.phase in (LegPhase.ENDED, LegPhase.FINISHED)
         assert any(isinstance(event, Ended) for event in events)
         assert phones.report() == {"rung": 1, "rung_twice": 0, "hung_up": 1, "up": 0}
 

@@ -27,7 +27,7 @@ from nodes.links.spool import Record, Spool
 from protocols.wire import codec, events, journal
 from protocols.wire.campaigns import ContactId
 from protocols.wire.heirs import KeepEvents
-from protocols.wire.journal import Contact, Forgotten, Phase, Refused, RollRef, Steered
+from protocols.wire.journal import CampaignPhase, Contact, Forgotten, Refused, RollRef, Steered
 from tests.nodes.central.journals import folded
 from tests.nodes.central.test_campaign import AT, CAMPAIGNS, CONTACTS, answered, attempted, ended, imported
 from tests.nodes.edge.records import record
@@ -100,7 +100,7 @@ def fold() -> list[journal.Entry]:
     spring, autumn = CAMPAIGNS
     a, b, c = CONTACTS
     return [
-        imported(spring), imported(autumn), Steered(spring, Phase.RUNNING, AT), attempted(spring, a, 1),
+        imported(spring), imported(autumn), Steered(spring, CampaignPhase.RUNNING, AT), attempted(spring, a, 1),
         answered(spring, a, 1), ended(spring, a, 1, "completed"), attempted(spring, b, 1), answered(spring, b, 1),
         attempted(autumn, a, 1), ended(autumn, a, 1, "busy"), Refused(autumn, c, "consent", AT, row=2),
         Forgotten(c, AT),

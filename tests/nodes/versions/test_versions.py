@@ -121,10 +121,10 @@ def test_a_list_has_its_contacts(kept: Path) -> None:
 def test_a_checkpoint_has_its_calls_and_what_was_noted_of_them(kept: Path) -> None:
     found = checkpoint.read((kept / "checkpoint").read_bytes())
     assert (found.n_torn, found.alive_s) == (0, 7.0)
-    assert {one.order.call_id: (one.revision, one.order.script) for one in found.legacy.take()} == {
+    assert {one.order.call_id: (one.revision, one.order.script) for one in found.standby.take()} == {
         "c1": (1, b"flow: hello"), "c2": (5, b"flow: hello"),
     }  # fmt: skip
-    assert [event.event_id for event in found.legacy.recent] == ["e1"]
+    assert [event.event_id for event in found.standby.recent] == ["e1"]
 
 
 @every

@@ -10,13 +10,13 @@ from protocols.sip import (
     Disposition,
     Ended,
     HangUp,
+    LegPhase,
     Listening,
     Local,
     Media,
     MediaChanged,
     Offer,
     OfferRefused,
-    Phase,
     Side,
     Uac,
 )
@@ -60,7 +60,7 @@ class TestWeHangUp:
         talking.give(HangUp())
         talking.wait(40)
         assert len(talking.requests("BYE")) == 11  # 0 0.5 1.5 3.5 7.5 11.5 ... 31.5 s
-        assert talking.leg.phase is Phase.FINISHED
+        assert talking.leg.phase is LegPhase.FINISHED
 
     def test_once(self, talking) -> None:
         talking.give(HangUp())
@@ -170,7 +170,7 @@ class TestTheyAsk:
         talking.ask("INVITE", 7, body=sdp(), branch="same")
         (answer,) = talking.ask("CANCEL", 7, branch="same")
         assert answer.code == 200
-        assert talking.leg.phase is Phase.CONFIRMED
+        assert talking.leg.phase is LegPhase.CONFIRMED
 
 
 class TestWeOffer:

@@ -17,16 +17,16 @@ from protocols.sip import (
     Finished,
     HangUp,
     LegInput,
+    LegPhase,
     Listening,
     Local,
     Offer,
-    Phase,
     Reject,
     Ring,
     Side,
     Uac,
 )
-from protocols.testing import End, Line, calm, stormy
+from protocols.testing import End, LossyLine, calm, stormy
 
 A, B = ("10.0.0.1", 5060), ("10.0.0.2", 5060)
 DIAL = Dial("sip:bob@10.0.0.2", "sip:robot@10.0.0.1", Listening("10.0.0.1", 4000), B, ring_s=40)
@@ -39,7 +39,7 @@ PATIENCE_S = 200
 class Table:
     """A caller and a callee on one line."""
 
-    line: Line
+    line: LossyLine
     caller: End
     callee: End
     uac: Uac
@@ -58,7 +58,7 @@ def lay(request: pytest.FixtureRequest) -> Callable[..., Table]:
         def receive(data: bytes, source: Address):
             return conftest.Datagram(data, source)
 
-        line = Line(weather)
+        line = LossyLine(weather)
         phones = [conftest.Phone(at, random.Random(str(at)), script if at == B else ()) for at in (A, B)]
         caller, callee = (line.join(phone, phone.address, receive) for phone in phones)
         uac = Uac(Local(*A), random.Random(1).randbytes)
@@ -144,13 +144,13 @@ def test_what_both_ends_believe_after_a_storm_is_the_same(lay, seed: int, loss: 
     table = lay(stormy(random.Random(seed).randbytes, loss), (0.5, Ring()), (2.0, ACCEPT))
     table.line.run(100)
     callee = next(iter(table.callee.machine.legs.values()), None)
-    if table.uac.phase is Phase.CONFIRMED:
+    if table.uac.phase is LegPhase.CONFIRMED:
         assert callee is not None
-        assert callee.phase is Phase.CONFIRMED or ends(table.callee)[0].cause == "no_ack"
+        assert callee.phase is LegPhase.CONFIRMED or ends(table.callee)[0].cause == "no_ack"
         assert (table.uac.media.port, callee.media.port) == (30000, 4000)
     else:
         assert ends(table.caller)
-        assert callee is None or callee.phase in (Phase.ENDED, Phase.FINISHED)
+        assert callee is None or callee.phase in (LegPhase.ENDED, LegPhase.FINISHED)
 
 
 @HARSH
@@ -179,7 +179,7 @@ def test_a_caller_who_dies_again_and_again_loses_no_call(lay, seed: int, deaths:
             phone.legs[key] = Uac.resume(phone.legs[key].record, table.line.now, random.Random(at).randbytes)
     table.line.run(100)
     (callee,) = table.callee.machine.legs.values()
-    assert (phone.legs[key].phase, callee.phase) == (Phase.CONFIRMED, Phase.CONFIRMED)
+    assert (phone.legs[key].phase, callee.phase) == (LegPhase.CONFIRMED, LegPhase.CONFIRMED)
     assert phone.legs[key].media.port == 30000
     assert callee.media.port in (4000, 4002)
     assert (callee.media.port == 4002) == (phone.legs[key].ours.port == 4002)

@@ -14,13 +14,13 @@ from protocols.sip import (
     Disposition,
     Ended,
     HangUp,
+    LegPhase,
     LegRecord,
     Listening,
     Local,
     MediaChanged,
     Offer,
     OfferRefused,
-    Phase,
     Received,
     Renumber,
     Side,
@@ -269,7 +269,7 @@ class TestFromAnotherMachine:
         callee.leg = Uas.resume(sent_away(callee.leg.record), callee.now, random.Random(6).randbytes)
         (reinvite,) = callee.give(ELSEWHERE)
         assert reinvite.cseq.number == 51
-        assert callee.leg.phase is Phase.CONFIRMED
+        assert callee.leg.phase is LegPhase.CONFIRMED
 
 
 class TestAPlannedMove:
@@ -283,7 +283,7 @@ class TestAPlannedMove:
         assert ack.method == "ACK"
         assert peer.told[-1] == OfferRefused(code)
         assert peer.leg.record.takeover is TakeoverStage.REFUSED
-        assert peer.leg.phase is Phase.CONFIRMED
+        assert peer.leg.phase is LegPhase.CONFIRMED
 
     def test_nor_does_silence(self, talking) -> None:
         peer = successor(talking)
@@ -344,5 +344,5 @@ def test_the_record_of_each_step_can_be_resumed(dialled, invite, sdp: Sdp, n_ste
     while leg.deadline is not None:
         now = max(now, leg.deadline)
         leg.step(Expired(), now)
-    assert leg.phase is Phase.FINISHED
+    assert leg.phase is LegPhase.FINISHED
     assert now < 100

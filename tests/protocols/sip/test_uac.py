@@ -15,10 +15,10 @@ from protocols.sip import (
     EarlyMedia,
     Ended,
     HangUp,
+    LegPhase,
     Listening,
     Local,
     Media,
-    Phase,
     Request,
     Ringing,
     Side,
@@ -93,7 +93,7 @@ class TestAProvisionalAnswer:
     def test_with_a_description_we_cannot_read_is_only_an_answer(self, dialled, invite) -> None:
         dialled.answer(invite, 183, body=b"v=0\r\nm=audio x\r\n")
         assert dialled.told == []
-        assert dialled.leg.phase is Phase.INVITING
+        assert dialled.leg.phase is LegPhase.INVITING
 
     def test_stops_the_repetitions_of_rfc_3261_17_1_1_2(self, dialled, invite) -> None:
         dialled.answer(invite, 100)
@@ -123,7 +123,7 @@ class TestAnAnswer:
         assert (ack.method, bye.method) == ("ACK", "BYE")
         assert (ack.to.tag, bye.to.tag) == ("fork", "fork")
         assert bye.cseq.number > ack.cseq.number
-        assert talking.leg.phase is Phase.CONFIRMED
+        assert talking.leg.phase is LegPhase.CONFIRMED
         assert talking.answer(invite, 200, tag="fork", body=sdp()) == [ack]
 
     def test_of_a_hundred_other_phones_is_somebody_playing_with_us(self, talking, invite, sdp: Sdp) -> None:

@@ -15,11 +15,11 @@ from protocols.sip import (
     Ended,
     HangUp,
     Invited,
+    LegPhase,
     Listening,
     Local,
     Media,
     Offer,
-    Phase,
     Received,
     Reject,
     Request,
@@ -150,7 +150,7 @@ class TestNotAnswering:
         assert peer.wait(2) == [answer, answer], "timer G"
         peer.ask("ACK", peer.invite.cseq.number)
         peer.wait(40)
-        assert peer.leg.phase is Phase.FINISHED
+        assert peer.leg.phase is LegPhase.FINISHED
 
     def test_hanging_up_while_it_rings_is_480(self, called) -> None:
         peer = called()

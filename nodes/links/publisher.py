@@ -23,7 +23,7 @@ RETRY_S: Final = 0.25
 log = logs.get(__name__)
 
 
-class Courier:
+class Publisher:
     """`deliver(record)` returns when the stream has it, or raises `BusAway`; `up` is set while it is worth trying."""
 
     def __init__(
@@ -137,4 +137,4 @@ class Courier:
             log.error("spool.failed", error=str(error))
 
 
-__all__ = ["Courier", "WINDOW"]
+__all__ = ["WINDOW", "Publisher"]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.links import courier as module
-from nodes.links.courier import Courier
+from nodes.links import publisher as module
 from nodes.links.errors import BusAway
+from nodes.links.publisher import Publisher
 from nodes.links.spool import Record, Spool
 
 
@@ -41,12 +41,12 @@ def test_however_the_stream_fails_it_gets_everything_and_each_once(failures: lis
     async def run() -> list[str]:
         stream, up = Stream(list(failures)), asyncio.Event()
         up.set()
-        courier = Courier(Spool(None, "edge-0"), stream.deliver, up, Counter())
+        publisher = Publisher(Spool(None, "edge-0"), stream.deliver, up, Counter())
         for n in range(n_records):
-            assert courier.put(Record(f"e{n}", "s", b"{}"))
+            assert publisher.put(Record(f"e{n}", "s", b"{}"))
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(courier.run())
-            await courier.settled()
+            running = group.create_task(publisher.run())
+            await publisher.settled()
             running.cancel()
         return stream.taken
 
@@ -64,10 +64,10 @@ def test_however_long_it_is_away_what_must_not_be_dropped_arrives_once_and_the_r
 
     async def run() -> tuple[list[str], list[str], Counter[str]]:
         stream, up, counts = Stream([]), asyncio.Event(), Counter[str]()
-        courier = Courier(Spool(None, "edge-0", max_records=5), stream.deliver, up, counts)
+        publisher = Publisher(Spool(None, "edge-0", max_records=5), stream.deliver, up, counts)
         needed, n_tried = list[str](), 0
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(courier.run())
+            running = group.create_task(publisher.run())
             for n, one in enumerate(story):
                 if one is None:
                     up.set()
@@ -76,12 +76,12 @@ def test_however_long_it_is_away_what_must_not_be_dropped_arrives_once_and_the_r
                 elif isinstance(one, str):
                     stream.failures.append(one)
                 else:
-                    is_taken = courier.put(Record(f"e{n}", "s", b"{}", may_drop=one))
+                    is_taken = publisher.put(Record(f"e{n}", "s", b"{}", may_drop=one))
                     assert is_taken or one
                     needed += [] if one else [f"e{n}"]
                     n_tried += 1
             up.set()
-            await courier.settled()
+            await publisher.settled()
             running.cancel()
         assert len(stream.taken) == n_tried - counts["spool_full"]
         return stream.taken, needed, counts
@@ -95,32 +95,32 @@ def test_however_long_it_is_away_what_must_not_be_dropped_arrives_once_and_the_r
 
 async def test_what_was_recorded_before_the_stream_came_is_delivered_in_its_order(tmp_path: Path):
     stream, up = Stream([]), asyncio.Event()
-    courier = Courier(Spool(tmp_path, "edge-0"), stream.deliver, up, Counter())
+    publisher = Publisher(Spool(tmp_path, "edge-0"), stream.deliver, up, Counter())
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(courier.run())
+        running = group.create_task(publisher.run())
         for n in range(200):
-            courier.put(Record(f"e{n}", "s", b"{}"))
+            publisher.put(Record(f"e{n}", "s", b"{}"))
         up.set()
-        await courier.settled()
+        await publisher.settled()
         running.cancel()
     assert stream.taken == [f"e{n}" for n in range(200)]
 
 
 async def test_a_full_spool_refuses_and_counts():
     counts: Counter[str] = Counter()
-    courier = Courier(Spool(None, "edge-0", max_records=1), Stream([]).deliver, asyncio.Event(), counts)
-    assert [courier.put(Record(f"e{n}", "s", b"{}", may_drop=True)) for n in range(3)] == [True, False, False]
+    publisher = Publisher(Spool(None, "edge-0", max_records=1), Stream([]).deliver, asyncio.Event(), counts)
+    assert [publisher.put(Record(f"e{n}", "s", b"{}", may_drop=True)) for n in range(3)] == [True, False, False]
     assert counts == {"spool_full": 2}
 
 
-async def test_an_error_that_is_not_the_streams_absence_ends_the_courier(tmp_path: Path):
+async def test_an_error_that_is_not_the_streams_absence_ends_the_publisher(tmp_path: Path):
     async def broken(record: Record) -> None:
         raise ZeroDivisionError
 
     up = asyncio.Event()
     up.set()
-    courier = Courier(Spool(tmp_path, "edge-0"), broken, up, Counter())
-    courier.put(Record("e1", "s", b"{}"))
+    publisher = Publisher(Spool(tmp_path, "edge-0"), broken, up, Counter())
+    publisher.put(Record("e1", "s", b"{}"))
     with pytest.raises(ZeroDivisionError):
-        await courier.run()
+        await publisher.run()
     assert len(os.listdir(tmp_path)) == 1, "and what it had is on disk"

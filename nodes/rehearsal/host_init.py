@@ -1,6 +1,6 @@
 """The first process of a test host: starts commands there and tells how they end. With it the host ends.
 
-    unshare --net --pid ... python -m nodes.rehearsal.keeper        standard input: a SEQPACKET socket (`remote.py`)
+    unshare --net --pid ... python -m nodes.rehearsal.host_init        standard input: a SEQPACKET socket (`remote.py`)
 
 A packet is one JSON object: `run` (beside it the command's standard input, output and error as descriptors), `kill`
 (process 0 is everybody but us, a negative one its group), `end`. In a PID namespace of its own it is the init: the
@@ -27,7 +27,7 @@ EVERYBODY: Final = -1
 """For kill(2): all processes of the namespace but the init and the caller, at once."""
 
 
-class Keeper:
+class HostInit:
     """What has been started here, by process id; and whom to tell."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -105,7 +105,7 @@ def main() -> Never:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if len(sys.argv) > 1:
         socket.sethostname(sys.argv[1])
-    Keeper(sock).serve()
+    HostInit(sock).serve()
 
 
 if __name__ == "__main__":

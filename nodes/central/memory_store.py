@@ -1,6 +1,6 @@
 """Keeps what is known: snapshots of the fold, rolls that have changed, and nothing of whom the journal is to forget.
 
-A person is forgotten in this order, and a keeper that dies in between does the rest in its next life, because the
+A person is forgotten in this order, and a leader that dies in between does the rest in its next life, because the
 journal still has the `Forgotten`: the rolls without them are stored, then a snapshot that names those, which is read
 back, then the journal is purged up to it (but never of what the recorder has not read), and at last the old rolls go.
 
@@ -24,7 +24,7 @@ from nodes.links.errors import BusAway, ObjectBroken, StreamBroken
 from nodes.links.objects import Info, Writing
 from nodes.telemetry import logs
 from protocols.wire.ids import CampaignId
-from protocols.wire.journal import Phase, RollRef, Steered
+from protocols.wire.journal import CampaignPhase, RollRef, Steered
 from protocols.wire.roles import RECORDER_READS
 from protocols.wire.subjects import Stream
 
@@ -52,7 +52,7 @@ def pause_s(n_failed: int) -> float:
     return min(LOOK_S * 2.0 ** min(n_failed, 10), MAX_PAUSE_S)
 
 
-class Keeper:
+class MemoryStore:
     """The work of one term."""
 
     def __init__(self, bus: Bus, memory: Memory) -> None:
@@ -107,7 +107,7 @@ class Keeper:
             await self.keep()
         for name in sorted(self._memory.unsure):
             at = self._memory.campaigns.campaigns[name].at(self._memory.clock.wall())
-            await self._memory.write(Steered(name, Phase.PAUSED, at))
+            await self._memory.write(Steered(name, CampaignPhase.PAUSED, at))
             log.error("campaign.paused", campaign_id=name, reason=JOURNAL_LOST)
 
     async def keep(self) -> None:
@@ -207,4 +207,4 @@ class Keeper:
         return len(gone)
 
 
-__all__ = ["Keeper", "pause_s", "roll_name"]
+__all__ = ["MemoryStore", "pause_s", "roll_name"]

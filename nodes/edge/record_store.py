@@ -25,10 +25,10 @@ def version(record: CallRecord) -> Version:
     return record.epoch, record.revision
 
 
-class Keeper:
+class RecordStore:
     """The last record of one call. Its supervisor owns it, so that it outlives the actors that write it."""
 
-    def __init__(self, record: CallRecord, wrote: Callable[[Keeper], None]) -> None:
+    def __init__(self, record: CallRecord, wrote: Callable[[RecordStore], None]) -> None:
         self.record = record
         self._wrote = wrote
         self.happened: Callable[[Telephone], object] = lambda event: None
@@ -66,13 +66,13 @@ class Keeper:
             self._wrote(self)
 
 
-UntilKept: TypeAlias = Callable[[Keeper, Callable[[], object]], None]
+UntilKept: TypeAlias = Callable[[RecordStore, Callable[[], object]], None]
 """Do something once others have the record that a call has now (`nodes.edge.hold_back`)."""
 
 
-def at_once(keeper: Keeper, do: Callable[[], object]) -> None:
+def at_once(store: RecordStore, do: Callable[[], object]) -> None:
     """Do it now: there is nobody else."""
     do()
 
 
-__all__ = ["Keeper", "UntilKept", "Version", "at_once", "version"]
+__all__ = ["RecordStore", "UntilKept", "Version", "at_once", "version"]

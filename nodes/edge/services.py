@@ -10,7 +10,7 @@ from nodes.call.inputs import Input
 from nodes.config import Config
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
-from nodes.edge.keeper import UntilKept, at_once
+from nodes.edge.record_store import UntilKept, at_once
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
 from nodes.links.members import Members
@@ -32,7 +32,7 @@ class AnyCall(Actor):
 
 
 @dataclass(slots=True)
-class Means:
+class EdgeServices:
     """Handed to each call. `post` takes an event at once; `refusals`: who must not be called."""
 
     config: Config
@@ -108,4 +108,4 @@ class Means:
         return str(self.config.paths.recordings / (f"{call_id}.{part}" if part else call_id))
 
 
-__all__ = ["AnyCall", "Means"]
+__all__ = ["AnyCall", "EdgeServices"]
