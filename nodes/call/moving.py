@@ -31,6 +31,7 @@ from nodes.call.effects import (
     StopHearing,
     TakeOverLeg,
     Unlink,
+    Want,
 )
 from nodes.call.inputs import (
     CameBack,
@@ -102,6 +103,19 @@ def brought(record: CallRecord, ahead_s: float) -> CallRecord:
 
 
 # ---- its machine has died -------------------------------------------------------------------------------------------
+
+
+def heard_first(record: CallRecord, moved: Moved, owner: Identity, epoch: int) -> Channel | None:
+    """Return the line as the call will tell it first, when it begins here: media may have it sooner, and is told twice.
+
+    None: nobody is to be heard. `owner`, `epoch`: as in `Resumed`.
+    """
+    if record.phase not in UP or not is_saved(record) or is_anothers(record):
+        return None
+    step = CallStep(record, None, 0.0)
+    step.live(owner, epoch)
+    settle(step, moved)
+    return next((one.channel for one in step.effects if isinstance(one, Want)), None)
 
 
 def settle(step: CallStep, moved: Moved) -> None:
@@ -324,6 +338,7 @@ __all__ = [
     "begin_again",
     "brought",
     "give_back",
+    "heard_first",
     "is_anothers",
     "is_movable",
     "is_ours_now",

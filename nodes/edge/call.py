@@ -162,7 +162,7 @@ class CallActor(AnyCall):
             case HangUpLeg(order=hang_up):
                 self._leg.tell(Leg.hang_up, hang_up)
             case TakeOverLeg():
-                self._leg.tell(Leg.take_over, effect)
+                services.take_over(self._store, effect, self._tell_leg)
             case RenumberLeg(cseq=cseq, version=version):
                 self._leg.tell(Leg.renumber, cseq, version)
             case LetGoLeg():
@@ -230,6 +230,9 @@ class CallActor(AnyCall):
     def _withdraw(self, kind: type[Question]) -> None:
         if (task := self._asked.pop(kind, None)) is not None:
             task.cancel()
+
+    def _tell_leg(self, order: TakeOverLeg) -> None:
+        self._leg.tell(Leg.take_over, order)
 
     @property
     def _leg(self) -> Ref[Leg]:

@@ -95,6 +95,8 @@ class Calls:
         self._asleep: dict[CallId, RecordStore] = {}
         self._waiting: dict[CallId, list[Callable[[], object]]] = {}
         """What has come for calls that are asleep, or just waking."""
+        self._arriving: set[CallId] = set()
+        """Those that sleep because what they need here is not ready: nobody wakes them before that."""
         self._by_dialog: dict[str, CallId] = {}
         """Of the calls that were ever asleep here, by SIP Call-ID."""
         self._desks: object = None
@@ -189,7 +191,23 @@ class Calls:
         if leg := store.record.leg:
             self._by_dialog[leg.dialog.sip_call_id] = call_id
 
+    def is_asleep(self, call_id: CallId) -> bool:
+        """Say whether a call of ours does not live here yet."""
+        return call_id in self._waiting
+
+    def arrives(self, store: RecordStore) -> None:
+        """A call of ours is not ready to live here yet: what comes for it waits until it has `arrived`."""
+        self._arriving.add(store.record.order.call_id)
+        self._sleep(store)
+
+    async def arrived(self, store: RecordStore) -> None:
+        """Have it live here, unless it is over meanwhile."""
+        self._arriving.discard(store.record.order.call_id)
+        await self._wake(store.record.order.call_id)
+
     async def _wake(self, call_id: CallId) -> None:
+        if call_id in self._arriving:
+            return
         if store := self._asleep.pop(call_id, None):
             await self.go_on(store)
             if store.record.leg:
@@ -268,7 +286,7 @@ class Calls:
         """What an operator sees of it."""
         without = {"calls_without_heir": float(self.elsewhere.ownership.n_without_heir)}
         parts = self.load.figures() | self._views.figures() | self._heirs.figures() | self._hold_back.figures()
-        return parts | without | self.elsewhere.mover.figures()
+        return parts | without | self.elsewhere.mover.figures() | self.elsewhere.turns.figures()
 
     async def begin(self, order: PlaceCall) -> None:
         """Begin a call. Raises: `StartFailed`, `TooManyChildren`."""
@@ -336,11 +354,15 @@ class Calls:
 
     def let_go(self, store: RecordStore) -> None:
         """End what is left of a call that goes on at another machine."""
-        call_id = store.record.order.call_id
-        self._asleep.pop(call_id, None)
-        self._waiting.pop(call_id, None)
+        self._awake(store.record.order.call_id)
         if store.tree is not None:
             self._tasks.spawn(self._trees.stop(store.tree))
+
+    def _awake(self, call_id: CallId) -> None:
+        """Keep nothing for a call any more that is not to be woken."""
+        self._asleep.pop(call_id, None)
+        self._waiting.pop(call_id, None)
+        self._arriving.discard(call_id)
 
     async def _start(self, store: RecordStore) -> None:
         try:
@@ -360,6 +382,7 @@ class Calls:
         if store.record.phase is CallPhase.MOVED:
             self.stores.pop(store.record.order.call_id, None)
         if store.record.phase is CallPhase.DONE:
+            self._awake(store.record.order.call_id)
             if self.stores.pop(store.record.order.call_id, None):  # it is written again after its end
                 self.load.n_over += 1
             self._standby.ended(store.record.order.call_id)

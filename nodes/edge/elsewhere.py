@@ -14,11 +14,12 @@ from dataclasses import replace
 from typing import Final
 
 from nodes.call.inputs import Left
-from nodes.call.moving import brought
+from nodes.call.moving import brought, heard_first
 from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
-from nodes.edge.arrivals import have_ready
+from nodes.edge.arrivals import AudioFirst, have_ready
 from nodes.edge.ears import NoEngine
+from nodes.edge.flight import Turns
 from nodes.edge.holder import Holder
 from nodes.edge.inheritance import Inheritance, Inherited
 from nodes.edge.line import NoMedia
@@ -53,6 +54,8 @@ class Elsewhere:
         self.ownership = Ownership(services, calls.stores, spawn)
         self.ownership.let_go = self._let_go
         self.inheritance = Inheritance(services, self._take_over, self._order_of, spawn)
+        self.turns = Turns()
+        services.take_over = self.turns.take
         self._prompts = PromptsAhead(services.mesh, services.config.paths.prompts, spawn)
         services.engines.on_prompt = lambda key, prompt: self._copy_ahead(CallId(key), (prompt.prompt,))
         self.mover = Mover(services, calls, self.ownership, self._prompts.is_here, spawn)
@@ -69,6 +72,7 @@ class Elsewhere:
         """Ask nobody, and take nothing, any more: the process ends."""
         self.ownership.stop()
         self.inheritance.stop()
+        self.turns.stop()
 
     # ---- calls of ours ----------------------------------------------------------------------------------------------
 
@@ -81,6 +85,7 @@ class Elsewhere:
     def wrote(self, store: RecordStore) -> None:
         """A record has changed: what it plays is copied; one that is over, or another's, has no heir any more."""
         record = store.record
+        self.turns.wrote(record)
         if record.phase in GONE:
             self.ownership.over(record.order.call_id, order_of(record))
             self.mover.over(record.order.call_id)
@@ -163,21 +168,34 @@ class Elsewhere:
             self._services.post(event)
         records = [replace(brought(one, inherited.ahead_s), heir=NodeId("")) for one in inherited.records]
         coming = [record for record in records if self.mover.is_waiting(record.order.call_id)]
-        for store in [self._calls.keep(record) for record in records if record not in coming]:
-            self._spawn(self._arrive(store, inherited.outage_s))
+        stores = [self._calls.keep(record) for record in records if record not in coming]
+        first = AudioFirst(len(stores))
+        for store in stores:
+            self._calls.arrives(store)
+            self._spawn(self._arrive(store, inherited.outage_s, first))
         for record in coming:  # it was on its way here
             self._calls.tell(record.order.call_id, Left(None, inherited.outage_s))
 
-    async def _arrive(self, store: RecordStore, outage_s: float) -> None:
+    async def _arrive(self, store: RecordStore, outage_s: float, first: AudioFirst) -> None:
+        """Have a call's audio go on, and that of all others that come with it; then have the call live here."""
         try:
-            await self._have_words(store.record)
-            store.moved = await have_ready(self._services, store.record, outage_s)
+            await self._have_audio(store, outage_s)
         except (NoMedia, Unreachable) as error:
             log.error("call.not_taken_over", call_id=store.record.order.call_id, reason=str(error))
             await Will(store, self._services).carry_out()
-        else:
-            with suppress(Gone):  # we are told to stop
-                await self._calls.go_on(store)
+            return
+        finally:
+            first.one()
+        await first.all()
+        with suppress(Gone):  # we are told to stop
+            await self._calls.arrived(store)
+
+    async def _have_audio(self, store: RecordStore, outage_s: float) -> None:
+        await self._have_words(store.record)
+        services = self._services
+        store.moved = moved = await have_ready(services, store.record, outage_s)
+        if (channel := heard_first(store.record, moved, services.mesh.identity, services.epoch)) is not None:
+            line.set_channel(services, moved.media, channel, to_spares=True)
 
     async def _have_words(self, record: CallRecord) -> None:
         """Render what plays, if it has not come here in time: a play without its file would be over at once."""

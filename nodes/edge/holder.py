@@ -41,6 +41,15 @@ class Holder(Protocol):
     def keep(self, record: CallRecord, moved: Moved | None = None) -> RecordStore:
         """Have a call, from this moment on. `moved`: it comes from another machine."""
 
+    def is_asleep(self, call_id: CallId) -> bool:
+        """Say whether a call of ours does not live here yet."""
+
+    def arrives(self, store: RecordStore) -> None:
+        """A call of ours is not ready to live here yet: what comes for it waits until it has `arrived`."""
+
+    async def arrived(self, store: RecordStore) -> None:
+        """Have it live here, unless it is over meanwhile."""
+
     async def go_on(self, store: RecordStore) -> None:
         """Have a call live here."""
 

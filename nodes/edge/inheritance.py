@@ -144,7 +144,7 @@ class Inheritance:
 
     def _inherit(self, wanted: Take) -> None:
         node = self._nodes[wanted.owner]
-        records = sorted(node.standby.take({*wanted.calls, *wanted.close}), key=_urgency)
+        records = sorted(node.standby.take({*wanted.calls, *wanted.close}), key=urgency)
         member = self._services.members.node(wanted.owner)
         is_proven = member is not None and member.state is NodeState.DEAD and member.is_proven
         outage_s = min(PROVEN_S if is_proven else MAX_OUTAGE_S, self._loop.time() - node.heard_s)
@@ -160,10 +160,17 @@ class Inheritance:
         return node
 
 
-def _urgency(record: CallRecord) -> int:
-    """Who hears silence now comes first: those with an agent, those who talk; nobody waits for one that ends."""
-    order = (CallPhase.BRIDGED, CallPhase.CONVERSING, CallPhase.HANDING_OVER, CallPhase.ANSWERED)
-    return order.index(record.phase) if record.phase in order else len(order)
+ORDER: Final = (CallPhase.BRIDGED, CallPhase.CONVERSING, CallPhase.HANDING_OVER, CallPhase.ANSWERED)
 
 
-__all__ = ["Inheritance", "Inherited"]
+def urgency(record: CallRecord) -> tuple[bool, int]:
+    """Say who comes first: whoever was just being spoken to, by an agent or the bot; last, one that ends anyway.
+
+    The others have silence to hear anyway, as long as nothing is said to them.
+    """
+    is_up = record.phase in ORDER
+    is_spoken_to = record.phase is CallPhase.BRIDGED or (is_up and record.floor.is_playing)
+    return not is_spoken_to, ORDER.index(record.phase) if is_up else len(ORDER)
+
+
+__all__ = ["Inheritance", "Inherited", "urgency"]

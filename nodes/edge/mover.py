@@ -124,6 +124,8 @@ class Mover:
         store, to = self._calls.stores.get(call_id), self._ownership.heir_of(call_id)
         if store is None or to is None or call_id in self._to or not is_movable(store.record):
             return False
+        if self._calls.is_asleep(call_id):
+            return False
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._to[call_id] = to, done
         try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from nodes.call.effects import Moving
+from nodes.call.effects import Moving, TakeOverLeg
 from nodes.call.inputs import Input
 from nodes.config import Config
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
-from nodes.edge.record_store import UntilKept, at_once
+from nodes.edge.record_store import RecordStore, UntilKept, at_once
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
 from nodes.links.members import Members
@@ -21,6 +22,13 @@ from protocols.wire.events import CallEvent
 from protocols.wire.ids import CallId, Identity, NodeId
 from protocols.wire.load import GivesUp
 from supervisors import Actor, Ref
+
+TakesOver: TypeAlias = Callable[[RecordStore, TakeOverLeg, Callable[[TakeOverLeg], object]], object]
+
+
+def in_no_turn(store: RecordStore, order: TakeOverLeg, tell: Callable[[TakeOverLeg], object]) -> None:
+    """Have a leg go on here at once."""
+    tell(order)
 
 
 class AnyCall(Actor):
@@ -50,6 +58,8 @@ class EdgeServices:
     until_kept: UntilKept = at_once
     moving: Callable[[CallId, Moving], None] = lambda call_id, word: None
     """Where a call's words to the machine that it comes from, or goes to, are brought on their way."""
+    take_over: TakesOver = in_no_turn
+    """Has a leg tell its far end where we are, when it is its turn (`nodes.edge.flight`)."""
     given_up: Callable[[], GivesUp] = lambda: GivesUp.NOTHING
     """How far this edge is full just now (`gives_up`)."""
     fills_up: Callable[[], bool] = lambda: False

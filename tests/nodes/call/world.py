@@ -484,7 +484,11 @@ class World:
         return promised
 
     def _go_on(self, moved: inputs.Moved | None = None) -> None:
-        self._take(replace(self._resumed(), moved=moved))
+        given, n_done = replace(self._resumed(), moved=moved), len(self.done)
+        first = moving.heard_first(self.record, moved, given.owner, given.epoch) if moved else None
+        self._take(given)
+        if moved is not None:  # media is told so before the call has begun here
+            assert first == next((one.channel for one in self.done[n_done:] if isinstance(one, wants.Want)), None)
         self.promised = {}
         self.orphans_until_s = self.now + ORPHANS_S
         self.clock.at(self.orphans_until_s, self._close_orphans)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from nodes.call.inputs import Moved
 from nodes.call.record import CallPhase, CallRecord
-from nodes.edge import returning
+from nodes.edge import arrivals, flight, returning
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened, frame
 from nodes.edge.heir import bequest, to_keep
 from nodes.edge.ownership import choose
@@ -28,10 +30,10 @@ from protocols.wire.cluster import NodeState, NodeWord
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.heirs import KeepRecord
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
-from protocols.wire.messages import CloseChannel
+from protocols.wire.messages import CloseChannel, EndCall
 from protocols.wire.reconcile import FindCalls
 from protocols.wire.takeover import Beware, WhoHas
-from tests.nodes.edge.two_edges import FarEnd, Machine, machine, talking
+from tests.nodes.edge.two_edges import HERE, FarEnd, Machine, machine, talking
 
 C1 = CallId("c1")
 
@@ -100,6 +102,77 @@ async def test_a_call_of_a_dead_machine_goes_on_at_its_heir_which_tells_the_call
     after = pair.b.calls.stores[C1].record
     assert after.epoch > before.epoch
     assert after.owner == pair.b.identity
+
+
+async def many(pair: Pair, n: int) -> list[CallId]:
+    """Have so many calls at the first machine, and all of them kept by the second."""
+    await pair.until_known()
+    names = [CallId(f"c{k}") for k in range(n)]
+    for name in names:
+        await pair.a.calls.go_on(pair.a.calls.keep(talking(pair.far, pair.a, name)))
+    await pair.b.until(lambda: all(pair.kept(name) for name in names), within_s=20)
+    pair.far.heard()
+    return names
+
+
+def invited(messages: Sequence[str]) -> list[CallId]:
+    """Return whose far ends these messages ask, in order."""
+    return [CallId(one.partition("Call-ID: ")[2].partition("@")[0]) for one in messages if one.startswith("INVITE")]
+
+
+async def test_of_many_calls_that_come_at_once_all_are_heard_before_the_first_far_end_is_asked_and_few_are_at_a_time(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flight, "HOLDS_S", 60.0)
+    monkeypatch.setattr(arrivals, "FIRST_S", 60.0)
+    names = await many(pair, 80)
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.b.until(lambda: select.select([pair.far.sock], [], [], 0)[0], within_s=20)
+    assert all(pair.b.channel(name) for name in names), "their audio waits for nothing"
+    asked, waiting, most = list[CallId](), list[str](), 0
+    async with asyncio.timeout(20):
+        while len(asked) < len(names) or waiting:
+            new = [text for text in pair.far.heard() if invited([text]) and invited([text])[0] not in asked]
+            asked += invited(new)
+            waiting += new
+            most = max(most, len(waiting))
+            if waiting:
+                pair.far.says(200, waiting.pop(0), (HERE, pair.b.services.trunk.port))
+            await asyncio.sleep(0.002)
+    assert sorted(asked) == sorted(names)
+    assert most == flight.AT_ONCE
+
+
+async def test_far_ends_that_say_nothing_keep_nobody_from_being_asked(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flight, "HOLDS_S", 0.05)
+    names = await many(pair, 80)
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    asked = set[CallId]()
+    async with asyncio.timeout(20):
+        while asked < {*names}:
+            asked |= {*invited(pair.far.heard())}
+            await asyncio.sleep(0.005)
+
+
+async def test_what_comes_for_a_call_whose_line_is_not_ready_here_yet_waits_for_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was dropped: nobody had the call yet."""
+    await pair.begin(talking(pair.far, pair.a))
+    go, ready = asyncio.Event(), arrivals.have_ready
+
+    async def waits(services: EdgeServices, record: CallRecord, outage_s: float) -> Moved:
+        await go.wait()
+        return await ready(services, record, outage_s)
+
+    monkeypatch.setattr("nodes.edge.elsewhere.have_ready", waits)
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    pair.b.requests.end(EndCall(C1), pair.b.identity)
+    go.set()
+    await pair.b.until(lambda: Kind.ENDED in pair.b.kinds)
+    assert next(one for one in pair.b.events if one.kind is Kind.ENDED).fields["cause"] == "ordered"
 
 
 async def test_who_comes_back_lets_go_of_what_its_heir_has_without_a_word_to_anybody(

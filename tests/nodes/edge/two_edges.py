@@ -116,17 +116,18 @@ class FarEnd:
         """Answer the next INVITE; return it. What is heard before it is dropped."""
         while True:
             text, source = await self.hears()
-            if not text.startswith("INVITE"):
-                continue
-            kept = [
-                line for line in text.split("\r\n") if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")
-            ]
-            body = f"v=0\r\no=- 1 2 IN IP4 {HERE}\r\ns=-\r\nc=IN IP4 {HERE}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
-            about = [f"Contact: <sip:ann@{HERE}:{self.port}>", "Content-Type: application/sdp"] if code == 200 else []
-            said = body if code == 200 else ""
-            head = [f"SIP/2.0 {code} Said", *kept, *about, f"Content-Length: {len(said)}", "", said]
-            self.sock.sendto("\r\n".join(head).encode(), source)
-            return text
+            if text.startswith("INVITE"):
+                self.says(code, text, source)
+                return text
+
+    def says(self, code: int, invite: str, source: tuple[str, int]) -> None:
+        """Answer this INVITE."""
+        kept = [line for line in invite.split("\r\n") if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")]
+        body = f"v=0\r\no=- 1 2 IN IP4 {HERE}\r\ns=-\r\nc=IN IP4 {HERE}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+        about = [f"Contact: <sip:ann@{HERE}:{self.port}>", "Content-Type: application/sdp"] if code == 200 else []
+        said = body if code == 200 else ""
+        head = [f"SIP/2.0 {code} Said", *kept, *about, f"Content-Length: {len(said)}", "", said]
+        self.sock.sendto("\r\n".join(head).encode(), source)
 
     def heard(self) -> list[str]:
         """Return what has come meanwhile."""
