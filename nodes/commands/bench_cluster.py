@@ -34,11 +34,11 @@ from nodes.commands.stages import HUB, Stages, stages
 from nodes.commands.terminal import ENDING, console, emit
 from nodes.links.bus import Bus
 from nodes.links.login import login
-from nodes.links.roster import State
 from nodes.links.server import pid_file, settings
 from nodes.reading import read_json
 from nodes.rehearsal.scripted.pace import VARIABLE, Pace
 from nodes.rehearsal.scripted.phones import REPORT
+from nodes.rehearsal.victims import ANY, KINDS, choose
 from protocols.wire.campaigns import Plan
 from protocols.wire.ids import CampaignId
 from protocols.wire.roles import Role
@@ -66,7 +66,6 @@ SETTLE_S: Final = 3.0
 """What was noted last is stored by then."""
 END_S: Final = 240.0
 """So long may it take until the first are up, or the last call has ended after its time."""
-KINDS: Final = ("edge", "edge spare", "media", "media spare", "speech", "central", "recorder", "desk", "nats")
 SCRIPT: Final = Path(__file__).with_suffix(".yaml")
 PAGE_KB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 STANDING_IN: Final = {
@@ -277,25 +276,18 @@ class Killing:
             self._kill(KINDS[self.kills.total() % len(KINDS)])
 
     def _kill(self, kind: str) -> None:
-        role, _, spare = kind.partition(" ")
-        state = State.SPARE if spare else State.ACTIVE
-        found = {
-            peer.pid: node
-            for node, roster in self._here.rosters().items()
-            for peer in roster.processes
-            if peer.role == role and peer.state is state
-        }
-        if role == "nats":
-            found = {int(pid_file(settings(self._here.config)).read_text()): HUB}
-        if not found:
+        found = choose(kind, self._here.rosters(), self._dice.randrange(ANY), self._server)
+        if found is None:
             return
-        pid = self._dice.choice(sorted(found))
         self._spent.look()
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(found.pid, signal.SIGKILL)
         self.kills[kind] += 1
         if kind == "edge":
-            self.edges.append(Moment(found[pid], datetime.now().astimezone()))
+            self.edges.append(Moment(found.node, datetime.now().astimezone()))
+
+    def _server(self, node: str) -> int:
+        return int(pid_file(settings(self._here.config)).read_text()) if node == HUB else 0
 
 
 def rss_kb(here: Stages) -> float:

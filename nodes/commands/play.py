@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from nodes.commands import central
 from nodes.commands.captions import Captions
 from nodes.commands.stage import Stage
-from nodes.links.roster import Peer, Roster
+from nodes.links.roster import Roster
+from nodes.rehearsal.victims import choose
 from protocols.wire.events import CallEvent, Kind
 
 LOOK_S = 0.5
@@ -79,11 +80,10 @@ def ends(roster: Roster) -> int:
 
 def kill(stage: Stage, role: str, watch: Watch, captions: Captions) -> None:
     """End the active process of a role as nothing but SIGKILL can."""
-    victims: list[Peer] = stage.client.roster().active(role)
-    if victims:
-        os.kill(victims[0].pid, signal.SIGKILL)
-        watch.kills.append(victims[0].name)
-        captions.say(f"kill -9 {victims[0].pid}: {victims[0].name} is dead")
+    if victim := choose(role, {stage.client.config.node.id: stage.client.roster()}):
+        os.kill(victim.pid, signal.SIGKILL)
+        watch.kills.append(victim.name)
+        captions.say(f"kill -9 {victim.pid}: {victim.name} is dead")
 
 
 __all__ = ["Part", "Watch", "kill", "play"]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from nodes.rehearsal.hosted import NATS, HostedNode
+from nodes.rehearsal.hosted import HostedNode
 from nodes.rehearsal.hosts import Hosts
+from nodes.rehearsal.victims import ANY, choose
 
 
 class FaultKind(StrEnum):
@@ -52,7 +53,7 @@ STEPS_S: Final = (-7200.0, -3.0, 3.0, 7200.0)
 class Fault:
     """One fault of a host. `peer`: a cut is from this host only; empty: from all.
 
-    `role`: whose process, active or spare: `edge`, `edge spare`, `nats`. `step_s`: how far a clock is set ahead.
+    `role`, `number`: whose process, and which of several (`victims`). `step_s`: how far a clock is set ahead.
     """
 
     kind: FaultKind
@@ -61,6 +62,7 @@ class Fault:
     peer: str = ""
     role: str = ""
     step_s: float = 0.0
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,11 @@ def draw(
     """Return a fault of one of these kinds at one of these hosts; a process's is of one of `roles`.
 
     >>> draw(random.Random(1), ["n1", "n2"], [FaultKind.PAUSE], 4.0)
-    Fault(kind=<FaultKind.PAUSE: 'pause'>, host='n1', seconds=4.0, peer='', role='', step_s=0.0)
+    Fault(kind=<FaultKind.PAUSE: 'pause'>, host='n1', seconds=4.0, peer='', role='', step_s=0.0, number=0)
     """
     kind, host = dice.choice(kinds), dice.choice(hosts)
     if kind is FaultKind.PROCESS:
-        return Fault(kind, host, role=dice.choice(roles))
+        return Fault(kind, host, role=dice.choice(roles), number=dice.randrange(ANY))
     if kind is FaultKind.CLOCK:
         return Fault(kind, host, seconds, step_s=dice.choice(STEPS_S))
     return Fault(kind, host, seconds)
@@ -111,10 +113,11 @@ async def _begin(fault: Fault, hosts: Hosts, nodes: Mapping[str, HostedNode]) ->
     host = hosts[fault.host]
     match fault.kind:
         case FaultKind.PROCESS:
-            pid = victim(nodes[fault.host], fault.role)
-            if pid:
-                host.kill(pid)
-            return bool(pid)
+            node = nodes[fault.host]
+            found = choose(fault.role, {fault.host: node.roster()}, fault.number, lambda _: node.server)
+            if found:
+                host.kill(found.pid)
+            return found is not None
         case FaultKind.LAUNCHER:
             await nodes[fault.host].kill_launcher()
         case FaultKind.POWER:
@@ -162,18 +165,4 @@ def _cuts(fault: Fault) -> list[tuple[str, str]]:
     return {FaultKind.MUTE: [heard], FaultKind.DEAF: [hears]}.get(fault.kind, [heard, hears])
 
 
-def victim(node: HostedNode, role: str) -> int:
-    """Return the process of a role, by its id on its host; the first, and 0 where there is none now."""
-    if role == NATS:  # which the roster does not name, for it speaks no word of ours
-        return next((pid for pid, line in node.host.processes().items() if _program(line) == "nats-server"), 0)
-    role, _, spare = role.partition(" ")
-    roster = node.roster()
-    found = roster.spare(role) if spare else roster.active(role)
-    return found[0].pid if found else 0
-
-
-def _program(line: str) -> str:
-    return line.partition(" ")[0].rpartition("/")[2]
-
-
-__all__ = ["INSTANT", "Fault", "FaultKind", "Inflicted", "draw", "inflict", "victim"]
+__all__ = ["INSTANT", "Fault", "FaultKind", "Inflicted", "draw", "inflict"]

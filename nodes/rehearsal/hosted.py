@@ -154,6 +154,12 @@ class HostedNode:
         except (OSError, RemoteProtocolError):
             return NOBODY
 
+    @property
+    def server(self) -> int:
+        """Its nats-server, by its id on its host; 0: it has none just now."""
+        found = [pid for pid, line in self.host.processes().items() if _program(line) == "nats-server"]
+        return next(iter(found), 0)
+
     def kill(self, peer: Peer) -> None:
         """End one of its processes as nothing but SIGKILL can. Raises: NotRun."""
         self.host.kill(peer.pid)
@@ -287,6 +293,10 @@ async def callees(
 def steps(host: Host) -> dict[str, str]:
     """Return what to add to an environment so that wall clocks follow the host's."""
     return {"PYTHONPATH": str(Path(sitecustomize.__file__).parent), sitecustomize.CLOCK: str(host.clock)}
+
+
+def _program(line: str) -> str:
+    return line.partition(" ")[0].rpartition("/")[2]
 
 
 def _written(host: Host, name: str, text: str) -> Path:

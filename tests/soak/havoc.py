@@ -61,7 +61,7 @@ def plan(seconds: float, n_machines: int, seed: int) -> list[Due]:
     bag: list[str] = []
     for n in range(1, int(seconds / PROCESS_S)):
         bag = bag or dice.sample(ROLES, len(ROLES))
-        due.append(Due(n * PROCESS_S, Fault(FaultKind.PROCESS, dice.choice(hosts), role=bag.pop())))
+        due.append(Due(n * PROCESS_S, Fault(FaultKind.PROCESS, dice.choice(hosts), role=bag.pop(), number=n)))
     return sorted(due, key=lambda each: each.at_s)
 
 

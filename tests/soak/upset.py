@@ -15,9 +15,10 @@ from typing import Final
 
 from nodes.commands.client import Client, NotUp
 from nodes.links.roster import Roster
+from nodes.rehearsal import victims
+from nodes.rehearsal.victims import ANY, choose
 
-ALL: Final = ("edge", "edge spare", "media", "media spare", "speech", "central", "desk", "recorder", "nats")
-KINDS: Final = tuple(os.environ.get("RINGMASTER_SOAK_KINDS", ",".join(ALL)).split(","))
+KINDS: Final = tuple(os.environ.get("RINGMASTER_SOAK_KINDS", ",".join(victims.KINDS)).split(","))
 """Who is killed; when it is not everybody, the node is not paused and its launcher lives."""
 KILL_EVERY_S: Final = 2.0
 PAUSE_EVERY_S: Final = 60.0
@@ -52,8 +53,8 @@ class Upset:
 
     async def run(self, until_s: float, deaths_s: list[float]) -> None:
         """Go on until `until_s`; kill the launcher at each of `deaths_s`."""
-        next_pause_s = time.monotonic() + PAUSE_EVERY_S if KINDS == ALL else until_s
-        waiting = list(deaths_s) if KINDS == ALL else []
+        next_pause_s = time.monotonic() + PAUSE_EVERY_S if KINDS == victims.KINDS else until_s
+        waiting = list(deaths_s) if KINDS == victims.KINDS else []
         while (now := time.monotonic()) < until_s:
             if waiting and now >= waiting[0]:
                 waiting.pop(0)
@@ -78,11 +79,8 @@ class Upset:
 
     def _victim(self, kind: str) -> int | None:
         roster = self.client.roster()
-        if kind == "nats":
-            return next((pid for pid in _tree(_launcher(roster)) if _command(pid).startswith("nats-server")), None)
-        role, _, spare = kind.partition(" ")
-        found = roster.spare(role) if spare else roster.active(role)
-        return self.dice.choice(found).pid if found else None
+        found = choose(kind, {"": roster}, self.dice.randrange(ANY), lambda _: _server(roster))
+        return found.pid if found else None
 
     async def _pause(self) -> None:
         """Stop the whole node as a paused virtual machine is: everybody at once, nobody dead."""
@@ -113,6 +111,10 @@ class Upset:
         except NotUp:
             return False
         return _launcher(roster) != old_pid and all(len(roster.active(role)) >= n for role, n in NEEDED.items())
+
+
+def _server(roster: Roster) -> int:
+    return next((pid for pid in _tree(_launcher(roster)) if _command(pid).startswith("nats-server")), 0)
 
 
 def _launcher(roster: Roster) -> int:
