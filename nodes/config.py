@@ -198,9 +198,14 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """The events' database; None: `ringmaster.duckdb` in the state directory. Beside it: `archive`, `exports`."""
+    """The events' database; None: `ringmaster.duckdb` in the state directory. Beside it: `archive`, `exports`.
+
+    `archive`: another directory for the events of days that are over, on a larger disk. What is there already is moved
+    by hand, while the node is down.
+    """
 
     database: Path | None = None
+    archive: Path | None = None
     streams: int = 1
     """Streams of events, each with a recorder and a database of its own: 1, 2, 4 or 8. The same on all nodes. From 1 it
     may be raised, while no call is up; what there were then stays."""

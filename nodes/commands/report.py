@@ -83,8 +83,13 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("handovers", f"{report.handovers}, failed {report.handovers_failed}"),
         ("handover", f"p50 {_figure(report.handover_ms_p50)} ms, p99 {_figure(report.handover_ms_p99)} ms"),
         ("events", f"{report.events} recorded, {report.dead_letters} unreadable"),
+        *([("archived", _archived(report))] if report.archived else []),
         *([("database", report.note)] if report.note else []),
     ]
+
+
+def _archived(report: Report) -> str:
+    return f"{report.archived} of these events are in files alone, of {report.archived_from} to {report.archived_to}"
 
 
 def _figure(value: float | None, form: str = ".0f") -> str:

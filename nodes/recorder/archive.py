@@ -8,15 +8,23 @@ before it in their files, the others in the database. It moves in the transactio
 reads it in the transaction in which it reads the rows: so at no moment a day is in both, or in neither.
 
 What comes of a day before `base` is put into the database like any other, read beside the file, without what is in
-there already, and goes into the file with the next round. A new database beside an archive begins behind it.
+there already, and goes into the file with the next round. A new database beside an archive begins behind it, and so
+does an older one that was put back from a copy.
+
+A file is written beside its place, read again and compared with what it was made from, and only then put there: it is
+whole or not there. Rows leave the database only when all their ids are in the file, in the transaction that says so.
+How many a day had when it left is kept, so that a file that is gone is missed: nothing is written into a directory that
+lacks one, for it may be a disk that is not mounted.
 
 A file that cannot be read is set aside, as the database would be. The ledger stays in the database, whole.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -27,6 +35,8 @@ from nodes.telemetry import logs
 
 BASE: Final = "base"
 """The name of the base in the database's book."""
+LEFT: Final = "left/"
+"""How the names begin under which the book has how many rows a day's file had when it left: `left/2026-03-03`."""
 FIRST, LAST = ALL_DAYS = "0001-01-01", "9999-12-31"
 
 log = logs.get(__name__)
@@ -43,15 +53,25 @@ class Archive:
         self._counted: dict[Path, tuple[int, int]] = {}
 
     def begin(self, writer: duckdb.DuckDBPyConnection) -> None:
-        """Have a database that is new begin behind the days that are in files."""
-        if (days := self._days()) and not writer.execute(f"SELECT 1 FROM {self._events} LIMIT 1").fetchone():
-            self._set_base(writer, _next(days[-1]))
+        """Clean up after a predecessor, and have a database begin behind the days of which files have more than it."""
+        for draft in self._directory.glob(f"day=*/.{self._stem}.parquet"):
+            draft.unlink()
+        base, here, counts = self._base(writer) or FIRST, dict(self._in_database(writer, LAST)), dict[str, int]()
+        for day in self._days():
+            try:
+                counts[day] = self._count(writer, self._path(day))
+            except duckdb.Error:
+                self._is_set_aside(writer, day)
+        if behind := [day for day, n in counts.items() if day >= base and n > here.get(day, 0)]:
+            self._set_base(writer, _next(behind[-1]))
+            for day in (day for day in counts if day <= behind[-1]):
+                self._write_book(writer, f"{LEFT}{day}", str(counts[day]))
 
     def tables(self, reader: duckdb.DuckDBPyConnection, since: str = FIRST, until: str = LAST) -> str:
         """Return the head of a query in the reader's transaction: what it then finds as tables.
 
         `events`: at least those of the days from `since` to `until`. `recent`: what is in the database and in no file
-        before `base`. `archived`: how many, `n`, are in those files.
+        before `base`. `archived`: how many, `n`, are in those files, and of which days, from `first` to `last`.
         """
         recent, days = [f"SELECT * FROM {self._events}"], list[str]()
         if (base := self._base(reader)) is not None:
@@ -66,8 +86,17 @@ class Archive:
         n_archived = sum(self._count(reader, self._path(day)) for day in days)
         return (
             f"WITH recent AS NOT MATERIALIZED ({' UNION ALL '.join(recent)}), "
-            f"events AS NOT MATERIALIZED ({' UNION ALL '.join(every)}), archived AS (SELECT {n_archived} AS n)"
+            f"events AS NOT MATERIALIZED ({' UNION ALL '.join(every)}), "
+            f"archived AS (SELECT {n_archived} AS n, '{days[0] if days else ''}' AS first, "
+            f"'{days[-1] if days else ''}' AS last)"
         )
+
+    def missing(self, reader: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        """Return of which days that have left the database files lack events, and how many."""
+        found = reader.execute(f"SELECT name, value FROM {self._book} WHERE starts_with(name, '{LEFT}')").fetchall()
+        left = {str(name).removeprefix(LEFT): int(value) for name, value in found}
+        lacking = {day: n - self._count(reader, self._path(day)) for day, n in sorted(left.items())}
+        return {day: n for day, n in lacking.items() if n > 0}
 
     def days_over(self, writer: duckdb.DuckDBPyConnection, today: str) -> list[str]:
         """Return the days before `today` of which the database has events, in order."""
@@ -79,25 +108,44 @@ class Archive:
         To be called for the days of `days_over`, in order, and no more after one that fails.
         Raises: duckdb.Error, OSError.
         """
+        self._check_mounted(writer)
         rows = f"FROM {self._events} WHERE wall >= {_moment(day)} AND wall < {_moment(_next(day))}"
         base, path, n_written = self._base(writer) or FIRST, self._path(day), 0
         n_rows, n_known = _number(writer, f"SELECT count(*) {rows}"), self._count(writer, path)
-        if day < base and n_known:
+        leaves = day < base or drops
+        if not n_known:
+            n_written = self._write(writer, path, f"SELECT {self._columns} {rows}")
+        elif leaves or n_known != n_rows:
             known = _parquet([path])
             new = f"SELECT {self._columns} {rows} AND {self._key} NOT IN (SELECT {self._key} FROM {known})"
-            n_written = self._write(writer, path, f"SELECT {self._columns} FROM {known} UNION ALL {new}")
-        elif n_known != n_rows:
-            n_written = self._write(writer, path, f"SELECT {self._columns} {rows}")
-        if day < base or drops:
-            writer.begin()
-            try:
-                writer.execute(f"DELETE {rows}")
-                self._set_base(writer, max(base, _next(day)))
-                writer.commit()
-            except duckdb.Error:
-                writer.rollback()
-                raise
+            if _number(writer, f"SELECT count(*) FROM ({new})"):
+                n_written = self._write(writer, path, f"SELECT {self._columns} FROM {known} UNION ALL {new}")
+        if leaves:
+            self._leave(writer, day, rows)
         return n_written
+
+    def _leave(self, writer: duckdb.DuckDBPyConnection, day: str, rows: str) -> None:
+        """Have the rows of a day leave the database, when its file has them all. Raises: duckdb.Error, OSError."""
+        path = self._path(day)
+        writer.begin()
+        try:
+            known = f"SELECT {self._key} FROM {_parquet([path])}"
+            if n_lacking := _number(writer, f"SELECT count(*) {rows} AND {self._key} NOT IN ({known})"):
+                raise OSError(errno.EIO, f"has not {n_lacking} of the rows that it was made from", str(path))
+            writer.execute(f"DELETE {rows}")
+            self._set_base(writer, max(self._base(writer) or FIRST, _next(day)))
+            self._write_book(writer, f"{LEFT}{day}", str(self._count(writer, path)))
+            writer.commit()
+        except BaseException:
+            with suppress(duckdb.Error):
+                writer.rollback()
+            raise
+
+    def _check_mounted(self, writer: duckdb.DuckDBPyConnection) -> None:
+        """Refuse a directory that has nothing of a day that is in files only. Raises: OSError."""
+        for day in self.missing(writer):
+            if not any(self._path(day).parent.glob(f"{self._stem}.*")):  # else it is there, or was set aside there
+                raise FileNotFoundError(errno.ENOENT, "is not where it was put", str(self._path(day)))
 
     def set_aside(self, connection: duckdb.DuckDBPyConnection, since: str, until: str) -> bool:
         """Rename those files of some days that cannot be read; return whether there was one.
@@ -119,15 +167,26 @@ class Archive:
         return False
 
     def _write(self, writer: duckdb.DuckDBPyConnection, path: Path, what: str) -> int:
-        """Put a file in the place of another, whole and on the disk."""
+        """Put a file in the place of another, whole and on the disk, once it was read and is what it should be."""
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}")
-        n_written = _number(writer, f"COPY ({what}) TO {_quoted(draft)} (FORMAT parquet, COMPRESSION zstd)")
-        _sync(draft)
-        draft.rename(path)
+        try:
+            n_written = _number(writer, f"COPY ({what}) TO {_quoted(draft)} (FORMAT parquet, COMPRESSION zstd)")
+            _sync(draft)
+            wanted, made = (self._content(writer, each) for each in (what, f"SELECT * FROM {_parquet([draft])}"))
+            if made != wanted:
+                raise OSError(errno.EIO, f"holds {made} and not {wanted} (rows, sum)", str(draft))
+            draft.rename(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)  # on a full disk it would keep the rest of it
+            raise
         _sync(path.parent)
         _sync(self._directory)
         return n_written
+
+    def _content(self, connection: duckdb.DuckDBPyConnection, what: str) -> tuple[object, ...]:
+        """Return how many rows a query has, and one number that all their values make."""
+        return connection.execute(f"SELECT count(*), bit_xor(hash({self._columns})) FROM ({what})").fetchone() or ()
 
     def _in_database(self, connection: duckdb.DuckDBPyConnection, before: str) -> list[tuple[str, int]]:
         """Return the days before one of which the database has events, and how many."""
@@ -162,7 +221,10 @@ class Archive:
         return str(found[0]) if found else None
 
     def _set_base(self, writer: duckdb.DuckDBPyConnection, day: str) -> None:
-        writer.execute(f"INSERT OR REPLACE INTO {self._book} VALUES (?, ?)", [BASE, day])
+        self._write_book(writer, BASE, day)
+
+    def _write_book(self, writer: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
+        writer.execute(f"INSERT OR REPLACE INTO {self._book} VALUES (?, ?)", [name, value])
 
 
 def days_around(since: object, until: object, margin: timedelta) -> tuple[str, str]:

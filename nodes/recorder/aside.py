@@ -24,28 +24,28 @@ LOOK_S: Final = 0.25
 log = logs.get(__name__)
 
 
-def opened(database: Path, locked_s: float = LOCKED_S) -> Store:
+def opened(database: Path, archived: Path | None = None, locked_s: float = LOCKED_S) -> Store:
     """Return the store, or a new one in its place. Blocks, up to `locked_s`. Raises: StoreUnwritable, OSError."""
     give_up_s = time.monotonic() + locked_s
     while True:
         try:
-            return Store(database)
+            return Store(database, archived)
         except StoreBroken as error:
-            return renewed(database, str(error))
+            return renewed(database, str(error), archived)
         except StoreLocked as error:
             if time.monotonic() >= give_up_s:
-                return renewed(database, str(error))
+                return renewed(database, str(error), archived)
             time.sleep(LOOK_S)
 
 
-def renewed(database: Path, reason: str) -> Store:
+def renewed(database: Path, reason: str, archived: Path | None = None) -> Store:
     """Set the database aside and return a new one, which knows it. Raises: StoreUnwritable, OSError."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for file in (database, database.with_name(f"{database.name}.wal")):
         if file.exists():
             file.rename(file.with_name(f"{file.name}.broken-{moment}"))
     log.error("database.set_aside", file=f"{database.name}.broken-{moment}", reason=reason)
-    store = Store(database)
+    store = Store(database, archived)
     store.remember(f"begun anew {moment}: {database.name}.broken-{moment} was set aside ({reason[:200]})")
     return store
 

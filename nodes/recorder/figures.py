@@ -37,6 +37,9 @@ def summed(parts: Iterable[Figures]) -> Figures:
         events=sum(part.events for part in parts),
         dead_letters=sum(part.dead_letters for part in parts),
         note="; ".join(filter(None, (part.note for part in parts))),
+        archived=sum(part.archived for part in parts),
+        archived_from=min((part.archived_from for part in parts if part.archived_from), default=""),
+        archived_to=max((part.archived_to for part in parts), default=""),
     )
 
 
@@ -69,6 +72,9 @@ def report(figures: Figures) -> Report:
         events=figures.events,
         dead_letters=figures.dead_letters,
         note=figures.note,
+        archived=figures.archived,
+        archived_from=figures.archived_from,
+        archived_to=figures.archived_to,
     )
 
 

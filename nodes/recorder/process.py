@@ -140,8 +140,13 @@ class Recorder:
                 log.info("archive.written", day=day, rows=written)
         except StoreBroken as error:
             await self._renew(store, str(error))
-        except StoreUnwritable as error:
-            log.error("archive.failed", error=str(error))
+        except StoreUnwritable as error:  # the day stays in the database, and is tried again
+            if not self.counts["archive_fails"]:
+                log.error("archive.failed", error=str(error))
+            self.counts["archive_fails"] = 1
+        else:
+            if self.counts.pop("archive_fails", 0):
+                log.warning("archive.goes_on")
 
     async def _fill(self, store: Store, stream: Stream, consumer: Consumer) -> None:
         """Have a database that is new read the stream from its beginning."""
@@ -161,7 +166,8 @@ class Recorder:
             await self._in(self._writer, broken.close)
             while self._store is broken:
                 try:
-                    self._store = await self._in(self._writer, partial(renewed, broken.database, reason))
+                    again = partial(renewed, broken.database, reason, broken.archived)
+                    self._store = await self._in(self._writer, again)
                 except (StoreUnwritable, StoreLocked, OSError) as error:  # locked: a query on the old one ends first
                     log.error("database.not_renewed", error=str(error))
                     await asyncio.sleep(RETRY_S)
@@ -273,7 +279,7 @@ def _number(identity: Identity) -> int:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be the recorder until the launcher says stop. Raises: `StoreUnwritable`, `OSError`."""
-    database = config.recorder.database
+    database, archived, keep_days = config.recorder.database, config.recorder.archive, config.recorder.keep_days
     assert database is not None  # the configuration has put a path in the place of None
     share = Share(_number(identity), config.recorder.streams)
     if share.number:
@@ -281,7 +287,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
         closing(await Bus.connect(login(config, Role.RECORDER), name=identity, node_id=config.node.id)) as bus,
-        closing(Recorder(await asyncio.to_thread(opened, database), bus, config.recorder.keep_days, share)) as recorder,
+        closing(Recorder(await asyncio.to_thread(opened, database, archived), bus, keep_days, share)) as recorder,
         Tasks() as tasks,
     ):
         recorder.serve(mesh)

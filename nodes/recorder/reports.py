@@ -132,8 +132,9 @@ FROM events WHERE ($campaign = '' OR campaign_id = $campaign)
 """
 
 TOTALS = """
-SELECT (SELECT count(*) FROM recent) + (SELECT n FROM archived) AS events,
+SELECT (SELECT count(*) FROM recent) + n AS events, n AS archived, first AS archived_from, last AS archived_to,
        (SELECT count(*) FROM dead_letters) AS dead_letters
+FROM archived
 """
 
 _DECISIONS = """

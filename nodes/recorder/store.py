@@ -52,6 +52,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 
 BOOK: Final = "name VARCHAR PRIMARY KEY, value VARCHAR"
 """The columns of the table in which a database keeps what it is; no view shows it."""
+NOTE: Final = 1000
+"""Characters of what is told of a database, at most."""
 FILE: Final = "shard0"
 """Under this name the file is attached to the connection, whose own database is in memory."""
 COLUMNS: Final = "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND table_name = ?"
@@ -89,20 +91,24 @@ class StoreUnwritable(StoreError):
 class Store:
     """One file, open. `write` from one thread, `records` and `copy_out` from one other."""
 
-    def __init__(self, database: Path, memory: str = "512MB") -> None:
-        """Open or make the file. Raises StoreLocked, StoreBroken, StoreUnwritable."""
+    def __init__(self, database: Path, archived: Path | None = None, memory: str = "512MB") -> None:
+        """Open or make the file. `archived`: where days that are over go; None: `archive`, beside the file.
+
+        Raises StoreLocked, StoreBroken, StoreUnwritable.
+        """
         self.database, directory = database, database.parent
-        self.directory = directory
+        self.directory, self.archived = directory, archived or directory / "archive"
         spill = directory / f"{database.stem}.spill"
         shutil.rmtree(spill, ignore_errors=True)  # what a killed predecessor left
         directory.mkdir(parents=True, exist_ok=True)
-        self._writer = _connection(directory, spill, memory)
+        self._writer = _connection((directory, self.archived), spill, memory)
         try:
             self._attach(database)
             self._writer.execute(f"CREATE TABLE IF NOT EXISTS {self._book} ({BOOK})")
             columns = TABLES["events"]
-            self._archive = Archive(directory / "archive", database.stem, f"{FILE}.events", self._book, columns)
-            self._archive.begin(self._writer)
+            self._archive = Archive(self.archived, database.stem, f"{FILE}.events", self._book, columns)
+            with self._telling():
+                self._archive.begin(self._writer)
         except BaseException:
             self._writer.close()  # or its locks would outlive the error
             raise
@@ -114,7 +120,10 @@ class Store:
     def note(self) -> str:
         """What is to be known of this database, in words; empty for nothing. Reader's thread."""
         found = self._reader.execute(f"SELECT value FROM {self._book} WHERE name = 'note'").fetchone()
-        return str(found[0]) if found else ""
+        notes = [str(found[0])] if found else []
+        if missing := self._archive.missing(self._reader):
+            notes.append(f"{sum(missing.values())} events are missing in {self.archived}: of {', '.join(missing)}")
+        return "; ".join(notes)[:NOTE]
 
     def remember(self, note: str) -> None:
         """Keep a note on this database. Writer's thread."""
@@ -283,8 +292,8 @@ def dead_letter(letter_id: str, reason: str, body: str) -> Row:
     return Row("dead_letters", {"letter_id": letter_id, "reason": reason[:500], "body": body[:10_000]})
 
 
-def _connection(directory: Path, spill: Path, memory: str) -> duckdb.DuckDBPyConnection:
-    """Return an empty database in memory; it may touch `directory` and no other file, and no network."""
+def _connection(directories: Iterable[Path], spill: Path, memory: str) -> duckdb.DuckDBPyConnection:
+    """Return an empty database in memory; it may touch `directories` and no other file, and no network."""
     settings = {
         "threads": "1",
         "memory_limit": memory,
@@ -294,7 +303,7 @@ def _connection(directory: Path, spill: Path, memory: str) -> duckdb.DuckDBPyCon
     }
     connection = duckdb.connect(":memory:", config=dict(settings))
     connection.execute("SET timezone = 'UTC'")
-    connection.execute(f"SET allowed_directories = [{_quoted(directory)}]")
+    connection.execute(f"SET allowed_directories = [{', '.join(map(_quoted, directories))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

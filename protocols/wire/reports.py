@@ -49,6 +49,10 @@ class Report:
     """Messages that could not be read; they are kept, and not counted above."""
     note: str = ""
     """What is to be known of the database itself: that it was begun anew, since when, and why."""
+    archived: int = 0
+    """Of the events those that are only in files of days any more, from `archived_from` to `archived_to`."""
+    archived_from: str = ""
+    archived_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,9 @@ class Figures:
     events: int = 0
     dead_letters: int = 0
     note: str = ""
+    archived: int = 0
+    archived_from: str = ""
+    archived_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

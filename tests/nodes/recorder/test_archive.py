@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import duckdb
 import pytest
@@ -17,6 +21,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from nodes.recorder import archive as module
 from nodes.recorder.figures import report
 from nodes.recorder.reports import figures
 from nodes.recorder.store import Row, Store
@@ -59,6 +64,24 @@ def archive(store: Store, today: str, kept_from: str) -> None:
 
 def files(directory: Path) -> list[str]:
     return sorted(path.parent.name for path in directory.glob("archive/day=*/ringmaster.parquet"))
+
+
+def at_each_line(work: Callable[[], object], look: Callable[[], object]) -> None:
+    """Do the work, and look before each line of the archive's code that it comes to."""
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_filename != module.__file__:
+            return None
+        if event == "line":
+            look()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
 
 
 @pytest.fixture
@@ -190,6 +213,7 @@ class Archiving(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory(prefix="rm-archive-")
         self.database = Path(self.directory.name) / "ringmaster.duckdb"
         self.store = Store(self.database)
+        self.copy = Path(self.directory.name).with_suffix(".copy")
         self.kept: dict[str, str] = {}
 
     @rule(calls=st.lists(st.tuples(st.sampled_from(DAYS), st.integers(0, 3)), max_size=5))
@@ -202,6 +226,38 @@ class Archiving(RuleBasedStateMachine):
     def archive(self, today: str, kept_from: str) -> None:
         archive(self.store, today, kept_from)
 
+    @rule(today=st.sampled_from(DAYS), kept_from=st.sampled_from(DAYS), at=st.integers(0, 150))
+    def be_killed_while_archiving(self, today: str, kept_from: str, at: int) -> None:
+        """Go on from what is on the disk before the line that is reached as the `at`th, or after the last."""
+        left, lines = Path(self.directory.name) / "left", count()
+
+        def copy() -> None:
+            if next(lines) == at:
+                shutil.copytree(self.database.parent, left, ignore=shutil.ignore_patterns("left"))
+
+        at_each_line(lambda: archive(self.store, today, kept_from), copy)
+        self.store.close()
+        if left.exists():
+            for path in [path for path in self.database.parent.iterdir() if path != left]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for path in left.iterdir():
+                path.rename(self.database.parent / path.name)
+            left.rmdir()
+        self.store = Store(self.database)
+
+    @rule()
+    def put_back_a_copy(self) -> None:
+        """Of before everything that was archived since, while the stream has all that came since."""
+        if self.copy.exists():
+            self.store.close()
+            shutil.copy(self.copy, self.database)
+            self.store = Store(self.database)
+            self.write_all_again()
+        else:
+            self.store.close()
+            shutil.copy(self.database, self.copy)
+            self.store = Store(self.database)
+
     @rule()
     def restart(self) -> None:
         self.store.close()
@@ -212,6 +268,9 @@ class Archiving(RuleBasedStateMachine):
         self.store.close()
         self.database.unlink()
         self.store = Store(self.database)
+        self.write_all_again()
+
+    def write_all_again(self) -> None:
         wall = {day: datetime.fromisoformat(f"{day}T10:00:00+00:00") for day in DAYS}
         self.store.write([told(name, wall[day]) for name, day in self.kept.items()])  # the stream has it all
 
@@ -224,7 +283,8 @@ class Archiving(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.store.close()
         self.directory.cleanup()
+        self.copy.unlink(missing_ok=True)
 
 
 TestArchiving = Archiving.TestCase
-TestArchiving.settings = settings(max_examples=6, stateful_step_count=10, deadline=None)
+TestArchiving.settings = settings(max_examples=6, stateful_step_count=12, deadline=None)

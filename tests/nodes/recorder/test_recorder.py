@@ -8,10 +8,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from nodes.config import Config, parse
 from nodes.links.bus import Bus
@@ -21,7 +24,7 @@ from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
 from nodes.recorder.process import Recorder
-from nodes.recorder.store import Store
+from nodes.recorder.store import Row, Store
 from protocols.wire import events, journal
 from protocols.wire import reports as wire
 from protocols.wire.campaigns import ContactId, attempt_id
@@ -265,6 +268,26 @@ async def _start(url: str, database: Path, stdin: int) -> asyncio.subprocess.Pro
     return await asyncio.create_subprocess_exec(
         *argv, stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
+
+
+async def test_a_day_that_finds_no_room_is_told_of_once_and_written_when_there_is_some(
+    bus: Bus, database: Path, tmp_path: Path
+) -> None:
+    made = replace(event(1), wall=LONG_AGO)
+    store, full = Store(database, tmp_path / "full"), tmp_path / "full"
+    store.write([Row("events", {**msgspec.to_builtins(made), "wall": LONG_AGO.isoformat()})])
+    recorder = Recorder(store, bus, keep_days=1)
+    full.touch()
+    with capture_logs() as lines:
+        for _ in range(3):
+            await recorder.archive(LONG_AGO + timedelta(days=9))
+        assert recorder.counts["archive_fails"] == 1
+        full.unlink()
+        await recorder.archive(LONG_AGO + timedelta(days=9))
+    assert [line["event"] for line in lines] == ["archive.failed", "archive.written", "archive.goes_on"]
+    assert not recorder.counts["archive_fails"]
+    assert store.records("SELECT n FROM archived") == [{"n": 1}]
+    await recorder.close()
 
 
 async def test_the_recorders_of_two_nodes_each_have_every_event(
