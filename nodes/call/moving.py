@@ -52,7 +52,7 @@ from protocols.moments import shifted
 from protocols.replacing import replace
 from protocols.sip import Ended, LegPhase, Listening, Local, MediaChanged, OfferRefused, TakeoverStage
 from protocols.sip.confirmed import TAKEOVER_GAP
-from protocols.wire.ids import ChannelId, Identity
+from protocols.wire.ids import ChannelId, Identity, NodeId
 from protocols.wire.messages import AudioArrived, Channel, SpeechEnded
 
 AGREES_S: Final = 40.0
@@ -103,6 +103,16 @@ def brought(record: CallRecord, ahead_s: float) -> CallRecord:
 
 
 # ---- its machine has died -------------------------------------------------------------------------------------------
+
+
+def inherited(record: CallRecord, ahead_s: float) -> CallRecord:
+    """Return a dead machine's record as it is ours from now on: later than whatever that machine may still write.
+
+    From this moment, and not only once it goes on here: who was not dead, but stood still, tells what it wrote last. A
+    call that was only on its way there may be its owner's still.
+    """
+    n_moves = record.n_moves + (not record.is_waiting)
+    return replace(brought(record, ahead_s), heir=NodeId(""), n_moves=n_moves)
 
 
 def heard_first(record: CallRecord, moved: Moved, owner: Identity, epoch: int) -> Channel | None:
@@ -248,7 +258,7 @@ def _join(step: CallStep, left: Left) -> None:
     step.record = replace(
         theirs, leg=ours.leg, browser=ours.browser, media=ours.media, version=ours.version,
         revision=ours.revision, epoch=max(ours.epoch, theirs.epoch), channel=_joined(ours.channel, theirs.channel),
-        arrival=arrival,
+        arrival=arrival, n_moves=theirs.n_moves + 1,
     )  # fmt: skip
     if theirs.leg is not None and left.record is not None:
         step.do(RenumberLeg(theirs.leg.dialog.local_cseq, theirs.leg.ours.version))
@@ -327,7 +337,7 @@ def _go_on_later(step: CallStep, outage_s: float) -> None:
         channel = replace(channel, playing=playing, engine=Identity(""), recording="")
     silent_since_s = record.silent_since_s and record.silent_since_s + outage_s
     step.write(
-        channel=channel, n_moves=record.n_moves + 1, moved_s=step.now, floor=record.floor.later(outage_s),
+        channel=channel, moved_s=step.now, floor=record.floor.later(outage_s),
         amd=shifted(record.amd, outage_s), silent_since_s=silent_since_s, is_doubtful=False,
     )  # fmt: skip
 
@@ -339,6 +349,7 @@ __all__ = [
     "brought",
     "give_back",
     "heard_first",
+    "inherited",
     "is_anothers",
     "is_movable",
     "is_ours_now",

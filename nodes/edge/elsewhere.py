@@ -7,6 +7,7 @@ here, and takes from a call that goes on elsewhere all that is left of it. What 
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -14,7 +15,8 @@ from dataclasses import replace
 from typing import Final
 
 from nodes.call.inputs import Left
-from nodes.call.moving import brought, heard_first
+from nodes.call.moving import heard_first
+from nodes.call.moving import inherited as ours
 from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.arrivals import AudioFirst, have_ready
@@ -94,10 +96,19 @@ class Elsewhere:
 
     async def come_back(self, records: Sequence[CallRecord], taken_up: Callable[[CallRecord], CallRecord]) -> None:
         """Go on with those that nobody has gone on with while this node was away (`is_back`)."""
-        is_late = all(taken_up(record).phase is CallPhase.ENDING for record in records)
+        late = [record for record in records if taken_up(record).phase is CallPhase.ENDING]
+        soon = [record for record in records if record not in late]
+        await asyncio.gather(self._settle(soon, taken_up, is_late=False), self._settle(late, taken_up, is_late=True))
+        self.is_back = False
+
+    async def _settle(
+        self, records: Sequence[CallRecord], taken_up: Callable[[CallRecord], CallRecord], *, is_late: bool
+    ) -> None:
+        if not records:
+            return
         answers = await ask_all(self._services, records, is_late=is_late)
         log.info("node.back", calls=len(records), taken=len(answers.taken), closed=len(answers.closed),
-                 unknown=len(answers.unknown))  # fmt: skip
+                 unknown=len(answers.unknown), is_late=is_late)  # fmt: skip
         for record in records:
             call_id = record.order.call_id
             if call_id in answers.taken:
@@ -107,7 +118,6 @@ class Elsewhere:
                 continue
             heir = record.heir if call_id in answers.unknown else NodeId("")  # who has answered keeps nothing of it
             await self._calls.go_on(self._calls.keep(taken_up(replace(record, heir=heir))))
-        self.is_back = False
 
     def _copy_ahead(self, call_id: CallId, prompts: Sequence[PromptHash]) -> None:
         if heir := self.ownership.heir_of(call_id):
@@ -166,7 +176,7 @@ class Elsewhere:
         """Have the calls of a dead machine from this moment on."""
         for event in inherited.events:
             self._services.post(event)
-        records = [replace(brought(one, inherited.ahead_s), heir=NodeId("")) for one in inherited.records]
+        records = [ours(one, inherited.ahead_s) for one in inherited.records]
         coming = [record for record in records if self.mover.is_waiting(record.order.call_id)]
         stores = [self._calls.keep(record) for record in records if record not in coming]
         first = AudioFirst(len(stores))

@@ -3,7 +3,11 @@
 All, and not only the heirs that the records name: what was named last may not have been on the disk yet. And those
 heirs also if they are not known yet: whoever comes back knows the others one after the other. What it does: waits
 until the cluster is known, asks, and says what the others have answered. What it does not: go on with a call, or end
-one (`elsewhere`). Who cannot be asked in time is gone, or has never taken it.
+one (`elsewhere`).
+
+Where somebody still listens, who cannot be asked in time is gone, or has never taken it. Where nobody does, there is
+time: all are asked until all have answered, also a machine that stands still meanwhile, and then once more, because one
+that had nothing when it was asked may have taken a call from the next before that answered.
 """
 
 from __future__ import annotations
@@ -29,7 +33,9 @@ LATE_S: Final = 120.0
 """And so long where nobody listens any more: then there is nothing to lose by waiting, and to say that a call is lost
 which another machine has gone on with ends it in all reports."""
 ANSWERS_S: Final = 3.0
-"""So long are the others waited for from then on."""
+"""So long are the others waited for from then on, each time that they are asked."""
+WHOLE: Final = 2
+"""So many times in a row all have answered, where there is time."""
 LOOK_S: Final = 0.05
 
 
@@ -45,15 +51,31 @@ class Answers:
 
 async def ask_all(services: EdgeServices, records: Sequence[CallRecord], *, is_late: bool = False) -> Answers:
     """Ask about these calls everybody who is there, for a while. `is_late`: none of them can be gone on with here."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + (LATE_S if is_late else JOINS_S)
     with suppress(TimeoutError):
-        async with asyncio.timeout(LATE_S if is_late else JOINS_S):
+        async with asyncio.timeout_at(until_s):
             await _joined(services)
-    answers = Answers()
-    known = {member.word.node: member.state for member in services.members.nodes}
+    answers, n_whole = Answers(), 0
+    while True:
+        answers.unknown.clear()
+        left = [one for one in records if one.order.call_id not in answers.taken | answers.closed]
+        is_whole = await _ask_each(services, left, answers, is_late)
+        n_whole = n_whole + 1 if is_whole else 0
+        if not is_late or n_whole == WHOLE or loop.time() >= until_s:
+            return answers
+
+
+async def _ask_each(services: EdgeServices, records: Sequence[CallRecord], answers: Answers, is_late: bool) -> bool:
+    """Say whether everybody has answered who may."""
+    dead = {
+        member.word.node
+        for member in services.members.nodes
+        if member.state is NodeState.DEAD and (member.is_proven or not is_late)
+    }
     named = {record.heir for record in records if record.heir}
-    others = [node for node in {*known, *named} if known.get(node) is not NodeState.DEAD]
-    await asyncio.gather(*(_ask(services, node, records, answers) for node in others))
-    return answers
+    others = {member.word.node for member in services.members.nodes} | named
+    return all(await asyncio.gather(*(_ask(services, node, records, answers) for node in others - dead)))
 
 
 async def _joined(services: EdgeServices) -> None:
@@ -65,7 +87,7 @@ async def _joined(services: EdgeServices) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _ask(services: EdgeServices, node: NodeId, records: Sequence[CallRecord], answers: Answers) -> None:
+async def _ask(services: EdgeServices, node: NodeId, records: Sequence[CallRecord], answers: Answers) -> bool:
     orders = {one.order.call_id: order_of(one) for one in records}
     left = list(orders)
     with suppress(TimeoutError):
@@ -76,6 +98,7 @@ async def _ask(services: EdgeServices, node: NodeId, records: Sequence[CallRecor
                 answers.closed |= {*had.closed}
                 del left[:MAX_ASKED]
     answers.unknown |= {*left} & {one.order.call_id for one in records if one.heir == node}
+    return not left
 
 
 async def _answer(services: EdgeServices, node: NodeId, asked: WhoHas) -> Had:

@@ -391,7 +391,7 @@ class World:
         self.is_over, was_over = True, self.is_over
         heirs = self.before if is_behind and self._may_be_behind() else self.record
         self.lag += heirs is not self.record
-        self.record = self.before = moving.brought(unpack(pack(heirs)), 0.0)
+        self.record = self.before = moving.inherited(unpack(pack(heirs)), 0.0)
         self._todo.clear()
         self._live_again()
         self.phone.moves()

@@ -192,6 +192,21 @@ async def test_who_comes_back_lets_go_of_what_its_heir_has_without_a_word_to_any
     await pair.a.until(lambda: not pair.a.services.calls)
 
 
+async def test_what_its_owner_wrote_last_does_not_overrule_an_heir_that_gets_ready(pair: Pair) -> None:
+    """Both let go of it: the heir, overruled, and the owner, who was told that it is taken."""
+    await pair.begin(talking(pair.far, pair.a))
+    left = pair.a.calls.stores[C1].record
+    last = to_keep(replace(left, revision=left.revision + 5))
+    assert isinstance(last, KeepRecord)
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    pair.b.calls.elsewhere.take(last, pair.a.identity)
+    assert C1 in pair.b.calls.stores
+    pair.b.sees(pair.a.member())
+    await pair.a.until(lambda: C1 not in pair.a.calls.stores)
+    await pair.far.hears()
+    assert C1 in pair.b.calls.stores
+
+
 async def test_a_later_life_of_a_call_at_its_old_owner_overrules_nobody(pair: Pair) -> None:
     """Epochs follow the wall clock: who is back with its disk begins a later one, and is not the owner for that."""
     await pair.begin(talking(pair.far, pair.a))
@@ -312,6 +327,38 @@ async def test_a_node_that_was_away_for_long_says_nothing_of_its_calls_before_th
         assert C1 not in back.calls.stores
 
 
+async def test_a_node_that_was_away_for_long_waits_for_a_machine_that_stands_still(
+    tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It told 75 calls as lost while the machine that had them was paused for 4 s."""
+    monkeypatch.setattr(returning, "ANSWERS_S", 0.05)
+    await pair.begin(talking(pair.far, pair.a))
+    left = pair.a.calls.stores[C1].record
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.far.hears()
+    async with machine(tmp_path, "a", left_behind(left, ago_s=60.0), epoch=2) as back:
+        back.sees(pair.b.member(NodeState.DEAD))
+        await asyncio.sleep(0.5)
+        assert not back.calls.is_settled
+        pair.b.sees(back.member())
+        back.sees(pair.b.member())
+        await back.until(lambda: back.calls.is_settled)
+        assert Kind.ENDED not in back.kinds
+        assert C1 not in back.calls.stores
+
+
+async def test_a_node_that_was_away_for_long_says_at_last_what_nobody_has(
+    tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(returning, "ANSWERS_S", 0.05)
+    monkeypatch.setattr(returning, "LATE_S", 0.3)
+    left = talking(pair.far, pair.a, heir=NodeId("nobody"))
+    async with machine(tmp_path, "a", left_behind(left, ago_s=60.0), epoch=2) as back:
+        back.sees()
+        await back.until(lambda: Kind.ENDED in back.kinds)
+        assert next(one for one in back.events if one.kind is Kind.ENDED).fields["cause"] == "node_lost"
+
+
 async def test_a_node_that_is_back_and_knows_not_all_others_yet_waits_for_the_heir_that_a_record_names(
     tmp_path: Path, pair: Pair
 ) -> None:
@@ -349,23 +396,13 @@ async def test_what_a_node_that_is_back_asks_about_stays_on_its_disk_until_that_
     monkeypatch.setattr("nodes.edge.elsewhere.ask_all", asks)
     monkeypatch.setattr("nodes.edge.disk.FLUSH_S", 0.0)
     monkeypatch.setattr(returning, "ANSWERS_S", 0.1)
+    monkeypatch.setattr(returning, "LATE_S", 0.1)
     async with machine(tmp_path, "a", found := left_behind(left), epoch=2) as back:
         back.sees()
         other = CallEvent("e", C1, AttemptId("a"), CampaignId(""), NodeId("a"), datetime.now(UTC), 1, Kind.RINGING, {})
         back.calls.disk.noted(other)
         await back.until(lambda: back.calls.is_settled)
     assert on_disk == [found]
-
-
-async def test_a_node_whose_heir_is_gone_for_good_goes_on_by_itself(
-    tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(returning, "ANSWERS_S", 0.1)
-    left = talking(pair.far, pair.a, heir=NodeId("nobody"))
-    async with machine(tmp_path, "a", left_behind(left), epoch=2) as back:
-        back.sees()
-        await back.until(lambda: Kind.ENDED in back.kinds)
-        assert next(one for one in back.events if one.kind is Kind.ENDED).fields["cause"] == "node_lost"
 
 
 async def test_what_the_dead_machine_noted_last_is_handed_to_the_bus_once_more(pair: Pair) -> None:
