@@ -32,6 +32,7 @@ from kaldi_active_grammar.model import Model
 from numpy.typing import NDArray
 
 from grammars.rules.rule import Acceptor, Arc
+from nodes.speech import kernels
 from nodes.speech.errors import BrokenModel, EngineFailed
 
 __all__ = ["FRAME_S", "RATE_HZ", "Best", "Decoder", "Graphs"]
@@ -90,6 +91,7 @@ class Graphs:
         return Decoder(self._new_decoder(self._top.fst, search), [rule.fst for rule in self._rules])
 
     def _open_model(self) -> Any:
+        kernels.choose()
         _QuietDecoder.init_ffi()
         try:
             compiler = kag.Compiler(model_dir=self._model_dir, tmp_dir=self._model_dir, cache_fsts=False)
