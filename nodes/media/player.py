@@ -24,6 +24,11 @@ class Player:
         self._n_frames = 0
         self._ended = False
 
+    @property
+    def is_playing(self) -> bool:
+        """Say whether there is something to play, now or soon, or its end has not been told."""
+        return self._playing is not None and not self._ended
+
     def set(self, playing: Playing | None) -> None:
         """Play this from now on, or nothing."""
         if playing == self._playing:

@@ -35,10 +35,11 @@ class _Ring:
     37 ms, measured, in which no packet leaves.
     """
 
-    __slots__ = ("_at", "_payloads", "_voiced", "n")
+    __slots__ = ("_at", "_over_prompt", "_payloads", "_voiced", "n")
 
     def __init__(self) -> None:
-        self._payloads, self._voiced, self._at = bytearray(), bytearray(), array("d")
+        self._payloads, self._voiced, self._over_prompt = bytearray(), bytearray(), bytearray()
+        self._at = array("d")
         self.n = 0  # frames that ever were in it
 
     @property
@@ -48,10 +49,11 @@ class _Ring:
     def add(self, frame: AudioFrame) -> None:
         self._payloads += frame.payload
         self._voiced.append(frame.voiced)
+        self._over_prompt.append(frame.over_prompt)
         self._at.append(frame.at_s)
         self.n += 1
         if len(self._at) > RING_FRAMES:
-            del self._payloads[:FRAME_BYTES], self._voiced[0], self._at[0]
+            del self._payloads[:FRAME_BYTES], self._voiced[0], self._over_prompt[0], self._at[0]
 
     def frames(self, channel_id: ChannelId, number: int, is_over: bool) -> list[AudioFrame]:
         held = len(self._at)
@@ -64,6 +66,7 @@ class _Ring:
                 payload=bytes(self._payloads[k * FRAME_BYTES : (k + 1) * FRAME_BYTES]),
                 at_s=self._at[k],
                 last=is_over and k == held - 1,
+                over_prompt=bool(self._over_prompt[k]),
             )
             for k in range(held)
         ]
@@ -77,7 +80,7 @@ class Utterances:
     def __init__(self, channel_id: ChannelId, born_s: float) -> None:
         self._channel_id, self._born_s = channel_id, born_s
         self._hangover = Hangover()
-        self._before: deque[tuple[bytes, bool, float]] = deque(maxlen=BEFORE_FRAMES + ONSET_FRAMES)
+        self._before: deque[tuple[bytes, bool, bool, float]] = deque(maxlen=BEFORE_FRAMES + ONSET_FRAMES)
         self._ring = _Ring()
         self.number = 0
         self.started_at = self.voiced_at = 0.0
@@ -87,17 +90,22 @@ class Utterances:
         """Whether an utterance is in progress, its tail included."""
         return self._hangover.speaking
 
-    def step(self, payload: bytes, voiced: bool, at: float) -> tuple[Speech, list[AudioFrame]]:
-        """Take 20 ms of mu-law; return what has changed and the frames that the engine is to hear now."""
+    def step(
+        self, payload: bytes, voiced: bool, at: float, *, over_prompt: bool = False
+    ) -> tuple[Speech, list[AudioFrame]]:
+        """Take 20 ms of mu-law; return what has changed and the frames that the engine is to hear now.
+
+        `over_prompt`: something was played meanwhile.
+        """
         if voiced:
             self.voiced_at = at
         change = self._hangover.step(voiced)
         if change is Speech.STARTED:
-            self._before.append((payload, voiced, at))
+            self._before.append((payload, voiced, over_prompt, at))
             return change, self._begin()
         if change is Speech.ENDED or self._hangover.speaking:
-            return change, [self._frame(payload, voiced, at, change is Speech.ENDED)]
-        self._before.append((payload, voiced, at))
+            return change, [self._frame(payload, voiced, over_prompt, at, change is Speech.ENDED)]
+        self._before.append((payload, voiced, over_prompt, at))
         return change, []
 
     def replay(self, at: float) -> list[AudioFrame]:
@@ -112,13 +120,13 @@ class Utterances:
         self._before.clear()
         onset = max(0, len(before) - ONSET_FRAMES)
         first = next(k for k in range(onset, len(before)) if before[k][1])
-        self.started_at = before[first][2]
+        self.started_at = before[first][3]
         self.number = frames_since(self._born_s, self.started_at) + 1
         self._ring = _Ring()
         return [self._frame(*frame, False) for frame in before[max(0, first - BEFORE_FRAMES) :]]
 
-    def _frame(self, payload: bytes, voiced: bool, at: float, last: bool) -> AudioFrame:
-        frame = AudioFrame(self._channel_id, self.number, self._ring.n, voiced, payload, at, last)
+    def _frame(self, payload: bytes, voiced: bool, over_prompt: bool, at: float, last: bool) -> AudioFrame:
+        frame = AudioFrame(self._channel_id, self.number, self._ring.n, voiced, payload, at, last, over_prompt)
         self._ring.add(frame)
         return frame
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import date
+from enum import Enum, auto
 from functools import partial
 from typing import assert_never
 
@@ -37,14 +38,28 @@ LONGEST_MS = 15_000
 """An utterance is cut here: a caller who talks on, or a line that hums, is not answering."""
 REST_MS = 1000
 """How long what is said after an answer waits for the edge to ask again."""
-FEED_MS = 100
-"""How much new audio is worth a trip to a thread, and a partial; the network works in steps of 210 ms anyway."""
+FEED_MS = 200
+"""How much new audio is worth a trip to a thread: the network works in steps of 210 ms."""
+FEED_PARTIAL_MS = 100
+"""And how much is worth a partial, while something is played that it may stop."""
 IDLE_S = 600.0
 """Without frames or wishes for this long the call has ended, and its edge could not say so."""
 STALL_S = 1.0
 """Without frames for this long an utterance is over: whoever sent them has gone."""
 
 NOTHING = Guess("", Completeness.NO, 0.0, None)
+
+
+class Wanted(Enum):
+    """What is to be known after decoding some more of an utterance."""
+
+    NOTHING = auto()
+    """It goes on; it has only been fed."""
+    SO_FAR = auto()
+    """What it may become."""
+    ALL = auto()
+    """What it is if it ends here."""
+
 
 log = logs.get(__name__)
 
@@ -70,6 +85,8 @@ class Utterance:
         """When the last voiced frame was heard; None before the first."""
         self.is_over = False
         """Nothing more will come."""
+        self.is_over_prompt = False
+        """A prompt was played while the newest frame was heard."""
         self._voiced_from: int | None = None
         self._voiced_until = 0
         self._next_index = next_index
@@ -114,6 +131,7 @@ class Utterance:
             self.last_voiced_s = frame.at_s
         elif self.last_voiced_s is not None:
             self.silence_ms += FRAME_MS
+        self.is_over_prompt = frame.over_prompt
         self.is_over = frame.last or len(self.audio) >= LONGEST_MS * BYTES_PER_MS
 
 
@@ -150,14 +168,27 @@ class Hearing:
         """Bytes that no decoder has heard: all of them again, once a guess has ended the decoding."""
         return len(self.utterance.audio) - (self._n_fed if self._decoding else 0)
 
+    @property
+    def step(self) -> Step | None:
+        """What is to be done for it now; None until something arrives."""
+        utterance = self.utterance
+        if utterance.last_voiced_s is None or self.wanted is None:
+            return None
+        step = next_step(utterance.silence_ms, self.guess, is_over=utterance.is_over)
+        return None if step is Step.LISTEN and (self.guess or not self._is_worth_feeding) else step
+
+    @property
+    def _is_worth_feeding(self) -> bool:
+        return self.unfed >= (FEED_PARTIAL_MS if self.utterance.is_over_prompt else FEED_MS) * BYTES_PER_MS
+
     def take_unfed(self) -> bytes:
         """The audio to `decode` next. Called on the loop, which may add to it meanwhile."""
         audio = bytes(self.utterance.audio[len(self.utterance.audio) - self.unfed :])
         self._n_fed = len(self.utterance.audio)
         return audio
 
-    def decode(self, audio: bytes, speech_ms: int, today: date, *, finish: bool) -> Guess:
-        """Hear more of it, in a thread: what it may become, or with `finish` what it is. Raises: SpeechError.
+    def decode(self, audio: bytes, speech_ms: int, today: date, wanted: Wanted) -> Guess:
+        """Hear more of it, in a thread; return what is wanted of it. Raises: SpeechError.
 
         `speech_ms`: how long the caller has spoken by the end of this audio.
         """
@@ -166,9 +197,9 @@ class Hearing:
         decoding = self._decoding or self.ear.begin(self.wanted.rules, today)
         self._decoding = None  # stays so when it fails: the next attempt begins anew
         decoding.feed(audio)
-        if finish:
+        if wanted is Wanted.ALL:
             return decoding.finish(speech_ms)
-        guess = decoding.so_far(speech_ms)
+        guess = decoding.so_far(speech_ms) if wanted is Wanted.SO_FAR else NOTHING
         self._decoding = decoding
         return guess
 
@@ -201,6 +232,8 @@ class Channel:
         self._newest = Utterance()
         self._newest.is_over = True
         self._told: Heard | None = None
+        self._latest_s = around.now()
+        """When the last frame or wish came."""
         self._hearings: deque[Hearing] = deque()
         self._news = asyncio.Event()
         self._has_left = False
@@ -215,14 +248,15 @@ class Channel:
             self._around.tell(wanted.owner, self._told)
             if self._told.meaning:
                 return
-        self._wish = (wanted, ear)
+        self._wish, self._latest_s = (wanted, ear), self._around.now()
         for hearing in self._hearings:
             if hearing.is_for(wanted) or hearing.is_fresh_rest:
                 hearing.ask(wanted, ear)
         self._news.set()
 
     def take(self, frame: AudioFrame) -> None:
-        """Add a frame to the utterance it belongs to, or begin one with it."""
+        """Add a frame to the utterance it belongs to, or begin one with it; wake the task when a step is due."""
+        self._latest_s = self._around.now()
         if self._newest.is_over and self._newest.is_newer(frame):
             self._begin(Utterance())
         if not self._newest.add(frame):
@@ -230,7 +264,8 @@ class Channel:
             return
         if frame.voiced and self._hearings:
             self._hearings[-1].guess = None
-        self._news.set()
+        if self._newest.is_over or (self._hearings and self._hearings[0].step is not None):
+            self._news.set()
 
     def leave(self) -> None:
         """End the task after what it is doing."""
@@ -247,16 +282,21 @@ class Channel:
             hearing.close()
 
     async def _wait(self) -> None:
+        """Return when there may be something to do: something has arrived, or nothing for long."""
+        patience_s = IDLE_S if self._newest.is_over else STALL_S
         try:
-            async with asyncio.timeout(IDLE_S if self._newest.is_over else STALL_S):
+            async with asyncio.timeout(self._latest_s + patience_s - self._around.now()):
                 await self._news.wait()
             self._news.clear()
         except TimeoutError:
+            if self._around.now() < self._latest_s + patience_s:
+                return  # frames came that there was nothing to do for
             self._has_left = self._newest.is_over
             self._newest.is_over = True
 
     def _begin(self, utterance: Utterance) -> None:
         self._newest = utterance
+        self._news.set()  # from now on it is waited for less long
         if self._wish:
             self._hearings.append(Hearing(utterance, *self._wish))
         else:
@@ -267,18 +307,19 @@ class Channel:
         if self._has_left:
             return False
         utterance = hearing.utterance
-        if utterance.last_voiced_s is None or hearing.wanted is None:
-            if utterance.is_over:
-                self._hearings.popleft()
-            return utterance.is_over
-        match next_step(utterance.silence_ms, hearing.guess, is_over=utterance.is_over):
+        if utterance.is_over and (utterance.last_voiced_s is None or hearing.wanted is None):
+            self._hearings.popleft()
+            return True
+        match hearing.step:
+            case None:
+                return False
+            case Step.LISTEN if utterance.is_over_prompt:
+                self._tell_partial(hearing, await self._decode(hearing, Wanted.SO_FAR))
             case Step.LISTEN:
-                if hearing.guess or hearing.unfed < FEED_MS * BYTES_PER_MS:
-                    return False
-                self._tell_partial(hearing, await self._decode(hearing, finish=False))
+                await self._decode(hearing, Wanted.NOTHING)
             case Step.GUESS:
                 said_until = utterance.last_voiced_s
-                guess = await self._decode(hearing, finish=True)
+                guess = await self._decode(hearing, Wanted.ALL)
                 hearing.guess = guess if utterance.last_voiced_s == said_until else None
             case Step.ANSWER:
                 self._answer(hearing, hearing.guess or NOTHING)
@@ -286,9 +327,9 @@ class Channel:
                 assert_never(other)
         return True
 
-    async def _decode(self, hearing: Hearing, *, finish: bool) -> Guess:
+    async def _decode(self, hearing: Hearing, wanted: Wanted) -> Guess:
         around, speech_ms, audio = self._around, hearing.utterance.speech_ms, hearing.take_unfed()
-        decode = partial(hearing.decode, audio, speech_ms, around.today(), finish=finish)
+        decode = partial(hearing.decode, audio, speech_ms, around.today(), wanted)
         try:
             with around.backlog.waiting(around.now):
                 done = await asyncio.get_running_loop().run_in_executor(around.executor, _timed, decode)

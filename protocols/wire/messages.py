@@ -282,8 +282,7 @@ class WarmScript:
     """Make the engine ready for a script, so that no caller waits for it. Warming twice costs nothing."""
 
     Reply: ClassVar[type[ScriptWarmed]] = ScriptWarmed
-    script: bytes
-    """Packed, as in `PlaceCall`."""
+    script: bytes  # packed, as in `PlaceCall`
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +322,7 @@ class AudioFrame:
     """160 bytes of G.711 mu-law, whatever the leg carries."""
     at_s: Moment
     last: bool = False
+    over_prompt: bool = True  # something was played meanwhile, which these words may interrupt
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +337,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What the engine thinks so far; `in_grammar` says that these words can begin or be a phrase of the rules."""
+    """What is perhaps said over a prompt; `in_grammar` says that these words can begin or be a phrase of the rules."""
 
     channel_id: ChannelId
     turn: int

@@ -1,13 +1,14 @@
 """What an engine is given to hear: whole utterances, once, and again when another engine must take over."""
 
 from dataclasses import replace
+from itertools import groupby
 
 from nodes.audio.g711 import SILENCE
 from nodes.audio.vad import TAIL_FRAMES
 from nodes.media.bench import speech
 from nodes.media.utterance import BEFORE_FRAMES, RING_FRAMES, Utterances
 from protocols.wire.ids import ChannelId, Identity
-from protocols.wire.messages import Audio, SpeechEnded, SpeechStarted
+from protocols.wire.messages import Audio, Playing, SpeechEnded, SpeechStarted
 
 OTHER = Identity("n1.speech-1:1")
 TALK = [speech()[k : k + 160] for k in range(0, 160 * 60, 160)]  # 1.2 s in three syllables
@@ -63,6 +64,18 @@ async def test_another_engine_is_told_the_utterance_in_progress_from_its_start(r
     assert {frame.utterance for frame in rig.audio(OTHER)} == {before[0].utterance}
     assert rig.audio() == before
     assert len(rig.heard_of(SpeechStarted)) == 1
+
+
+async def test_each_frame_says_whether_something_was_played_meanwhile(rig, far) -> None:
+    wanted = rig.channel(far, engine="n1.speech-0:1")
+    rig.plane.set(wanted)
+    rig.converse(far, HUSH)
+    wanted = replace(wanted, playing=Playing(1, (rig.prompt("p", 30),), rig.now))
+    rig.plane.set(wanted)
+    rig.converse(far, TALK[:50])
+    assert [over_prompt for over_prompt, _ in groupby(frame.over_prompt for frame in rig.audio())] == [0, 1, 0]
+    rig.plane.set(replace(wanted, engine=OTHER))
+    assert rig.audio(OTHER) == rig.audio()
 
 
 async def test_an_utterance_that_has_just_ended_is_told_to_the_next_engine_and_an_old_one_is_not(rig, far) -> None:

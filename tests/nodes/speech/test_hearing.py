@@ -117,6 +117,16 @@ async def test_words_of_the_grammar_are_told_while_they_are_said(caller, voice) 
     assert (partial.turn, partial.utterance) == (heard.turn, heard.utterance)
 
 
+async def test_what_is_said_while_nothing_is_played_is_told_once_when_it_is_understood(caller, voice) -> None:
+    await caller.listen("line")
+    frames = caller.frames(voice("two one two five five five nine one seven six"))
+    caller.send([replace(frame, over_prompt=False) for frame in frames])
+    heard = await caller.next_heard()
+    assert heard.meaning is not None
+    assert heard.meaning.slots == {"value": "2125559176"}
+    assert caller.partials.empty()
+
+
 async def test_frames_that_come_twice_or_never_change_little(caller, voice) -> None:
     await caller.listen("pin")
     frames = list(caller.frames(voice("four two seven one")))

@@ -1,0 +1,117 @@
+"""A channel's task is woken by the frame with which there is something to do, and not by each."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+
+from grammars.rules.rule import Completeness
+from nodes.speech import channel as module
+from nodes.speech.channel import Channel, Surroundings
+from nodes.speech.turn import Guess
+from protocols.wire.ids import ChannelId, Identity, ScriptHash
+from protocols.wire.messages import AudioFrame, Hear, Heard, Meaning, Partial
+
+EDGE = Identity("n1.edge-0:1")
+LONG_S = 1000.0
+
+
+class Deaf:
+    """Stands in for an ear, which cannot be in pytest's process: whatever is said is the same guess."""
+
+    def __init__(self, completeness: Completeness) -> None:
+        self.guess = Guess("yes", completeness, 0.9, Meaning("yes_no", "yes"))
+        self.asked: list[str] = []
+
+    def begin(self, rules: Sequence[str], today: date) -> "Deaf":
+        return self
+
+    def feed(self, audio: bytes) -> None:
+        self.asked.append("feed")
+
+    def so_far(self, speech_ms: int) -> Guess:
+        self.asked.append("so_far")
+        return self.guess
+
+    def finish(self, speech_ms: int) -> Guess:
+        self.asked.append("finish")
+        return self.guess
+
+    def close(self) -> None:
+        pass
+
+
+class Line:
+    """A channel whose caller this is."""
+
+    def __init__(self, ear: Deaf, executor: ThreadPoolExecutor) -> None:
+        self.told: asyncio.Queue[object] = asyncio.Queue()
+        around = Surroundings(executor, self._tell, time.monotonic, date.today, Counter())
+        self.channel, self._n = Channel(around), 0
+        self.channel.hear(Hear(ChannelId("c"), EDGE, ScriptHash(""), ("yes_no",), 1), ear)  # type: ignore[arg-type]
+
+    def _tell(self, to: Identity, message: object) -> bool:
+        self.told.put_nowait(message)
+        return True
+
+    def say(self, n_frames: int, *, voiced: bool, over_prompt: bool = False) -> None:
+        for _ in range(n_frames):
+            at_s = 100.0 + self._n * 0.02
+            self.channel.take(
+                AudioFrame(ChannelId("c"), 1, self._n, voiced, bytes(160), at_s, over_prompt=over_prompt)
+            )  # fmt: skip
+            self._n += 1
+
+    async def next_told(self) -> object:
+        async with asyncio.timeout(20):
+            return await self.told.get()
+
+
+@pytest.mark.parametrize(
+    ("completeness", "n_silent"),
+    [(Completeness.COMPLETE, 8), (Completeness.EXTENDABLE, 15), (Completeness.PREFIX, 40)],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_an_answer_is_told_with_the_frame_of_silence_that_makes_it_one(
+    completeness: Completeness, n_silent: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STALL_S", LONG_S)  # else a task that was not woken would find it out in a second
+    ear = Deaf(completeness)
+    with ThreadPoolExecutor(1) as executor:
+        line = Line(ear, executor)
+        attending = asyncio.ensure_future(line.channel.attend())
+        for said, n in ((False, 15), (True, 30), (False, n_silent)):
+            for _ in range(1 if at_once else n):
+                line.say(n if at_once else 1, voiced=said)
+                await asyncio.sleep(0)
+        told = await line.next_told()
+        line.channel.leave()
+        await attending
+    assert isinstance(told, Heard)
+    assert told.meaning == ear.guess.meaning
+
+
+async def test_what_it_may_become_is_asked_only_while_something_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STALL_S", LONG_S)
+    ear = Deaf(Completeness.COMPLETE)
+    with ThreadPoolExecutor(1) as executor:
+        line = Line(ear, executor)
+        attending = asyncio.ensure_future(line.channel.attend())
+        line.say(30, voiced=True, over_prompt=True)
+        first = await line.next_told()
+        n_asked = ear.asked.count("so_far")
+        for _ in range(40):
+            line.say(1, voiced=True)
+            await asyncio.sleep(0.001)
+        line.say(8, voiced=False)
+        second = await line.next_told()
+        line.channel.leave()
+        await attending
+    assert isinstance(first, Partial)
+    assert isinstance(second, Heard)
+    assert ear.asked.count("so_far") == n_asked
+    assert ear.asked.count("feed") > 2, "and it is decoded all the same"
