@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -21,8 +22,9 @@ from protocols.wire import messages as wire
 from protocols.wire.campaigns import Campaigns, ListCampaigns
 from protocols.wire.cluster import Member
 from protocols.wire.desk import Drain
-from protocols.wire.ids import Identity, NodeId, node_of
+from protocols.wire.ids import CallId, Identity, NodeId, node_of
 from protocols.wire.inspection import TreeRow
+from protocols.wire.reports import GetParts
 
 R = TypeVar("R")
 
@@ -136,6 +138,13 @@ class Node:
         self._drains = Drain(is_draining)
         for peer in self.roster.active("edge"):
             await self._mesh.ask(peer.identity, self._drains, ASK_S)
+
+    async def parts(self, call_id: CallId) -> Mapping[int, NodeId]:
+        """Ask the recorder which parts a call's recording has; nothing, where it does not answer."""
+        try:
+            return (await self._ask("recorder", GetParts(call_id), ASK_S)).parts
+        except LinkError:
+            return {}
 
     def lives(self, process: Identity) -> bool:
         """Return whether a process has not ended, here or in another node; one that is only silent has not."""

@@ -64,6 +64,7 @@ def closed(step: CallStep, carried: ChannelClosed) -> None:
         duration_s=round(how.at_s - record.answered_s, 3) if record.answered_s else 0.0,
         sent=carried.sent, received=carried.received, lost=carried.lost, late=carried.late,
         jitter_ms=carried.jitter_ms, recording=carried.recording or None,
+        part=record.n_moves if carried.recording and record.n_moves else None,
         turns=record.conversation.n_turns if record.conversation else None,
         recognition_ms=record.recognition_ms or None,
     )  # fmt: skip

@@ -52,7 +52,8 @@ from protocols.moments import shifted
 from protocols.replacing import replace
 from protocols.sip import Ended, LegPhase, Listening, Local, MediaChanged, OfferRefused, TakeoverStage
 from protocols.sip.confirmed import TAKEOVER_GAP
-from protocols.wire.ids import ChannelId, Identity, NodeId
+from protocols.wire.events import Kind
+from protocols.wire.ids import ChannelId, Identity, NodeId, node_of
 from protocols.wire.messages import AudioArrived, Channel, SpeechEnded
 
 AGREES_S: Final = 40.0
@@ -131,6 +132,7 @@ def heard_first(record: CallRecord, moved: Moved, owner: Identity, epoch: int) -
 def settle(step: CallStep, moved: Moved) -> None:
     """Have the call here from now on: it is heard from the new port at once, and the far end is told where we are."""
     record = step.record
+    _note_what_stays(step, step.before)
     if record.phase is CallPhase.ENDING:
         step.write(channel=None, media="")
         return step.do(TakeOverLeg(moved.local, None))
@@ -264,6 +266,7 @@ def _join(step: CallStep, left: Left) -> None:
         step.do(RenumberLeg(theirs.leg.dialog.local_cseq, theirs.leg.ours.version))
     _go_on_later(step, left.outage_s)
     step.live(ours.owner)
+    _note_what_stays(step, theirs)
     line.want(step)
 
 
@@ -326,6 +329,13 @@ def _be_gone(step: CallStep) -> None:
 
 def _arrival(step: CallStep, moved: Moved) -> Arrival:
     return Arrival(step.now + AGREES_S, moved.local, moved.listening, moved.is_planned)
+
+
+def _note_what_stays(step: CallStep, theirs: CallRecord) -> None:
+    """Say which part of the recording another machine has: the one that has had the call until now, as in `theirs`."""
+    part, is_there = step.record.n_moves - 1, theirs.channel is not None and theirs.channel.recording
+    if theirs.owner and part >= 0 and is_there:
+        step.note(Kind.RECORDING_LEFT, part=part, node=node_of(theirs.owner))
 
 
 def _go_on_later(step: CallStep, outage_s: float) -> None:

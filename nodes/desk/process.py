@@ -42,6 +42,7 @@ from nodes.links.login import login
 from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
+from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.spokesman import Spokesman
@@ -150,11 +151,13 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     website = pages.Web(access, desk.arrive, desk.seats.remove)
     tasks.spawn(website.watch())
     members.on_change(lambda _: desk.seats.follow())
-    recordings = Recordings(config.paths.recordings)
+    shelves = Shelves.of(config.paths)
+    shelves.serve(mesh)
+    recordings = Recordings(shelves)
     recordings.serve(mesh)
     apis = (
         Api(node, cluster, bus), ListApi(node, contact_key(config.paths.state)),
-        RecordingsApi(mesh, recordings, node.holders),
+        RecordingsApi(mesh, recordings, shelves, node.holders, node.parts),
     )  # fmt: skip
     async with served(_app(*apis, website, access), config.desk) as address:
         write_private(config.paths.run / URL_FILE, address.encode())

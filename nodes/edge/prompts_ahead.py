@@ -1,8 +1,8 @@
 """What a call plays is copied to its heir's disk while it plays: the rest of a sentence needs the same bytes there.
 
-What it does: tells an heir the names of the prompts of its calls, answers with the bytes of one, and fetches what it
-lacks, one piece after the other. What it does not: wait for anything, or promise it. What is not there when it is
-needed is rendered anew.
+What it does: tells an heir the names of the prompts of its calls, and fetches what it lacks (`nodes.links.pieces`), one
+after the other. What it does not: wait for anything, or promise it. What is not there when it is needed is rendered
+anew.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from nodes.errors import in_words
 from nodes.files import write_private
 from nodes.links.errors import LinkError, Refused
 from nodes.links.mesh import Mesh
+from nodes.links.pieces import SUFFIXES, pieces
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity, PromptHash
-from protocols.wire.takeover import GetPrompt, PromptPiece, PromptsOf
+from protocols.wire.pieces import Shelf
+from protocols.wire.takeover import PromptsOf
 
 log = logs.get(__name__)
-PIECE: Final = 128 * 1024
-"""Bytes in one answer: 16 s of speech, and 10 ms of a network of 100 Mbit/s."""
 MAX_TOLD: Final = 8192
 """Prompts of which is remembered which heirs have heard of them; the least recent are told again."""
 MAX_WANTED: Final = 1024
@@ -42,9 +42,8 @@ class PromptsAhead:
         self.n_fetched = 0
 
     def serve(self) -> None:
-        """Hear what is to be fetched, and give what is asked for."""
+        """Hear what is to be fetched."""
         self._mesh.serve(PromptsOf, self._hear)
-        self._mesh.serve(GetPrompt, self._give)
 
     def tell(self, heir: Identity, prompts: Sequence[PromptHash]) -> None:
         """Have an heir fetch these, once."""
@@ -61,7 +60,7 @@ class PromptsAhead:
     def _path(self, prompt: PromptHash) -> Path:
         if not prompt.isalnum():  # the name of a hash, never a way out of the directory
             raise Refused("bad_prompt")
-        return self._root / f"{prompt}.ulaw"
+        return self._root / f"{prompt}.{SUFFIXES[Shelf.PROMPTS]}"
 
     def _hear(self, given: PromptsOf, sender: Identity) -> None:
         for prompt in given.prompts:
@@ -73,37 +72,21 @@ class PromptsAhead:
             self._is_fetching = True
             self._spawn(self._fetch_all())
 
-    async def _give(self, asked: GetPrompt, sender: Identity) -> PromptPiece:
-        """Return a piece of a prompt. Refuses: `no_such_prompt`, `bad_prompt`."""
-        try:
-            audio = await asyncio.to_thread(self._path(asked.prompt).read_bytes)
-        except OSError as error:
-            raise Refused("no_such_prompt") from error
-        return PromptPiece(audio[asked.offset : asked.offset + PIECE], len(audio))
-
     async def _fetch_all(self) -> None:
         try:
             while self._wanted:
                 prompt, owner = self._wanted.popitem(last=True)  # what plays now goes first
                 try:
-                    if audio := await self._fetch(prompt, owner):
-                        await asyncio.to_thread(write_private, self._path(prompt), audio, lasts=False)
-                        self.n_fetched += 1
+                    found = pieces(self._mesh, owner, Shelf.PROMPTS, prompt, FETCH_S)
+                    audio = b"".join([piece async for piece in found])
+                    await asyncio.to_thread(write_private, self._path(prompt), audio, lasts=False)
+                    self.n_fetched += 1
                 except LinkError as error:
                     log.warning("prompt.not_fetched", prompt=prompt, reason=str(error))
                 except OSError as error:
                     log.warning("prompt.not_written", prompt=prompt, reason=in_words(error))
         finally:
             self._is_fetching = False
-
-    async def _fetch(self, prompt: PromptHash, owner: Identity) -> bytes:
-        """Return all of a prompt; nothing when it was taken away meanwhile."""
-        audio = b""
-        while True:
-            piece = await self._mesh.ask(owner, GetPrompt(prompt, len(audio)), timeout_s=FETCH_S)
-            audio += piece.audio
-            if not piece.audio or len(audio) >= piece.size:
-                return audio if len(audio) == piece.size else b""
 
 
 __all__ = ["PromptsAhead"]

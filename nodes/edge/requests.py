@@ -23,6 +23,7 @@ from nodes.edge.calls import Calls
 from nodes.edge.fence import Fence
 from nodes.edge.services import EdgeServices
 from nodes.links.errors import Refused
+from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer, State
 from nodes.links.spokesman import Figures
@@ -60,7 +61,9 @@ class Requests:
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(Drain, self.drain)
         mesh.serve(MoveShare, self.move_share)
-        Recordings(self._services.config.paths.recordings).serve(mesh)
+        shelves = Shelves.of(self._services.config.paths)
+        shelves.serve(mesh)
+        Recordings(shelves).serve(mesh)
         for message in get_args(ChannelNews):  # each goes to the call whose channel it names
             mesh.serve(message, self._told)
         for news in SEAT_NEWS:

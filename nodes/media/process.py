@@ -6,8 +6,11 @@ it is told of every channel, and neither reads nor beats until the launcher has 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import time
+from pathlib import Path
 from socket import socket as Socket  # noqa: N812  a class
 from typing import Final
 
@@ -22,7 +25,7 @@ from nodes.media import realtime
 from nodes.media.orphans import Orphans
 from nodes.media.plane import MediaPlane
 from nodes.media.prompts import Prompts
-from nodes.media.recording import Writer
+from nodes.media.recording import LEFT_S, Writer, left_over
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.desk import LinkAudio
@@ -98,14 +101,18 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks
     teller, members = LoadTeller(mesh, plane.load), Members(mesh, config)
     writer.start()
     await parent.ready(mesh.whereabouts())
-    if not parent.is_spare:
+
+    def begin() -> None:
         plane.start()
         tasks.spawn(teller.run())
+        tasks.spawn(_publish_left_over(writer, config.paths.recordings))
+
+    if not parent.is_spare:
+        begin()
     async for order in parent.orders:
         match order:
             case Activate():
-                plane.start()
-                tasks.spawn(teller.run())
+                begin()
             case Told(body={"roster": roster}):
                 teller.roster = orphans.roster = Roster.of(roster)
                 mesh.roster(orphans.roster)
@@ -114,6 +121,15 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks
                 plane.stop()
             case _:
                 pass
+
+
+async def _publish_left_over(writer: Writer, root: Path) -> None:
+    """Publish what a machine that died was recording, whose calls have gone on elsewhere; look again and again."""
+    while True:
+        for base in await asyncio.to_thread(left_over, root, time.time()):
+            log.warning("recording.left_over", recording=base)
+            writer.finish(base)
+        await asyncio.sleep(LEFT_S)
 
 
 def _rtp_sockets(parent: Parent) -> dict[int, Socket]:

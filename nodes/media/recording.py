@@ -4,8 +4,8 @@ What it does: gathers a second of both sides on the loop, writes it in a thread 
 file by renaming `<base>.part`. What it does not: stop a call. A full disk is counted and logged; silence takes the
 place of what could not be written.
 
-Where a frame goes follows from its packet number, as its RTP numbers do: a private chunk in the header (`rmn0`) holds
-the number of the first one. So a successor process goes on in its predecessor's `.part` at the right place, and what
+Where a frame goes follows from its packet number, as its RTP numbers do, and from that of the first, in the file's
+header (`nodes.audio.wav`). So a successor process goes on in its predecessor's `.part` at the right place, and what
 lies between, or was lost, reads as silence, because a hole in a file reads as zeros.
 """
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -23,30 +23,17 @@ from typing import Final
 import numpy as np
 
 from nodes.audio.g711 import FRAME_BYTES, SILENCE, ULAW_TO_PCM
+from nodes.audio.wav import CHANNELS, FRAME_FILE_BYTES, HEADER_BYTES, first_of, header
 from nodes.telemetry import logs
 
 BLOCK_FRAMES: Final = 50
 """One second: what a crash can lose."""
+LEFT_S: Final = 60.0
+"""What has not been written for so long is left over: a call goes on within 20 s on its own machine, or on another."""
 MAX_WAITING: Final = 1024
 """Blocks that may wait for the disk, 32 MB; later ones are dropped and counted."""
 
-_RATE_HZ, _CHANNELS, _SAMPLE_BYTES = 8000, 2, 2
-_FRAME_FILE_BYTES: Final = FRAME_BYTES * _CHANNELS * _SAMPLE_BYTES
-_HEADER = struct.Struct("<4sI4s 4sIHHIIHH 4sIq 4sI")
-_NUMBER = slice(44, 52)
-
 log = logs.get(__name__)
-
-
-def _header(first: int, data_bytes: int) -> bytes:
-    """Return RIFF, `fmt `, our `rmn0` and the head of `data` (Multimedia Programming Interface 1.0, 1991)."""
-    align = _CHANNELS * _SAMPLE_BYTES
-    return _HEADER.pack(
-        b"RIFF", _HEADER.size - 8 + data_bytes, b"WAVE",
-        b"fmt ", 16, 1, _CHANNELS, _RATE_HZ, _RATE_HZ * align, align, 8 * _SAMPLE_BYTES,
-        b"rmn0", 8, first,
-        b"data", data_bytes,
-    )  # fmt: skip
 
 
 class Tap:
@@ -70,9 +57,9 @@ class Tap:
         if self._first is None or not self._first <= n < self._end:
             self.flush()
             self._first, self._end = n, n + BLOCK_FRAMES - (n + self._phase) % BLOCK_FRAMES
-            self._codes = bytearray(SILENCE * _CHANNELS * BLOCK_FRAMES)
-        at = (n - self._first) * FRAME_BYTES * _CHANNELS
-        end = at + FRAME_BYTES * _CHANNELS
+            self._codes = bytearray(SILENCE * CHANNELS * BLOCK_FRAMES)
+        at = (n - self._first) * FRAME_BYTES * CHANNELS
+        end = at + FRAME_BYTES * CHANNELS
         self._codes[at:end:2], self._codes[at + 1 : end : 2] = caller, ours
         self._used = end
 
@@ -139,8 +126,8 @@ class Writer:
     def _write(self, base: str, n: int, samples: bytes) -> None:
         try:
             descriptor, first = self._files.get(base) or self._open(base, n)
-            at = _HEADER.size + (n - first) * _FRAME_FILE_BYTES
-            if at >= _HEADER.size and os.pwrite(descriptor, samples, at) < len(samples):
+            at = HEADER_BYTES + (n - first) * FRAME_FILE_BYTES
+            if at >= HEADER_BYTES and os.pwrite(descriptor, samples, at) < len(samples):
                 raise OSError("the disk took a part of the block")
         except OSError as error:
             self._fail(base, error)
@@ -161,11 +148,17 @@ class Writer:
         descriptor, first = self._files.get(base) or self._open(base, 0)
         del self._files[base]
         try:
-            os.pwrite(descriptor, _header(first, os.fstat(descriptor).st_size - _HEADER.size), 0)
+            os.pwrite(descriptor, header(first, os.fstat(descriptor).st_size - HEADER_BYTES), 0)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        return str(self._path(base, "part").rename(self._path(base, "wav")))
+        wav = self._path(base, "wav")
+        try:
+            return str(self._path(base, "part").rename(wav))
+        except FileNotFoundError:
+            if not wav.exists():
+                raise
+            return str(wav)  # somebody took it for left over
 
     def _open(self, base: str, n: int) -> tuple[int, int]:
         """Open the recording that this one goes on with, a predecessor's or a paused one, or begin it at packet `n`."""
@@ -175,9 +168,10 @@ class Writer:
             wav.rename(part)
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            head = os.pread(descriptor, _HEADER.size, 0)
-            first = struct.unpack("<q", head[_NUMBER])[0] if len(head) == _HEADER.size else n
-            os.pwrite(descriptor, _header(first, 0), 0)
+            head = os.pread(descriptor, HEADER_BYTES, 0)
+            known = first_of(head)
+            first = n if known is None else known
+            os.pwrite(descriptor, header(first, 0), 0)
         except OSError:
             os.close(descriptor)
             raise
@@ -194,9 +188,19 @@ class Writer:
             log.error("recording.failed", recording=base, error=str(error))
 
 
+def left_over(root: Path, wall_s: float) -> list[str]:
+    """Return the bases of recordings on which nobody goes on: their machine has died, and their call is another's."""
+    found = []
+    for part in root.glob("*.part"):
+        with suppress(FileNotFoundError):  # published just now
+            if wall_s - part.stat().st_mtime > LEFT_S:
+                found.append(str(part.with_suffix("")))
+    return found
+
+
 def _settle(done: asyncio.Future[str], path: str) -> None:
     if not done.done():  # whoever waited may have gone
         done.set_result(path)
 
 
-__all__ = ["BLOCK_FRAMES", "MAX_WAITING", "Tap", "Writer"]
+__all__ = ["BLOCK_FRAMES", "MAX_WAITING", "Tap", "Writer", "left_over"]

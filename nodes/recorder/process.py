@@ -240,6 +240,11 @@ class Recorder:
         await self._fresh()
         return await self._read(lambda store: reports.page(store, asked))
 
+    async def parts(self, asked: wire.GetPartsOf, sender: Identity) -> wire.PartsTold:
+        """Answer with the parts of a call's recording."""
+        await self._fresh()
+        return await self._read(lambda store: reports.parts(store, asked))
+
     async def export(self, asked: wire.ExportPart, sender: Identity) -> wire.Exported:
         """Write all tables as Parquet."""
         await self._fresh()

@@ -19,7 +19,16 @@ import msgspec
 from nodes.recorder.store import LONGEST, TABLES, Store, StoreError
 from protocols.wire.events import WANTED_BY, WANTED_CAUSES
 from protocols.wire.ids import CallId, CampaignId, NodeId
-from protocols.wire.reports import LEDGER_PAGE, Figures, GetFigures, GetPage, Ledger, LedgerRow
+from protocols.wire.reports import (
+    LEDGER_PAGE,
+    Figures,
+    GetFigures,
+    GetPage,
+    GetPartsOf,
+    Ledger,
+    LedgerRow,
+    PartsTold,
+)
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """Of an export."""
@@ -74,6 +83,14 @@ WHERE began >= CAST($since AS TIMESTAMPTZ) AND began < CAST($until AS TIMESTAMPT
 """
 """The attempts of a campaign that began in a time. What cannot be theirs is left out before anything is grouped: DuckDB
 skips the blocks of other days by their smallest and largest `wall`, so other days cost nothing."""
+
+PARTS = """
+SELECT CAST(fields->>'part' AS INTEGER) AS part, fields->>'node' AS node
+FROM events WHERE call_id = $call AND kind = 'recording.left'
+UNION ALL
+SELECT coalesce(CAST(fields->>'part' AS INTEGER), 0), node_id
+FROM events WHERE call_id = $call AND kind = 'call.ended' AND fields->>'recording' IS NOT NULL
+"""
 
 OPEN = f"""
 SELECT call_id FROM {ATTEMPTS}
@@ -183,6 +200,12 @@ def figures(store: Store, asked: GetFigures, gone: Collection[CallId] = ()) -> F
     turns, totals = store.records(TURNS, given)[0], store.records(TOTALS)[0]
     seen = {name: found or {} for name, found in turns.items() if name.endswith("_ms")}
     return msgspec.convert({**turns, **seen, **totals, "calls": calls, "note": store.note}, Figures)
+
+
+def parts(store: Store, asked: GetPartsOf) -> PartsTold:
+    """Return which parts a call's recording has: what stayed on machines that it has left, and what it ended with."""
+    rows = store.records(PARTS, {"call": asked.call_id})
+    return PartsTold({int(str(row["part"])): NodeId(str(row["node"])) for row in rows})
 
 
 def page(store: Store, asked: GetPage) -> Ledger:

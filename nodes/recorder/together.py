@@ -36,6 +36,9 @@ class Part(Protocol):
     async def export(self, asked: wire.ExportPart, sender: Identity) -> wire.Exported:
         """Write all tables as Parquet."""
 
+    async def parts(self, asked: wire.GetPartsOf, sender: Identity) -> wire.PartsTold:
+        """Answer with the parts of a call's recording."""
+
 
 class Together:
     """All of them, from one. `n_streams`: how many there are."""
@@ -45,9 +48,11 @@ class Together:
         mesh.serve(wire.GetFigures, part.figures)
         mesh.serve(wire.GetPage, part.page)
         mesh.serve(wire.ExportPart, part.export)
+        mesh.serve(wire.GetPartsOf, part.parts)
         mesh.serve(wire.GetReport, self.report)
         mesh.serve(wire.GetLedger, self.ledger)
         mesh.serve(wire.Export, self.export)
+        mesh.serve(wire.GetParts, self.parts)
 
     async def report(self, asked: wire.GetReport, sender: Identity) -> wire.Report:
         """Answer with the report of all."""
@@ -65,6 +70,11 @@ class Together:
         parts = await self._every(self._part.export, wire.ExportPart(asked.name))
         rows = {table: sum(part.rows[table] for part in parts) for table in parts[0].rows}
         return wire.Exported(parts[0].directory, rows)
+
+    async def parts(self, asked: wire.GetParts, sender: Identity) -> wire.PartsTold:
+        """Answer with the parts of a call's recording, of which one of the recorders has been told."""
+        told = await self._every(self._part.parts, wire.GetPartsOf(asked.call_id))
+        return wire.PartsTold({part: node for one in told for part, node in one.parts.items()})
 
     async def _every(self, own: Callable[[Any, Identity], Coroutine[Any, Any, T]], asked: Request[T]) -> list[T]:
         """Return what each recorder answers, our own first. Raises: Refused."""

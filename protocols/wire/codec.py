@@ -27,6 +27,7 @@ from protocols.wire.inspection import INSPECTION_MESSAGES
 from protocols.wire.lives import LIFE_MESSAGES
 from protocols.wire.load import LOAD_MESSAGES
 from protocols.wire.messages import MESSAGES
+from protocols.wire.pieces import PIECE_MESSAGES
 from protocols.wire.reconcile import RECONCILE_MESSAGES
 from protocols.wire.recordings import RECORDING_MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
@@ -43,7 +44,7 @@ KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
         *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES,
-        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *SETTINGS_MESSAGES, Refusal,
+        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *PIECE_MESSAGES, *SETTINGS_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

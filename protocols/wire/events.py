@@ -50,6 +50,7 @@ class Kind(StrEnum):
     MACHINE_DETECTED = "machine.detected"
     OPT_OUT = "opt_out"
     RECOVERED = "recovered"
+    RECORDING_LEFT = "recording.left"
     ENDED = "call.ended"
 
 
@@ -82,6 +83,7 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
     Kind.MACHINE_DETECTED: ({"after_ms": int}, {"evidence": str}),
     Kind.OPT_OUT: ({"by": str}, {}),
     Kind.RECOVERED: ({"what": str}, {"phase": str, "gap_ms": int}),
+    Kind.RECORDING_LEFT: ({"part": int, "node": str}, {}),
     Kind.ENDED: (
         {"disposition": str, "cause": str, "duration_s": float, "by": str},
         {
@@ -93,6 +95,7 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
             "late": int,
             "jitter_ms": float,
             "recording": str,
+            "part": int,
             "turns": int,
             "recognition_ms": int,
         },

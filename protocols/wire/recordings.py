@@ -1,4 +1,4 @@
-"""Recordings stay on the machine that made them; whoever wants one asks there, piece by piece.
+"""Recordings stay on the machine that made them; whoever wants one asks there (`pieces`).
 
 A call that was moved has a part on each machine that had it, by number: `<call_id>.wav`, `<call_id>.1.wav`, ...
 """
@@ -10,8 +10,14 @@ from typing import ClassVar, Final
 
 from protocols.wire.ids import CallId
 
-PIECE_BYTES: Final = 128 * 1024
-"""Of audio in one answer: eight seconds, and half of what a message may have."""
+
+def name_of(call_id: CallId, part: int) -> str:
+    """Return what a part's file is called, without its suffix.
+
+    >>> name_of(CallId("c1"), 0), name_of(CallId("c1"), 2)
+    ('c1', 'c1.2')
+    """
+    return f"{call_id}.{part}" if part else call_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +35,6 @@ class FindRecording:
     call_id: CallId
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingPiece:
-    """Bytes of the file; fewer than `PIECE_BYTES` say that it ends with them."""
+RECORDING_MESSAGES: Final = (RecordingFound, FindRecording)
 
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class GetRecording:
-    """Read the next `PIECE_BYTES` of a part. Refused: `no_recording`."""
-
-    Reply: ClassVar[type[RecordingPiece]] = RecordingPiece
-    call_id: CallId
-    part: int
-    offset: int
-
-
-RECORDING_MESSAGES: Final = (RecordingFound, FindRecording, RecordingPiece, GetRecording)
-
-__all__ = [
-    "PIECE_BYTES",
-    "RECORDING_MESSAGES",
-    "FindRecording",
-    "GetRecording",
-    "RecordingFound",
-    "RecordingPiece",
-]
+__all__ = ["RECORDING_MESSAGES", "FindRecording", "RecordingFound", "name_of"]

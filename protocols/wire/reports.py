@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from protocols.wire.campaigns import ContactId
-from protocols.wire.ids import AttemptId, CampaignId
+from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +196,32 @@ class ExportPart:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class PartsTold:
+    """Which parts a call's recording has, as its events tell: number -> the node that made it."""
+
+    parts: dict[int, NodeId] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GetParts:
+    """Say which parts a call's recording has, wherever they lie; `protocols.wire.recordings` fetches them."""
+
+    Reply: ClassVar[type[PartsTold]] = PartsTold
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class GetPartsOf:
+    """The same of one recorder, of what it alone has."""
+
+    Reply: ClassVar[type[PartsTold]] = PartsTold
+    call_id: CallId
+
+
 REPORT_MESSAGES: tuple[type, ...] = (
-    Report, GetReport, Figures, GetFigures, Ledger, GetLedger, GetPage, Exported, Export, ExportPart,
+    Report, GetReport, Figures, GetFigures, Ledger, GetLedger, GetPage, Exported, Export, ExportPart, PartsTold,
+    GetParts, GetPartsOf,
 )  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
@@ -209,12 +233,15 @@ __all__ = [
     "GetFigures",
     "GetLedger",
     "GetPage",
+    "GetParts",
+    "GetPartsOf",
     "GetReport",
     "LEDGER_PAGE",
     "Place",
     "place_of",
     "Ledger",
     "LedgerRow",
+    "PartsTold",
     "REPORT_MESSAGES",
     "Report",
     "Tally",

@@ -48,26 +48,9 @@ class Beware:
 
 @dataclass(frozen=True, slots=True)
 class PromptsOf:
-    """Your calls of mine play these: fetch what you have not."""
+    """Your calls of mine play these: fetch what you have not (`pieces`)."""
 
     prompts: tuple[PromptHash, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PromptPiece:
-    """Bytes of a prompt, mu-law, from the offset that was asked for. `size`: of all of it."""
-
-    audio: bytes
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class GetPrompt:
-    """Give me this prompt from here on, as much as goes into an answer. Refused: `no_such_prompt`, `bad_prompt`."""
-
-    Reply: ClassVar[type[PromptPiece]] = PromptPiece
-    prompt: PromptHash
-    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +90,11 @@ class CallCameBack:
 
 
 TAKEOVER_MESSAGES: Final[tuple[type, ...]] = (
-    Had, WhoHas, Beware, PromptsOf, PromptPiece, GetPrompt, MoveCall, CallArrived, CallLeft, CallCameBack,
+    Had, WhoHas, Beware, PromptsOf, MoveCall, CallArrived, CallLeft, CallCameBack,
 )  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
 __all__ = [
-    "MAX_ASKED", "TAKEOVER_MESSAGES", "Beware", "CallArrived", "CallCameBack", "CallLeft", "GetPrompt", "Had",
-    "MoveCall", "PromptPiece", "PromptsOf", "WhoHas",
+    "MAX_ASKED", "TAKEOVER_MESSAGES", "Beware", "CallArrived", "CallCameBack", "CallLeft", "Had",
+    "MoveCall", "PromptsOf", "WhoHas",
 ]  # fmt: skip

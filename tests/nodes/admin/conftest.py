@@ -30,6 +30,7 @@ from nodes.links.bus import Bus
 from nodes.links.errors import Refused
 from nodes.links.members import Members
 from nodes.links.mesh import Mesh
+from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import History, Launcher, Peer, Roster, State
 from nodes.links.tasks import Tasks
@@ -37,6 +38,7 @@ from protocols.wire import messages as wire
 from protocols.wire.desk import Drain
 from protocols.wire.ids import CallId, Identity, NodeId
 from protocols.wire.inspection import Failure
+from protocols.wire.pieces import Shelf
 from supervisors import Child, Ref, Supervisor, running
 from supervisors.testing import Echo
 from tests.conftest import NatsServer
@@ -113,7 +115,8 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     state = tmp_path / "state"
     (state / "run").mkdir(parents=True)
     access, api = door(state), Api(node, cluster, bus)
-    recorded = RecordingsApi(meshes["desk"], Recordings(tmp_path / "recordings"), node.holders)
+    shelves = Shelves({Shelf.RECORDINGS: tmp_path / "recordings"})
+    recorded = RecordingsApi(meshes["desk"], Recordings(shelves), shelves, node.holders, node.parts)
     table = (*api.table(), *ListApi(node, bytes(32)).table(), *recorded.table(), *SignIn(access).table())
     api.document = document(table, "0.1.0", access.cookie)
     app = web.Application(middlewares=[guard(access, table, ())], client_max_size=MAX_BODY)

@@ -16,14 +16,16 @@ from aiohttp import web
 from nodes.admin import recordings
 from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
+from nodes.audio.wav import FRAME_FILE_BYTES, header
 from nodes.links.curve import ClusterKey
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
+from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer, State
 from nodes.links.tasks import closing
-from protocols.wire.ids import Identity
-from protocols.wire.recordings import PIECE_BYTES
+from protocols.wire.ids import CallId, Identity, NodeId
+from protocols.wire.pieces import PIECE_BYTES, Shelf
 
 NODES = ("n1", "n2", "n3")
 KEY = ClusterKey.make()
@@ -36,6 +38,8 @@ class Rig:
     address: str
     disks: dict[str, Path]
     meshes: dict[str, Mesh]
+    told: dict[int, NodeId]
+    """What the recorder knows of every call's parts."""
 
     def write(self, node: str, name: str, n_bytes: int) -> bytes:
         data = os.urandom(n_bytes)
@@ -60,18 +64,26 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         peers = [
             Peer("desk", "desk-0", mesh.identity, mesh.address, 1, State.ACTIVE) for mesh in meshes.values()
         ]  # fmt: skip
-        ours = Recordings(disks["n1"])
+        shelves = {node: Shelves({Shelf.RECORDINGS: disk}) for node, disk in disks.items()}
         for node, mesh in meshes.items():
-            Recordings(disks[node]).serve(mesh)
+            shelves[node].serve(mesh)
+            Recordings(shelves[node]).serve(mesh)
             mesh.members(peers)
-        api, app = RecordingsApi(meshes["n1"], ours, lambda: peers[1:]), web.Application()
+        ours = Recordings(shelves["n1"])
+        told: dict[int, NodeId] = {}
+
+        async def tell(call_id: CallId) -> dict[int, NodeId]:
+            return told
+
+        api = RecordingsApi(meshes["n1"], ours, shelves["n1"], lambda: peers[1:], tell)
+        app = web.Application()
         app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in api.table()])
         runner = web.AppRunner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        yield Rig(f"http://127.0.0.1:{runner.addresses[0][1]}", disks, meshes)
+        yield Rig(f"http://127.0.0.1:{runner.addresses[0][1]}", disks, meshes, told)
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
@@ -93,6 +105,36 @@ async def test_a_call_that_was_moved_has_a_part_on_each_machine_that_had_it(rig:
     )  # fmt: skip
     assert told["silent"] == []
     assert await rig.get("/api/recordings/audio?call=c1&part=1") == (200, second)
+
+
+def samples(first: int, last: int) -> bytes:
+    """Frames that say their number, of a call's packets from one to before another."""
+    return b"".join(number.to_bytes(2, "little") * (FRAME_FILE_BYTES // 2) for number in range(first, last))
+
+
+async def test_the_parts_of_a_call_that_was_moved_are_one_file_in_which_each_is_in_its_place(rig: Rig) -> None:
+    """The second machine has begun where the first still was, and between it and the third nobody had the call."""
+    for node, part, first, last in (("n2", "c1", 100, 400), ("n3", "c1.1", 395, 700), ("n1", "c1.2", 750, 1200)):
+        data = samples(first, last)
+        (rig.disks[node] / f"{part}.wav").write_bytes(header(first, len(data)) + data)
+    status, whole = await rig.get("/api/recordings/audio?call=c1")
+    expected = samples(100, 700) + bytes(50 * FRAME_FILE_BYTES) + samples(750, 1200)
+    assert status == 200
+    assert whole == header(100, len(expected)) + expected
+
+
+async def test_parts_of_which_one_cannot_be_read_are_not_made_one(rig: Rig) -> None:
+    rig.write("n2", "c1.wav", 1000)
+    rig.write("n3", "c1.1.wav", 1000)
+    assert await rig.get("/api/recordings/audio?call=c1") == (409, {"error": "bad_recording"})
+
+
+async def test_a_part_that_is_told_of_and_lies_where_nobody_answers_is_shown_as_missing(rig: Rig) -> None:
+    rig.write("n1", "c1.1.wav", 10)
+    rig.told |= {0: NodeId("n9"), 1: NodeId("n1")}
+    _, told = await rig.get("/api/recordings?call=c1")
+    assert [one["part"] for one in told["parts"]] == [1]
+    assert told["missing"] == [{"part": 0, "node": "n9"}]
 
 
 async def test_a_node_that_does_not_answer_is_named_and_the_others_parts_are_told(

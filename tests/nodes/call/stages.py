@@ -21,9 +21,9 @@ def slow(world: World, *kinds: type[Question]) -> None:
     world.waits = lambda question: None if isinstance(question, kinds) else 0.005
 
 
-def talks() -> World:
+def talks(*, is_recorded: bool = False) -> World:
     """A call in which the first question is open."""
-    world = placed()
+    world = placed(is_recorded=is_recorded)
     world.pass_(0.1)
     world.phone.answer()
     world.line.speak(Said())

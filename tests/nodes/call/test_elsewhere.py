@@ -134,6 +134,26 @@ def test_each_machine_writes_its_own_part_of_the_recording() -> None:
     world.machine_dies(0.0)
     world.machine_dies(0.0)
     assert [one.part for one in world.done if isinstance(one, StartRecording)] == [0, 1, 2]
+    assert [note.fields for note in world.noted(Kind.RECORDING_LEFT)] == [
+        {"part": 0, "node": "n1"}, {"part": 1, "node": "n1"},
+    ]  # fmt: skip
+
+
+def test_whoever_goes_on_with_a_call_says_which_part_of_its_recording_stays_where_it_was() -> None:
+    """Nothing told that it was there: a machine that is away, or has died, cannot be asked."""
+    world = talks(is_recorded=True)
+    world.moves()
+    world.pass_(1.0)
+    assert world.coming is None
+    assert world.owner.startswith("n2.")
+    (left,) = world.noted(Kind.RECORDING_LEFT)
+    assert (left.owner, left.fields) == (world.owner, {"part": 0, "node": "n1"})
+
+
+def test_of_a_call_that_was_not_recorded_no_part_stays_anywhere() -> None:
+    world = talks()
+    world.machine_dies(0.1)
+    assert not world.noted(Kind.RECORDING_LEFT)
 
 
 @pytest.mark.parametrize("is_dialled", [False, True])

@@ -90,7 +90,7 @@ def act(world: World, what: str) -> None:
 
 def seen(world: World) -> dict[str, Any]:
     """Return what the callee and the reports have seen."""
-    notes = [note for note in world.notes if note.kind is not Kind.RECOVERED]
+    notes = [note for note in world.notes if note.kind not in (Kind.RECOVERED, Kind.RECORDING_LEFT)]
     ended = notes[-1].fields
     return {
         "events": [note.kind for note in notes],

@@ -1,5 +1,7 @@
 """Two channels of equal length in one file, whatever happens to the process or to the disk."""
 
+import os
+import time
 import wave
 from dataclasses import replace
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from nodes.audio.g711 import decode
+from nodes.media.recording import LEFT_S, Writer, left_over
 from protocols.wire.ids import ChannelId
 from protocols.wire.messages import Playing
 
@@ -77,6 +80,39 @@ async def test_a_recording_that_was_paused_goes_on_in_the_same_file(rig, far) ->
     _, right = channels((await rig.plane.close(NAME)).recording)
     assert len(right) == 100 * 160
     assert np.flatnonzero(right[::160] == 0).tolist() == list(range(60, 80))
+
+
+async def test_what_a_machine_that_died_was_recording_is_published_when_it_is_back(incarnate, far) -> None:
+    """Its call had gone on at another machine, so nobody came back to it: the part stayed without its name for ever."""
+    first = incarnate()
+    first.plane.set(first.channel(far, recording="call"))
+    first.frames(60)
+    first.die()
+    part, now = first.root / "call.part", time.time()
+    assert left_over(first.root, now) == []
+    os.utime(part, (now - LEFT_S - 1, now - LEFT_S - 1))
+    second = incarnate(at=first.now + 1)
+    assert left_over(second.root, now) == [str(second.root / "call")]
+    second.writer.finish(str(second.root / "call"))
+    assert await second.writer.publish("call") == ""
+    left, right = channels(str(first.root / "call.wav"))
+    assert len(left) == len(right) > 0
+
+
+async def test_a_recording_that_was_taken_for_left_over_is_no_failure_when_it_ends(incarnate, far) -> None:
+    """Its disk had been full for a minute."""
+    rig = incarnate()
+    rig.plane.set(rig.channel(far, recording="call"))
+    rig.frames(60)
+    other = Writer(rig.root)
+    other.start()
+    await rig.writer.publish("nothing")
+    assert await other.publish("call") == str(rig.root / "call.wav")
+    other.close()
+    rig.frames(60)
+    closed = await rig.plane.close(NAME)
+    assert closed.recording == str(rig.root / "call.wav")
+    assert rig.plane.figures()["recording_blocks_failed"] == 0
 
 
 async def test_a_channel_that_is_not_recorded_leaves_no_file(rig, far) -> None:

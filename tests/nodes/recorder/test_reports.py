@@ -11,14 +11,14 @@ import msgspec
 import pytest
 
 from nodes.recorder.figures import report as reported
-from nodes.recorder.reports import BadTime, NotExported, export, figures, open_calls, page
+from nodes.recorder.reports import BadTime, NotExported, export, figures, open_calls, page, parts
 from nodes.recorder.rows import row_of
 from nodes.recorder.store import Row, Store
 from protocols.wire import events, journal
 from protocols.wire.campaigns import ContactId, attempt_id
 from protocols.wire.events import CallEvent, Kind, Value
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
-from protocols.wire.reports import LEDGER_PAGE, GetFigures, GetPage, Report, place_of
+from protocols.wire.reports import LEDGER_PAGE, GetFigures, GetPage, GetPartsOf, Report, place_of
 from protocols.wire.subjects import Stream
 
 AT = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
@@ -267,6 +267,18 @@ def test_a_long_ledger_comes_in_pages_without_a_gap(book: Book) -> None:
         pages.append(page(book.store, GetPage(SPRING, place_of(pages[-1][-1]))).rows)
     assert [len(rows) for rows in pages] == [LEDGER_PAGE, 50, 0]
     assert len({row.contact_id for rows in pages for row in rows}) == LEDGER_PAGE + 50
+
+
+def test_which_parts_a_recording_has_is_told_by_the_machines_that_the_call_has_been_at(book: Book) -> None:
+    stays: tuple[str, dict[str, Value]] = ("recording.left", {"part": 0, "node": "n2"})
+    ended = {**over("completed", "us", "script", 9.0)[1], "recording": "/var/c.1.wav", "part": 1}
+    moved = book.call("a", answered(), stays, ("call.ended", ended))
+    at_once = {**over("completed", "us", "script")[1], "recording": "/var/c.wav"}
+    whole = book.call("b", answered(), ("call.ended", at_once))
+    bare, lost = book.call("c", answered(), over("completed", "us", "script")), book.call("d", answered(), stays)
+    book.write()
+    told = [parts(book.store, GetPartsOf(CallId(call))).parts for call in (moved, whole, bare, lost)]
+    assert told == [{0: "n2", 1: "n1"}, {0: "n1"}, {}, {0: "n2"}]
 
 
 def test_an_export_is_parquet_that_anybody_reads_complete_or_not_there(book: Book) -> None:
