@@ -169,6 +169,11 @@ class Heir:
         """Whether it has been told, or is to be told, something that it has not acknowledged."""
         return self._n_told > self._n_acknowledged or bool(self._late or self._late_events)
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether half of what may wait for its acknowledgement does."""
+        return 2 * (self._n_told - self._n_acknowledged) >= self._window
+
     def lacks_since(self, call_id: CallId) -> float | None:
         """Return since when it lacks a record of this call, at the earliest; None: it has the newest."""
         return self._since.get(call_id)

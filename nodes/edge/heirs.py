@@ -33,8 +33,9 @@ from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord,
 from protocols.wire.ids import CallId, Identity, NodeId, ScriptHash
 
 log = logs.get(__name__)
-ASK_S: Final = 0.05
-"""So often heirs are asked how much has come, as long as it is more than they have said; sooner, if somebody waits."""
+ASK_S: Final = 0.5
+"""So often heirs are asked how much has come, as long as it is more than they have said; at once, if somebody waits or
+much is under way. A question and its answer cost as much as two records, and nobody needs most of the answers."""
 ENOUGH: Final = 2
 """Heirs that must have a record which nobody else has: one of them may die together with us."""
 MAX_TELLERS: Final = 1000
@@ -216,6 +217,7 @@ class Heirs:
         if (heir := self._heirs.get(sender)) is None:
             return
         if heir.acknowledged(given):
+            self._hurry()
             self.heard()
         else:
             log.warning("heir.missed_something", heir=sender)
@@ -259,6 +261,7 @@ class Heirs:
         }
 
     def _ask_soon(self) -> None:
+        self._hurry()
         if self._timer is None and any(heir.is_behind for heir in self._heirs.values()):
             self._timer = self._loop.call_later(ASK_S, self._ask)
 
@@ -266,6 +269,12 @@ class Heirs:
         """Ask now."""
         for heir in self._heirs.values():
             heir.ask(self._loop.time())
+
+    def _hurry(self) -> None:
+        """Ask those that may soon be told no more before they have answered."""
+        for heir in self._heirs.values():
+            if heir.is_pressed:
+                heir.ask(self._loop.time())
 
     def _ask(self) -> None:
         self._timer = None
