@@ -11,7 +11,7 @@ which they were told. One that was lost, with a connection, is missed in the cou
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +35,8 @@ WINDOW: Final = 800
 an heir is told the newest record of each call, once it reads again."""
 AGAIN_S: Final = 1.0
 """A question that is not answered for so long is asked again."""
+MAX_TELLERS: Final = 1000
+"""Edges whose messages are counted: each life of an edge is another one, and few of them live."""
 EVENTS: Final = 100
 """Told in a row, before it is looked whether more may be told."""
 
@@ -254,4 +256,21 @@ class Heir:
                 log.error("event.not_told", reason=str(error))
 
 
-__all__ = ["Heir", "bequest", "only", "to_keep", "told_of"]
+class Received:
+    """How many messages each edge has told its heir here; of those that have been silent longest it is forgotten."""
+
+    def __init__(self) -> None:
+        self._n: OrderedDict[Identity, int] = OrderedDict()
+
+    def count(self, owner: Identity) -> None:
+        """One more has come."""
+        self._n[owner] = self._n.pop(owner, 0) + 1
+        if len(self._n) > MAX_TELLERS:
+            self._n.popitem(last=False)
+
+    def of(self, owner: Identity) -> int:
+        """Return how many have come."""
+        return self._n.get(owner, 0)
+
+
+__all__ = ["Heir", "Received", "bequest", "only", "to_keep", "told_of"]

@@ -20,7 +20,7 @@ from typing import Final
 
 from grammars.script_pack import script_hash
 from nodes.call.record import GONE, UP, CallRecord, unpack
-from nodes.edge.heir import Heir, bequest, only, told_of
+from nodes.edge.heir import Heir, Received, bequest, only, told_of
 from nodes.edge.recent import Recent, tellings
 from nodes.edge.record_store import RecordStore, Version
 from nodes.links.mesh import Mesh
@@ -38,8 +38,6 @@ ASK_S: Final = 0.5
 much is under way. A question and its answer cost as much as two records, and nobody needs most of the answers."""
 ENOUGH: Final = 2
 """Heirs that must have a record which nobody else has: one of them may die together with us."""
-MAX_TELLERS: Final = 1000
-"""Edges whose messages are counted: each life of an edge is another one, and few of them live."""
 MAX_OVER: Final = 100_000
 """Ended calls whose ids are remembered: more than a node dials in a day."""
 
@@ -115,20 +113,28 @@ class Heirs:
     def _tell_all(self, heir: Heir) -> None:
         """It is to give back what we do not have; one that reads nothing has nothing to give back."""
         stores = [one for one in self._calls.values() if self._is_for(heir, one.record)]
-        events = self.recent if heir.identity in self._spares else self._of(self.recent, heir, {})
-        if heir.all(events, stores, self._loop.time()) and heir.identity in self._spares:
+        is_spare = heir.identity in self._spares
+        events = self.recent if is_spare else self._by_heir(self.recent, {}).get(heir, ())
+        if heir.all(events, stores, self._loop.time()) and is_spare:
             self._unsettled.add(heir.identity)
         self._ask_soon()
 
     def _is_for(self, heir: Heir, record: CallRecord) -> bool:
         return heir.identity in self._spares or self._afar.get(record.heir) == heir.identity
 
-    def _of(
-        self, noted: Iterable[CallEvent], heir: Heir, written: Mapping[CallId, RecordStore]
-    ) -> list[CallEvent]:  # fmt: skip
-        """Return the events of the calls that an heir elsewhere keeps; of one that has just ended, `written` knows."""
-        there = {**self._calls, **written}
-        return [one for one in noted if one.call_id in there and self._is_for(heir, there[one.call_id].record)]
+    def _heir_afar(self, store: RecordStore | None) -> Heir | None:
+        edge = self._afar.get(store.record.heir) if store else None
+        return self._heirs.get(edge) if edge else None
+
+    def _by_heir(
+        self, noted: Iterable[CallEvent], written: Mapping[CallId, RecordStore]
+    ) -> dict[Heir, list[CallEvent]]:
+        """Return the events of the calls that heirs elsewhere keep; of one that has just ended, `written` knows."""
+        found: defaultdict[Heir, list[CallEvent]] = defaultdict(list)
+        for event in noted if self._afar else ():
+            if heir := self._heir_afar(written.get(event.call_id) or self._calls.get(event.call_id)):
+                found[heir].append(event)
+        return found
 
     def settled(self, heir: Identity) -> None:
         """An heir has given back what it had."""
@@ -146,7 +152,7 @@ class Heirs:
             self._scripts[order.call_id] = script = script_hash(order.script)
             self._users[script] += 1
         self._soon()
-        self._written[store.record.order.call_id] = store
+        self._written[order.call_id] = store
 
     def noted(self, event: CallEvent) -> None:
         """An event has been handed to the bus: heirs hear of it before they hear of a record that counts it."""
@@ -162,39 +168,35 @@ class Heirs:
         written, self._written = self._written, {}
         noted, self._noted = self._noted, []
         now = self._loop.time()
-        told = list(tellings(noted)) if self._heirs else []  # packed once, for all of them
-        for heir in self._heirs.values() if noted else ():
-            if heir.identity in self._spares:
-                heir.events(noted, told)
-            elif events := self._of(noted, heir, written):
-                heir.events(events)
-        self._meet_afar([store.record for store in written.values()])
+        spares = [heir for heir in self._heirs.values() if heir.identity in self._spares]
+        told = list(tellings(noted)) if spares else []  # packed once, for all of them
+        for heir in spares if noted else ():
+            heir.events(noted, told)
+        for heir, events in self._by_heir(noted, written).items():
+            heir.events(events)
+        self._meet_afar(written)
         for store in written.values():
-            record = told_of(store) if self._heirs else None
-            for heir in self._heirs.values():
-                if self._is_for(heir, store.record):
-                    heir.record(store.record, now, record)
+            there = self._heir_afar(store)
+            for heir in (*spares, there) if there else spares:
+                heir.record(store.record, now, told_of(store))
             if store.record.phase in GONE:
                 self._over(store.record.order.call_id)
         self._ask_soon()
 
-    def _meet_afar(self, records: Iterable[CallRecord]) -> None:
+    def _meet_afar(self, written: Mapping[CallId, RecordStore]) -> None:
         """Tell heirs elsewhere that are new to calls what has been noted of these before; count on no former one."""
-        new: dict[CallId, Identity] = {}
-        for record in records:
-            call_id, now = record.order.call_id, self._afar.get(record.heir)
+        new: dict[CallId, RecordStore] = {}
+        for call_id, store in written.items():
+            now = self._afar.get(store.record.heir)
             if (before := self._told_afar.get(call_id)) == now:
                 continue
             if before in self._heirs:
                 self._heirs[before].leave(call_id)
             if now in self._heirs:
-                self._told_afar[call_id] = new[call_id] = now
-        noted: defaultdict[Identity, list[CallEvent]] = defaultdict(list)
-        for event in self.recent if new else ():
-            if heir := new.get(event.call_id):
-                noted[heir].append(event)
-        for heir, events in noted.items():
-            self._heirs[heir].events(events)
+                self._told_afar[call_id], new[call_id] = now, store
+        of_these = [event for event in self.recent if event.call_id in new] if new else []
+        for heir, events in self._by_heir(of_these, new).items():
+            heir.events(events)
 
     def _over(self, call_id: CallId) -> None:
         """Have everybody forget the script of a call that is over, unless another call has it, too."""
@@ -217,7 +219,7 @@ class Heirs:
         if (heir := self._heirs.get(sender)) is None:
             return
         if heir.acknowledged(given):
-            self._hurry()
+            self._ask_soon()
             self.heard()
         else:
             log.warning("heir.missed_something", heir=sender)
@@ -261,7 +263,10 @@ class Heirs:
         }
 
     def _ask_soon(self) -> None:
-        self._hurry()
+        """Ask in a while; at once those that would soon be told no more before they have answered."""
+        for heir in self._heirs.values():
+            if heir.is_pressed:
+                heir.ask(self._loop.time())
         if self._timer is None and any(heir.is_behind for heir in self._heirs.values()):
             self._timer = self._loop.call_later(ASK_S, self._ask)
 
@@ -270,33 +275,10 @@ class Heirs:
         for heir in self._heirs.values():
             heir.ask(self._loop.time())
 
-    def _hurry(self) -> None:
-        """Ask those that may soon be told no more before they have answered."""
-        for heir in self._heirs.values():
-            if heir.is_pressed:
-                heir.ask(self._loop.time())
-
     def _ask(self) -> None:
         self._timer = None
         self.ask()
         self._ask_soon()
-
-
-class Received:
-    """How many messages each edge has told its heir here; of those that have been silent longest it is forgotten."""
-
-    def __init__(self) -> None:
-        self._n: OrderedDict[Identity, int] = OrderedDict()
-
-    def count(self, owner: Identity) -> None:
-        """One more has come."""
-        self._n[owner] = self._n.pop(owner, 0) + 1
-        if len(self._n) > MAX_TELLERS:
-            self._n.popitem(last=False)
-
-    def of(self, owner: Identity) -> int:
-        """Return how many have come."""
-        return self._n.get(owner, 0)
 
 
 class StandbyRecords:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.call.record import CallPhase, CallRecord
-from nodes.edge.heirs import MAX_TELLERS, Heirs, Received, StandbyRecords, bequest, only
+from nodes.edge.heir import MAX_TELLERS
+from nodes.edge.heirs import Heirs, Received, StandbyRecords, bequest, only
 from nodes.edge.record_store import RecordStore
 from nodes.edge.succession import epoch_after
 from nodes.links.mesh import Mesh
