@@ -26,6 +26,7 @@ from nodes.edge.elsewhere import Elsewhere
 from nodes.edge.heirs import Heirs, Received, StandbyRecords
 from nodes.edge.hold_back import HoldBack
 from nodes.edge.load import Load
+from nodes.edge.recent import Noted, events_of
 from nodes.edge.record_store import RecordStore
 from nodes.edge.services import AnyCall, EdgeServices
 from nodes.edge.succession import Here, epoch_after, taken_up
@@ -38,7 +39,6 @@ from nodes.telemetry import logs
 from protocols.machine import Address
 from protocols.sip import Disposition, Request, Response
 from protocols.wire.campaigns import ContactId
-from protocols.wire.events import CallEvent
 from protocols.wire.heirs import (
     AskKept,
     ForgetRecord,
@@ -164,7 +164,7 @@ class Calls:
         """Go on with all calls, the next due first; then say again what may not have been heard of them."""
         for call_id in sorted(self._asleep, key=lambda call_id: _due_s(self._asleep[call_id].record)):
             await self._wake(call_id)
-        for n, event in enumerate(list(self._standby.recent)):
+        for n, event in enumerate(events_of(list(self._standby.recent))):
             self._services.post(event)
             if not n % SLICE:
                 await asyncio.sleep(0)
@@ -292,7 +292,7 @@ class Calls:
         """Begin a call. Raises: `StartFailed`, `TooManyChildren`."""
         await self._start(self.keep(CallRecord(order, heir=self.elsewhere.ownership.heir_for(order.call_id))))
 
-    def noted(self, event: CallEvent) -> None:
+    def noted(self, event: Noted) -> None:
         """An event has been handed to the bus."""
         self._heirs.noted(event)
         self.disk.noted(event)

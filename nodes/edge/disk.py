@@ -21,13 +21,12 @@ from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Checkpoint, Opened
 from nodes.edge.heir import bequest
-from nodes.edge.recent import tellings
+from nodes.edge.recent import Noted, tellings
 from nodes.edge.record_store import RecordStore, Version, version
 from nodes.errors import in_words
 from nodes.links import incarnation
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
-from protocols.wire.events import CallEvent
 from protocols.wire.heirs import ForgetRecord, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, ScriptHash
 
@@ -59,13 +58,13 @@ class Disk:
         launcher: str,
         calls: Mapping[CallId, RecordStore],
         over: Callable[[int], list[CallId]],
-        recent: Callable[[], Iterable[CallEvent]],
+        recent: Callable[[], Iterable[Noted]],
     ) -> None:
         self._path, self._calls, self._over, self._recent = path, calls, over, recent
         self.opened = Opened(LAYOUT, launcher, incarnation.boot())
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._written: dict[CallId, RecordStore] = {}
-        self._noted: list[CallEvent] = []
+        self._noted: list[Noted] = []
         self._phases: dict[CallId, CallPhase] = {}
         self._scripts: set[ScriptHash] = set()
         self._kept: dict[CallId, Version] = {}
@@ -114,7 +113,7 @@ class Disk:
             if record.phase in GONE:
                 del self._phases[call_id]
 
-    def noted(self, event: CallEvent) -> None:
+    def noted(self, event: Noted) -> None:
         """An event has been handed to the bus."""
         self._noted.append(event)
         self._due.set()
@@ -168,7 +167,7 @@ class Disk:
         else:
             self._kept[record.order.call_id] = version(record)
 
-    def _wanted(self, *, is_urgent: bool) -> tuple[list[CallEvent], list[_Packed], list[CallId] | None]:
+    def _wanted(self, *, is_urgent: bool) -> tuple[list[Noted], list[_Packed], list[CallId] | None]:
         """Return the events and records to write, and for a new file, which has all, the calls that are over."""
         urgent, self._urgent = self._urgent, set()
         self._is_urgent.clear()
@@ -183,7 +182,7 @@ class Disk:
 
     # ---- inside, on the thread -------------------------------------------------------------------------------------
 
-    def _write(self, events: Sequence[CallEvent], records: Sequence[_Packed], over: Sequence[CallId] | None) -> bool:
+    def _write(self, events: Sequence[Noted], records: Sequence[_Packed], over: Sequence[CallId] | None) -> bool:
         """Append these, or begin a new file with them. False when the disk does not take it."""
         try:
             if over is None:
@@ -199,7 +198,7 @@ class Disk:
             return False
         return True
 
-    def _begin(self, events: Sequence[CallEvent], records: Sequence[_Packed], over: Sequence[CallId]) -> None:
+    def _begin(self, events: Sequence[Noted], records: Sequence[_Packed], over: Sequence[CallId]) -> None:
         """Write a new file, and put it in the place of the old one when it is whole."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self._path.with_suffix(".new")
@@ -214,7 +213,7 @@ class Disk:
         draft.replace(self._path)
         self._limit = max(SMALLEST, GROWS * self._size)
 
-    def _frames(self, events: Sequence[CallEvent], records: Iterable[_Packed]) -> list[bytes]:
+    def _frames(self, events: Sequence[Noted], records: Iterable[_Packed]) -> list[bytes]:
         frames = [checkpoint.frame(told) for told in tellings(events)]
         for record, told in records:
             for message in bequest(record, self._scripts.__contains__, told):

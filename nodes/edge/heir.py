@@ -18,13 +18,12 @@ from typing import Final
 
 from grammars.script_pack import script_hash
 from nodes.call.record import GONE, CallPhase, CallRecord, pack
-from nodes.edge.recent import MOST, tellings
+from nodes.edge.recent import MOST, Noted, tellings
 from nodes.edge.record_store import RecordStore, Version, version
 from nodes.links.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError
 from protocols.replacing import replace
-from protocols.wire.events import CallEvent
 from protocols.wire.heirs import AskKept, ForgetRecord, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
 from protocols.wire.ids import CallId, Identity, ScriptHash
 from protocols.wire.reconcile import MAX_ASKED
@@ -112,14 +111,14 @@ class Heir:
         """That are not answered."""
         self._n_told = self._n_acknowledged = self._n_lost = self._n_asked = 0
         self._late: dict[CallId, CallRecord] = {}
-        self._late_events: deque[CallEvent] = deque(maxlen=MOST)
+        self._late_events: deque[Noted] = deque(maxlen=MOST)
         """What it cannot take now."""
         self._since: dict[CallId, float] = {}
         """Since when it lacks a record of a call, as far as we know."""
 
     # ---- what it is told ---------------------------------------------------------------------------------------------
 
-    def all(self, events: Iterable[CallEvent], stores: Collection[RecordStore], now: float) -> bool:
+    def all(self, events: Iterable[Noted], stores: Collection[RecordStore], now: float) -> bool:
         """Tell it everything, and which calls that is: it is new, or has missed something. False: it cannot be told."""
         calls = tuple(store.record.order.call_id for store in stores)
         self.kept = {call_id: self.kept[call_id] for call_id in self.kept.keys() & set(calls)}
@@ -134,7 +133,7 @@ class Heir:
         """Tell it that these are all calls: what it has beside them it gives back. False: it cannot be told."""
         return all([self._tell(part) for part in only(calls)])
 
-    def events(self, events: Collection[CallEvent], told: Iterable[KeepEvents] | None = None) -> None:
+    def events(self, events: Collection[Noted], told: Iterable[KeepEvents] | None = None) -> None:
         """Tell it events, before a record that counts them; `told`: the same, packed already."""
         if self._is_full or self._late_events:
             self._late_events.extend(events)

@@ -21,14 +21,13 @@ from typing import Final
 from grammars.script_pack import script_hash
 from nodes.call.record import GONE, UP, CallRecord, unpack
 from nodes.edge.heir import Heir, Received, bequest, only, told_of
-from nodes.edge.recent import Recent, tellings
+from nodes.edge.recent import Noted, Recent, tellings
 from nodes.edge.record_store import RecordStore, Version
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.replacing import replace
-from protocols.wire.events import CallEvent
 from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
 from protocols.wire.ids import CallId, Identity, NodeId, ScriptHash
 
@@ -63,7 +62,7 @@ class Heirs:
         self.heard: Callable[[], None] = lambda: None
         """Told when an heir has acknowledged something."""
         self._written: dict[CallId, RecordStore] = {}
-        self._noted: list[CallEvent] = []
+        self._noted: list[Noted] = []
         self.recent = Recent()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -126,11 +125,9 @@ class Heirs:
         edge = self._afar.get(store.record.heir) if store else None
         return self._heirs.get(edge) if edge else None
 
-    def _by_heir(
-        self, noted: Iterable[CallEvent], written: Mapping[CallId, RecordStore]
-    ) -> dict[Heir, list[CallEvent]]:
+    def _by_heir(self, noted: Iterable[Noted], written: Mapping[CallId, RecordStore]) -> dict[Heir, list[Noted]]:
         """Return the events of the calls that heirs elsewhere keep; of one that has just ended, `written` knows."""
-        found: defaultdict[Heir, list[CallEvent]] = defaultdict(list)
+        found: defaultdict[Heir, list[Noted]] = defaultdict(list)
         for event in noted if self._afar else ():
             if heir := self._heir_afar(written.get(event.call_id) or self._calls.get(event.call_id)):
                 found[heir].append(event)
@@ -154,7 +151,7 @@ class Heirs:
         self._soon()
         self._written[order.call_id] = store
 
-    def noted(self, event: CallEvent) -> None:
+    def noted(self, event: Noted) -> None:
         """An event has been handed to the bus: heirs hear of it before they hear of a record that counts it."""
         self._soon()
         self._noted.append(event)

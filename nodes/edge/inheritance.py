@@ -14,6 +14,7 @@ from typing import Final
 
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.heirs import StandbyRecords
+from nodes.edge.recent import Recent, events_of
 from nodes.edge.services import EdgeServices
 from nodes.telemetry import logs
 from protocols.heir import LEASE_S, Alive, Asked, Dead, Dropped, Heir, HeirInput, Kept, Order, Take, Tell
@@ -150,7 +151,7 @@ class Inheritance:
         outage_s = min(PROVEN_S if is_proven else MAX_OUTAGE_S, self._loop.time() - node.heard_s)
         log.warning("node.inherited", node=wanted.owner, calls=len(wanted.calls), closed=len(wanted.close),
                     outage_ms=round(outage_s * 1000))  # fmt: skip
-        events, node.standby.recent = list(node.standby.recent), type(node.standby.recent)()
+        events, node.standby.recent = list(events_of(node.standby.recent)), Recent()
         self._take(Inherited(wanted.owner, records, events, node.ahead_s, outage_s))
 
     def _node(self, sender: Identity) -> _Node:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from nodes.edge.recent import Noted
 from nodes.links.bus import Bus
 from nodes.telemetry import logs
-from protocols.wire.events import TRANSCRIPT, CallEvent, shortened, to_body
+from protocols.wire.events import TRANSCRIPT, CallEvent, shortened
 from protocols.wire.subjects import call_event
 
 FILLS_UP: Final = 0.5
@@ -27,7 +28,7 @@ class Post:
     """Takes events. `gives_up_words`: whether transcripts are given up now. `noted`: hears what the bus has taken."""
 
     def __init__(
-        self, bus: Bus, gives_up_words: Callable[[], bool], noted: Callable[[CallEvent], None], n_streams: int = 1
+        self, bus: Bus, gives_up_words: Callable[[], bool], noted: Callable[[Noted], None], n_streams: int = 1
     ) -> None:
         self._bus, self._gives_up_words, self._noted = bus, gives_up_words, noted
         self._n_streams = n_streams
@@ -41,8 +42,9 @@ class Post:
         if told is None:
             return
         subject, may_drop = call_event(told.call_id, told.kind, self._n_streams), told.kind in TRANSCRIPT
-        if self._bus.record(subject, told.event_id, to_body(told), told.call_id, may_drop=may_drop):
-            self._noted(told)
+        noted = Noted.of(told)
+        if self._bus.record(subject, noted.event_id, noted.body, noted.call_id, may_drop=may_drop):
+            self._noted(noted)
 
     def fills_up(self) -> bool:
         """Say whether so many events wait for their stream that no new call is to be taken."""

@@ -158,6 +158,11 @@ class CallEvent:
     fields: dict[str, Value] = field(default_factory=dict)
 
 
+def to_json(event: CallEvent) -> bytes:
+    """Return the event as JSON. Raises: `LocalProtocolError` when it is not as `FIELDS` says."""
+    return msgspec.json.encode(_checked(event))
+
+
 def to_body(event: CallEvent) -> dict[str, Any]:
     """Return the event as a JSON-able dict. Raises: `LocalProtocolError` when it is not as `FIELDS` says.
 
@@ -166,12 +171,7 @@ def to_body(event: CallEvent) -> dict[str, Any]:
     >>> to_body(made)["fields"], from_body(to_body(made)) == made
     ({'after_ms': 812}, True)
     """
-    needed, allowed = FIELDS[event.kind]
-    if wrong := _wrong(event) or next(
-        (f"{key} is not known" for key in event.fields if key not in needed | allowed), ""
-    ):
-        raise LocalProtocolError("event_field", f"{event.kind}: {wrong}")
-    body: dict[str, Any] = msgspec.to_builtins(event)
+    body: dict[str, Any] = msgspec.to_builtins(_checked(event))
     return body
 
 
@@ -186,6 +186,15 @@ def from_body(body: object) -> CallEvent:
     return event
 
 
+def _checked(event: CallEvent) -> CallEvent:
+    """Return the event. Raises: `LocalProtocolError`."""
+    needed, allowed = FIELDS[event.kind]
+    unknown = event.fields.keys() - needed.keys() - allowed.keys()
+    if wrong := _wrong(event) or (f"{min(unknown)} is not known" if unknown else ""):
+        raise LocalProtocolError("event_field", f"{event.kind}: {wrong}")
+    return event
+
+
 def _wrong(event: CallEvent) -> str:
     """Return what is wrong with the event by itself, or nothing."""
     if event.wall.tzinfo is None:
@@ -195,19 +204,11 @@ def _wrong(event: CallEvent) -> str:
     needed, allowed = FIELDS[event.kind]
     if missing := needed.keys() - event.fields.keys():
         return f"{min(missing)} is missing"
-    known = needed | allowed
-    return next(
-        (
-            f"{key} is no {known[key].__name__}"
-            for key, value in event.fields.items()
-            if not _fits(value, known.get(key))
-        ),
-        "",
-    )
-
-
-def _fits(value: Value, wanted: type | None) -> bool:
-    return wanted is None or type(value) is wanted or (wanted is float and type(value) is int)
+    for key, value in event.fields.items():
+        wanted = needed.get(key) or allowed.get(key)
+        if not (wanted is None or type(value) is wanted or (wanted is float and type(value) is int)):
+            return f"{key} is no {wanted.__name__}"
+    return ""
 
 
 # ---- what everybody may see ---------------------------------------------------------------------------------------
@@ -235,5 +236,5 @@ def public_view(node: NodeId, campaign: CampaignId, stage: Stage, since: datetim
 
 __all__ = [
     "CallEvent", "FIELDS", "Kind", "Stage", "TRANSCRIPT", "Value", "WANTED_BY", "WANTED_CAUSES", "from_body",
-    "is_wanted", "public_view", "shortened", "to_body",
+    "is_wanted", "public_view", "shortened", "to_body", "to_json",
 ]  # fmt: skip

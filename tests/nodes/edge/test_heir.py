@@ -216,6 +216,26 @@ async def test_an_heir_acknowledges_all_that_it_was_told_in_few_answers(rig: Rig
         assert spare.n_asked < 10
 
 
+async def test_an_heir_is_asked_seldom_and_at_once_where_much_is_under_way(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nodes.edge.heirs.ASK_S", 600.0)
+    async with rig.spare() as spare:
+        stores = [rig.begin(f"c{n}") for n in range(5)]
+        for n in range(20):
+            stores[0].write(n_events=2 + n)
+            await asyncio.sleep(0)
+        await until(lambda: spare.n_told > 20)
+        assert spare.n_asked == 0
+        for n in range(WINDOW):
+            for store in stores:
+                store.write(n_events=30 + n)
+            await asyncio.sleep(0)
+        rig.heirs.ask()  # as whoever waits for the last
+        await until(lambda: rig.is_kept)
+        assert {one.n_events for one in spare.standby.take()} == {29 + WINDOW}
+
+
 async def test_how_old_what_no_heir_has_acknowledged_is_can_be_seen(rig: Rig) -> None:
     rig.begin("c1")
     await asyncio.sleep(0.05)

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from nodes.edge import arrivals, flight, returning
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened, frame
 from nodes.edge.heir import bequest, to_keep
 from nodes.edge.ownership import choose
+from nodes.edge.recent import Noted
 from nodes.edge.services import EdgeServices
 from nodes.links import bus, incarnation
 from nodes.links.errors import Refused
@@ -27,9 +27,9 @@ from protocols import heir
 from protocols.sip import LegPhase
 from protocols.sip.confirmed import TAKEOVER_GAP
 from protocols.wire.cluster import NodeState, NodeWord
-from protocols.wire.events import CallEvent, Kind
+from protocols.wire.events import Kind
 from protocols.wire.heirs import KeepRecord
-from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
+from protocols.wire.ids import CallId, NodeId
 from protocols.wire.messages import CloseChannel, EndCall
 from protocols.wire.reconcile import FindCalls
 from protocols.wire.takeover import Beware, WhoHas
@@ -399,8 +399,7 @@ async def test_what_a_node_that_is_back_asks_about_stays_on_its_disk_until_that_
     monkeypatch.setattr(returning, "LATE_S", 0.1)
     async with machine(tmp_path, "a", found := left_behind(left), epoch=2) as back:
         back.sees()
-        other = CallEvent("e", C1, AttemptId("a"), CampaignId(""), NodeId("a"), datetime.now(UTC), 1, Kind.RINGING, {})
-        back.calls.disk.noted(other)
+        back.calls.disk.noted(Noted("e", C1, b"{}"))
         await back.until(lambda: back.calls.is_settled)
     assert on_disk == [found]
 

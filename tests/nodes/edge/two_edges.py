@@ -20,6 +20,7 @@ from nodes.config import parse
 from nodes.edge import process
 from nodes.edge.calls import Calls
 from nodes.edge.ears import Engines
+from nodes.edge.recent import Noted
 from nodes.edge.refusals import Refusals
 from nodes.edge.requests import Requests
 from nodes.edge.services import EdgeServices
@@ -171,7 +172,7 @@ async def machine(root: Path, name: str, left: bytes = b"", epoch: int = 1) -> A
 
         def post(event: CallEvent) -> None:
             events.append(event)
-            calls.noted(event)
+            calls.noted(Noted.of(event))
 
         services = EdgeServices(config, us, Trunk(config, sock), Engines(us), post, refusals)
         start = process.one_call(services)
