@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from nodes.call.effects import Note
 from nodes.telemetry import logs
-from protocols.wire.events import CallEvent, Kind
+from protocols.wire.events import TRANSCRIPT, CallEvent, Kind
 from protocols.wire.ids import NodeId
 from protocols.wire.messages import PlaceCall
 
@@ -35,7 +35,8 @@ def write(order: PlaceCall, node_id: NodeId, note: Note, post: Callable[[CallEve
         fields=note.fields,
     )
     post(event)
-    log.info(note.kind.value, call_id=order.call_id, campaign_id=order.campaign_id or None)
+    tell = log.debug if note.kind in TRANSCRIPT else log.info  # turn by turn it is the stream's to tell
+    tell(note.kind.value, call_id=order.call_id, campaign_id=order.campaign_id or None)
 
 
 __all__ = ["write"]
