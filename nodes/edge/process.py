@@ -51,10 +51,13 @@ from supervisors import (
     AutoShutdown,
     Backoff,
     Child,
+    ChildExited,
+    ChildStarted,
     Dynamic,
     Event,
     Restart,
     Supervisor,
+    is_abnormal,
     running,
 )
 from supervisors.parent import Activate, Parent, Stop, Told
@@ -163,7 +166,10 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
 
 
 def _note(event: Event) -> None:
-    if not watch.is_told(event):
+    """Log what is out of the ordinary: that the tree of a call begins and ends is told by the call's own events."""
+    is_new = isinstance(event, ChildStarted) and not event.restarts
+    is_over = isinstance(event, ChildExited) and not is_abnormal(event.reason)
+    if not (is_new or is_over or watch.is_told(event)):
         log.info("supervision", what=type(event).__name__, detail=str(event))
 
 
