@@ -48,6 +48,7 @@ class Heirs:
         self._mesh, self._calls = mesh, calls
         self._heirs: dict[Identity, Heir] = {}
         self._spares: set[Identity] = set()
+        self._near: list[Heir] = []
         self._afar: dict[NodeId, Identity] = {}
         """The edges of other nodes."""
         self._told_afar: dict[CallId, Identity] = {}
@@ -76,6 +77,7 @@ class Heirs:
         self._spares = self._spares_of(roster)
         for spare in self._spares:
             self._heirs[spare] = heir = Heir(self._mesh, spare)
+            self._near.append(heir)
             if heir.only(tuple(self._calls)):
                 self._unsettled.add(spare)
         self._ask_soon()
@@ -105,21 +107,23 @@ class Heirs:
         living = self._spares | {*self._afar.values()}
         new = living - self._heirs.keys()
         self._heirs = {one: self._heirs.get(one) or Heir(self._mesh, one) for one in living}
+        self._near = [self._heirs[one] for one in self._spares]
         self._unsettled &= living
         for heir in new:
             self._tell_all(self._heirs[heir])
 
     def _tell_all(self, heir: Heir) -> None:
         """It is to give back what we do not have; one that reads nothing has nothing to give back."""
-        stores = [one for one in self._calls.values() if self._is_for(heir, one.record)]
+        stores = [one for one in self._calls.values() if heir in self._of(one)]
         is_spare = heir.identity in self._spares
         events = self.recent if is_spare else self._by_heir(self.recent, {}).get(heir, ())
         if heir.all(events, stores, self._loop.time()) and is_spare:
             self._unsettled.add(heir.identity)
         self._ask_soon()
 
-    def _is_for(self, heir: Heir, record: CallRecord) -> bool:
-        return heir.identity in self._spares or self._afar.get(record.heir) == heir.identity
+    def _of(self, store: RecordStore) -> list[Heir]:
+        """Return who keeps a call: our spares, and its heir elsewhere."""
+        return [*self._near, afar] if (afar := self._heir_afar(store)) else self._near
 
     def _heir_afar(self, store: RecordStore | None) -> Heir | None:
         edge = self._afar.get(store.record.heir) if store else None
@@ -165,16 +169,14 @@ class Heirs:
         written, self._written = self._written, {}
         noted, self._noted = self._noted, []
         now = self._loop.time()
-        spares = [heir for heir in self._heirs.values() if heir.identity in self._spares]
-        told = list(tellings(noted)) if spares else []  # packed once, for all of them
-        for heir in spares if noted else ():
+        told = list(tellings(noted))  # once, for all of them
+        for heir in self._near if noted else ():
             heir.events(noted, told)
         for heir, events in self._by_heir(noted, written).items():
             heir.events(events)
         self._meet_afar(written)
         for store in written.values():
-            there = self._heir_afar(store)
-            for heir in (*spares, there) if there else spares:
+            for heir in self._of(store):
                 heir.record(store.record, now, told_of(store))
             if store.record.phase in GONE:
                 self._over(store.record.order.call_id)
@@ -243,20 +245,20 @@ class Heirs:
 
         `unkept_afar`: calls that are up, and of which the machine that they name has acknowledged no record yet.
         """
-        heirs, now = list(self._heirs.values()), self._loop.time()
-        lacking = [
-            [heir.lacks_since(call_id) for heir in heirs if self._is_for(heir, store.record)]
-            for call_id, store in self._calls.items()
-        ]
-        ages = [now - max(since for since in one if since) for one in lacking if one and None not in one]
-        up = {call_id: store.record for call_id, store in self._calls.items() if store.record.phase in UP}
-        named = {call_id: self._afar.get(record.heir) for call_id, record in up.items()}
-        afar = [call_id for call_id, heir in named.items() if heir is not None and heir not in self.kept(call_id)]
+        oldest = now = self._loop.time()
+        n_unkept_afar = n_unreplicated = 0
+        for call_id, store in self._calls.items():
+            heirs, afar = self._of(store), self._heir_afar(store)
+            lack = [since for heir in heirs if (since := heir.lacks_since(call_id)) is not None]
+            if lack and len(lack) == len(heirs):
+                oldest = min(oldest, max(lack))
+            n_unreplicated += not any(call_id in heir.kept for heir in heirs)
+            n_unkept_afar += bool(afar and store.record.phase in UP and call_id not in afar.kept)
         return {
-            "heirs": float(len(heirs)),
-            "unkept_afar": float(len(afar)),
-            "unreplicated": float(sum(not self.kept(call_id) for call_id in self._calls)),
-            "unkept_ms": round(max(ages, default=0.0) * 1000, 1),
+            "heirs": float(len(self._heirs)),
+            "unkept_afar": float(n_unkept_afar),
+            "unreplicated": float(n_unreplicated),
+            "unkept_ms": round((now - oldest) * 1000, 1),
         }
 
     def _ask_soon(self) -> None:
