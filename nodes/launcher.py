@@ -32,7 +32,7 @@ from nodes.doorway import Doorway
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
 from nodes.greeting import greeting
-from nodes.histories import History, last_words
+from nodes.histories import History, how, last_words
 from nodes.holdings import epoch, run_directory, udp_sockets
 from nodes.links.server import check_reach, embedded, url
 from nodes.sink import Spooled, line_of
@@ -213,6 +213,8 @@ class Launcher:
         self._histories[report.id].take(report, time.monotonic())
         if report.standing is Standing.GONE:
             self._alive.pop(report.pid, None)
+            if report.exit and report.exit.code != 0 and not self._is_stopping:
+                self._log("warning", "process.ended", name=report.id, pid=report.pid, why=how(report.exit))
             if report.exit and not self._is_up:
                 self._faults.append(fault := f"{report.id}: {last_words(report.exit)}")
                 if self._roles[report.id] == "nats" and report.exit.signal is None:

@@ -25,6 +25,7 @@ from typing import Final
 from supervisors.lines import Lines
 from supervisors.program import CHARGE, ProcessDied, ProcessExit, Program, Standing
 from supervisors.silence import Silence
+from supervisors.starvation import Starvation
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _N_STDERR_LINES: Final = 20
@@ -64,6 +65,7 @@ class Leash:
         finally:
             theirs.close()
         self._pidfd = os.pidfd_open(self._popen.pid)
+        self._starvation = Starvation(self._popen.pid)
         self._control = Lines(self._loop, ours, self._said, on_end=lambda: None)
         self._stderr = _Stderr(self._loop, self._popen)
         self._loop.add_reader(self._pidfd, self._died)
@@ -157,7 +159,7 @@ class Leash:
             self._wait()
 
     def _wait(self) -> None:
-        again_s = self._silence.look(self._loop.time())
+        again_s = self._silence.look(self._loop.time(), self._starvation.since())
         if again_s is None:
             self.kill(self._verdict)
         else:
@@ -169,6 +171,7 @@ class Leash:
         self._kill_group()
         code = self._popen.wait()  # it is dead: this reaps and does not wait
         os.close(self._pidfd)
+        self._starvation.close()
         self._control.close()
         died_of = -code if code < 0 else None
         self.exit = ProcessExit(None if died_of else code, died_of, self._why, self._stderr.close())

@@ -1,4 +1,4 @@
-"""Who judges silence judges itself first: only time counts in which the judge was there to hear.
+"""Who judges silence judges itself first: only time counts in which the judge could hear, and the other could speak.
 
     silence = Silence(3.0, loop.time())
     ...                                    # whenever something was heard: silence.heard(loop.time())
@@ -8,8 +8,11 @@
 A process that was stopped (a moved machine, `docker pause`, swap) finds that its clock has gone on, while those whom it
 judges were stopped with it, or have spoken to a socket that nobody read. So the judge looks `N_LOOKS` times a period. A
 look that comes late shows that it was the judge who was away: the silence begins anew, once. If the next looks are
-late, too, each counts as one on time, so that a machine that is always late convicts nevertheless. What it does not:
-read a clock, a socket or a timer; all of them are its owner's.
+late, too, each counts as one on time, so that a machine that is always late convicts nevertheless.
+
+On a machine with too much to do the judged may find no processor to speak with: that time does not count, and the judge
+is told how much it was (`supervisors.starvation`). So overload makes a death known later, and ends nobody. What it does
+not: read a clock, a socket or a timer; all of them are its owner's.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ N_LOOKS: Final = 4
 """Looks in one period: three beats of a process that beats thrice a period fit between two late ones."""
 LATE: Final = 0.5
 """The share of the time between two looks that one may be late, and still be on time."""
+LEAST: Final = 0.1
+"""The share of the time between two looks that passes at least before the next, where processors are short."""
 _ROUNDING_S: Final = 1e-6
 """Sums of floats: less than this is no time to wait for."""
 
@@ -54,21 +59,23 @@ class Silence:
         self._counted_to = now
         self._has_forgiven = False
 
-    def look(self, now: float) -> float | None:
+    def look(self, now: float, starved_s: float = 0.0) -> float | None:
         """Return in how many seconds to look again; None when they have been silent for `limit_s`.
 
-        What waits to be heard must have been heard before this.
+        What waits to be heard must have been heard before this. `starved_s`: for how much of the time since the last
+        look they have waited for a processor.
         """
         passed, self._counted_to = now - self._counted_to, now
+        counts = passed - starved_s  # below 0: there was a wait that has counted before it was known
         if now - self._due <= LATE * self._look_s:
-            self.silent_s += passed
+            self.silent_s = max(0.0, self.silent_s + counts)
         elif self._has_forgiven:
-            self.silent_s += min(passed, self._look_s)
+            self.silent_s = max(0.0, self.silent_s + min(counts, self._look_s))
         else:
             self.silent_s, self._has_forgiven = 0.0, True
         left = self.limit_s - self.silent_s
         if left < _ROUNDING_S:
             return None
-        again_s = min(self._look_s, left)
+        again_s = min(self._look_s, max(left, LEAST * self._look_s) if starved_s > 0 else left)
         self._due = now + again_s
         return again_s

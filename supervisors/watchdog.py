@@ -21,7 +21,7 @@ GIL stops this thread, too: it is reported when it lets go, and if it does not, 
 loop's thread has computed for a tick more than `exit_s` (`backstop.py`).
 
 What counts is time in which somebody could have blocked something: a process that was stopped, by a signal or with its
-whole machine, has blocked nothing.
+whole machine, has blocked nothing, nor has one that waits for a processor (`starvation`).
 
 Works with asyncio's own loops, on Linux. An idle loop is woken once a tick; a message costs nothing.
 """
@@ -47,6 +47,7 @@ from supervisors.cell import Cell, Life
 from supervisors.culprit import frames_of, handler_of, is_ours, is_within, life_of, lines_of, systems_of, task_of
 from supervisors.errors import BadSpec, Interrupted
 from supervisors.events import LoopBlocked, LoopFreed
+from supervisors.starvation import Starvation
 
 EXIT_CODE: Final = os.EX_TEMPFAIL
 """How a process ends whose loop was blocked for `exit_s`: 75, "try again" in sysexits.h."""
@@ -91,6 +92,7 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._ident = threading.get_ident()
         self._cpu = time.pthread_getcpuclockid(self._ident)
+        self._starvation = Starvation(threading.get_native_id())
         self._stopping = threading.Event()
         self._has_answered = True
         self._silent_s = self._answered_s = 0.0
@@ -113,6 +115,7 @@ class Watchdog:
             return
         self._stopping.set()
         thread.join()
+        self._starvation.close()
         if self._backstop is not None:
             self._backstop.cancel()
         if self.interrupt_s is not None:
@@ -144,19 +147,24 @@ class Watchdog:
         """Return the seconds since the last turn that count: a tick at most when this thread could not run.
 
         Or as long as the loop's thread has computed meanwhile, for then C code kept the GIL. The rest of the time the
-        process was stopped, or found no core, and nobody has blocked anything.
+        process was stopped, and nobody has blocked anything; nor while the loop's thread waited for a processor.
         """
         wall_s, cpu_s = self._wall_s, self._cpu_s
         self._wall_s, self._cpu_s = time.monotonic(), time.clock_gettime(self._cpu)
         passed, computed = self._wall_s - wall_s, self._cpu_s - cpu_s
-        return passed if passed < self.tick_s + _LATE_S else min(passed, max(self.tick_s, computed))
+        if self._has_answered:
+            self._starvation.mark()
+            counts = passed
+        else:
+            counts = passed - self._starvation.since()  # below 0: a wait that has counted before it was known
+        return counts if passed < self.tick_s + _LATE_S else min(counts, max(self.tick_s, computed))
 
     def _turn(self, passed: float) -> None:
         if self._has_answered and passed < self.tick_s + _LATE_S:
             self._let_go()
             self._ask()
             return
-        self._silent_s += passed
+        self._silent_s = max(0.0, self._silent_s + passed)
         self._look(passed)
         if self._has_answered:  # it was this thread that was held up
             self._ask()
@@ -269,7 +277,7 @@ class _Hold:
         self.life: Life | None = None
 
     def count(self, seconds: float, now: float) -> None:
-        self.seconds += seconds
+        self.seconds = max(0.0, self.seconds + seconds)
         self.seen_s = now
 
 

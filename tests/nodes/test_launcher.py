@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,19 @@ async def test_a_process_that_is_killed_while_the_node_starts_and_is_there_again
     launcher._changed(ProcessReport(name, 7, Standing.GONE, {}, exit))
     assert launcher._unfit == unfit
     assert launcher._faults, "if the node cannot start, this is why"
+
+
+async def test_the_log_says_of_each_process_that_ended_who_ended_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of one whose spare takes over, of which no supervisor tells."""
+    config = parse('[paths]\nstate = "."', "test", tmp_path)
+    config.paths.run.mkdir(parents=True)
+    launcher = Launcher(config, {})
+    for pid, exit in enumerate((ProcessExit(None, 9, "silent for 3.0 s", ()), ENDED, ProcessExit(0, None, "", ()))):
+        launcher._changed(ProcessReport("edge-0", pid, Standing.GONE, {}, exit))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["name"], line["pid"], line["why"]) for line in lines] == [
+        ("process.ended", "edge-0", 0, "silent for 3.0 s"),
+        ("process.ended", "edge-0", 1, "ended with code 1"),
+    ]

@@ -9,9 +9,10 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,8 @@ from supervisors.testing import Recorder
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
+CORE = min(os.sched_getaffinity(0))
+HOG = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 class News:
@@ -125,6 +128,22 @@ def connected(bound: socket.socket) -> socket.socket:
     return far
 
 
+@contextmanager
+def starved(pid: int) -> Iterator[None]:
+    """Have a process find a processor for a seventh of the time: sessions share alike (sched(7), autogroup)."""
+    hogs = [subprocess.Popen([sys.executable, "-c", HOG], start_new_session=True) for _ in range(6)]
+    try:
+        for hog in hogs:
+            os.sched_setaffinity(hog.pid, {CORE})
+        for thread in map(int, os.listdir(f"/proc/{pid}/task")):
+            os.sched_setaffinity(thread, {CORE})
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
 @asynccontextmanager
 async def one(news: News, child: Child[OsProcess] | Child[Pair]) -> AsyncIterator[System]:
     async with running(Supervisor([child], intensity=10), hook=news.recorder) as system:
@@ -181,6 +200,34 @@ class TestOneProcess:
             pid = await news.hear("ready")
             await asyncio.sleep(0.9)  # three times as long as it may be silent
             assert news.standings(pid) == [Standing.STARTING, Standing.ACTIVE]
+
+    async def test_a_process_that_finds_no_processor_is_late_and_not_silent(self, news: News) -> None:
+        child = OsProcess.child("a", news.program(silence_s=0.4), on_change=news.report)
+        async with one(news, child) as system:
+            pid = await news.hear("ready")
+            with starved(pid):
+                system.ref("a", OsProcess).tell(OsProcess.inform, {"toil": 0.15})  # of a processor: a second or more
+                assert await news.hear("toiled") == pid
+            assert news.standings(pid) == [Standing.STARTING, Standing.ACTIVE]
+
+    async def test_a_process_that_was_stopped_is_found_also_where_nobody_finds_a_processor(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program(silence_s=0.4), on_change=news.report)):
+            pid = await news.hear("ready")
+            with starved(pid):
+                os.kill(pid, signal.SIGSTOP)
+                await news.until_gone(pid)
+            exit = news.last(pid).exit
+            assert exit is not None
+            assert exit.why == "silent for 0.4 s"
+
+    async def test_a_process_that_computes_and_says_nothing_is_killed_for_its_silence(self, news: News) -> None:
+        async with one(news, OsProcess.child("a", news.program(silence_s=0.4), on_change=news.report)) as system:
+            pid = await news.hear("ready")
+            system.ref("a", OsProcess).tell(OsProcess.inform, {"spin": True})
+            await news.until_gone(pid)
+            exit = news.last(pid).exit
+            assert exit is not None
+            assert exit.why == "silent for 0.4 s"
 
     async def test_a_process_has_its_time_between_sigterm_and_sigkill(self, news: News) -> None:
         async with one(news, OsProcess.child("a", news.program("slow", stop_s=10.0), on_change=news.report)):

@@ -1,12 +1,14 @@
 """Who judges silence judges itself first: random lives of a judge and of whom it judges, in virtual time."""
 
 from collections import deque
+from collections.abc import Iterator
+from itertools import cycle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisors.silence import LATE, N_LOOKS, Silence
+from supervisors.silence import LATE, LEAST, N_LOOKS, Silence
 
 LIMIT_S = 3.0
 LOOK_S = LIMIT_S / N_LOOKS
@@ -76,6 +78,32 @@ def test_a_judge_that_is_always_late_convicts_all_the_same(lateness: list[float]
             return
         now += again_s + late
     pytest.fail("looked in vain for two periods")
+
+
+def looked(shares: Iterator[float], limit_s: float = LIMIT_S) -> list[tuple[float, float]]:
+    """Return (passed, starved) look by look, until the verdict on one who says nothing and waits for such shares."""
+    silence, now, starved_s, looks = Silence(limit_s, 0.0), 0.0, 0.0, list[tuple[float, float]]()
+    while (again_s := silence.look(now, starved_s)) is not None:
+        now, starved_s = now + again_s, again_s * next(shares)
+        looks.append((again_s, starved_s))
+    return looks
+
+
+@given(shares=st.lists(st.floats(0.0, 0.95), min_size=1, max_size=20))
+def test_only_time_counts_in_which_the_judged_had_a_processor(shares: list[float]) -> None:
+    looks = looked(cycle(shares))
+    had_s = sum(passed - starved for passed, starved in looks)
+    assert LIMIT_S - 1e-3 <= had_s <= LIMIT_S + LOOK_S
+    passed_s = sum(passed for passed, _ in looks)
+    assert len(looks) <= N_LOOKS + passed_s / (LEAST * LOOK_S), "it does not look all the time"
+
+
+def test_one_who_finds_no_processor_is_late_for_ever_and_not_dead() -> None:
+    silence, now = Silence(LIMIT_S, 0.0), 0.0
+    for _ in range(1000):
+        again_s = silence.look(now, LOOK_S)
+        assert again_s is not None
+        now += again_s
 
 
 def test_a_judge_on_time_convicts_exactly_when_the_limit_is_over() -> None:

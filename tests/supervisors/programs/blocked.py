@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 
 from supervisors import Actor, Child, Supervisor, Watchdog, running
 
@@ -27,6 +28,12 @@ class Blocker(Actor):
 
     def be_stopped(self) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
+
+    def starve(self) -> None:
+        zeros, until_s = os.open("/dev/zero", os.O_RDONLY), time.thread_time() + 0.05
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        while time.thread_time() < until_s:
+            os.read(zeros, 1_000_000)  # without the GIL: the watchdog has a core and is on time
 
 
 async def main(how: str, interrupt_s: float | None, exit_s: float | None) -> None:

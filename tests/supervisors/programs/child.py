@@ -30,6 +30,14 @@ async def main() -> int:
                 os._exit(3)
             case Told({"hang": True}):
                 time.sleep(3600)  # noqa: ASYNC251 - a hung child
+            case Told({"spin": True}):
+                while True:
+                    pass
+            case Told({"toil": float(seconds)}):
+                until = time.thread_time() + seconds
+                while time.thread_time() < until:
+                    pass
+                say("toiled")
             case Told({"breed": True}):
                 say("bred", subprocess.Popen(["sleep", "3600"]).pid)  # noqa: ASYNC220 - it outlives us, on purpose
             case Told({"read": str(name)}):
