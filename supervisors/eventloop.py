@@ -5,6 +5,9 @@ in `epoll_wait` and its time-out passed meanwhile, Python returns without having
 again after the signal, unless its time is over). So after every pause of a process all time-outs passed first, and
 the answers that they waited for were read a turn later. Here the loop looks once more before it concludes that nothing
 has come. It costs 2 us for each turn in which only timers were due.
+
+And it says while it waits (`is_waiting`): whoever watches it from another thread need not wake it to know that nothing
+holds it.
 """
 
 from __future__ import annotations
@@ -20,17 +23,39 @@ T = TypeVar("T")
 class ReadsFirst(selectors.EpollSelector):
     """A selector that does not say "nothing came" without having looked at the end of the time."""
 
+    is_waiting = False
+    """Whether it waits for something to come; read by other threads."""
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready within `timeout` seconds (None: wait for ever; 0 or less: look)."""
-        ready = super().select(timeout)
-        if not ready and timeout is not None and timeout > 0:
+        if timeout is not None and timeout <= 0:
+            return super().select(timeout)
+        self.is_waiting = True
+        try:
+            ready = super().select(timeout)
+        finally:
+            self.is_waiting = False
+        if not ready and timeout is not None:
             ready = super().select(0)
         return ready
 
 
+class Loop(asyncio.SelectorEventLoop):
+    """A loop on such a selector, which it shows."""
+
+    def __init__(self) -> None:
+        self.selector = ReadsFirst()
+        super().__init__(self.selector)
+
+
 def new_loop() -> asyncio.AbstractEventLoop:
     """Return a loop for `asyncio.Runner(loop_factory=new_loop)`."""
-    return asyncio.SelectorEventLoop(ReadsFirst())
+    return Loop()
+
+
+def is_waiting(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether nothing holds `loop`, for it waits; False when that is not known. Any thread may ask."""
+    return isinstance(loop, Loop) and loop.selector.is_waiting
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -39,4 +64,4 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-__all__ = ["ReadsFirst", "new_loop", "run"]
+__all__ = ["ReadsFirst", "is_waiting", "new_loop", "run"]

@@ -23,7 +23,8 @@ loop's thread has computed for a tick more than `exit_s` (`backstop.py`).
 What counts is time in which somebody could have blocked something: a process that was stopped, by a signal or with its
 whole machine, has blocked nothing, nor has one that waits for a processor (`starvation`).
 
-Works with asyncio's own loops, on Linux. An idle loop is woken once a tick; a message costs nothing.
+Works with asyncio's own loops, on Linux. A loop that waits is not asked, where it says so itself (`eventloop`), and
+otherwise woken once a tick; a message costs nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from supervisors.backstop import Backstop
 from supervisors.cell import Cell, Life
 from supervisors.culprit import frames_of, handler_of, is_ours, is_within, life_of, lines_of, systems_of, task_of
 from supervisors.errors import BadSpec, Interrupted
+from supervisors.eventloop import is_waiting
 from supervisors.events import LoopBlocked, LoopFreed
 from supervisors.starvation import Starvation
 
@@ -162,7 +164,8 @@ class Watchdog:
     def _turn(self, passed: float) -> None:
         if self._has_answered and passed < self.tick_s + _LATE_S:
             self._let_go()
-            self._ask()
+            if self._seen or not is_waiting(self._loop):
+                self._ask()
             return
         self._silent_s = max(0.0, self._silent_s + passed)
         self._look(passed)

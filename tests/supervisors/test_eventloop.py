@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from supervisors.eventloop import ReadsFirst, run
+from supervisors.eventloop import ReadsFirst, is_waiting, run
 
 ROOT = Path(__file__).parents[2]
 STOPPED = """
@@ -47,14 +49,42 @@ def test_what_came_while_the_process_was_stopped_is_read_before_the_time_out_tha
 
 
 def test_a_loop_of_ours_waits_looks_and_ends_as_asyncios() -> None:
-    async def main() -> str:
+    async def main() -> bool:
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.sleep(0.05)
         assert loop.time() - began >= 0.05
-        return type(loop).__name__
+        return isinstance(loop, asyncio.SelectorEventLoop)
 
-    assert run(main()) == "_UnixSelectorEventLoop"
+    assert run(main())
+
+
+def test_a_loop_says_while_it_waits_and_that_nothing_holds_it_when_it_does_not() -> None:
+    async def main() -> None:
+        loop, seen, is_over = asyncio.get_running_loop(), set[bool](), threading.Event()
+        assert not is_waiting(loop)
+
+        def look() -> None:
+            while not is_over.is_set():
+                seen.add(is_waiting(loop))
+                time.sleep(0.001)
+
+        with ThreadPoolExecutor(1) as pool:
+            looking = pool.submit(look)
+            async with asyncio.timeout(20):
+                while seen != {True, False}:
+                    await asyncio.sleep(0.01)
+                    time.sleep(0.01)  # noqa: ASYNC251 - something holds it
+            is_over.set()
+            looking.result()
+
+    run(main())
+
+
+def test_of_somebody_elses_loop_it_is_not_known_whether_it_waits() -> None:
+    loop = asyncio.SelectorEventLoop()
+    assert not is_waiting(loop)
+    loop.close()
 
 
 def test_a_look_without_time_does_not_wait() -> None:
