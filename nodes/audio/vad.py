@@ -23,8 +23,13 @@ _FULL_SCALE: Final = 32768.0**2
 
 ONSET_FRAMES, ONSET_VOICED = 5, 3
 """Speech has begun when three of the last five frames were voiced: 60 ms, longer than a click."""
-TAIL_FRAMES: Final = 40
-"""800 ms: the pause within a dictated number is shorter."""
+_FRAME_MS: Final = 20
+PAUSES_MS: Final = (150, 300, 800)
+"""Pauses that mean something: an engine decides at each of them what was said, or waits for the next
+(`nodes.speech.turn`). The last is the whole tail: the pause within a dictated number is shorter."""
+DECISIVE_FRAMES: Final = frozenset(-(-ms // _FRAME_MS) for ms in PAUSES_MS)
+"""The frames of silence with which they are over: the 8th, the 15th, and the 40th."""
+TAIL_FRAMES: Final = max(DECISIVE_FRAMES)
 
 
 def levels(frames: npt.NDArray[np.float32]) -> list[float]:
@@ -62,24 +67,27 @@ class Speech(Enum):
 class Hangover:
     """Turns voiced and unvoiced frames into utterances: begins after a little voice, ends after the whole tail."""
 
-    __slots__ = ("_recent", "_silent", "speaking")
+    __slots__ = ("_recent", "silent_frames", "speaking")
 
     def __init__(self) -> None:
         self._recent = 0  # a bit per frame, newest lowest
-        self._silent = 0  # frames since the last voiced one
+        self.silent_frames = 0  # since the last voiced one
         self.speaking = False
 
     def step(self, voiced: bool) -> Speech:
         """Take the next frame's verdict."""
         self._recent = (self._recent << 1 | voiced) & ((1 << ONSET_FRAMES) - 1)
-        self._silent = 0 if voiced else self._silent + 1
+        self.silent_frames = 0 if voiced else self.silent_frames + 1
         if not self.speaking and self._recent.bit_count() >= ONSET_VOICED:
             self.speaking = True
             return Speech.STARTED
-        if self.speaking and self._silent >= TAIL_FRAMES:
+        if self.speaking and self.silent_frames >= TAIL_FRAMES:
             self.speaking, self._recent = False, 0
             return Speech.ENDED
         return Speech.UNCHANGED
 
 
-__all__ = ["GATE_DBOV", "ONSET_FRAMES", "TAIL_FRAMES", "Hangover", "Speech", "VoiceDetector", "levels"]
+__all__ = [
+    "DECISIVE_FRAMES", "GATE_DBOV", "ONSET_FRAMES", "PAUSES_MS", "TAIL_FRAMES", "Hangover", "Speech", "VoiceDetector",
+    "levels",
+]  # fmt: skip

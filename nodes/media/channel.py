@@ -125,6 +125,11 @@ class Channel:
             self._tell(wire.SpeechEnded(channel_id, utterances.number, utterances.voiced_at))
         return frames
 
+    @property
+    def is_decisive(self) -> bool:
+        """Whether an engine may decide with the last frame that it was given."""
+        return self._utterances.is_decisive
+
     # ---- the end ----------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:

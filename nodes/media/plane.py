@@ -1,7 +1,7 @@
 """All channels of one process: which socket is whose, and what happens in a slot.
 
-What it does: opens, sets and closes channels; at each beat moves one slot's channels one frame on; gathers what engines
-are to hear into one message each. What it does not: talk to other processes; it is given `tell`, and `process` serves
+What it does: opens, sets and closes channels; at each beat moves one slot's channels one frame on; has what engines
+are to hear gathered (`batches`). What it does not: talk to other processes; it is given `tell`, and `process` serves
 what it offers. `tick` is a plain function of the instant, so a test can be the pacer.
 
 A process that takes over is told the same channels with `set`: nothing here tells a new channel from an inherited one.
@@ -18,6 +18,7 @@ from socket import socket as Socket  # noqa: N812  a class
 from typing import Final
 
 from nodes.links.errors import Refused
+from nodes.media.batches import Batches
 from nodes.media.channel import Channel
 from nodes.media.hearing import HUSH, analyse
 from nodes.media.line import Line
@@ -29,7 +30,6 @@ from protocols.wire import messages as wire
 from protocols.wire.desk import LinkAudio, LinkFrame
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.load import MediaLoad
-from protocols.wire.messages import AudioFrame
 from protocols.wire.takeover import Beware
 
 _REPLAY_FRAMES: Final = 50
@@ -60,6 +60,7 @@ class MediaPlane:
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}  # by file descriptor
         self._linked: defaultdict[Identity, list[LinkFrame]] = defaultdict(list)  # of this slot, by desk
+        self._batches = Batches(self._tell)
         self._is_spare = is_spare
         self.pacer = Pacer(self.tick, self.wait_anew)
         self.lateness = Lateness()
@@ -79,6 +80,7 @@ class MediaPlane:
     def stop(self) -> None:
         """Leave everything to a successor: no beat, no reading, and recordings on disk as far as they are."""
         self.pacer.stop()
+        self._batches.send_all()
         for channel in self._channels.values():
             channel.flush()
 
@@ -218,13 +220,11 @@ class MediaPlane:
 
     def _listen(self, channels: list[Channel], at: float) -> None:
         sounds = iter(analyse([channel.heard for channel in channels if channel.has_audio]))
-        batches: defaultdict[Identity, list[AudioFrame]] = defaultdict(list)
         for channel in channels:
             frames = channel.listen(next(sounds) if channel.has_audio else HUSH, at)
             if frames and channel.wanted.engine:
-                batches[channel.wanted.engine] += frames
-        for engine, batch in batches.items():
-            self._tell(engine, wire.Audio(tuple(batch)))
+                self._batches.add(channel.wanted.engine, frames, at, is_urgent=channel.is_decisive)
+        self._batches.send(at)
 
     # ---- channels and slots -----------------------------------------------------------------------------------------
 

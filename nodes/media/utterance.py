@@ -15,7 +15,7 @@ from math import inf
 from typing import Final
 
 from nodes.audio.g711 import FRAME_BYTES
-from nodes.audio.vad import ONSET_FRAMES, Hangover, Speech
+from nodes.audio.vad import DECISIVE_FRAMES, ONSET_FRAMES, Hangover, Speech
 from protocols.rtp.numbers import frames_since
 from protocols.wire.ids import ChannelId
 from protocols.wire.messages import AudioFrame
@@ -89,6 +89,11 @@ class Utterances:
     def is_speaking(self) -> bool:
         """Whether an utterance is in progress, its tail included."""
         return self._hangover.speaking
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether the last frame completes a pause at which an engine may decide; the last of all does."""
+        return self._hangover.silent_frames in DECISIVE_FRAMES
 
     def step(
         self, payload: bytes, voiced: bool, at: float, *, over_prompt: bool = False

@@ -12,19 +12,21 @@ from enum import Enum, auto
 from typing import assert_never
 
 from grammars.rules.rule import Completeness
+from nodes.audio.vad import PAUSES_MS
 from nodes.speech.confidence import ACCEPT, REJECT
 from protocols.wire.messages import Meaning
 
 __all__ = ["GUESS_MS", "Guess", "Step", "begins", "next_step", "patience_ms"]
 
-GUESS_MS = 150
-"""Silence before the first guess: shorter falls into the closure of a `t` or `p` too often."""
-MORE_MS = 300
-"""After a phrase that may go on, or was perhaps not said: longer than the pauses inside one ("forty dollars | and fifty
-cents"), short enough for the promise of the whole turn (p95 350 ms): one answer in twelve is unsure, and 500 ms after
-those made it 440. What is said later is heard under the next question."""
-UNFINISHED_MS = 800
-"""After what is no phrase, or not yet: the whole tail of the voice detector."""
+GUESS_MS, MORE_MS, UNFINISHED_MS = PAUSES_MS
+"""The pauses at which something is decided. Media knows them, too: it lets no frame wait that completes one.
+
+150 ms of silence before the first guess: shorter falls into the closure of a `t` or `p` too often.
+300 after a phrase that may go on, or was perhaps not said: longer than the pauses inside one ("forty dollars | and
+fifty cents"), short enough for the promise of the whole turn (p95 350 ms): one answer in twelve is unsure, and 500 ms
+after those made it 440. What is said later is heard under the next question.
+800 after what is no phrase, or not yet: the whole tail of the voice detector.
+"""
 
 
 @dataclass(frozen=True, slots=True)

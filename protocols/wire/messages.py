@@ -327,7 +327,7 @@ class AudioFrame:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """One batch per 5 ms slot and engine."""
+    """What an engine is to hear since the last one; a frame that completes a pause waits for no others."""
 
     frames: tuple[AudioFrame, ...]
 

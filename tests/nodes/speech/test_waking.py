@@ -10,6 +10,7 @@ from datetime import date
 import pytest
 
 from grammars.rules.rule import Completeness
+from nodes.audio.vad import DECISIVE_FRAMES
 from nodes.speech import channel as module
 from nodes.speech.channel import Channel, Surroundings
 from nodes.speech.turn import Guess
@@ -73,7 +74,7 @@ class Line:
 
 @pytest.mark.parametrize(
     ("completeness", "n_silent"),
-    [(Completeness.COMPLETE, 8), (Completeness.EXTENDABLE, 15), (Completeness.PREFIX, 40)],
+    [*zip((Completeness.COMPLETE, Completeness.EXTENDABLE, Completeness.PREFIX), sorted(DECISIVE_FRAMES), strict=True)],
 )
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_an_answer_is_told_with_the_frame_of_silence_that_makes_it_one(
