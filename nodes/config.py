@@ -207,14 +207,26 @@ class Recorder:
     database: Path | None = None
     archive: Path | None = None
     streams: int = 1
-    """Streams of events, each with a recorder and a database of its own: 1, 2, 4 or 8. The same on all nodes. From 1 it
-    may be raised, while no call is up; what there were then stays."""
+    """Streams of events of new calls, each with a recorder and a database of its own: 1, 2, 4 or 8. The same on all
+    nodes: it is changed in all files, and nodes are started anew one by one, first those with central. Calls that are
+    up stay in their streams. Databases of streams that are no more stay in reports; to be rid of one, move it away."""
     keep_days: int = within(30, 0, 36500)
     """After so many days events leave the database; reports read them from the archive then. 0: never."""
 
     def __post_init__(self) -> None:
         if self.streams not in STREAM_COUNTS:
             raise ValueError(f"streams: one of {', '.join(map(str, STREAM_COUNTS))}")
+
+    @property
+    def n_databases(self) -> int:
+        """How many databases there are to read and to fill: one a stream, and those that there are of former ones."""
+        if self.database is None:
+            return self.streams
+        archived = self.archive or self.database.parent / "archive"
+        stems = {path.stem for path in archived.glob("day=*/*.parquet")}
+        former = (self.database.with_stem(f"{self.database.stem}_{number}") for number in range(STREAM_COUNTS[-1]))
+        there = [n for n, path in enumerate(former, 1) if path.exists() or path.stem in stems]
+        return max([self.streams, *there])
 
 
 @dataclass(frozen=True, slots=True)

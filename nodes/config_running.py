@@ -51,7 +51,7 @@ AT_ONCE: Final = (
 """All that a version may name, beside the `name` of a trunk."""
 DRAIN: Final = (
     "node.id", "node.roles", "paths.state", "sip.bind", "sip.port", "sip.trunks.host", "sip.trunks.port", "rtp.bind",
-    "rtp.ports", "media.channels", "recorder.streams",
+    "rtp.ports", "media.channels",
 )  # fmt: skip
 """What calls that are up stand on: it changes in the file, on a node that has none."""
 SECRET: Final = ("sip.trunks.user", "sip.trunks.password", "sip.trunks.realms")

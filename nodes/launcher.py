@@ -85,7 +85,7 @@ def roles(config: Config) -> dict[str, str]:
     ['nats-0', 'recorder-0', 'speech-0', 'speech-1', 'media-0', 'edge-0', 'central-0', 'desk-0']
     """
     several = {
-        "recorder": config.recorder.streams, "speech": config.speech.processes, "media": config.media.processes,
+        "recorder": config.recorder.n_databases, "speech": config.speech.processes, "media": config.media.processes,
     }  # fmt: skip
     here = [role for role in ROLES if role in config.node.roles and (role != "nats" or config.has_server)]
     return {f"{role}-{n}": role for role in here for n in range(several.get(role, 1))}

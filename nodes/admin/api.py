@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,7 +20,7 @@ from nodes.reading import read_json
 from nodes.telemetry import metrics
 from protocols.wire.campaigns import Campaigns
 from protocols.wire.cluster import Member, NodeState
-from protocols.wire.ids import AttemptId, CallId
+from protocols.wire.ids import AttemptId
 from protocols.wire.messages import PlaceCall
 from protocols.wire.subjects import Bucket
 
@@ -198,9 +197,9 @@ class Api:
     async def place(self, request: web.Request) -> Placed:
         """Hand the order to the edge."""
         wanted = read_json(await request.read(), NewCall)
-        name = uuid.uuid4().hex
+        name = self._node.new_call()
         order = PlaceCall(
-            AttemptId(name), CallId(name), wanted.target, await self._node.packed(wanted.script), wanted.slots,
+            AttemptId(name), name, wanted.target, await self._node.packed(wanted.script), wanted.slots,
             caller_id=wanted.caller_id, ring_s=wanted.ring_s, is_recorded=wanted.is_recorded,
         )  # fmt: skip
         return Placed((await self._node.place(order)).call_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from protocols.wire.desk import Drain
 from protocols.wire.ids import CallId, Identity, NodeId, node_of
 from protocols.wire.inspection import TreeRow
 from protocols.wire.reports import GetParts
+from protocols.wire.subjects import numbered
 
 R = TypeVar("R")
 
@@ -67,6 +69,10 @@ class Node:
     def is_draining(self) -> bool:
         """Whether the node takes no new calls."""
         return self._drains.is_draining
+
+    def new_call(self) -> CallId:
+        """Return the name of a new call, with the stream that its events are to have."""
+        return CallId(numbered(secrets.token_hex(16), self._config.recorder.streams))
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word; an edge that is new is told whether we drain."""

@@ -46,9 +46,13 @@ class Dialler:
 
     def __init__(
         self, campaigns: Campaigns, admission: Admission, trunks: Collection[str], barred: Barred = nothing_barred,
-        fares: Fares = FREE,
+        fares: Fares = FREE, n_streams: int = 1,
     ) -> None:  # fmt: skip
-        """`trunks`: by name, the first is the one of campaigns that name none; with their dial plans and `fares`."""
+        """`trunks`: by name, the first is the one of campaigns that name none; with their dial plans and `fares`.
+
+        `n_streams`: of events, among which new calls are dealt out.
+        """
+        self._n_streams = n_streams
         self._fold = campaigns
         self._admission, self._barred, self._fares = admission, barred, fares
         self._first_trunk = next(iter(trunks), "none")
@@ -135,7 +139,7 @@ class Dialler:
         return Attempted(
             campaign_id=campaign.campaign_id,
             contact_id=contact.contact_id,
-            attempt_id=attempt_id(campaign.campaign_id, contact.contact_id, n),
+            attempt_id=attempt_id(campaign.campaign_id, contact.contact_id, n, self._n_streams),
             n=n,
             at=at,
             trunk=trunk,

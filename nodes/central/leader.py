@@ -68,15 +68,20 @@ class Leader:
     """The work of one term. Which `places` there are, and `memory`, are kept up to date by its owner."""
 
     def __init__(
-        self, config: Config, bus: Bus, mesh: Mesh, lease: Lease, memory: Memory, do_not_call: DoNotCall
-    ) -> None:
+        self, config: Config, bus: Bus, mesh: Mesh, lease: Lease, memory: Memory, do_not_call: DoNotCall,
+        n_streams: int = 1,
+    ) -> None:  # fmt: skip
+        """`n_streams`: of events that there are, which may be more than new calls are dealt out among."""
         self._config, self._bus, self._mesh, self._lease = config, bus, mesh, lease
         self._memory, self._do_not_call, self._clock = memory, do_not_call, memory.clock
-        self._fold, self._n_streams = memory.campaigns, config.recorder.streams
+        self._fold, self._n_streams = memory.campaigns, n_streams
         self._trunks, rates = _trunks(config)
         limits = config.central
         self._admission = Admission(rates, self._clock.now(), limits.base, limits.max_concurrent)
-        self.dialler = Dialler(self._fold, self._admission, rates, dial_plan.barred_by(config.sip), Fares(self._trunks))
+        self.dialler = Dialler(
+            self._fold, self._admission, rates, dial_plan.barred_by(config.sip), Fares(self._trunks),
+            config.recorder.streams,
+        )  # fmt: skip
         self.places = Places()
         self.edges = Edges(mesh, self.places)
         self.memory_store = MemoryStore(bus, memory)
@@ -231,7 +236,8 @@ class Leader:
 
     async def _give_up_lost(self, number: int) -> None:
         for attempt in self.search.lost():
-            if stream_of(CallId(attempt.attempt_id), self._n_streams) != number:
+            stream = stream_of(attempt.attempt_id)
+            if number != (stream if stream < self._n_streams else 0):  # else somebody has deleted it
                 continue
             if await self._is_elsewhere(attempt):
                 self.search.found(attempt)

@@ -190,7 +190,10 @@ class Central:
             await self._leave()  # perhaps another node's central knows more
 
     async def _lead(self) -> None:
-        leader = Leader(self.settings.config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call)
+        n_streams = max(self._config.recorder.streams, await self._bus.n_event_streams())
+        leader = Leader(
+            self.settings.config, self._bus, self._mesh, self._lease, self._memory, self.do_not_call, n_streams
+        )
         self._tell(leader.places)
         self._requests.leader, self._memory.heard = leader, leader.heard
         log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
@@ -199,7 +202,7 @@ class Central:
             async with Tasks() as tasks:
                 self._requests.term = tasks
                 tasks.spawn(_to_the_end(leader.dial(tasks), is_over))
-                for number in range(self._config.recorder.streams):
+                for number in range(n_streams):
                     for durable in CENTRAL_READS:
                         tasks.spawn(_to_the_end(leader.listen(number, durable), is_over))
                 tasks.spawn(leader.edges.watch())

@@ -21,7 +21,7 @@ from protocols.sip.syntax import uri
 from protocols.wire.events import CallEvent, Kind
 from protocols.wire.ids import AttemptId, CallId
 from protocols.wire.messages import EndCall, PlaceCall
-from protocols.wire.subjects import call_events
+from protocols.wire.subjects import call_events, numbered
 
 LOOK_S = 1.0
 """How often to see whether the node is still there."""
@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     check_slots(checked.script, slots)
     if not args.ring > 0:
         raise NotPlaced(f"--ring {args.ring:g}: must be above 0")
-    order = new_order(args.target, checked.text, slots, args.ring, is_recorded=args.record)
+    n_streams = configured(args).recorder.streams
+    order = new_order(args.target, checked.text, slots, args.ring, is_recorded=args.record, n_streams=n_streams)
     return ENDING.run(_run(args, order, user))
 
 
@@ -85,10 +86,16 @@ async def _run(args: argparse.Namespace, order: PlaceCall, user: str) -> int:
 
 
 def new_order(
-    target: str, script: str, slots: dict[str, str], ring_s: float = 30.0, *, is_recorded: bool = False
+    target: str,
+    script: str,
+    slots: dict[str, str],
+    ring_s: float = 30.0,
+    *,
+    is_recorded: bool = False,
+    n_streams: int = 1,
 ) -> PlaceCall:
     """Return an order for one call that belongs to no campaign. `script`: its text. Raises: ScriptError."""
-    name, packed = uuid.uuid4().hex, pack(load(script))
+    name, packed = numbered(uuid.uuid4().hex, n_streams), pack(load(script))
     return PlaceCall(
         AttemptId(name), CallId(name), target, packed, slots, ring_s=ring_s, is_recorded=is_recorded
     )  # fmt: skip
@@ -104,7 +111,7 @@ async def follow(client: Client, order: PlaceCall, captions: Captions) -> CallEv
             if event.kind is Kind.ENDED and not over.done():
                 over.set_result(event)
 
-    await client.events(take, call_events(order.call_id, client.config.recorder.streams))
+    await client.events(take, call_events(order.call_id))
     try:
         await client.ask("edge", order)
     except LinkError as error:

@@ -50,7 +50,7 @@ from nodes.links.tasks import Tasks, closing
 from nodes.links.view import View
 from protocols.agent import Seat as State
 from protocols.errors import LocalProtocolError
-from protocols.wire.ids import AttemptId, CallId, Identity, NodeId
+from protocols.wire.ids import AttemptId, Identity, NodeId
 from protocols.wire.messages import GetStatus, PlaceCall, Status
 from protocols.wire.roles import COUNTED, Role
 from protocols.wire.subjects import Bucket, agent_beat, events_of, part
@@ -116,7 +116,7 @@ class Desk:
 
     async def _place(self, seat: PhoneSeat, script: str, slots: dict[str, str]) -> None:
         """Have the edge call this browser, as it would call a telephone."""
-        call_id = CallId(secrets.token_hex(16))
+        call_id = self._node.new_call()
         seat.expect(call_id)
         try:
             text = (SCRIPTS / f"{part(script)}.yaml").read_text(encoding="utf-8")

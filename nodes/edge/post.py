@@ -27,11 +27,8 @@ log = logs.get(__name__)
 class Post:
     """Takes events. `gives_up_words`: whether transcripts are given up now. `noted`: hears what the bus has taken."""
 
-    def __init__(
-        self, bus: Bus, gives_up_words: Callable[[], bool], noted: Callable[[Noted], None], n_streams: int = 1
-    ) -> None:
+    def __init__(self, bus: Bus, gives_up_words: Callable[[], bool], noted: Callable[[Noted], None]) -> None:
         self._bus, self._gives_up_words, self._noted = bus, gives_up_words, noted
-        self._n_streams = n_streams
         self._n_given_up = 0
         self._is_filling = False
 
@@ -41,7 +38,7 @@ class Post:
         self._n_given_up += told is not event
         if told is None:
             return
-        subject, may_drop = call_event(told.call_id, told.kind, self._n_streams), told.kind in TRANSCRIPT
+        subject, may_drop = call_event(told.call_id, told.kind), told.kind in TRANSCRIPT
         noted = Noted.of(told)
         if self._bus.record(subject, noted.event_id, noted.body, noted.call_id, may_drop=may_drop):
             self._noted(noted)

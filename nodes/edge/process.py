@@ -104,8 +104,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
 async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fetcher, tasks: Tasks) -> None:
     trunk = Trunk(config, parent.sockets["sip"])
 
-    n_streams = config.recorder.streams
-    post = Post(bus, lambda: services.gives_up(GivesUp.TRANSCRIPTS), lambda event: calls.noted(event), n_streams)
+    post = Post(bus, lambda: services.gives_up(GivesUp.TRANSCRIPTS), lambda event: calls.noted(event))
     key = contact_key(config.paths.state)
     listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key)))
     refusals = Refusals(listed, key, tasks)

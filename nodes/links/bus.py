@@ -197,6 +197,11 @@ class Bus:
             info = await self._connection.jetstream.stream_info(stream)
         return Extent(str(info.created), info.state.first_seq, info.state.last_seq)
 
+    async def n_event_streams(self) -> int:
+        """Return how many streams of events there are, or are being made: one of `STREAM_COUNTS`. Raises: `BusAway`."""
+        with away_for_errors():
+            return await layout.n_event_streams(self._connection.jetstream)
+
     def consume(self, stream: Stream, durable: str, subject: str = "", idle_s: float | None = None) -> Consumer:
         """Return a durable consumer of a stream, or of its messages of one subject: `fetch`, store, `ack`."""
         return Consumer(self._connection, stream, durable, subject, idle_s)

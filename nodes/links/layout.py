@@ -21,7 +21,7 @@ from nats.js.errors import NotFoundError
 
 from nodes.links.errors import LayoutMismatch
 from protocols.wire import subjects
-from protocols.wire.subjects import EVENT_STREAMS, Bucket, Stream
+from protocols.wire.subjects import EVENT_STREAMS, STREAM_COUNTS, Bucket, Stream
 
 DAY_S: Final = 86400.0
 DEDUP_S: Final = 120.0
@@ -105,10 +105,11 @@ async def ensure(
     """Make what is missing, change limits, and compare everything with what the server says it has.
 
     `events_bytes`: of all events; 0 is without limit. `changes_limits`: else those that are there are left as they are.
-    `n_streams`: of events. Where there was one, it gives up the shards of the others before those are made.
-    Returns what was made or changed, by name. Raises: `LayoutMismatch`.
+    `n_streams`: of events; where there are more they stay. Where there was one, it gives up the subjects of the others
+    before those are made. Returns what was made or changed, by name. Raises: `LayoutMismatch`.
     """
     touched: list[str] = []
+    n_streams = max(n_streams, await n_event_streams(jetstream))
     for wanted in (*_events(n_streams), *_REST):
         config = wanted.config(replicas, events_bytes // n_streams)
         try:
@@ -119,10 +120,12 @@ async def ensure(
             touched.append(wanted.name)
         config.num_replicas = max(replicas, found.config.num_replicas or 1)
         wrong = differences(config, found.config)
-        limits = {*LIMITS, *(("subjects",) if wanted.is_events else ())}
+        is_first = wanted.name == Stream.EVENTS and (changes_limits or found.config.subjects == [subjects.ALL_EVENTS])
+        limits = {*LIMITS, *(("subjects",) if is_first else ())}  # it has what is nobody else's
         if not changes_limits:
-            wrong = {field: pair for field, pair in wrong.items() if field not in limits}
-        elif wrong and wrong.keys() <= limits and _is_narrower(config, found.config):
+            config = found.config.evolve(subjects=config.subjects if "subjects" in limits else found.config.subjects)
+            wrong = {field: pair for field, pair in wrong.items() if field not in LIMITS}
+        if wrong and wrong.keys() <= limits:
             await jetstream.update_stream(config)
             found = await jetstream.stream_info(wanted.name)
             wrong = differences(config, found.config)
@@ -132,9 +135,15 @@ async def ensure(
     return touched
 
 
-def _is_narrower(wanted: StreamConfig, found: StreamConfig) -> bool:
-    """Whether a stream gets no subject that may be another's: it was the only one of events, or keeps its subjects."""
-    return found.subjects in ([subjects.ALL_EVENTS], wanted.subjects)
+async def n_event_streams(jetstream: JetStreamContext) -> int:
+    """Return how many streams of events there are, with those that are still to be made beside them."""
+    for number in range(len(EVENT_STREAMS) - 1, 0, -1):
+        try:
+            await jetstream.stream_info(EVENT_STREAMS[number])
+        except NotFoundError:
+            continue
+        return min(n for n in STREAM_COUNTS if n > number)
+    return 1
 
 
 def differences(wanted: StreamConfig, found: StreamConfig) -> dict[str, tuple[object, object]]:
@@ -143,4 +152,4 @@ def differences(wanted: StreamConfig, found: StreamConfig) -> dict[str, tuple[ob
     return {field: (want, have) for field, (want, have) in pairs.items() if (want or 0) != (have or 0)}
 
 
-__all__ = ["WANTED", "Wanted", "differences", "ensure"]
+__all__ = ["WANTED", "Wanted", "differences", "ensure", "n_event_streams"]

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -86,7 +87,7 @@ class Recorder:
     def serve(self, mesh: Mesh) -> None:
         """Answer the mesh from now on."""
         self._mesh = mesh
-        Together(self, mesh, self._share.n_streams)
+        Together(self, mesh, self._share.n_recorders)
         mesh.serve(GetStatus, self.status)
 
     def join(self, members: Members, node: NodeId) -> None:
@@ -213,9 +214,21 @@ class Recorder:
             node = NodeId("") if self._members else self._bus.node_id
             calls = await self._read(lambda store: reports.open_calls(store, asked, node))
             gone = await self._gone(calls) if calls else set()
-            return await self._read(lambda store: reports.figures(store, asked, gone))
+            made = await self._read(lambda store: reports.figures(store, asked, gone))
         except reports.BadTime as error:
             raise Refused("bad_time") from error
+        return replace(made, note="; ".join(filter(None, (made.note, await self._unread()))))
+
+    async def _unread(self) -> str:
+        """Say which streams of events nobody reads here: the other nodes are set to have more of them."""
+        if self._share.number:
+            return ""  # the first says so
+        with suppress(BusAway):
+            if (n_streams := await self._bus.n_event_streams()) > (n_read := self._share.n_recorders):
+                return (
+                    f"calls' events are in {n_streams} streams, and this node reads {n_read} of them: recorder.streams"
+                )
+        return ""
 
     async def _gone(self, calls: Sequence[CallId]) -> set[CallId]:
         """Return which of these calls no edge has: none, when one does not answer, or cannot be asked."""
@@ -286,7 +299,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be the recorder until the launcher says stop. Raises: `StoreUnwritable`, `OSError`."""
     database, archived, keep_days = config.recorder.database, config.recorder.archive, config.recorder.keep_days
     assert database is not None  # the configuration has put a path in the place of None
-    share = Share(_number(identity), config.recorder.streams)
+    share = Share(_number(identity), config.recorder.n_databases)
     if share.number:
         database = database.with_stem(f"{database.stem}_{share.number}")
     async with (

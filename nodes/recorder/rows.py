@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from nodes.reading import read_json
 from nodes.recorder.store import Row, dead_letter
-from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.errors import RemoteProtocolError
 from protocols.wire import events, journal
 from protocols.wire.events import CallEvent
-from protocols.wire.ids import CallId
 from protocols.wire.subjects import Stream, stream_of
 
 TABLE_OF: Mapping[type, str] = {
@@ -30,19 +29,20 @@ RETURNED: Final = "returned"
 """The disposition of an attempt that no edge has taken: nobody was dialled."""
 
 
+Decision: TypeAlias = journal.Attempted | journal.Ended | journal.Returned | journal.Refused
+"""What is kept of the journal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Which of several streams of events a recorder reads: its `number`, of `n_streams`."""
+    """Which of several streams of events a recorder reads: its `number`; the node has `n_recorders` of them."""
 
     number: int = 0
-    n_streams: int = 1
+    n_recorders: int = 1
 
-    def has(self, name: str) -> bool:
-        """Whether what the journal says of this call, or contact, is ours to keep: its events are in our stream."""
-        try:
-            return stream_of(CallId(name), self.n_streams) == self.number
-        except LocalProtocolError:  # no name at all
-            return self.number == 0
+    def has(self, entry: Decision) -> bool:
+        """Whether what the journal says is ours: the call's events are in our stream. The first has refusals."""
+        return self.number == (0 if isinstance(entry, journal.Refused) else stream_of(entry.attempt_id))
 
 
 WHOLE: Final = Share()
@@ -66,8 +66,8 @@ def _event(event: CallEvent) -> Row:
 
 
 def _entry(entry: journal.Entry, share: Share) -> Row | None:
-    if isinstance(entry, journal.Attempted | journal.Ended | journal.Returned | journal.Refused):
-        if not share.has(entry.contact_id if isinstance(entry, journal.Refused) else entry.attempt_id):
+    if isinstance(entry, Decision):
+        if not share.has(entry):
             return None
         values = msgspec.to_builtins(entry)
         if isinstance(entry, journal.Returned):

@@ -2,6 +2,9 @@
 
 A call's events are all in one stream, and what the journal says of an attempt is kept by the recorder that has its
 events; so each recorder counts whole attempts, and what they say is added. Without one of them there is no report.
+
+Where there were more streams than there are, those of their recorders that have a database here go on: they read what
+is left, and answer for what they have.
 """
 
 from __future__ import annotations
@@ -41,10 +44,10 @@ class Part(Protocol):
 
 
 class Together:
-    """All of them, from one. `n_streams`: how many there are."""
+    """All of them, from one. `n_recorders`: how many there are."""
 
-    def __init__(self, part: Part, mesh: Mesh, n_streams: int) -> None:
-        self._part, self._mesh, self._n_streams = part, mesh, n_streams
+    def __init__(self, part: Part, mesh: Mesh, n_recorders: int) -> None:
+        self._part, self._mesh, self._n_recorders = part, mesh, n_recorders
         mesh.serve(wire.GetFigures, part.figures)
         mesh.serve(wire.GetPage, part.page)
         mesh.serve(wire.ExportPart, part.export)
@@ -79,10 +82,10 @@ class Together:
     async def _every(self, own: Callable[[Any, Identity], Coroutine[Any, Any, T]], asked: Request[T]) -> list[T]:
         """Return what each recorder answers, our own first. Raises: Refused."""
         peers = [peer.identity for peer in self._part.roster.active("recorder") if peer.identity != self._mesh.identity]
-        if len(peers) < self._n_streams - 1:
+        if len(peers) < self._n_recorders - 1:
             raise Refused(AWAY)
         try:
-            theirs = (self._mesh.ask(peer, asked) for peer in peers[: self._n_streams - 1])
+            theirs = (self._mesh.ask(peer, asked) for peer in peers[: self._n_recorders - 1])
             return [*await asyncio.gather(own(asked, self._mesh.identity), *theirs)]
         except Refused:
             raise

@@ -1,7 +1,7 @@
 """Campaigns: what may be asked of central, the plan of a campaign, and the names of contacts and attempts.
 
 The names are made here because three rooms must agree on them: central makes them, an edge compares a target with the
-do-not-call list, the recorder chooses a shard. A contact's name is a keyed hash of its target, so that neither a key
+do-not-call list, the recorder knows a stream. A contact's name is a keyed hash of its target, so that neither a key
 nor a subject holds a number (a number alone is guessed back from a plain hash in seconds; the key is what hides it).
 
 What it does not: decide anything (`nodes/central`), or hold what central writes down (`journal.py`).
@@ -16,6 +16,7 @@ from typing import ClassVar, Final, NewType
 
 from protocols.sip.callee import callee
 from protocols.wire.ids import AttemptId, CampaignId
+from protocols.wire.subjects import numbered
 
 ContactId = NewType("ContactId", str)
 """A person to call, the same in every campaign: 32 hexadecimal digits that say nothing without the key."""
@@ -45,20 +46,22 @@ def is_contact_id(text: str) -> bool:
     return _CONTACT_ID.fullmatch(text) is not None
 
 
-def attempt_id(campaign: CampaignId, contact: ContactId, n: int) -> AttemptId:
+def attempt_id(campaign: CampaignId, contact: ContactId, n: int, n_streams: int = 1) -> AttemptId:
     """Return the name of the `n`th dial (from 1) of `contact` in `campaign`: the same question, the same name.
+
+    With several streams of events it says in which one its call's are (`subjects.numbered`).
 
     >>> attempt_id(CampaignId("spring"), ContactId("a4ee2b"), 2)
     'spring-a4ee2b-2'
     """
-    return AttemptId(f"{campaign}-{contact}-{n}")
+    return AttemptId(numbered(f"{campaign}-{contact}-{n}", n_streams))
 
 
 def contact_of(attempt: AttemptId) -> ContactId:
     """Return whom an attempt dials; empty for the attempt of a call that belongs to no campaign.
 
-    >>> contact_of(AttemptId("spring-sale-a4ee2b-2")), contact_of(AttemptId("7c1f"))
-    ('a4ee2b', '')
+    >>> contact_of(AttemptId("spring-sale-a4ee2b-2")), contact_of(AttemptId("a-b-2=3")), contact_of(AttemptId("7c1f"))
+    ('a4ee2b', 'b', '')
     """
     return ContactId("".join(attempt.rsplit("-", 2)[1:-1]))
 

@@ -5,8 +5,8 @@
     rm.node.<node>.cmd.<verb>      ask a node something (`nats req`)    core, request and reply
     rm.agent.<agent>.beat          a seat lives                         core
     rm.state.<kind>.<id>           something has changed, with `rev`    core; the bucket is the copy for newcomers
-    rm.ev.<shard>.<kind>           what became of calls                 stream RM_EVENTS; which call: header `Rm-Call`
-                                   (or RM_EVENTS and RM_EVENTS_1 to _7, each with one shard)
+    rm.ev.<stream>.<kind>          what became of calls                 stream RM_EVENTS (0), RM_EVENTS_1 to _7;
+                                                                        which call: header `Rm-Call`
     rm.campaign.<campaign>         what central has decided             stream RM_CAMPAIGN
     $O.rm_journal.>                contact lists, and snapshots         bucket of objects; central's alone
 
@@ -14,8 +14,10 @@ Names are public: whoever may list keys reads them. So no part of a name is a te
 contact is named by `campaigns.contact_id`, a keyed hash. A part has only letters, digits, `-`, `_` and `=`.
 
 A server keeps 230 bytes of memory for each subject of a stream as long as it has a message of it. So a call is no
-subject: its events have one of 16 shards, and their kind, which has a dot of its own (`call.ended`). Where there are
-several streams of events there are as many shards, so that a consumer of one kind has one subject in each stream.
+subject: its events have the number of their stream, and their kind, which has a dot of its own (`call.ended`).
+
+In which of several streams a call's events are stands in the call's name, `=3` at its end (`numbered`), or they are in
+the first. So how many streams there are may change while calls are up: each call stays in its own, whoever tells of it.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from protocols.errors import LocalProtocolError
 from protocols.wire.ids import CallId, CampaignId, NodeId
 
 _PART: Final = re.compile(r"[-_=a-zA-Z0-9]{1,128}")
+_NUMBERED: Final = re.compile(r"=([1-7])\Z")
 
 
 class Stream(StrEnum):
@@ -47,7 +50,7 @@ class Stream(StrEnum):
 
 
 EVENT_STREAMS: Final = tuple(stream for stream in Stream if stream is not Stream.CAMPAIGN)
-"""Where events may be: in the first of them, or the first so many."""
+"""Where events may be: new calls' in the first of them, or the first so many."""
 STREAM_COUNTS: Final = (1, 2, 4, 8)
 """How many there may be."""
 
@@ -116,18 +119,40 @@ def states(kind: str) -> str:
     return f"rm.state.{part(kind)}.*"
 
 
-def call_event(call: CallId, kind: str, n_streams: int = 1) -> str:
-    """Return the subject of a call's event of one kind, in one of so many streams of events.
+def numbered(name: str, n_streams: int) -> str:
+    """Return the name of a new call, or attempt, with the one of so many streams that its events shall have.
 
-    >>> call_event(CallId("c1"), "call.ended"), call_event(CallId("c1"), "call.ended", 4)
-    ('rm.ev.a.call.ended', 'rm.ev.2.call.ended')
+    The same for the same `name`, on all nodes. Source: BLAKE2b, RFC 7693.
+
+    >>> numbered("spring-a4ee2b-2", 1), numbered("spring-a4ee2b-2", 4)
+    ('spring-a4ee2b-2', 'spring-a4ee2b-2=2')
     """
-    return f"rm.ev.{shard(call, n_streams)}.{'.'.join(map(part, kind.split('.')))}"
+    number = blake2b(name.encode(), digest_size=1).digest()[0] % n_streams
+    return f"{name}={number}" if number else name
 
 
-def call_events(call: CallId, n_streams: int = 1) -> str:
-    """Return the subject of all events of one call, and of the other calls of its shard."""
-    return f"rm.ev.{shard(call, n_streams)}.>"
+def stream_of(name: str) -> int:
+    """Return in which stream a call's events are, by its place in `EVENT_STREAMS`; what has no number is in the first.
+
+    >>> stream_of("spring-a4ee2b-2=3"), stream_of("spring-a4ee2b-2"), stream_of("a=9")
+    (3, 0, 0)
+    """
+    found = _NUMBERED.search(name)
+    return int(found[1]) if found else 0
+
+
+def call_event(call: CallId, kind: str) -> str:
+    """Return the subject of a call's event of one kind.
+
+    >>> call_event(CallId("c1"), "call.ended"), call_event(CallId("c2=2"), "call.ended")
+    ('rm.ev.0.call.ended', 'rm.ev.2.call.ended')
+    """
+    return f"rm.ev.{stream_of(part(call))}.{'.'.join(map(part, kind.split('.')))}"
+
+
+def call_events(call: CallId) -> str:
+    """Return the subject of all events of one call, and of the other calls of its stream."""
+    return f"rm.ev.{stream_of(part(call))}.>"
 
 
 def events_of(kinds: str, number: int = 0, n_streams: int = 1) -> str:
@@ -142,20 +167,6 @@ def events_of(kinds: str, number: int = 0, n_streams: int = 1) -> str:
 def stream_subject(number: int, n_streams: int) -> str:
     """Return the subject of one of so many streams of events."""
     return ALL_EVENTS if n_streams == 1 else f"rm.ev.{number}.>"
-
-
-def stream_of(call: CallId, n_streams: int) -> int:
-    """Return in which of so many streams a call's events are, by its place in `EVENT_STREAMS`."""
-    return int(shard(call), 16) % n_streams
-
-
-def shard(call: CallId, n_streams: int = 1) -> str:
-    """Return the shard of a call: one hexadecimal digit, the same on all nodes; of several streams the stream's number.
-
-    Source: BLAKE2b, RFC 7693.
-    """
-    digit = blake2b(part(call).encode(), digest_size=1).hexdigest()[0]
-    return digit if n_streams == 1 else str(int(digit, 16) % n_streams)
 
 
 def campaign_events(campaign: CampaignId) -> str:
@@ -200,7 +211,7 @@ def part(text: str) -> str:
 __all__ = [
     "Stream", "Bucket", "part",
     "node_beat", "node_word", "node_command", "agent_beat", "state", "states", "call_event", "call_events", "events_of",
-    "shard", "stream_of", "stream_subject", "EVENT_STREAMS", "STREAM_COUNTS",
+    "numbered", "stream_of", "stream_subject", "EVENT_STREAMS", "STREAM_COUNTS",
     "campaign_events", "CALL_HEADER", "object_chunks", "object_meta", "OBJECTS", "OBJECT_STREAM",
     "dnc_removal", "DNC_MADE",
     "ALL_EVENTS", "ALL_CAMPAIGNS", "EVERY_CAMPAIGN", "ALL_NODE_BEATS", "ALL_NODE_WORDS",

@@ -61,11 +61,13 @@ def test_no_bytes_raise_and_what_cannot_be_read_is_kept(stream: Stream, data: by
 def test_what_is_said_of_an_attempt_is_kept_by_the_recorder_of_its_events_and_by_no_other(
     n_streams: int, n: int
 ) -> None:
-    attempt = attempt_id(SPRING, ADA, n)
+    attempt = attempt_id(SPRING, ADA, n, n_streams)
     data = msgspec.json.encode(journal.to_body(journal.Attempted(SPRING, ADA, attempt, n, AT, "", "f", ("consent",))))
     kept = [k for k in range(n_streams) if row_of(Stream.CAMPAIGN, 1, data, Share(k, n_streams))]
-    assert kept == [stream_of(CallId(attempt), n_streams)]
-    subject = call_event(CallId(attempt), "call.ended", n_streams)
-    assert n_streams == 1 or subject.startswith(stream_subject(kept[0], n_streams)[:-1])
+    assert kept == [stream_of(attempt)]
+    subject = call_event(CallId(attempt), "call.ended")
+    assert subject.startswith(stream_subject(kept[0], n_streams)[:-1])
+    refused = msgspec.json.encode(journal.to_body(journal.Refused(SPRING, ADA, "consent", AT)))
+    assert [k for k in range(n_streams) if row_of(Stream.CAMPAIGN, 1, refused, Share(k, n_streams))] == [0]
     letters = [k for k in range(n_streams) if row_of(Stream.CAMPAIGN, 1, b"?", Share(k, n_streams))]
     assert letters == [0]
