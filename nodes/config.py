@@ -95,7 +95,12 @@ class Paths:
     @property
     def checkpoint(self) -> Path:
         """The records of the edge's calls, for the next edge when none is left that has them in memory."""
-        return self.state / "calls" / "checkpoint"
+        return self.checkpoint_of("edge-0")
+
+    def checkpoint_of(self, edge: str) -> Path:
+        """Return where an edge of this name writes them, and its successor reads them: each of several has its own."""
+        name = "checkpoint" if edge == "edge-0" else f"checkpoint-{edge}"
+        return self.state / "calls" / name
 
     @property
     def cluster(self) -> Path:

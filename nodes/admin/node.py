@@ -13,7 +13,7 @@ from grammars.errors import ScriptError
 from nodes.checking import Scripts
 from nodes.config import ROLES, Config
 from nodes.links import trees
-from nodes.links.anywhere import ask_first
+from nodes.links.anywhere import ask_each, ask_first
 from nodes.links.bucket import Body
 from nodes.links.errors import LinkError, Refused
 from nodes.links.members import Members
@@ -140,10 +140,9 @@ class Node:
         return await self._ask("central", asked)
 
     async def drain(self, is_draining: bool) -> None:
-        """Take no new calls on this node, or take them again. Raises: LinkError."""
+        """Take no new calls on this node, or take them again. Raises: NotAll, with the edges that do not know it."""
         self._drains = Drain(is_draining)
-        for peer in self.roster.active("edge"):
-            await self._mesh.ask(peer.identity, self._drains, ASK_S)
+        await ask_each(self._mesh, self.roster.active("edge"), self._drains, ASK_S)
 
     async def parts(self, call_id: CallId) -> Mapping[int, NodeId]:
         """Ask the recorder which parts a call's recording has; nothing, where it does not answer."""

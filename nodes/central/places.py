@@ -119,7 +119,11 @@ class Places:
     @property
     def given_up(self) -> dict[NodeId, GivesUp]:
         """What each node has given up."""
-        return {self._homes[edge].node: _given_up(figures) for edge, figures in self._figures.items()}
+        found: dict[NodeId, GivesUp] = {}
+        for edge, figures in self._figures.items():
+            node = self._homes[edge].node
+            found[node] = max(found.get(node, GivesUp.NOTHING), _given_up(figures))
+        return found
 
     @property
     def gives_up(self) -> GivesUp:

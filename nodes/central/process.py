@@ -32,9 +32,10 @@ from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.server import room
 from nodes.links.settings import Settings
-from nodes.links.spokesman import Figures, Spokesman
+from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.telemetry import logs
+from protocols.wire.cluster import EdgeWord
 from protocols.wire.ids import Identity, node_of
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import CENTRAL_READS, Role
@@ -119,10 +120,10 @@ class Central:
         }
         return Status("central", os.getpid(), figures)
 
-    def of_node(self) -> Figures:
+    def of_node(self) -> EdgeWord:
         """Return what this central adds to its node's word, where there is no edge."""
         settings, refused = self.settings.versions
-        return Figures(settings=settings, refused=refused)
+        return EdgeWord(settings=settings, refused=refused)
 
     async def _is_fresh(self) -> bool:
         return await asyncio.shield(self._fresh)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +18,8 @@ from nodes import lock
 from nodes.commands.client import Client, NotUp, connected
 from nodes.config import Config
 from nodes.errors import NodeError
-from nodes.links.errors import LinkError, PeerGone, Refused
+from nodes.links.anywhere import ask_each
+from nodes.links.errors import LinkError, NotAll, PeerGone
 from nodes.links.members import peer_of
 from nodes.links.roster import Peer, State
 from protocols.agent import Seat
@@ -50,9 +53,9 @@ class Place:
     desk: Peer | None = None
 
     @property
-    def edge(self) -> Peer | None:
-        """Its active one."""
-        return next((peer for peer in self.edges if peer.state is State.ACTIVE), None)
+    def active(self) -> tuple[Peer, ...]:
+        """Those that have calls: a node may have several."""
+        return tuple(peer for peer in self.edges if peer.state is State.ACTIVE)
 
 
 async def find(client: Client, name: str = "") -> tuple[Place, ClusterSeen | None]:
@@ -117,15 +120,16 @@ def nobody(seen: ClusterSeen | None, node: NodeId) -> str:
 
 
 async def drain(client: Client, place: Place, order: Drain) -> None:
-    """Have a node take no new calls, or take them again. Raises: LinkError, NoSuchNode."""
+    """Have a node take no new calls, or take them again. Raises: NotAll, NoSuchNode."""
     if place.state is not NodeState.ALIVE:
         raise NoSuchNode(f"{place.node} cannot be asked: it is {_how(place.state)}")
-    for peer in place.edges:
-        try:
-            await client.mesh.ask(peer.identity, order, ASK_S)
-        except LinkError:
-            if peer is place.edge:
-                raise
+    await asyncio.gather(*(_told(client, peer, order) for peer in place.edges if peer.state is State.SPARE))
+    await ask_each(client.mesh, place.active, order, ASK_S)
+
+
+async def _told(client: Client, spare: Peer, order: Drain) -> None:
+    with suppress(LinkError):  # it learns it from its edge
+        await client.mesh.ask(spare.identity, order, ASK_S)
 
 
 async def share(client: Client, place: Place, part: float) -> tuple[int, int, int]:
@@ -133,22 +137,28 @@ async def share(client: Client, place: Place, part: float) -> tuple[int, int, in
 
     Raises: NotMoved, LinkError.
     """
-    if place.state is not NodeState.ALIVE or place.edge is None:
+    if place.state is not NodeState.ALIVE or not place.active:
         raise NoSuchNode(f"{place.node} cannot be asked: it is {_how(place.state)}, or has no edge")
     before = (await figures(client, place)).get("moved", 0.0)
     try:
-        told = await client.mesh.ask(place.edge.identity, MoveShare(part), ASK_S)
-    except Refused as error:
-        reasons = {"draining": "it is being drained", "nobody": "no other node takes them"}
-        raise NotMoved(f"{place.node} moves no calls: {reasons.get(error.reason, error.reason)}") from error
-    return told.n, told.of, int(before)
+        told = await ask_each(client.mesh, place.active, MoveShare(part), ASK_S)
+    except NotAll as error:
+        words = {"draining": "it is being drained", "nobody": "no other node takes them"}
+        reasons = [words.get(reason, reason) for reason in error.reasons]
+        if len(place.active) > 1:
+            reasons = [f"{edge} ({reason})" for edge, reason in zip(error.failed, reasons, strict=True)]
+        raise NotMoved(f"{place.node} moves no calls: {', '.join(reasons)}") from error
+    return sum(one.n for one in told), sum(one.of for one in told), int(before)
 
 
 async def figures(client: Client, place: Place) -> dict[str, float]:
-    """Return what a node's active edge says of itself. Raises: LinkError; PeerGone where there is none."""
-    if place.edge is None:
+    """Return what a node's active edges say of themselves, added. Raises: LinkError; PeerGone where there is none."""
+    if not place.active:
         raise PeerGone("edge")
-    return (await client.mesh.ask(place.edge.identity, GetStatus(), ASK_S)).figures
+    total: Counter[str] = Counter()
+    for status in await ask_each(client.mesh, place.active, GetStatus(), ASK_S):
+        total.update(status.figures)
+    return dict(total)
 
 
 async def talking(client: Client, place: Place) -> int:

@@ -50,7 +50,7 @@ from protocols.wire.heirs import (
     Kept,
     KeptOnly,
 )
-from protocols.wire.ids import CallId, Identity
+from protocols.wire.ids import CallId, Identity, process_of
 from protocols.wire.messages import PlaceCall
 from supervisors import DynamicRef, StartFailed, Supervisor, TooManyChildren
 
@@ -78,7 +78,7 @@ class Calls:
         self._standby = StandbyRecords()
         self._heirs.unused = self._standby.forget
         self.disk = Disk(
-            services.config.paths.checkpoint,
+            services.config.paths.checkpoint_of(process_of(services.mesh.identity)),
             launcher,
             self.stores,
             self._standby.last_over,

@@ -157,6 +157,10 @@ class Heir:
         self._late.pop(call_id, None)
         self._since.pop(call_id, None)
 
+    def drop(self, call_id: CallId) -> None:
+        """Have it keep a call no longer, which another edge of its node keeps."""
+        self._tell(ForgetRecord(call_id))
+
     def forget(self, script: ScriptHash) -> None:
         """Have it forget a script that no call has any more."""
         if script in self._scripts:

@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from grammars.script_pack import script_hash
 from nodes.call.record import GONE, UP, CallRecord, unpack
 from nodes.edge.heir import Heir, Received, bequest, only, told_of
+from nodes.edge.other_edges import OtherEdges, heir_of
 from nodes.edge.recent import Noted, Recent, tellings
 from nodes.edge.record_store import RecordStore, Version
 from nodes.links.mesh import Mesh
@@ -29,7 +30,7 @@ from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.replacing import replace
 from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
-from protocols.wire.ids import CallId, Identity, NodeId, ScriptHash
+from protocols.wire.ids import CallId, Identity, ScriptHash, node_of, process_of
 
 log = logs.get(__name__)
 ASK_S: Final = 0.5
@@ -49,7 +50,7 @@ class Heirs:
         self._heirs: dict[Identity, Heir] = {}
         self._spares: set[Identity] = set()
         self._near: list[Heir] = []
-        self._afar: dict[NodeId, Identity] = {}
+        self._afar: OtherEdges = {}
         """The edges of other nodes."""
         self._told_afar: dict[CallId, Identity] = {}
         """Which of them has been told each call, and what had been noted of it before."""
@@ -88,9 +89,10 @@ class Heirs:
         self._meet()
 
     def _spares_of(self, roster: Roster) -> set[Identity]:
-        return {peer.identity for peer in roster.spare("edge")} - {self._mesh.identity}
+        name = process_of(self._mesh.identity)  # another edge of this node has spares of its own
+        return {peer.identity for peer in roster.spare("edge") if peer.name == name} - {self._mesh.identity}
 
-    def follow_afar(self, edges: Mapping[NodeId, Identity]) -> None:
+    def follow_afar(self, edges: OtherEdges) -> None:
         """Take the cluster's word on which edges other nodes have: each keeps the calls that name its node."""
         self._afar = dict(edges)
         self._meet()
@@ -104,13 +106,21 @@ class Heirs:
         self._ask_soon()
 
     def _meet(self) -> None:
-        living = self._spares | {*self._afar.values()}
+        living = self._spares | {*chain.from_iterable(self._afar.values())}
         new = living - self._heirs.keys()
         self._heirs = {one: self._heirs.get(one) or Heir(self._mesh, one) for one in living}
         self._near = [self._heirs[one] for one in self._spares]
         self._unsettled &= living
         for heir in new:
             self._tell_all(self._heirs[heir])
+        for store in filter(self._has_former, self._calls.values()):
+            self._soon()
+            self._written[store.record.order.call_id] = store
+
+    def _has_former(self, store: RecordStore) -> bool:
+        """Say whether another edge than its heir has been told a call, and lives: its node has other edges now."""
+        before, now = self._told_afar.get(store.record.order.call_id), heir_of(store.record, self._afar)
+        return before in self._heirs and now is not None and before != now
 
     def _tell_all(self, heir: Heir) -> None:
         """It is to give back what we do not have; one that reads nothing has nothing to give back."""
@@ -126,7 +136,7 @@ class Heirs:
         return [*self._near, afar] if (afar := self._heir_afar(store)) else self._near
 
     def _heir_afar(self, store: RecordStore | None) -> Heir | None:
-        edge = self._afar.get(store.record.heir) if store else None
+        edge = heir_of(store.record, self._afar) if store else None
         return self._heirs.get(edge) if edge else None
 
     def _by_heir(self, noted: Iterable[Noted], written: Mapping[CallId, RecordStore]) -> dict[Heir, list[Noted]]:
@@ -186,11 +196,13 @@ class Heirs:
         """Tell heirs elsewhere that are new to calls what has been noted of these before; count on no former one."""
         new: dict[CallId, RecordStore] = {}
         for call_id, store in written.items():
-            now = self._afar.get(store.record.heir)
+            now = heir_of(store.record, self._afar)
             if (before := self._told_afar.get(call_id)) == now:
                 continue
             if before in self._heirs:
                 self._heirs[before].leave(call_id)
+                if now and node_of(before) == node_of(now):  # another node is asked to give it up
+                    self._heirs[before].drop(call_id)
             if now in self._heirs:
                 self._told_afar[call_id], new[call_id] = now, store
         of_these = [event for event in self.recent if event.call_id in new] if new else []
@@ -237,8 +249,8 @@ class Heirs:
     @property
     def n_unkept_afar(self) -> int:
         """How many calls have no heir elsewhere that has acknowledged a record of them."""
-        heirs = {node: self._heirs[edge].kept for node, edge in self._afar.items() if edge in self._heirs}
-        return sum(call_id not in heirs.get(one.record.heir, ()) for call_id, one in self._calls.items())
+        afar = {call_id: self._heir_afar(store) for call_id, store in self._calls.items()}
+        return sum(heir is None or call_id not in heir.kept for call_id, heir in afar.items())
 
     def figures(self) -> dict[str, float]:
         """Say how many heirs there are, of how many calls none has a record, and how old what they lack is.

@@ -8,6 +8,7 @@ it needs here (`arrivals`).
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,7 +23,7 @@ from protocols.machine import Expired
 from protocols.wire.cluster import Member, NodeState
 from protocols.wire.events import CallEvent
 from protocols.wire.heirs import ForgetRecord, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript
-from protocols.wire.ids import CallId, Identity, NodeId, node_of
+from protocols.wire.ids import CallId, Identity, NodeId, node_of, process_of
 from protocols.wire.takeover import Had, WhoHas
 
 log = logs.get(__name__)
@@ -36,7 +37,8 @@ MAX_OUTAGE_S: Final = 2 * LEASE_S
 class _Node:
     """What we have of one other node."""
 
-    standby: StandbyRecords = field(default_factory=StandbyRecords)
+    standbys: defaultdict[str, StandbyRecords] = field(default_factory=lambda: defaultdict(StandbyRecords))
+    """By the name of the edge that has told us: each of several has calls of its own."""
     ahead_s: float = 0.0
     """How far our clock is ahead of its."""
     heard_s: float = 0.0
@@ -79,30 +81,29 @@ class Inheritance:
 
     def learn(self, given: KeepScript | ForgetScript | KeepEvents, sender: Identity) -> None:
         """Keep, or forget, what their records name, and what they have noted; engines are made ready for a script."""
-        self._node(sender).standby.told(given, self._loop.time())
+        self._of(sender).told(given, self._loop.time())
         if isinstance(given, KeepScript):
             self._spawn(self._services.engines.warm_all(given.packed))
 
     def keep(self, given: KeepRecord, sender: Identity) -> None:
         """Keep the record of a call whose heir we are; an empty one is of a call that is over."""
-        node, owner = self._node(sender), node_of(sender)
+        owner = node_of(sender)
         if given.body:
             self._step(Kept(owner, given.call_id, given.order, given.is_up))
             if not self._heir.keeps(owner, given.call_id):
                 return
         else:
             self._step(Dropped(owner, given.call_id))
-        node.standby.keep(given)
+        self._of(sender).keep(given)
 
     def forget(self, given: ForgetRecord, sender: Identity) -> None:
         """A call has another owner."""
         self._step(Dropped(node_of(sender), given.call_id))
-        self._node(sender).standby.drop(given.call_id)
+        self._of(sender).drop(given.call_id)
 
     def only(self, given: KeepOnly, sender: Identity) -> None:
         """A successor has told all whose heir we are: it has no other. Its own spares had what it does not know."""
-        node = self._node(sender)
-        for message in node.standby.only(given, sender) or ():
+        for message in self._of(sender).only(given, sender) or ():
             if isinstance(message, KeepRecord):
                 self._step(Dropped(node_of(sender), message.call_id))
 
@@ -114,7 +115,8 @@ class Inheritance:
                 had = Had(notice.event.taken, notice.event.closed)
         self._set_alarm()
         for call_id in asked.calls:
-            node.standby.drop(call_id)
+            for standby in node.standbys.values():
+                standby.drop(call_id)
         ours = [call_id for call_id, order in asked.calls.items() if (have := self._ours(call_id)) and have > order]
         return Had(tuple({*had.taken, *ours} - {*had.closed}), had.closed)
 
@@ -145,14 +147,20 @@ class Inheritance:
 
     def _inherit(self, wanted: Take) -> None:
         node = self._nodes[wanted.owner]
-        records = sorted(node.standby.take({*wanted.calls, *wanted.close}), key=urgency)
+        wanted_calls, standbys = {*wanted.calls, *wanted.close}, node.standbys.values()
+        records = sorted((record for one in standbys for record in one.take(wanted_calls)), key=urgency)
         member = self._services.members.node(wanted.owner)
         is_proven = member is not None and member.state is NodeState.DEAD and member.is_proven
         outage_s = min(PROVEN_S if is_proven else MAX_OUTAGE_S, self._loop.time() - node.heard_s)
         log.warning("node.inherited", node=wanted.owner, calls=len(wanted.calls), closed=len(wanted.close),
                     outage_ms=round(outage_s * 1000))  # fmt: skip
-        events, node.standby.recent = list(events_of(node.standby.recent)), Recent()
+        events = [event for one in standbys for event in events_of(one.recent)]
+        for one in standbys:
+            one.recent = Recent()
         self._take(Inherited(wanted.owner, records, events, node.ahead_s, outage_s))
+
+    def _of(self, sender: Identity) -> StandbyRecords:
+        return self._node(sender).standbys[process_of(sender)]
 
     def _node(self, sender: Identity) -> _Node:
         node = self._nodes.setdefault(node_of(sender), _Node())

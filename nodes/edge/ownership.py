@@ -16,6 +16,7 @@ from typing import Final
 from nodes.call.line import channels_of
 from nodes.call.record import CallRecord
 from nodes.edge import line
+from nodes.edge.other_edges import OtherEdges, active_edges, edge_for, edges_now, heir_of, who_has
 from nodes.edge.record_store import RecordStore
 from nodes.edge.services import AnyCall, EdgeServices
 from nodes.links.errors import LinkError
@@ -73,11 +74,6 @@ def order_of(record: CallRecord) -> Order:
     return record.n_moves, record.epoch, record.revision
 
 
-def edge_of(word: NodeWord) -> Identity | None:
-    """Return a node's active edge; None: it has none just now."""
-    return next((one.identity for one in word.processes if one.role == "edge" and one.is_active), None)
-
-
 class Ownership:
     """`stores`: of all calls of this edge. `retell`, `let_go`: what becomes of calls, set by who has them."""
 
@@ -93,7 +89,7 @@ class Ownership:
         self._is_active = self._is_stopped = False
         self._stands: dict[CallId, Standing] = {}
         """What has changed in this turn of the loop."""
-        self.edges: dict[NodeId, Identity] = {}
+        self.edges: OtherEdges = {}
         """The edges of all other nodes that can be told something."""
         self._launchers: dict[NodeId, int] = {}
         """The launchers of other nodes, by epoch."""
@@ -114,11 +110,7 @@ class Ownership:
     def heir_of(self, call_id: CallId) -> Identity | None:
         """Return the edge that keeps a call of ours; None: no other machine does."""
         store = self._stores.get(call_id)
-        return self.edges.get(store.record.heir) if store and store.record.heir else None
-
-    def _edges_now(self) -> dict[NodeId, Identity]:
-        words = [one.word for one in self._services.members.nodes if one.state is not NodeState.DEAD]
-        return {word.node: edge for word in words if (edge := edge_of(word))}
+        return heir_of(store.record, self.edges) if store else None
 
     # ---- what the calls are told ------------------------------------------------------------------------------------
 
@@ -160,7 +152,9 @@ class Ownership:
     def _candidates(self) -> list[NodeWord]:
         now = self._loop.time()
         words = [one.word for one in self._services.members.nodes if one.state is NodeState.ALIVE]
-        able = [one for one in words if edge_of(one) and not one.is_draining and self._owner.vouches(one.node, now)]
+        able = [
+            one for one in words if active_edges(one) and not one.is_draining and self._owner.vouches(one.node, now)
+        ]
         return [one for one in able if one.load < 1.0] or able
 
     @property
@@ -178,7 +172,7 @@ class Ownership:
 
     def _changed(self, member: Member) -> None:
         """Take the spokesman's word on another node."""
-        self.edges = self._edges_now()
+        self.edges = edges_now(self._services.members.nodes)
         if not self._is_active:
             return
         word, before = member.word, self._launchers.get(member.word.node, member.word.epoch)
@@ -210,8 +204,7 @@ class Ownership:
                     log.warning("call.let_go", call_id=call_id, was_closed=was_closed)
                     self.let_go(call_id, was_closed)
                 case Retell(heir=heir, calls=calls):
-                    if edge := self._edge(heir):
-                        self.retell(edge, calls)
+                    self._retell(heir, calls)
         if isinstance(given, ABOUT_NODES):  # all else changes nobody's heir
             self._name(self._stores)
         if self._alarm:
@@ -241,15 +234,23 @@ class Ownership:
                 line.tell_all(self._services, media, Beware(tuple(channels[k : k + MAX_ASKED]), is_wary))
 
     async def _ask(self, node: NodeId, calls: tuple[CallId, ...]) -> None:
-        """Ask one node; an answer that does not come is asked for again."""
-        if (edge := self._edge(node)) is None:
+        """Ask one node: all its edges, for each may have taken a call. What is not answered whole is asked again."""
+        if not (edges := self.edges.get(node, ())):
             return
         asked_s = self._loop.time()
         try:
-            had = await self._services.mesh.ask(edge, WhoHas(self._orders(calls)), timeout_s=2 * ASK_S)
+            had = await who_has(self._services.mesh, edges, WhoHas(self._orders(calls)), 2 * ASK_S)
         except LinkError:
             return
         self._step(Answered(node, asked_s, calls, had.taken, had.closed))
+
+    def _retell(self, heir: NodeId, calls: Iterable[CallId]) -> None:
+        told: defaultdict[Identity, list[CallId]] = defaultdict(list)
+        for call_id in calls:
+            if edge := edge_for(call_id, self.edges.get(heir, ())):
+                told[edge].append(call_id)
+        for edge, theirs in told.items():
+            self.retell(edge, theirs)
 
     def _orders(self, calls: Iterable[CallId]) -> dict[CallId, Order]:
         return {call_id: self._order_of(call_id) for call_id in calls}
@@ -264,9 +265,5 @@ class Ownership:
         if len(self._past) > MAX_PAST:
             self._past.popitem(last=False)
 
-    def _edge(self, node: NodeId) -> Identity | None:
-        member = self._services.members.node(node)
-        return edge_of(member.word) if member else None
 
-
-__all__ = ["Ownership", "choose", "edge_of", "order_of"]
+__all__ = ["Ownership", "choose", "order_of"]

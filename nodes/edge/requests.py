@@ -26,12 +26,12 @@ from nodes.links.errors import Refused
 from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer, State
-from nodes.links.spokesman import Figures
 from nodes.telemetry import logs
 from protocols.sip import Disposition
 from protocols.wire import messages as wire
+from protocols.wire.cluster import EdgeWord
 from protocols.wire.desk import SEAT_NEWS, Drain, MoveShare, SeatNews, ShareMoves
-from protocols.wire.ids import CallId, ChannelId, Identity
+from protocols.wire.ids import CallId, ChannelId, Identity, process_of
 from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
 from supervisors import TooManyChildren
 
@@ -139,11 +139,11 @@ class Requests:
         if not self._calls.is_settled:
             raise Refused("unsettled")
 
-    def of_node(self) -> Figures:
+    def of_node(self) -> EdgeWord:
         """Return what this edge adds to its node's word."""
         held, limit = len(self._calls.stores), self._calls.load.limit
         load = round(held / limit, 3) if limit else 1.0
-        return Figures(self._calls.is_draining, len(self._ours()), load, self._calls.n_unkept_afar, *self._settings())
+        return EdgeWord(self._calls.is_draining, len(self._ours()), load, self._calls.n_unkept_afar, *self._settings())
 
     def _ours(self) -> list[CallRecord]:
         """Return the records of our calls: one that is on its way here is counted where it is still."""
@@ -173,7 +173,9 @@ class Requests:
         if not self._calls.is_active:
             return
         roster = self._services.roster
-        ours = frozenset(peer.identity for peer in (*roster.spare("edge"), *roster.active("desk")))
+        name = process_of(self._services.mesh.identity)
+        spares = [peer for peer in roster.spare("edge") if peer.name == name]
+        ours = frozenset(peer.identity for peer in (*spares, *roster.active("desk")))
         for identity in ours - self._know:
             self._services.mesh.tell(identity, self._drains)
         self._know = ours

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nodes.call.record import CallRecord
-from nodes.edge.ownership import edge_of, order_of
+from nodes.edge.other_edges import active_edges, who_has
+from nodes.edge.ownership import order_of
 from nodes.edge.services import EdgeServices
 from nodes.links.errors import LinkError
 from nodes.links.members import NOT_TOLD
@@ -105,9 +106,9 @@ async def _answer(services: EdgeServices, node: NodeId, asked: WhoHas) -> Had:
     """Ask until it is answered."""
     while True:
         member = services.members.node(node)
-        if member and member.state is NodeState.ALIVE and (edge := edge_of(member.word)):
+        if member and member.state is NodeState.ALIVE and (edges := active_edges(member.word)):
             try:
-                return await services.mesh.ask(edge, asked, timeout_s=1.0)
+                return await who_has(services.mesh, edges, asked, timeout_s=1.0)
             except LinkError:
                 pass  # it is between two edges, or has just gone
         await asyncio.sleep(LOOK_S)

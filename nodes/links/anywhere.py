@@ -1,15 +1,19 @@
-"""Ask whoever there is of a role, in this node or in another: the first that takes it has it.
+"""Ask whoever there is of a role, in this node or in another: the first that takes it has it; or all of them.
 
 Who is gone, does not lead, or takes nothing just now is passed over, because it has done nothing. Who does not answer
 in time may have, so nobody else is asked after it.
+
+What is for a node as a whole (drain, how many calls) is for each of its edges, of which it may have several: all are
+asked, also where one fails, and an answer is all answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
-from nodes.links.errors import PeerGone, Refused
+from nodes.links.errors import LinkError, NotAll, PeerGone, Refused
 from nodes.links.mesh import Mesh, Request
 from nodes.links.roster import Peer
 from protocols.wire.load import NOT_NOW
@@ -40,4 +44,19 @@ async def ask_first(
     raise last
 
 
-__all__ = ["PASSED_OVER", "ask_first"]
+async def ask_each(mesh: Mesh, peers: Sequence[Peer], message: Request[R], timeout_s: float = 5.0) -> list[R]:
+    """Return what each of these says, in their order. Raises: `NotAll`, when all have been asked and one has failed."""
+    told = await asyncio.gather(*(_ask(mesh, peer, message, timeout_s) for peer in peers))
+    if failed := {peer.identity: one for peer, one in zip(peers, told, strict=True) if isinstance(one, LinkError)}:
+        raise NotAll(failed)
+    return [one for one in told if not isinstance(one, LinkError)]
+
+
+async def _ask(mesh: Mesh, peer: Peer, message: Request[R], timeout_s: float) -> R | LinkError:
+    try:
+        return await mesh.ask(peer.identity, message, timeout_s)
+    except LinkError as error:
+        return error
+
+
+__all__ = ["PASSED_OVER", "ask_each", "ask_first"]

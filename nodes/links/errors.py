@@ -5,6 +5,7 @@ LinkError
   AskTimeout        no answer in time; whether the message was handled is unknown
   NoPortFree        no port of cluster.ports can be had
   Refused           the answer is no; `reason` says why, in one word
+  NotAll            of several that were asked some have failed; `failed` says which, and how
   BusAway           NATS or its stream does not answer; whether the record was taken is unknown
   StreamBroken      a stream has not what follows on what was read of it
   ObjectBroken      an object is not there, or not what was written
@@ -15,7 +16,10 @@ LinkError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nodes.errors import NodeError
+from protocols.wire.ids import Identity
 
 
 class LinkError(NodeError):
@@ -49,6 +53,19 @@ class Refused(LinkError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class NotAll(LinkError):
+    """Of several that were all asked these have failed, each by its identity; the others have done it."""
+
+    def __init__(self, failed: Mapping[Identity, LinkError]) -> None:
+        super().__init__("; ".join(f"{who}: {why}" for who, why in failed.items()))
+        self.failed = dict(failed)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What each has refused for; of one that did not answer, what has come of it."""
+        return [why.reason if isinstance(why, Refused) else str(why) for why in self.failed.values()]
 
 
 class NoPortFree(LinkError):
@@ -101,6 +118,6 @@ class FarCrash(LinkError):
 
 
 __all__ = [
-    "LinkError", "PeerGone", "AskTimeout", "NoPortFree", "Refused", "BusAway", "StreamBroken", "ObjectBroken",
+    "LinkError", "PeerGone", "AskTimeout", "NoPortFree", "Refused", "NotAll", "BusAway", "StreamBroken", "ObjectBroken",
     "ServerTooOld", "LayoutMismatch", "FarCrash",
 ]  # fmt: skip

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
@@ -34,7 +33,16 @@ from nodes.links.roster import NOBODY, Roster, State
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.joining import Candidate, Resident, barred
-from protocols.wire.cluster import ClusterSeen, ClusterTold, GetCluster, NodeProcess, NodeWord, spokesman
+from protocols.wire.cluster import (
+    ClusterSeen,
+    ClusterTold,
+    EdgeWord,
+    GetCluster,
+    NodeProcess,
+    NodeWord,
+    spokesman,
+    together,
+)
 from protocols.wire.envelope import VERSION
 from protocols.wire.ids import Identity, NodeId, node_of
 from protocols.wire.subjects import ALL_NODE_WORDS, node_word
@@ -57,18 +65,6 @@ UNHEARD: Final = (
 log = logs.get(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What an edge adds to its node's word; `settings` and `refused` any speaker's that follows them."""
-
-    is_draining: bool = False
-    calls: int = 0
-    load: float = 0.0
-    without_heir: int | None = None
-    settings: int = 0
-    refused: int = 0
-
-
 class Spokesman:
     """One process's. `figures`: what it knows of its node's calls."""
 
@@ -79,7 +75,7 @@ class Spokesman:
         config: Config,
         members: Members,
         tasks: Tasks,
-        figures: Callable[[], Figures] = Figures,
+        figures: Callable[[], EdgeWord] = EdgeWord,
     ) -> None:
         """`tasks`: the process's, for what watches the others' doors.
 
@@ -94,9 +90,14 @@ class Spokesman:
         """While it is our turn."""
         self._told: set[Identity] = set()
         """Our processes that have been told of the others."""
+        self._adds: Identity | None = None
+        """Who speaks for our node, where that is another one of its edges."""
         self._has_subscribed = self._is_news = False
         self._bar = ""
         let_in_who_lives(config, members, tasks)
+        self._others_words: dict[Identity, EdgeWord] = {}
+        """Of the other active edges of our node."""
+        mesh.serve(EdgeWord, self._from_edge)
         mesh.serve(NodeWord, self._from_mesh)
         mesh.serve(GetCluster, self._show)
 
@@ -105,7 +106,11 @@ class Spokesman:
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word: it may be our turn now, and what we say of our node may be new."""
         before, self._roster = self._roster, roster
-        is_ours = bool(self._us.cluster and roster.launcher) and spokesman(_processes(roster)) == self._mesh.identity
+        speaker = spokesman(_processes(roster)) if self._us.cluster and roster.launcher else None
+        is_ours = speaker == self._mesh.identity
+        edges = {peer.identity for peer in roster.active("edge")}
+        self._adds = speaker if self._mesh.identity in edges and not is_ours else None
+        self._others_words = {one: word for one, word in self._others_words.items() if one in edges}
         if is_ours and not self._others:
             self._begin()
         elif self._others and not is_ours:
@@ -143,6 +148,8 @@ class Spokesman:
                 self._begin()  # the spokesman before us has told us
             if self._others:
                 self._beat(self._others, self._clock())
+            elif self._adds:
+                self._mesh.tell(self._adds, self._figures())
             try:
                 async with asyncio.timeout(self._pause_s()):
                     await self._wake.wait()
@@ -156,7 +163,7 @@ class Spokesman:
 
     def _pause_s(self) -> float | None:
         if self._others is None:
-            return None
+            return BEAT_S if self._adds else None
         due_s = min(self._others.deadline, self._beat_s, self._word_s, self._tell_s)
         return max(0.0, due_s - self._clock())
 
@@ -219,6 +226,10 @@ class Spokesman:
         if node_of(sender) == word.node:
             self._hear(word, is_echo=False)
 
+    def _from_edge(self, word: EdgeWord, sender: Identity) -> None:
+        if sender in {peer.identity for peer in self._roster.active("edge")}:
+            self._others_words[sender] = word
+
     def _from_nats(self, body: Body, subject: str) -> None:
         try:
             word = msgspec.convert(body, NodeWord)
@@ -280,7 +291,8 @@ class Spokesman:
     # ---- what we say -------------------------------------------------------------------------------------------------
 
     def _word(self, others: Others) -> NodeWord:
-        launcher, node, figures = self._roster.launcher, self._config.node, self._figures()
+        launcher, node = self._roster.launcher, self._config.node
+        figures = together([self._figures(), *self._others_words.values()])
         assert launcher is not None
         return NodeWord(
             node.id, launcher.epoch, self._roster.revision, self._us.cluster, VERSION, RELEASE, node.zone,
@@ -330,4 +342,4 @@ def _processes(roster: Roster) -> list[NodeProcess]:
     ]
 
 
-__all__ = ["NO_NATS", "UNHEARD", "Figures", "Spokesman"]
+__all__ = ["NO_NATS", "UNHEARD", "Spokesman"]

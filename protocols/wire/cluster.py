@@ -7,7 +7,7 @@ of its own node with `ClusterTold`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -126,6 +126,35 @@ class ClusterSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeWord:
+    """What an edge adds to its node's word; `settings` and `refused` any speaker's that follows them.
+
+    Where a node has several edges those that do not speak for it tell this to the one that does.
+    """
+
+    is_draining: bool = False
+    calls: int = 0
+    load: float = 0.0
+    without_heir: int | None = None
+    settings: int = 0
+    refused: int = 0
+
+
+def together(edges: Sequence[EdgeWord]) -> EdgeWord:
+    """Return what the edges of a node say of it: it drains as soon as one does, and goes by the oldest settings.
+
+    >>> together([EdgeWord(calls=3, load=0.2, without_heir=1), EdgeWord(True, 1, 0.4)])
+    EdgeWord(is_draining=True, calls=4, load=0.3, without_heir=1, settings=0, refused=0)
+    """
+    known = [one.without_heir for one in edges if one.without_heir is not None]
+    return EdgeWord(
+        any(one.is_draining for one in edges), sum(one.calls for one in edges),
+        round(sum(one.load for one in edges) / len(edges), 3), sum(known) if known else None,
+        min(one.settings for one in edges), max(one.refused for one in edges),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class GetCluster:
     """Say who is in the cluster. Answered by a node's spokesman; refused by others as `not_spokesman`."""
 
@@ -139,9 +168,9 @@ def spokesman(processes: Iterable[NodeProcess]) -> Identity | None:
     return first.identity if first else None
 
 
-CLUSTER_MESSAGES: Final = (NodeWord, ClusterTold, GetCluster, ClusterSeen)
+CLUSTER_MESSAGES: Final = (NodeWord, ClusterTold, GetCluster, ClusterSeen, EdgeWord)
 
 __all__ = [
-    "CLUSTER_MESSAGES", "SPEAKERS", "ClusterSeen", "ClusterTold", "Death", "GetCluster", "Member", "NodeProcess",
-    "NodeSeen", "NodeState", "NodeWord", "spokesman",
+    "CLUSTER_MESSAGES", "SPEAKERS", "ClusterSeen", "ClusterTold", "Death", "EdgeWord", "GetCluster", "Member",
+    "NodeProcess", "NodeSeen", "NodeState", "NodeWord", "spokesman", "together",
 ]  # fmt: skip

@@ -27,6 +27,15 @@ def node_of(identity: Identity) -> NodeId:
     return NodeId(identity.partition(".")[0])
 
 
+def process_of(identity: Identity) -> str:
+    """Return the name of a process on its node: its successor has the same.
+
+    >>> process_of(Identity("n1.media-0:5f3a"))
+    'media-0'
+    """
+    return identity.partition(".")[2].partition(":")[0]
+
+
 __all__ = [
     "AttemptId",
     "CallId",
@@ -37,4 +46,5 @@ __all__ = [
     "PromptHash",
     "ScriptHash",
     "node_of",
+    "process_of",
 ]

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nodes.central.places import Home, Places
 from protocols.wire.ids import Identity, NodeId
-from protocols.wire.load import NOT_NOW
+from protocols.wire.load import NOT_NOW, GivesUp
 
 EDGES = [Identity(f"n{number}.edge-0:1") for number in range(4)]
 HOMES = {
@@ -147,3 +147,12 @@ def test_a_call_is_elsewhere_where_nobody_could_be_asked_for_it() -> None:
     assert known == {"n0": False, "n1": True, "n2": False, "n9": True}, (
         "of n9 nothing is known: it is no cluster of ours"
     )
+
+
+def test_a_node_has_given_up_what_any_of_its_edges_has() -> None:
+    made, home = Places(), Home(NodeId("n1"))
+    full, calm = Identity("n1.edge-0:1"), Identity("n1.edge-1:1")
+    made.follow({full: home, calm: home})
+    made.said(full, {"room": 1.0, "gives_up": float(GivesUp.RECORDINGS)})
+    made.said(calm, {"room": 1.0, "gives_up": float(GivesUp.NOTHING)})
+    assert made.given_up == {home.node: GivesUp.RECORDINGS}

@@ -19,9 +19,10 @@ from nodes.commands.node import percent
 from nodes.commands.upgrade import CannotBegin, Upgrade
 from nodes.config import Config
 from nodes.links import bus
+from nodes.links.errors import NotAll
 from nodes.links.mesh import Mesh
 from nodes.links.outside import Outside
-from nodes.links.roster import Roster
+from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
 from protocols.wire.cluster import ClusterSeen, NodeProcess, NodeSeen, NodeState
 from protocols.wire.desk import Drain
@@ -144,6 +145,21 @@ async def test_a_node_is_drained_and_takes_calls_again_at_another_machines_word(
     assert not world.machines["a"].calls.is_draining
     await draining.drain(client(world), place, Drain(is_draining=False))
     assert not world.machines["b"].calls.is_draining
+
+
+async def test_all_edges_of_a_node_are_drained_and_one_that_cannot_be_is_named(world: World) -> None:
+    place, _ = await find(client(world), "b")
+    async with machine(world.root, "b", edge="edge-1") as second:
+        there = Peer("edge", "edge-1", second.identity, second.services.mesh.address, 1, State.ACTIVE)
+        world.mesh.members([*place.edges, there])
+        gone = replace(there, name="edge-2", identity=Identity("b.edge-2:1"))
+        both = replace(place, edges=(*place.edges, there))
+        await draining.drain(client(world), both, Drain(is_draining=True))
+        assert [world.machines["b"].calls.is_draining, second.calls.is_draining] == [True, True]
+        assert (await draining.figures(client(world), both))["draining"] == 2.0
+        with pytest.raises(NotAll, match=r"b\.edge-2:1"):
+            await draining.drain(client(world), replace(both, edges=(gone, *both.edges)), Drain(is_draining=False))
+        assert [world.machines["b"].calls.is_draining, second.calls.is_draining] == [False, False]
 
 
 async def test_a_node_that_there_is_not_and_one_that_cannot_be_asked_are_said_to_be_so(world: World) -> None:

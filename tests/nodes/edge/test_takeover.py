@@ -69,7 +69,7 @@ class Pair:
     def is_told(self, call_id: CallId) -> bool:
         """The second has the last record of the first."""
         ours, node = self.a.calls.stores[call_id].record, self.b.calls.elsewhere.inheritance._nodes[self.a.name]
-        kept = node.standby._kept.get(call_id)
+        kept = node.standbys["edge-0"]._kept.get(call_id)
         return kept is not None and (kept.epoch, kept.revision) == (ours.epoch, ours.revision)
 
 

@@ -40,7 +40,7 @@ from protocols.sip.sdp import LocalMedia
 from protocols.wire import messages as wire
 from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState, NodeWord
 from protocols.wire.events import CallEvent, Kind
-from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity, NodeId, PromptHash
+from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity, NodeId, PromptHash, process_of
 from protocols.wire.subjects import Bucket
 from protocols.wire.takeover import Beware
 from supervisors import Dynamic, Restart, Supervisor, running
@@ -71,7 +71,8 @@ class Machine:
         return self.services.mesh.identity
 
     def member(self, state: NodeState = NodeState.ALIVE, *, is_proven: bool = False) -> Member:
-        edge = NodeProcess("edge", "edge-0", self.identity, self.services.mesh.address, 1, True)
+        name = process_of(self.identity)
+        edge = NodeProcess("edge", name, self.identity, self.services.mesh.address, 1, True)
         word = NodeWord(self.name, self.epoch, 1, "c", 1, "1", "", ("edge",), "", 0.0, (edge,))
         return Member(word, state, is_proven)
 
@@ -141,9 +142,11 @@ class FarEnd:
 
 
 @asynccontextmanager
-async def machine(root: Path, name: str, left: bytes = b"", epoch: int = 1) -> AsyncIterator[Machine]:
+async def machine(
+    root: Path, name: str, left: bytes = b"", epoch: int = 1, edge: str = "edge-0"
+) -> AsyncIterator[Machine]:
     """Have a machine's edge, active and alone until it is told of others. `left`: a checkpoint on its disk."""
-    state = root / f"{name}-{epoch}"
+    state = root / f"{name}-{epoch}{edge.removeprefix('edge').removesuffix('-0')}"  # short: sockets lie below it
     state.mkdir()
     config = parse(
         f'[node]\nid = "{name}"\n[paths]\nstate = "."\n[cluster]\nbind = "{HERE}"', "test", state
@@ -157,13 +160,13 @@ async def machine(root: Path, name: str, left: bytes = b"", epoch: int = 1) -> A
         )
         tasks = await stack.enter_async_context(Tasks())
         meshes = {}
-        for process_name in ("edge-0", "media-0"):
-            outside = Outside(KEY, HERE, (0, 0)) if process_name == "edge-0" else None
+        for process_name in (edge, "media-0"):
+            outside = Outside(KEY, HERE, (0, 0)) if process_name == edge else None
             mesh = await Mesh.start(
                 Identity(f"{name}.{process_name}:{epoch}"), f"ipc://{state}/{process_name}", outside
             )
             meshes[process_name] = await stack.enter_async_context(closing(mesh))
-        us, media = meshes["edge-0"], meshes["media-0"]
+        us, media = meshes[edge], meshes["media-0"]
         sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         sock.bind((HERE, 0))
         KeptList(state / FILE, "").add([], is_whole=True)
@@ -194,6 +197,13 @@ async def machine(root: Path, name: str, left: bytes = b"", epoch: int = 1) -> A
         yield made
         services.is_stopping = True
         services.trunk.close()
+
+
+def together(*machines: Machine, state: NodeState = NodeState.ALIVE, is_proven: bool = False) -> Member:
+    """Return the node of several active edges, as its spokesman tells of it."""
+    first = machines[0].member(state, is_proven=is_proven)
+    processes = tuple(process for one in machines for process in one.member().word.processes)
+    return replace(first, word=replace(first.word, processes=processes))
 
 
 @asynccontextmanager
@@ -252,4 +262,4 @@ def talking(far: FarEnd, machine: Machine, name: str = "c1", **fields: object) -
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-__all__ = ["HERE", "PLAYS", "FarEnd", "Machine", "machine", "spare", "talking"]
+__all__ = ["HERE", "PLAYS", "FarEnd", "Machine", "machine", "spare", "talking", "together"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.links.anywhere import ask_first
-from nodes.links.errors import AskTimeout, PeerGone, Refused
+from nodes.links.anywhere import ask_each, ask_first
+from nodes.links.errors import AskTimeout, NotAll, PeerGone, Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
@@ -55,6 +55,24 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         ]
         asker.roster(Roster(1, tuple(peers)))
         yield Rig(asker, peers, meshes)
+
+
+async def test_of_several_each_is_asked_and_their_answers_are_all_there(rig: Rig) -> None:
+    rig.says("", "", "")
+    assert [one.pid for one in await ask_each(rig.mesh, rig.peers, GetStatus(), 1.0)] == [0, 1, 2]
+    assert await ask_each(rig.mesh, [], GetStatus(), 1.0) == []
+
+
+async def test_one_that_fails_is_named_and_keeps_no_other_from_being_asked(rig: Rig) -> None:
+    """The first that failed kept all behind it from hearing what was for the whole node."""
+    rig.says("draining", "", "")
+    await rig.meshes[2].close()
+    with pytest.raises(NotAll) as failed:
+        await ask_each(rig.mesh, rig.peers, GetStatus(), 0.2)
+    assert rig.asked == [1, 1, 0]
+    assert [*failed.value.failed] == [rig.peers[0].identity, rig.peers[2].identity]
+    assert failed.value.reasons[0] == "draining"
+    assert str(failed.value).startswith("n1.central-0:1: draining; n1.central-2:1")
 
 
 async def test_who_does_not_lead_or_takes_nothing_now_is_passed_over(rig: Rig) -> None:

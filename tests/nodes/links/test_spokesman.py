@@ -27,7 +27,7 @@ from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks
 from protocols import membership
 from protocols.wire import codec
-from protocols.wire.cluster import ClusterTold, Death, GetCluster, Member, NodeProcess, NodeState
+from protocols.wire.cluster import ClusterTold, Death, EdgeWord, GetCluster, Member, NodeProcess, NodeState
 from protocols.wire.ids import Identity, NodeId
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import Role
@@ -43,8 +43,10 @@ class Process:
     """One process of a node: its mesh, what it knows, and its spokesman if it may be one."""
 
     def __init__(self, node: Node, role: str, incarnation: int) -> None:
-        self.node, self.role = node, role
-        self.identity = make_identity(node.id, f"{role}-0", f"{node.epoch}-{incarnation}")
+        self.node, (self.role, _, number) = node, role.partition("-")
+        self.name = f"{self.role}-{number or 0}"
+        self.identity = make_identity(node.id, self.name, f"{node.epoch}-{incarnation}")
+        self.word = EdgeWord()
         self.tasks = Tasks()
         self.changes: list[Member] = []
         self.bus: Bus | None = None
@@ -60,7 +62,7 @@ class Process:
         self.members.on_change(self.changes.append)
         if login_as := ROLES[self.role]:
             self.bus = await Bus.connect(login(config, login_as), name=self.identity, node_id=self.node.id)
-            self.speaker = Spokesman(self.mesh, self.bus, config, self.members, self.tasks)
+            self.speaker = Spokesman(self.mesh, self.bus, config, self.members, self.tasks, lambda: self.word)
             self.tasks.spawn(self.speaker.run())
 
     def follow(self, roster: Roster) -> None:
@@ -71,8 +73,8 @@ class Process:
 
     @property
     def peer(self) -> Peer:
-        mesh, name = self.mesh, f"{self.role}-0"
-        return Peer(self.role, name, self.identity, mesh.endpoint, 1, State.ACTIVE, mesh.address)
+        mesh = self.mesh
+        return Peer(self.role, self.name, self.identity, mesh.endpoint, 1, State.ACTIVE, mesh.address)
 
     async def kill(self) -> None:
         """End without a word."""
@@ -192,6 +194,21 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 # ---- who is there ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_node_with_several_edges_speaks_for_all_of_them_and_not_for_one_that_is_gone(cluster):
+    one, two = await cluster.node("n1", "edge", "edge-1"), await cluster.node("n2")
+    one.processes["edge"].word = EdgeWord(calls=3, load=0.2, without_heir=1)
+    one.processes["edge-1"].word = EdgeWord(is_draining=True, calls=4, load=0.6, without_heir=2)
+    await two.sees(one)
+
+    def told() -> tuple[bool, int, float, int | None]:
+        word = two.processes["edge"].members.node(one.id).word
+        return word.is_draining, word.calls, word.load, word.without_heir
+
+    await until(lambda: told() == (True, 7, 0.4, 3))
+    await one.lose("edge-1")
+    await until(lambda: told() == (False, 3, 0.2, 1))
 
 
 async def test_nodes_see_each_other_and_every_process_of_each_is_told(cluster):
