@@ -12,6 +12,7 @@ hung up on once at most; one event ends it; and who goes on from the record goes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from grammars import conversation_state as says
@@ -67,6 +68,20 @@ from protocols.wire.messages import (
 
 READY_S: Final = 240.0
 """A name is looked up in 5 s, each engine has 30 s for a script, a line takes 2 s."""
+
+
+TOLD_AGAIN: Final = (SpeechStarted, SpeechEnded, AudioArrived, AudioLost, Hears)
+"""What media and engines say once more to the next life of a call: of the callee's utterances the last."""
+
+
+def may_wait(before: CallRecord, given: Input, effects: Sequence[Effect]) -> bool:
+    """Say whether the record of a step may wait for the call's next one before anybody else has it.
+
+    So it is when nobody outside has seen anything of the step, and its input is told again to whoever goes on from the
+    record before it: then it is as if it had not been heard. While it is detected who has answered, all utterances
+    count, and not only the last.
+    """
+    return isinstance(given, TOLD_AGAIN) and not effects and before.amd is None
 
 
 class Call:
@@ -309,4 +324,4 @@ def _follow_media(step: CallStep, *, is_new: bool) -> None:
         talk.heard(step, SpeechEnded(ChannelId(record.order.call_id), record.utterance, step.now))
 
 
-__all__ = ["READY_S", "Call"]
+__all__ = ["READY_S", "Call", "may_wait"]

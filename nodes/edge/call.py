@@ -17,7 +17,7 @@ from typing import Final, assert_never
 from grammars.errors import GrammarError
 from grammars.script_model import Script
 from grammars.script_pack import unpack
-from nodes.call.call import Call
+from nodes.call.call import Call, may_wait
 from nodes.call.effects import (
     Arrived,
     AskBusiness,
@@ -50,7 +50,16 @@ from nodes.call.effects import (
     Unlink,
     Want,
 )
-from nodes.call.inputs import BusinessAnswered, Input, LetGo, LineClosed, RecordTo, Resumed, SeatTold, Spoken
+from nodes.call.inputs import (
+    BusinessAnswered,
+    Input,
+    LetGo,
+    LineClosed,
+    RecordTo,
+    Resumed,
+    SeatTold,
+    Spoken,
+)
 from nodes.edge import desks, diary, ears, line, placing
 from nodes.edge.alarm import Alarm
 from nodes.edge.leg import Leg
@@ -125,13 +134,14 @@ class CallActor(AnyCall):
         self._alarm.set(Call(self._store.record, self._script).deadline)
 
     def _step(self, given: Input) -> list[Effect]:
-        call = Call(self._store.record, self._script)
+        before = self._store.record
+        call = Call(before, self._script)
         try:
             effects = call.step(given, time.monotonic())
         except Exception:
             log.error("call.step_failed", call_id=self._order.call_id, given=type(given).__name__)
             raise
-        self._store.put(call.record)
+        self._store.put(call.record, may_wait=may_wait(before, given, effects))
         if isinstance(given, Resumed):
             self._store.moved = None  # the record has it
         return effects

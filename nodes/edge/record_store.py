@@ -56,12 +56,17 @@ class RecordStore:
         self.put(replace(self.record, **changes))
         return self.record
 
-    def put(self, record: CallRecord) -> None:
+    def put(self, record: CallRecord, *, may_wait: bool = False) -> None:
         """Take what a step has made of the record; the heirs get it. Nothing changed: nothing is sent.
 
-        Of a call that goes on at another machine nothing is written any more.
+        `may_wait` (`nodes.call.call`): the heirs get it with the next one. Of a call that goes on at another machine
+        nothing is written any more.
         """
-        if record != self.record and self.record.phase is not CallPhase.MOVED:
+        if record == self.record or self.record.phase is CallPhase.MOVED:
+            return
+        if may_wait:
+            self.record = record
+        else:
             self.record = replace(record, revision=self.record.revision + 1)
             self._wrote(self)
 

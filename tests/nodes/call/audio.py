@@ -112,6 +112,8 @@ class Line:
         self.spare: dict[ChannelId, Channel] | None = {}
         self.engines: dict[Identity, Engine] = {}
         self.speech: Speech | None = None
+        self.last: Speech | None = None
+        """The last utterance that is over, of this life of media."""
         self.is_heard = False
         self.silent_since_s = 0.0
         self.flows: Callable[[], None] = lambda: None
@@ -223,6 +225,7 @@ class Line:
         """Media dies, and its spare goes on with what it was told; without one, a new process with nothing."""
         self.life += 1
         self.channels, self.spare = (self.spare or {}), None
+        self.last = None
         self._ended.clear()
         self._is_lost = False
         for channel in self.channels.values():
@@ -273,8 +276,10 @@ class Line:
             self._tell(channel.owner, AudioArrived(channel_id, now, ("192.0.2.9", 7), _remote(channel)))
         self._ended.clear()
         self._play(channel)
-        if self.speech:
-            self._tell(channel.owner, SpeechStarted(channel_id, self.speech.number, self.speech.began_s))
+        if speech := self.speech or self.last:
+            self._tell(channel.owner, SpeechStarted(channel_id, speech.number, speech.began_s))
+            if not self.speech:
+                self._tell(channel.owner, SpeechEnded(channel_id, speech.number, speech.ended_s or 0.0))
 
     def _replay(self, channel: Channel, *, had_engine: bool) -> None:
         """Give a new engine the utterance in progress, or the last if it has not been answered."""
@@ -306,7 +311,7 @@ class Line:
 
     def _over(self, speech: Speech, life: int) -> None:
         if speech is self.speech and life == self.life:
-            self.speech = None
+            self.speech, self.last = None, speech
             if caller := self.caller:
                 self._news(SpeechEnded(caller.channel_id, speech.number, speech.ended_s or 0.0))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -149,6 +150,29 @@ def test_whoever_goes_on_goes_on_as_if_nothing_had_been(schedule: Schedule, at: 
         assert sees["calls"] == saw["calls"]
     else:
         assert sees == saw
+
+
+SAYS_MUCH_FIRST = Schedule(
+    "desk", "sip:ann@192.0.2.2", False, 0, 0.2, ((1, "say:"), (1, "say:"), (1, "say:"), (17, "say:")), (0.0, 0.0, 0.0)
+)  # fmt: skip
+"""They say two things before it is known who has answered."""
+TALKS = Schedule(
+    "appointment_reminder", "sip:ann@192.0.2.2", True, 0, 0.2,
+    ((1, "say:"), (90, "say:=yes"), (60, "quiet"), (20, "loud"), (40, "say:"), (90, "say:=keep"), (60, "say:=yes")),
+    (0.004, 0.002, 0.1),
+)  # fmt: skip
+"""They say hello, answer, and are not heard for a while."""
+
+
+@pytest.mark.parametrize("schedule", [TALKS, SAYS_MUCH_FIRST], ids=["talks", "says much first"])
+def test_an_edge_may_die_at_every_step_of_a_conversation(schedule: Schedule) -> None:
+    first = run(schedule, 0, 0, "nobody")
+    saw = seen(first)
+    for dies_at in range(1, first.n_steps + 1):
+        for after in (0, 9):
+            second = run(schedule, dies_at, after, "edge")
+            if second.noted(Kind.ENDED)[0].fields["cause"] != "lost_while_placing":
+                assert seen(second) == saw, (dies_at, after)
 
 
 ANSWERED_AT_ONCE = Schedule(

@@ -20,7 +20,7 @@ from grammars.script import load
 from grammars.template import Prompt as Sentence
 from nodes.call import effects as wants
 from nodes.call import inputs, moving
-from nodes.call.call import Call
+from nodes.call.call import Call, may_wait
 from nodes.call.effects import Effect, Question
 from nodes.call.inputs import Input, SeatTold
 from nodes.call.line import channels_of, link_of, told
@@ -74,7 +74,8 @@ class World:
     ) -> None:
         order = PlaceCall(AttemptId("a1"), CALL, target, PACKED[script], CONTACT, is_recorded=is_recorded)
         self.script = script_pack.unpack(order.script)
-        self.record = self.before = CallRecord(order)
+        self.record = self.before = self.told = CallRecord(order)
+        """`told`: what heirs have at least."""
         self.waits = waits
         self.clock, self.n_owners, self.life = Clock(), 1, 0
         self.line = Line(self.clock, self._tell, lambda prompt: len(prompt) * MS_PER_LETTER / 1000, ChannelId(CALL))
@@ -171,7 +172,7 @@ class World:
         assert (twin.step(given, self.now), twin.record) == (effects, call.record), "the state is the record"
         always.is_step(before, call.record, effects, given, self.now)
         always.is_same_on_another_clock(before, self.script, given, self.now, (call.record, effects))
-        self._write_all(call.record)
+        self._write_all(call.record, may_wait=may_wait(before, given, effects))
         fate = self.doom()
         if not isinstance(given, inputs.Resumed):
             fate, self.fate = fate or self.fate, None
@@ -197,9 +198,10 @@ class World:
     def _write(self, **changes: Any) -> None:
         self._write_all(replace(self.record, **changes))
 
-    def _write_all(self, record: CallRecord) -> None:
+    def _write_all(self, record: CallRecord, *, may_wait: bool = False) -> None:
         if record != self.record:
             self.before, self.record = self.record, replace(record, revision=self.record.revision + 1)
+            self.told = self.told if may_wait else self.record
 
     def _set_alarm(self) -> None:
         if self.is_over or (deadline := self.deadline) is None:
@@ -354,14 +356,17 @@ class World:
         self._do(lambda: None)
 
     def edge_dies(self, is_behind: bool = False) -> None:
-        """Another process goes on, with the last record that an heir has: perhaps one step behind."""
+        """Another process goes on, with the last record that an heir has: perhaps one step behind.
+
+        What comes to nothing yet heirs have not at all.
+        """
         self.desk.edge_died(self.owner)
         self.n_owners += 1
         is_behind = is_behind and self._may_be_behind()
         self.lag += is_behind
-        self.record = self.before = unpack(pack(self.before if is_behind else self.record))
         self._todo.clear()
         self._live_again()
+        self.record = self.before = self.told = unpack(pack(self.before if is_behind else self.told))
         self.is_dialling = False
         self._todo.append(self._go_on)
         self._do(self.phone.lives_again)
@@ -372,7 +377,7 @@ class World:
 
     def node_dies(self, away_s: float) -> None:
         """Everything dies; after so long the node is up again, with what is on its disk (`edge/succession.py`)."""
-        record, self.is_over, was_over = self.record, True, self.is_over
+        record, self.is_over, was_over = self.told, True, self.is_over
         self._live_again()
         self.line.channels, self.line.spare = {}, None
         self.line.dies()
@@ -389,9 +394,10 @@ class World:
     def machine_dies(self, outage_s: float, *, is_behind: bool = False, desk_dies: bool = False) -> None:
         """The machine dies, and after so long another one goes on, with what it has been told."""
         self.is_over, was_over = True, self.is_over
-        heirs = self.before if is_behind and self._may_be_behind() else self.record
-        self.lag += heirs is not self.record
-        self.record = self.before = moving.inherited(unpack(pack(heirs)), 0.0)
+        is_behind = is_behind and self._may_be_behind()
+        heirs = self.before if is_behind else self.told
+        self.lag += is_behind
+        self.record = self.before = self.told = moving.inherited(unpack(pack(heirs)), 0.0)
         self._todo.clear()
         self._live_again()
         self.phone.moves()
@@ -466,7 +472,7 @@ class World:
         self.desk.edge_died(self.owner)
         channel = told(coming)
         self.line.moves({channel.channel_id: channel} if channel else {})
-        self.record = self.before = coming
+        self.record = self.before = self.told = coming
         self.lag += not is_told
         self.is_dialling = False
         self._take(inputs.Left(left) if is_told else inputs.Expired())

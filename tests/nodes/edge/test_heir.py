@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -234,6 +234,19 @@ async def test_an_heir_is_asked_seldom_and_at_once_where_much_is_under_way(
         rig.heirs.ask()  # as whoever waits for the last
         await until(lambda: rig.is_kept)
         assert {one.n_events for one in spare.standby.take()} == {29 + WINDOW}
+
+
+async def test_a_record_that_may_wait_is_told_with_the_next_one_of_its_call(rig: Rig) -> None:
+    async with rig.spare() as spare:
+        one, other = rig.begin("c1"), rig.begin("c2")
+        await until(lambda: len(spare.standby._kept) == 2)
+        n_before = spare.n_told
+        one.put(replace(one.record, utterance=7), may_wait=True)
+        other.write(n_events=2)
+        await until(lambda: spare.n_told == n_before + 1)
+        one.write(n_events=2)
+        await until(lambda: spare.n_told == n_before + 2)
+        assert sorted((kept.order.call_id, kept.utterance) for kept in spare.standby.take()) == [("c1", 7), ("c2", 0)]
 
 
 async def test_how_old_what_no_heir_has_acknowledged_is_can_be_seen(rig: Rig) -> None:

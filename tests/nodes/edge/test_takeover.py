@@ -95,6 +95,7 @@ async def test_a_call_of_a_dead_machine_goes_on_at_its_heir_which_tells_the_call
     assert source == ("127.0.0.1", pair.b.services.trunk.port)
     assert invite.startswith("INVITE")
     assert f"CSeq: {before.leg.dialog.local_cseq + TAKEOVER_GAP + 1} INVITE" in invite
+    await pair.b.until(lambda: pair.b.channel(C1))
     channel = pair.b.channel(C1)
     assert channel is not None
     assert (channel.port, channel.ssrc, channel.remote_port) == (40000, 7, 4000)
