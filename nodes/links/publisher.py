@@ -18,6 +18,9 @@ from nodes.telemetry import logs
 
 WINDOW: Final = 64
 """Records under way at once. When one fails, those after it are sent again with it."""
+GATHERS_S: Final = 0.1
+"""So long do records wait for others: what a message costs here, at the server and at who hears of it at once is mostly
+that all of these wake up for it."""
 RETRY_S: Final = 0.25
 
 log = logs.get(__name__)
@@ -66,6 +69,8 @@ class Publisher:
             await self._adopt()
             while True:
                 await self._wanted.wait()
+                if len(self._spool) < WINDOW:
+                    await asyncio.sleep(GATHERS_S)
                 if await self._round():
                     self._back()
                 else:

@@ -52,6 +52,7 @@ def test_however_the_stream_fails_it_gets_everything_and_each_once(failures: lis
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RETRY_S", 0.0)
+        patch.setattr(module, "GATHERS_S", 0.0)
         assert sorted(asyncio.run(run())) == sorted(f"e{n}" for n in range(n_records))
 
 
@@ -88,6 +89,7 @@ def test_however_long_it_is_away_what_must_not_be_dropped_arrives_once_and_the_r
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RETRY_S", 0.0)
+        patch.setattr(module, "GATHERS_S", 0.0)
         taken, needed, _ = asyncio.run(run())
     assert len(set(taken)) == len(taken)
     assert set(needed) <= set(taken)
