@@ -20,6 +20,9 @@ from nodes.telemetry import logs
 from protocols.wire.subjects import Bucket, state
 
 RETRY_S: Final = 1.0
+GATHERS_S: Final = 0.5
+"""So far is the bucket behind: a call that is placed, rings, and is answered at once is written once. Readers believe a
+delta for longer than that (`nodes.links.replica.DOUBT_S`)."""
 
 log = logs.get(__name__)
 
@@ -56,6 +59,7 @@ class View:
         await self._clean(is_ours)
         while True:
             await self._changed.wait()
+            await asyncio.sleep(GATHERS_S)
             self._changed.clear()
             while self._wanted:
                 key = next(iter(self._wanted))
