@@ -323,7 +323,7 @@ class Owner:
                 del self._ask_at[node]
                 continue
             self._ask_at[node] = now + ASK_S
-            named = [call_id for call_id, call in self._calls.items() if node in call.doubts | call.former]
+            named = [call_id for call_id, call in self._calls.items() if node in call.doubts or node in call.former]
             named += [call_id for of, call_id in self._loose if of == node]
             for k in range(0, max(1, len(named)), MAX_ASKED):
                 yield Ask(node, tuple(named[k : k + MAX_ASKED]))

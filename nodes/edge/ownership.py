@@ -91,6 +91,9 @@ class Ownership:
         """What has changed in this turn of the loop."""
         self.edges: OtherEdges = {}
         """The edges of all other nodes that can be told something."""
+        self._named_of: frozenset[NodeId] = frozenset()
+        self._named_s = 0.0
+        """Who could be an heir, and when it was, when all calls were looked through for one that lacks one."""
         self._launchers: dict[NodeId, int] = {}
         """The launchers of other nodes, by epoch."""
         services.members.on_change(self._changed)
@@ -181,6 +184,13 @@ class Ownership:
             self._step(Gone(word.node))
         self._step(Known(frozenset(self.edges)))
 
+    def _name_all(self) -> None:
+        """Have each call have an heir that can be one: when others can, and now and then, for each node says a lot."""
+        able, now = self.able, self._loop.time()
+        if able != self._named_of or now - self._named_s >= ASK_S:
+            self._named_of, self._named_s = able, now
+            self._name(self._stores)
+
     def _name(self, stores: Mapping[CallId, RecordStore]) -> None:
         """Give each of these calls an heir that lives, answers and takes calls, if there is any."""
         if not (able := self._candidates()):
@@ -206,7 +216,7 @@ class Ownership:
                 case Retell(heir=heir, calls=calls):
                     self._retell(heir, calls)
         if isinstance(given, ABOUT_NODES):  # all else changes nobody's heir
-            self._name(self._stores)
+            self._name_all()
         if self._alarm:
             self._alarm.cancel()
         deadline = None if self._is_stopped else self._owner.deadline
