@@ -199,11 +199,16 @@ class Mesh:
     def _way_to(self, identity: Identity) -> Outbox:
         """Return the way to a peer of the roster, made now if it is the first time, or to a guest."""
         if peer := self._peers.get(identity):
-            link = self._links.setdefault(identity, _Link())
+            link = self._link(identity)
             return link.outbox or self._connect(link, peer)
         if (guest := self._guests.get(identity)) and guest.outbox:
             return guest.outbox
         raise PeerGone(identity)
+
+    def _link(self, identity: Identity) -> _Link:
+        if (link := self._links.get(identity)) is None:
+            link = self._links[identity] = _Link()
+        return link
 
     def _connect(self, link: _Link, peer: Peer) -> Outbox:
         def receive(parts: list[bytes]) -> int:
@@ -285,7 +290,7 @@ class Mesh:
             self.counts["late"] += 1
             return 1
         is_peer = sender in self._peers
-        link = self._links.setdefault(sender, _Link()) if is_peer else self._guest(router, sender, parts[0])
+        link = self._link(sender) if is_peer else self._guest(router, sender, parts[0])
         return self._from(sender, link, parts[-1])
 
     def _misdirected(self) -> int:

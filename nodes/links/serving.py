@@ -79,6 +79,8 @@ class Serving:
         if handler is None or (reply is None and envelope.act is Act.ASK):
             raise Refused("not_served")
         given = handler(decode(envelope.kind, envelope.body), sender)
+        if given is None and envelope.act is Act.TELL:
+            return  # as nearly always
         if isinstance(given, asyncio.Future):
             given.add_done_callback(partial(self._keep, envelope, answer))
         elif isawaitable(given):
