@@ -101,6 +101,15 @@ def play(step: CallStep, prompts: tuple[PromptHash, ...]) -> int:
     return play_id
 
 
+def played(step: CallStep) -> None:
+    """Have it that nothing plays. Media need not be told what it has said: to it the play that is over changes nothing.
+
+    So it knows the channel's newest revision still.
+    """
+    assert step.record.channel, "it has played"
+    step.write(channel=replace(step.record.channel, playing=None))
+
+
 def tell_link(step: CallStep, *, is_bridged: bool | None = None) -> None:
     """Say what is wanted of the agent's side, if there is one; bridged as the callee's side is, if nothing is said."""
     record = step.record
@@ -126,6 +135,7 @@ __all__ = [
     "is_known",
     "link_of",
     "play",
+    "played",
     "playing",
     "side",
     "tell",

@@ -92,7 +92,7 @@ def played(step: CallStep, given: PlayEnded) -> None:
     playing = line.playing(step.record)
     if playing is None or playing.play_id != given.play_id:
         return
-    line.want(step, playing=None)
+    line.played(step)
     step.note(Kind.PROMPT_ENDED, play_id=given.play_id)
     if step.is_open(Ask.SPEAK) or step.script is None:
         return  # the next words are being rendered: these were not the last

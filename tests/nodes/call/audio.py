@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nodes.call.inputs import Input
@@ -172,6 +172,12 @@ class Line:
     def caller(self) -> Channel | None:
         """The callee's side."""
         return self.channels.get(self._channel_id)
+
+    def without_its_last_play(self, channel_id: ChannelId) -> Channel | None:
+        """Return a channel without a play that is over, as the call knows it by now."""
+        channel = self.channels.get(channel_id)
+        is_over = channel and channel.playing and channel.playing.play_id in self._ended
+        return replace(channel, playing=None) if channel and is_over else channel
 
     def is_up(self, is_up: bool) -> None:
         """The callee's voice can be heard from now on, or not any more."""

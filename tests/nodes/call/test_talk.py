@@ -360,3 +360,16 @@ def test_a_play_that_is_not_the_last_one_ends_nothing() -> None:
     assert done(world, PlayEnded(CHANNEL, 1, world.now)) == []
     assert world.record == before
     assert not [one for one in world.notes if isinstance(one, Note) and one.kind is Kind.PROMPT_ENDED]
+
+
+def test_media_is_not_told_that_what_it_has_played_is_over_and_knows_the_newest_channel() -> None:
+    world = prompt_world()
+    world.until(lambda: playing(world) is not None)
+    number, revision = playing(world), world.record.channel and world.record.channel.revision
+    assert number is not None
+    effects = done(world, PlayEnded(CHANNEL, number, world.now))
+    assert playing(world) != number
+    wanted = [one.channel for one in effects if isinstance(one, Want)]
+    assert all(channel.playing for channel in wanted), "only what is said next"
+    assert world.record.channel
+    assert world.record.channel.revision == (revision or 0) + len(wanted)
