@@ -21,7 +21,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from nodes.call.effects import TakeOverLeg
-from nodes.call.record import UP, CallRecord
+from nodes.call.record import GONE, UP, CallRecord
 from nodes.edge.record_store import RecordStore
 from protocols.replacing import replace
 from protocols.sip import LegPhase, TakeoverStage
@@ -119,7 +119,7 @@ class Turns:
     def wrote(self, record: CallRecord) -> None:
         """A record has changed: a far end may be asked, or may have answered; or the call needs no answer any more."""
         call_id = record.order.call_id
-        if is_asking(record):
+        if is_asking(record) and record.phase not in GONE:
             if call_id not in self._asking:
                 self._asking.add(call_id)
                 self._flight.began(call_id, self._loop.time())

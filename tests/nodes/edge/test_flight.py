@@ -160,6 +160,16 @@ async def test_a_call_that_ends_before_its_turn_has_none() -> None:
     turns.stop()
 
 
+async def test_nothing_is_kept_of_a_call_that_goes_on_elsewhere_while_its_far_end_is_asked() -> None:
+    turns, one = Turns(), of("c1")
+    turns.take(one, listens(40002), lambda order: None)
+    asking = replace(one.record, leg=INVITED)
+    turns.wrote(asking)
+    turns.wrote(replace(asking, phase=CallPhase.MOVED))
+    assert not turns._asking
+    assert not turns._flight._until
+
+
 async def test_at_a_browser_and_where_nothing_is_to_be_heard_any_more_there_is_no_turn_to_wait_for() -> None:
     turns, told = Turns(), list[TakeOverLeg]()
     turns._flight.most = 0
