@@ -14,7 +14,6 @@ listener.py   how strangers are met: connections, and their limits
 places.py     who has a connection, and who gives way
 certificate.py  TLS of the server's own
 files.py      files that hold secrets
-cluster.py    the views of calls, agents and nodes that this process keeps
 node.py       this node's processes, asked one by one
 routes.py     what a route is
 api.py        the routes, as one table, and what they answer

@@ -10,12 +10,12 @@ import msgspec
 from aiohttp import web
 
 from nodes.admin import figures
-from nodes.admin.cluster import Cluster
 from nodes.admin.node import Node, Process
 from nodes.admin.readiness import Readiness, readiness
 from nodes.admin.roles import Role
 from nodes.admin.routes import Route, answer
 from nodes.links.bus import Bus
+from nodes.links.cluster_view import ClusterView
 from nodes.reading import read_json
 from nodes.telemetry import metrics
 from protocols.wire.campaigns import Campaigns
@@ -129,7 +129,7 @@ class Placed:
 class Api:
     """The handlers. `document` describes all routes of the server."""
 
-    def __init__(self, node: Node, cluster: Cluster, bus: Bus) -> None:
+    def __init__(self, node: Node, cluster: ClusterView, bus: Bus) -> None:
         self._node, self._cluster, self._bus = node, cluster, bus
         self.document: Mapping[str, Any] = {}
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from nodes.admin.cluster import Cluster
 from nodes.config import Config, Nats, Paths
 from nodes.links.bucket import Body
 from nodes.links.bus import Bus
+from nodes.links.cluster_view import ClusterView
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.login import login
@@ -121,7 +121,7 @@ def _watch(config: Config, bus: Bus, tasks: Tasks, view: str, see: Callable[[str
         listed.forbidden = see
         tasks.spawn(listed.follow())
     else:
-        Cluster(bus, lambda thing: see(str(thing.get("n")))).open(tasks)
+        ClusterView(bus, lambda thing: see(str(thing.get("n")))).open(tasks)
 
 
 # ---- the writer ------------------------------------------------------------------------------------------------------

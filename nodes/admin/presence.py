@@ -14,10 +14,10 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from nodes.admin.cluster import Cluster
 from nodes.admin.node import Node
 from nodes.links.bucket import Body
 from nodes.links.bus import Bus
+from nodes.links.cluster_view import ClusterView
 from nodes.links.errors import LinkError
 from nodes.links.service import Answer
 from nodes.links.view import View
@@ -31,7 +31,7 @@ SERVICE: Final = "ringmaster-node"
 class Presence:
     """One node's presence. `url`: where its desk is."""
 
-    def __init__(self, bus: Bus, node_id: NodeId, node: Node, cluster: Cluster, url: str, version: str) -> None:
+    def __init__(self, bus: Bus, node_id: NodeId, node: Node, cluster: ClusterView, url: str, version: str) -> None:
         self._bus, self._node_id, self._node, self._cluster = bus, node_id, node, cluster
         self._url, self._version = url, version
         self._view = View(bus, Bucket.NODES)

@@ -15,7 +15,6 @@ import grammars
 from nodes.admin import audit, sessions, users
 from nodes.admin.access import Access, own_token
 from nodes.admin.api import Api
-from nodes.admin.cluster import Cluster
 from nodes.admin.do_not_call import ListApi
 from nodes.admin.figures import Events
 from nodes.admin.guard import MAX_BODY, guard
@@ -36,6 +35,7 @@ from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
 from nodes.files import write_private
 from nodes.links.bus import Bus
+from nodes.links.cluster_view import ClusterView
 from nodes.links.contact_key import contact_key
 from nodes.links.errors import LinkError
 from nodes.links.login import login
@@ -140,7 +140,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
 
 async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Tasks) -> None:
     members = Members(mesh, config)
-    node, cluster, access = Node(mesh, members, config), Cluster(bus), _access(config)
+    node, cluster, access = Node(mesh, members, config), ClusterView(bus), _access(config)
     desk = Desk(mesh, bus, config.node.id, node, tasks)
     desk.open()
     cluster.open(tasks)

@@ -92,9 +92,9 @@ def _answered_wall(record: CallRecord) -> str:
 
 
 async def _reserved(services: EdgeServices, call_id: CallId, effect: Reserve) -> SeatTold:
-    """Ask the desks one after the other."""
+    """Ask the desks one after the other, those first that have a free agent: the others have nobody to give."""
     answer: HandoverInput = machine.NobodyHere()
-    for peer in services.desks():
+    for peer in services.desks(effect.skill):
         ask = ReserveSeat(call_id, effect.skill)
         try:
             reserved = await services.mesh.ask(peer.identity, ask, timeout_s=machine.CONNECTED_S)

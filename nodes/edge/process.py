@@ -31,6 +31,7 @@ from nodes.edge.views import Views
 from nodes.edge.will import Will
 from nodes.links import incarnation, trees
 from nodes.links.bus import Bus
+from nodes.links.cluster_view import ClusterView
 from nodes.links.contact_key import contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.far import Far
@@ -126,8 +127,12 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         views = Views(bus, config.node.id)
         calls = Calls(services, system.dynamic("calls", start), views, incarnation.of(os.getppid()), tasks)
 
+        seen = ClusterView(bus, watched=(Bucket.AGENTS,))
+        services.agents = lambda: seen.things(Bucket.AGENTS).values()
+
         async def activate() -> None:
             calls.activate()
+            seen.open(tasks)
             tasks.spawn(calls.wake_all())
             tasks.spawn(views.run())
             tasks.spawn(calls.load.run())

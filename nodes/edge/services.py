@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -14,14 +14,30 @@ from nodes.edge.fetch import Fetcher
 from nodes.edge.record_store import RecordStore, UntilKept, at_once
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
+from nodes.links.bucket import Body
 from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster
+from protocols.agent import Seat
 from protocols.wire.cluster import NodeState
 from protocols.wire.events import CallEvent
-from protocols.wire.ids import CallId, Identity, NodeId
+from protocols.wire.ids import CallId, Identity, NodeId, node_of
 from protocols.wire.load import GivesUp
 from supervisors import Actor, Ref
+
+
+def free_first(desks: Sequence[Peer], agents: Iterable[Body], skill: str) -> list[Peer]:
+    """Return desks in their order, those first whose nodes have a free agent with a skill (empty: whatever it is).
+
+    What everybody may see is late by milliseconds, and by more while NATS is away: so all are asked in the end.
+    """
+    free = {
+        agent.get("node")
+        for agent in agents
+        if agent.get("state") == Seat.READY and (not skill or skill in agent.get("skills", ()))
+    }
+    return sorted(desks, key=lambda desk: node_of(desk.identity) not in free)
+
 
 TakesOver: TypeAlias = Callable[[RecordStore, TakeOverLeg, Callable[[TakeOverLeg], object]], object]
 
@@ -60,6 +76,8 @@ class EdgeServices:
     """Where a call's words to the machine that it comes from, or goes to, are brought on their way."""
     take_over: TakesOver = in_no_turn
     """Has a leg tell its far end where we are, when it is its turn (`nodes.edge.flight`)."""
+    agents: Callable[[], Iterable[Body]] = tuple
+    """Who has signed in at any desk, as everybody may see it (`rm_agents`)."""
     given_up: Callable[[], GivesUp] = lambda: GivesUp.NOTHING
     """How far this edge is full just now (`gives_up`)."""
     fills_up: Callable[[], bool] = lambda: False
@@ -81,9 +99,13 @@ class EdgeServices:
         """This node."""
         return self.config.node.id
 
-    def desks(self) -> list[Peer]:
-        """Return the desks that can be asked, in the order in which they are: ours, our zone's, all others."""
-        return self.members.of_role("desk")
+    def desks(self, skill: str | None = None) -> list[Peer]:
+        """Return the desks that can be asked, in the order in which they are: ours, our zone's, all others.
+
+        `skill`: those first where agents who have it (empty: any) are free, as far as is known.
+        """
+        desks = self.members.of_role("desk")
+        return desks if skill is None else free_first(desks, self.agents(), skill)
 
     def desks_alive(self) -> frozenset[Identity]:
         """Return the desks that may have a seat of ours: also one whose node is silent, until it is dead."""

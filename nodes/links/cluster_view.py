@@ -1,4 +1,4 @@
-"""The cluster as this process sees it: calls, agents and nodes, kept as dictionaries.
+"""The cluster as this process sees it: calls, agents and nodes, or some of them, kept as dictionaries.
 
 A view and no authority: what has changed is told at once (`rm.state.<kind>.<id>`), and put right from the buckets
 (`nodes/links/replica.py`). While NATS is away it stays as it was, and says for how long nobody has told it anything.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from nodes.links.bucket import Body
@@ -17,24 +17,27 @@ from nodes.links.replica import Replica
 from nodes.links.tasks import Tasks
 from protocols.wire.subjects import Bucket, states
 
-WATCHED: Final = (Bucket.CALLS, Bucket.AGENTS, Bucket.NODES)
+ALL: Final = (Bucket.CALLS, Bucket.AGENTS, Bucket.NODES)
 SWEEP_S: Final = 1.0
 
 
-class Cluster:
+class ClusterView:
     """What everybody may see. `open` begins to watch.
 
     `changed`: told of each change, with the thing as it is then; a deletion in the bucket alone is seen in `things`.
+    `watched`: what is looked at; the others are not known.
     """
 
-    def __init__(self, bus: Bus, changed: Callable[[Body], object] = lambda thing: None) -> None:
+    def __init__(
+        self, bus: Bus, changed: Callable[[Body], object] = lambda thing: None, watched: Sequence[Bucket] = ALL
+    ) -> None:
         self._bus, self._changed = bus, changed
-        self._replicas = {bucket: Replica() for bucket in WATCHED}
+        self._replicas = {bucket: Replica() for bucket in watched}
         self._told_s = time.monotonic()
 
     def open(self, tasks: Tasks) -> None:
         """Keep the views from now on."""
-        for bucket in WATCHED:
+        for bucket in self._replicas:
             tasks.spawn(self._follow(bucket))
             tasks.spawn(self._hear(bucket))
         tasks.spawn(self._sweep())
@@ -73,4 +76,4 @@ class Cluster:
                     replica.sweep(self._told_s)
 
 
-__all__ = ["Cluster"]
+__all__ = ["ClusterView"]

@@ -192,9 +192,9 @@ _TABLE: Final[Mapping[Role, Rights]] = {
     Role.EDGE: Rights(
         publish=(
             _WORD, ALL_EVENTS, "rm.state.calls.*", *(f"$JS.API.STREAM.INFO.{stream}" for stream in EVENT_STREAMS),
-            *_see(Bucket.CALLS, Bucket.DNC, Bucket.CONFIG), *_put(Bucket.CALLS), *_put(Bucket.DNC),
+            *_see(Bucket.CALLS, Bucket.AGENTS, Bucket.DNC, Bucket.CONFIG), *_put(Bucket.CALLS), *_put(Bucket.DNC),
         ),
-        subscribe=(ALL_NODE_WORDS,),
+        subscribe=(ALL_NODE_WORDS, "rm.state.agents.*"),
     ),
     Role.DESK: Rights(
         publish=(

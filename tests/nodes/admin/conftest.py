@@ -14,7 +14,6 @@ from aiohttp import web
 
 from nodes import config as configuration
 from nodes.admin.api import Api
-from nodes.admin.cluster import Cluster
 from nodes.admin.do_not_call import ListApi
 from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
@@ -27,6 +26,7 @@ from nodes.admin.signin import SignIn
 from nodes.config import Desk
 from nodes.links import trees
 from nodes.links.bus import Bus
+from nodes.links.cluster_view import ClusterView
 from nodes.links.errors import Refused
 from nodes.links.members import Members
 from nodes.links.mesh import Mesh
@@ -109,7 +109,7 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     tasks = Tasks()
     await tasks.open()
     config = configuration.parse("[paths]\nstate = '.'", "test", tmp_path)
-    node, cluster = Node(meshes["desk"], Members(meshes["desk"], config), config), Cluster(bus)
+    node, cluster = Node(meshes["desk"], Members(meshes["desk"], config), config), ClusterView(bus)
     node.follow(roster)
     cluster.open(tasks)
     state = tmp_path / "state"

@@ -112,6 +112,24 @@ async def test_desks_of_other_nodes_are_asked_after_ours_and_a_silent_one_keeps_
     assert around.services.desks_alive() == {FIRST, SECOND, "n2.desk-0:1", "n3.desk-0:1"}
 
 
+async def test_desks_with_a_free_agent_are_asked_before_those_that_have_nobody_to_give(around: Surroundings) -> None:
+    """With a desk on each of many nodes a caller was refused by one after the other, each of which may be slow."""
+    desk = NodeProcess("desk", "desk-0", Identity("n2.desk-0:1"), "", 1, is_active=True)
+    word = NodeWord(NodeId("n2"), 1, 1, "c", 1, "0", "", ("desk",), "", 0.0, (desk,))
+    around.services.members.take(ClusterTold(1, (Member(word, NodeState.ALIVE),)))
+    ready, busy = {"state": "ready", "skills": ["billing"]}, {"state": "talking", "skills": ["service"]}
+    around.services.agents = lambda: [{"node": "n2", **ready}, {"node": "n1", **busy}]
+    there, here = "n2.desk-0:1", [FIRST, SECOND]
+
+    def asked(skill: str) -> list[Identity]:
+        return [peer.identity for peer in around.services.desks(skill)]
+
+    assert asked("billing") == asked("") == [there, *here]
+    assert asked("service") == [*here, there], "nobody is free: the near ones first, and all of them"
+    around.services.agents = lambda: [{"node": "n2", **ready}, {"node": "n1", **ready}]
+    assert asked("billing") == [*here, there]
+
+
 async def test_the_agents_side_is_opened_where_the_callee_is(around: Surroundings, call: CallRecord) -> None:
     told = await asked(around, call, Connect(3, FIRST, "ann", SIDE))
     assert told == SeatTold(machine.LegConnected(), FIRST, "ann", 3)

@@ -85,7 +85,7 @@ SAYS: dict[str, set[Role]] = {
     # what everybody may look at
     "$JS.API.CONSUMER.CREATE.KV_rm_calls.x.$KV.rm_calls.>": {*LOOKS, EDGE},
     "$JS.API.DIRECT.GET.KV_rm_calls.$KV.rm_calls.c1": {*LOOKS, EDGE},
-    "$JS.API.DIRECT.GET.KV_rm_agents.$KV.rm_agents.ann": LOOKS,
+    "$JS.API.DIRECT.GET.KV_rm_agents.$KV.rm_agents.ann": {*LOOKS, EDGE},
     "$JS.API.STREAM.INFO.KV_rm_nodes": LOOKS,
     "$JS.API.STREAM.NAMES": {OPERATOR, VIEWER},
     # what destroys
@@ -110,6 +110,8 @@ HEARS: dict[str, set[Role]] = {
     "rm.ev.*.handover.*": {DESK, COMMAND, OPERATOR},
     "rm.campaign.>": {OPERATOR},
     "rm.state.>": {DESK, OPERATOR, VIEWER},
+    "rm.state.agents.*": {DESK, EDGE, OPERATOR, VIEWER},
+    "rm.state.calls.*": {DESK, OPERATOR, VIEWER},
     "rm.node.*.beat": {OPERATOR, VIEWER},
     "rm.node.*.word": {CENTRAL, EDGE, DESK, RECORDER, OPERATOR},
     "rm.node.n1.cmd.drain": {DESK, OPERATOR},
