@@ -34,6 +34,7 @@ from nodes.desk.phone import PhoneSeat
 from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
 from nodes.files import write_private
+from nodes.links import trees
 from nodes.links.bus import Bus
 from nodes.links.cluster_view import ClusterView
 from nodes.links.contact_key import contact_key
@@ -48,6 +49,7 @@ from nodes.links.roster import NOBODY, Roster
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.links.view import View
+from nodes.links.work import Begin, working
 from protocols.agent import Seat as State
 from protocols.errors import LocalProtocolError
 from protocols.wire.ids import AttemptId, Identity, NodeId
@@ -73,7 +75,10 @@ class Desk:
         """Answer from now on."""
         self.seats.serve()
         self._mesh.serve(GetStatus, self.status)
-        self._tasks.spawn(self._view.run(lambda body: body.get("node") == self._node_id))
+
+    async def show(self) -> None:
+        """Bring what everybody sees of our agents up to date, for ever."""
+        await self._view.run(lambda body: body.get("node") == self._node_id)
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         """How this desk is: its agents by state."""
@@ -112,7 +117,7 @@ class Desk:
             self._view.show(seat.name, shown)
 
     def _call_me(self, seat: PhoneSeat, script: str, slots: dict[str, str]) -> None:
-        self._tasks.spawn(self._place(seat, script, slots))
+        self._tasks.spawn(self.seats.alone(seat, self._place(seat, script, slots)))
 
     async def _place(self, seat: PhoneSeat, script: str, slots: dict[str, str]) -> None:
         """Have the edge call this browser, as it would call a telephone."""
@@ -147,9 +152,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     events = Events(config.node.id)
     for kinds in COUNTED:
         await bus.subscribe(events_of(kinds), events.take)
-    tasks.spawn(access.audit.run())
     website = pages.Web(access, desk.arrive, desk.seats.remove)
-    tasks.spawn(website.watch())
     members.on_change(lambda _: desk.seats.follow())
     shelves = Shelves.of(config.paths)
     shelves.serve(mesh)
@@ -159,7 +162,9 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
         Api(node, cluster, bus), ListApi(node, contact_key(config.paths.state)),
         RecordingsApi(mesh, recordings, shelves, node.holders, node.parts),
     )  # fmt: skip
-    async with served(_app(*apis, website, access), config.desk) as address:
+    works: dict[str, Begin] = {"agents": desk.show, "audit": access.audit.run, "sessions": website.watch}
+    async with working(works) as system, served(_app(*apis, website, access), config.desk) as address:
+        trees.serve(mesh, system.census)
         write_private(config.paths.run / URL_FILE, address.encode())
         presence = Presence(bus, config.node.id, node, cluster, address, version("ringmaster"))
         tasks.spawn(presence.run())

@@ -7,8 +7,8 @@ name, serves those who wait. What it does not: a seat's own rules (`agent.py`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from nodes.desk.agent import AgentSeat
 from nodes.desk.browser import STAY_AWAY
@@ -138,9 +138,9 @@ class Seats:
         caller = Caller(order.call_id, order.skill, order.urgency, edge)
         self._waiting.join(caller)
         if seat := self._of(order.call_id):
-            self._tasks.spawn(self._give(seat, caller))
+            self._tasks.spawn(self.alone(seat, self._give(seat, caller)))
         elif seat := self._ready(order.skill):
-            self._tasks.spawn(self._serve_waiting(seat))
+            self._tasks.spawn(self.alone(seat, self._serve_waiting(seat)))
 
     def leave(self, order: wire.LeaveQueue, edge: Identity) -> None:
         """A caller does not wait any more."""
@@ -158,12 +158,21 @@ class Seats:
         """An agent's state has changed. One who is ready now may serve a caller who waits."""
         self._changed(seat)
         if seat.state is State.READY:
-            self._tasks.spawn(self._serve_waiting(seat))
+            self._tasks.spawn(self.alone(seat, self._serve_waiting(seat)))
         elif not seat.takes_calls:
             for caller in self._waiting:
                 if not self._is_anybody_here(caller.skill):
                     self._waiting.leave(caller.call_id)
                     self._mesh.tell(caller.edge, wire.NobodyHere(caller.call_id))
+
+    async def alone(self, seat: Seat, work: Coroutine[Any, Any, None]) -> None:
+        """Do something with one seat. When it fails, the seat ends and no other: its page comes back, to a new one."""
+        try:
+            await work
+        except Exception:
+            log.exception("seat.failed", call_id=seat.call)
+            self.remove(seat)
+            seat.browser.drop("seat failed")
 
     async def _serve_waiting(self, seat: AgentSeat) -> None:
         """Give a seat to the caller whose turn it is."""
@@ -172,7 +181,13 @@ class Seats:
 
     async def _give(self, seat: AgentSeat, caller: Caller) -> None:
         self._waiting.leave(caller.call_id)
-        if await seat.reserve(caller.call_id, caller.edge):
+        try:
+            is_given = await seat.reserve(caller.call_id, caller.edge)
+        except Exception:
+            self.remove(seat)  # so that the caller, who waits again, does not meet it
+            self.join(wire.JoinQueue(caller.call_id, caller.skill, caller.urgency), caller.edge)
+            raise
+        if is_given:
             self._mesh.tell(caller.edge, wire.SeatFound(caller.call_id, seat.name))
         else:
             self.join(wire.JoinQueue(caller.call_id, caller.skill, caller.urgency), caller.edge)

@@ -84,6 +84,16 @@ class Consumer:
                 await self._connection.jetstream.delete_consumer(self._stream, self._durable)
         self._generation = 0
 
+    async def leave(self) -> None:
+        """Be sent nothing any more: its reader has failed. What was not acknowledged comes again, to the next.
+
+        Raises: `BusAway`.
+        """
+        left, self._pull = self._pull, None
+        if left is not None:
+            with away_for_errors():
+                await left.close()
+
     async def _opened(self) -> Pull:
         if self._pull is None or self._generation != self._connection.generation:
             left, self._pull = self._pull, None  # whatever fails below, it is not left twice

@@ -22,6 +22,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from nodes.config import Config
+from nodes.links import trees
 from nodes.links.bus import Bus
 from nodes.links.consumer import Consumer, Received
 from nodes.links.errors import BusAway, LinkError, Refused
@@ -32,6 +33,7 @@ from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
+from nodes.links.work import Begin, working
 from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
 from nodes.recorder.reports import NotExported, export
@@ -94,16 +96,23 @@ class Recorder:
         """Be the recorder of one of several nodes: each reads everything for itself, so that each can report."""
         self._members, self._durable, self._idle_s = members, recorder_reads(self._share.number, node), IDLE_S
 
-    def run(self, tasks: Tasks) -> None:
-        """Begin to record, one of `tasks` for each stream: as soon as central has made them."""
-        for stream in (EVENT_STREAMS[self._share.number], Stream.CAMPAIGN):
-            tasks.spawn(self.consume(stream))
-        tasks.spawn(self.archive_all())
+    def works(self) -> dict[str, Begin]:
+        """What is to go on all the time: each stream is read as soon as central has made it."""
+        streams = (EVENT_STREAMS[self._share.number], Stream.CAMPAIGN)
+        return {stream: partial(self.consume, stream) for stream in streams} | {"archive": self.archive_all}
 
     async def consume(self, stream: Stream) -> None:
         """Write down a stream, batch by batch, until cancelled."""
-        consumer, rounds = self._bus.consume(stream, self._durable, idle_s=self._idle_s), Rounds()
-        self._rounds[stream] = rounds
+        consumer = self._bus.consume(stream, self._durable, idle_s=self._idle_s)
+        try:
+            await self._consume(stream, consumer)
+        except Exception:
+            with suppress(BusAway):
+                await consumer.leave()
+            raise
+
+    async def _consume(self, stream: Stream, consumer: Consumer) -> None:
+        self._rounds[stream] = rounds = Rounds()
         store: Store | None = None
         while True:
             try:
@@ -308,11 +317,16 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         closing(Recorder(await asyncio.to_thread(opened, database, archived), bus, keep_days, share)) as recorder,
         Tasks() as tasks,
     ):
-        recorder.serve(mesh)
-        members = Members(mesh, config)
-        if config.cluster.is_joined:
-            recorder.join(members, config.node.id)
-        recorder.run(tasks)
+        await _run(parent, config, mesh, bus, recorder, tasks)
+
+
+async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, recorder: Recorder, tasks: Tasks) -> None:
+    recorder.serve(mesh)
+    members = Members(mesh, config)
+    if config.cluster.is_joined:
+        recorder.join(members, config.node.id)
+    async with working(recorder.works()) as system:
+        trees.serve(mesh, system.census)
         speaker = Spokesman(mesh, bus, config, members, tasks)
         tasks.spawn(speaker.run())
         await parent.ready(mesh.whereabouts())

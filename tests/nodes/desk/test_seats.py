@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from nodes.desk.browser import COME_BACK
 from nodes.links.errors import Refused
 from protocols.wire import desk as wire
 from protocols.wire.context import Urgency
@@ -254,6 +255,25 @@ async def test_who_waits_is_told_when_the_last_agent_has_left(rig: Rig) -> None:
         await rig.edge.mesh.ask(DESK, wire.KeepSeat(CALL, "ann"))  # the desk has taken what came before
     news = {await rig.edge.told(), await rig.edge.told()}
     assert news == {wire.SeatLost(CALL, "ann"), wire.NobodyHere(CallId("c2"))}
+
+
+async def test_a_seat_that_fails_ends_alone_and_its_caller_gets_another(rig: Rig) -> None:
+    async with rig.agent("ann") as ann, rig.agent("ben") as ben:
+        held = [await rig.reserve(page, CallId(name)) for page, name in ((ann, "c1"), (ben, "c2"))]
+        first = next(seat for seat in rig.seats.agents if seat.name == held[0])
+        first.reserve = broken  # type: ignore[method-assign] # a bug, for a moment
+        rig.edge.mesh.tell(DESK, wire.JoinQueue(CallId("c3")))
+        rig.edge.mesh.tell(DESK, wire.ReleaseSeat(CallId("c1"), held[0]))
+        assert await ann.is_closed() == COME_BACK
+        rig.edge.mesh.tell(DESK, wire.ReleaseSeat(CallId("c2"), held[1]))
+        await ben.probed("c3")
+        assert await rig.edge.told() == wire.SeatFound(CallId("c3"), "ben")
+        async with rig.agent("ann"):
+            assert {seat.name for seat in rig.seats.agents} == {"ann", "ben"}
+
+
+async def broken(*_: object) -> bool:
+    raise RuntimeError("a bug")
 
 
 async def test_nobody_waits_for_nobody(rig: Rig) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from nodes.config import Config, parse
+from nodes.links import consumer
 from nodes.links.bus import Bus
+from nodes.links.consumer import Received
 from nodes.links.errors import Refused
 from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
-from nodes.links.tasks import Tasks
+from nodes.links.work import working
 from nodes.recorder.process import Recorder
 from nodes.recorder.store import Row, Store
 from protocols.wire import events, journal
@@ -86,19 +88,19 @@ def database(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def recording(url: str, database: Path, joined: Config | None = None) -> AsyncIterator[Recorder]:
+async def recording(
+    url: str, database: Path, joined: Config | None = None, kind: type[Recorder] = Recorder
+) -> AsyncIterator[Recorder]:
     node = joined.node.id if joined else NodeId("n1")
     bus = await Bus.connect(url, name="recorder-0", node_id=node)
-    recorder, tasks = Recorder(Store(database), bus), Tasks()
+    recorder = kind(Store(database), bus)
     mesh = await Mesh.start(Identity(f"{node}.recorder-0:1"))
     if joined:
         recorder.join(Members(mesh, joined), node)
-    await tasks.open()
-    recorder.run(tasks)
     try:
-        yield recorder
+        async with working(recorder.works()):
+            yield recorder
     finally:
-        await tasks.close()
         await recorder.close()
         await mesh.close()
         await bus.close()
@@ -203,6 +205,34 @@ async def test_events_and_decisions_are_written_and_reported_over_the_mesh(
             await operator.ask(name, wire.Export("today"))
         with pytest.raises(Refused, match="bad_time"):
             await operator.ask(name, wire.GetReport(since="yesterday"))
+
+
+class Stumbling(Recorder):
+    """Has two bugs: the first events that come, and the archive."""
+
+    stumbles = True
+
+    async def _record(self, stream: Stream, received: Sequence[Received]) -> None:
+        if self.stumbles:
+            self.stumbles = False
+            raise RuntimeError("a bug")
+        await super()._record(stream, received)
+
+    async def archive_all(self) -> None:
+        self.counts["archives"] += 1
+        raise RuntimeError("another bug")
+
+
+async def test_what_fails_in_a_recorder_begins_again_and_nothing_else_ends_for_it(
+    bus: Bus, nats_server: NatsServer, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "ACK_WAIT_S", 0.5)
+    async with recording(nats_server.url, database, kind=Stumbling) as recorder, asked(recorder) as (operator, name):
+        await record(bus, 10)
+        await figure(operator, name, "written", 10)
+        await figure(operator, name, "archives", 2)
+        await record(bus, 20)
+        assert (await operator.ask(name, wire.GetReport())).events == 20
 
 
 async def test_what_was_acknowledged_does_not_come_again(bus: Bus, nats_server: NatsServer, database: Path) -> None:

@@ -16,7 +16,7 @@ from nodes.links.bus import Bus
 from nodes.links.errors import Refused
 from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
-from nodes.links.tasks import Tasks
+from nodes.links.work import working
 from nodes.recorder.process import Recorder
 from nodes.recorder.rows import Share
 from nodes.recorder.store import Store
@@ -99,7 +99,7 @@ class Recorders:
             mesh = await Mesh.start(Identity(f"n1.recorder-{number}:1"), "tcp://127.0.0.1:*")
             self._stack.push_async_callback(mesh.close)
             recorder.serve(mesh)
-            recorder.run(await self._stack.enter_async_context(Tasks()))
+            await self._stack.enter_async_context(working(recorder.works()))
             self.all.append(recorder)
             self.peers.append(Peer("recorder", f"recorder-{number}", mesh.identity, mesh.endpoint, 1, State.ACTIVE))
         self.know(self.peers)
