@@ -98,8 +98,8 @@ class Line:
 
     # ---- in ---------------------------------------------------------------------------------------------------------
 
-    def read(self) -> None:
-        """Take one datagram; called for as long as the socket is readable. Never raises for what the network sent.
+    def read(self, now: float) -> None:
+        """Take one datagram, as come at `now`; called while the socket is readable. Never raises for what was sent.
 
         One, because nearly always there is one: asking for a second costs as much as the first and finds nothing.
         """
@@ -110,7 +110,7 @@ class Line:
         except OSError:
             self._counts["receive_failed"] += 1
             return
-        self._take(data, source, self._clock())
+        self._take(data, source, now)
 
     def playout(self, at: float) -> Frame | Gap:
         """Return the caller's next 20 ms, or the gap; tells of keys and silence that are over their time."""

@@ -72,12 +72,13 @@ class Rig:
         self.writer = Writer(root)
         self.writer.start()
         self.reachable = True
+        self.late_s = 0.0  # after the beat's instant
         self.plane = MediaPlane(
             sockets,
             self._tell,
             Prompts(root),
             self.writer,
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.late_s,
             is_spare=is_spare,
         )
 

@@ -42,6 +42,24 @@ async def test_slots_come_round_every_20_ms_and_never_early() -> None:
         assert all(abs(later[1] - earlier[1] - SLOT_S) < 1e-9 for earlier, later in pairwise(called))
 
 
+async def test_slots_that_nobody_has_are_passed_over_but_for_the_first() -> None:
+    called: list[tuple[int, float]] = []
+    done = asyncio.Event()
+
+    def on_slot(slot: int, due: float) -> None:
+        called.append((slot, due))
+        if len(called) == 10:
+            done.set()
+
+    pacer = Pacer(on_slot, lambda: None, lambda slot: slot == 2)
+    pacer.start()
+    await asyncio.wait_for(done.wait(), 20)
+    pacer.stop()
+    assert {slot for slot, _ in called} <= {0, 2}
+    if not pacer.missed:
+        assert {round((later[1] - earlier[1]) / SLOT_S) for earlier, later in pairwise(called)} == {2}
+
+
 async def test_after_a_stall_the_beat_is_where_it_would_have_been_and_what_was_missed_is_counted() -> None:
     called, pacer = await beats_of(10, stall_s=0.1)
     assert pacer.missed >= 15

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from nodes.links.errors import Refused
+from nodes.media import plane as module
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import ChannelClosed
 
@@ -75,14 +76,19 @@ async def test_an_unknown_channel_has_carried_nothing(rig) -> None:
         rig.plane.press(ChannelId("x"), "1", 100)
 
 
-async def test_channels_are_spread_over_the_slots(rig, fars) -> None:
+@pytest.mark.parametrize(("n_in_a_slot", "sent"), [(64, [0, 0, 1, 2]), (1, [0, 1, 1, 1])])
+async def test_channels_are_spread_over_two_slots_and_over_four_when_these_are_full(
+    rig, fars, monkeypatch, n_in_a_slot: int, sent: list[int]
+) -> None:
+    monkeypatch.setattr(module, "_FULL_SLOT", n_in_a_slot)
     for k, far in enumerate(fars):
         rig.plane.set(rig.channel(far, str(k)))
     counts = []
     for _ in range(4):
         rig.beats(1)
         counts.append(sum(len(far.heard()) for far in fars))
-    assert sorted(counts) == [0, 1, 1, 1]
+    assert sorted(counts) == sent
+    assert [counts[beat] for beat in range(4) if (rig.beat - 3 + beat) % 4 in (0, 2)].count(0) == 0
 
 
 async def test_the_beat_of_the_process_sends_every_20_ms_at_its_instant(rig, far) -> None:
