@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -24,20 +25,23 @@ class ReadsFirst(selectors.EpollSelector):
     """A selector that does not say "nothing came" without having looked at the end of the time."""
 
     is_waiting = False
-    """Whether it waits for something to come; read by other threads."""
+    """Whether it waits for something to come; read by other threads, as the next."""
+    turned_s = 0.0
+    """When it has looked last, and so when the turn of the loop began that runs now; monotonic."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready within `timeout` seconds (None: wait for ever; 0 or less: look)."""
-        if timeout is not None and timeout <= 0:
-            return super().select(timeout)
-        self.is_waiting = True
-        try:
-            ready = super().select(timeout)
-        finally:
-            self.is_waiting = False
-        if not ready and timeout is not None:
-            ready = super().select(0)
-        return ready
+        if timeout is None or timeout > 0:
+            self.is_waiting = True
+            try:
+                ready = super().select(timeout)
+            finally:
+                self.turned_s, self.is_waiting = time.monotonic(), False
+            if ready or timeout is None:
+                return ready
+        else:
+            self.turned_s = time.monotonic()
+        return super().select(0)
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -58,10 +62,15 @@ def is_waiting(loop: asyncio.AbstractEventLoop) -> bool:
     return isinstance(loop, Loop) and loop.selector.is_waiting
 
 
+def turned_s(loop: asyncio.AbstractEventLoop) -> float:
+    """Return when the present turn of `loop` began, where it says that it does not wait. Any thread may ask."""
+    return loop.selector.turned_s if isinstance(loop, Loop) else time.monotonic()
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Do as `asyncio.run` does, on such a loop."""
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(main)
 
 
-__all__ = ["ReadsFirst", "is_waiting", "new_loop", "run"]
+__all__ = ["ReadsFirst", "is_waiting", "new_loop", "run", "turned_s"]

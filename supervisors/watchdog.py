@@ -24,7 +24,7 @@ What counts is time in which somebody could have blocked something: a process th
 whole machine, has blocked nothing, nor has one that waits for a processor (`starvation`).
 
 Works with asyncio's own loops, on Linux. A loop that waits is not asked, where it says so itself (`eventloop`), and
-otherwise woken once a tick; a message costs nothing.
+looked at again when the first limit could be reached; others are woken once a tick. A message costs nothing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from supervisors.backstop import Backstop
 from supervisors.cell import Cell, Life
 from supervisors.culprit import frames_of, handler_of, is_ours, is_within, life_of, lines_of, systems_of, task_of
 from supervisors.errors import BadSpec, Interrupted
-from supervisors.eventloop import is_waiting
+from supervisors.eventloop import is_waiting, turned_s
 from supervisors.events import LoopBlocked, LoopFreed
 from supervisors.starvation import Starvation
 
@@ -86,6 +86,7 @@ class Watchdog:
         self.exit_s = exit_s
         self.tick_s = tick_s
         self._limits = limits
+        self._idle_s = max([tick_s, *limits[:1]])
         self._report = report or _to_stderr
         self._thread: threading.Thread | None = None
 
@@ -96,7 +97,7 @@ class Watchdog:
         self._cpu = time.pthread_getcpuclockid(self._ident)
         self._starvation = Starvation(threading.get_native_id())
         self._stopping = threading.Event()
-        self._has_answered = True
+        self._has_answered, self._is_idle = True, False
         self._silent_s = self._answered_s = 0.0
         self._hold: _Hold | None = None
         self._sentence: _Hold | None = None
@@ -134,14 +135,17 @@ class Watchdog:
 
     def _watch(self) -> None:
         self._wall_s, self._cpu_s = time.monotonic(), time.clock_gettime(self._cpu)
-        while not self._stopping.wait(self._pause()):
+        while not self._stopping.wait(pause_s := self._pause()):
             if self._backstop is not None:
                 self._backstop.arm()
+            self._due_s = pause_s
             self._turn(self._passed())
         self._let_go()
 
     def _pause(self) -> float:
-        """Return when to look again: in a tick, or at the next limit."""
+        """Return when to look again: in a tick, or at the next limit; at the first one if nothing is held now."""
+        if self._is_idle:
+            return self._idle_s
         held = self._hold.seconds if self._hold is not None else 0.0
         return max(_LEAST_PAUSE_S, min([self.tick_s, *(limit - held for limit in self._limits if limit > held)]))
 
@@ -154,19 +158,24 @@ class Watchdog:
         wall_s, cpu_s = self._wall_s, self._cpu_s
         self._wall_s, self._cpu_s = time.monotonic(), time.clock_gettime(self._cpu)
         passed, computed = self._wall_s - wall_s, self._cpu_s - cpu_s
-        if self._has_answered:
+        if self._has_answered and (not self._is_idle or is_waiting(self._loop)):
             self._starvation.mark()
             counts = passed
         else:
             counts = passed - self._starvation.since()  # below 0: a wait that has counted before it was known
-        return counts if passed < self.tick_s + _LATE_S else min(counts, max(self.tick_s, computed))
+        return counts if passed < self._due_s + _LATE_S else min(counts, max(self.tick_s, computed))
 
     def _turn(self, passed: float) -> None:
-        if self._has_answered and passed < self.tick_s + _LATE_S:
+        if self._has_answered and passed < self._due_s + _LATE_S:
             self._let_go()
-            if self._seen or not is_waiting(self._loop):
+            was_idle, self._is_idle = self._is_idle, not self._seen and is_waiting(self._loop)
+            if not self._is_idle:
                 self._ask()
+                if was_idle and (held_s := min(passed, time.monotonic() - turned_s(self._loop))) >= self.tick_s:
+                    self._silent_s = held_s
+                    self._look(held_s)
             return
+        self._is_idle = False
         self._silent_s = max(0.0, self._silent_s + passed)
         self._look(passed)
         if self._has_answered:  # it was this thread that was held up

@@ -34,6 +34,7 @@ from supervisors import (
     StartFailed,
     Supervisor,
     Watchdog,
+    eventloop,
     running,
 )
 from supervisors.exits import Exit
@@ -197,6 +198,23 @@ class TestABlockedLoopIsReported:
             await system.ref("a", Blocker).ask(Blocker.run, lambda: sum(itertools.repeat(0, n)))
             blocked = await recorder.until(LoopBlocked)
         assert (blocked.path, blocked.during) == ("a", "Blocker.run")
+
+    def test_as_soon_of_a_loop_that_waited_when_it_was_looked_at(self) -> None:
+        """One that says so itself is not woken, and seldom looked at."""
+
+        async def main() -> None:
+            recorder = Recorder()
+            watchdog = quick(warn_s=0.2, interrupt_s=1.2)
+            async with running(Supervisor([Child(Blocker, id="a")]), hook=recorder, watchdog=watchdog) as system:
+                for n in (1, 2):
+                    await asyncio.sleep(0.25)  # it waits, and is seen to wait
+                    await system.ref("a", Blocker).ask(Blocker.spin, 0.4)
+                    assert (await recorder.until(LoopFreed, n=n)).seconds >= 0.3
+                with pytest.raises(Gone):
+                    await system.ref("a", Blocker).ask(Blocker.spin)
+            assert [event.during for event in recorder.of(LoopBlocked)] == ["Blocker.spin"] * 3
+
+        eventloop.run(main())
 
     async def test_with_the_name_of_the_task_when_it_is_no_actors(self) -> None:
         async def stranger() -> None:

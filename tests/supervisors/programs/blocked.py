@@ -1,6 +1,5 @@
 """A whole small program whose only actor blocks the event loop: how, and the limits, are its arguments."""
 
-import asyncio
 import hashlib
 import itertools
 import os
@@ -8,7 +7,7 @@ import signal
 import sys
 import time
 
-from supervisors import Actor, Child, Supervisor, Watchdog, running
+from supervisors import Actor, Child, Supervisor, Watchdog, eventloop, running
 
 
 class Blocker(Actor):
@@ -46,4 +45,4 @@ async def main(how: str, interrupt_s: float | None, exit_s: float | None) -> Non
 if __name__ == "__main__":
     how, *limits = sys.argv[1:]
     interrupt_s, exit_s = (float(limit) if limit != "never" else None for limit in limits)
-    asyncio.run(main(how, interrupt_s, exit_s))
+    eventloop.run(main(how, interrupt_s, exit_s))

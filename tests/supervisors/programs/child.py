@@ -7,6 +7,7 @@ import sys
 import time
 
 from supervisors import Watchdog
+from supervisors.eventloop import run
 from supervisors.parent import Activate, Parent, Stop, Told
 
 
@@ -63,4 +64,4 @@ if __name__ == "__main__":
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     if "stillborn" in sys.argv:
         sys.exit("cannot start")
-    sys.exit(asyncio.run(main()))
+    sys.exit(run(main()))
