@@ -26,11 +26,18 @@ _OPTIONS: Final = {
     zmq.SNDHWM: HIGH_WATER,
     zmq.RCVHWM: HIGH_WATER,
     zmq.MAXMSGSIZE: MAX_FRAME,
-    zmq.HEARTBEAT_IVL: 1000,
-    zmq.HEARTBEAT_TIMEOUT: 3000,  # a silent machine is given up after 3 s, as everywhere (DESIGN: 3 s of missed beats)
-    zmq.HEARTBEAT_TTL: 3000,
     zmq.RECONNECT_IVL: 20,
     zmq.RECONNECT_IVL_MAX: 1000,
+}
+_BEATS: Final = {
+    zmq.HEARTBEAT_IVL: 1000,
+    zmq.HEARTBEAT_TIMEOUT: 3000,  # a silent machine is given up after 3 s, as everywhere (DESIGN: 3 s of missed beats)
+}
+_KEPT: Final = {
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 10,
+    zmq.TCP_KEEPALIVE_INTVL: 5,
+    zmq.TCP_KEEPALIVE_CNT: 3,
 }
 
 
@@ -45,6 +52,19 @@ class PeerLine:
         for option, value in _OPTIONS.items():
             self.socket.setsockopt(option, value)
         self._loop.add_reader(self.socket.FD, self._drain)
+
+    def beat(self) -> None:
+        """Ask a peer on another machine every second whether it is there, and connect anew when it is not.
+
+        For who sends. On this machine the kernel ends a connection with its process, and the launcher one that hangs.
+        """
+        for option, value in _BEATS.items():
+            self.socket.setsockopt(option, value)
+
+    def notice(self) -> None:
+        """Have the kernel notice that a machine is gone which only sends to us: its descriptor is needed."""
+        for option, value in _KEPT.items():
+            self.socket.setsockopt(option, value)
 
     def send(self, parts: list[bytes]) -> None:
         """Send one message. Raises: `zmq.Again` when it is full, `zmq.ZMQError` (EHOSTUNREACH) for a peer not there."""

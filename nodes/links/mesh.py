@@ -218,6 +218,7 @@ class Mesh:
         link.line.socket.setsockopt(zmq.ROUTING_ID, self.identity.encode())
         if node_of(peer.identity) != self._node:
             self._reach(link.line)
+            link.line.beat()
         link.line.socket.connect(peer.endpoint)
         link.line.look()
         link.outbox = self._outbox(link.line, peer.identity, [])
@@ -246,6 +247,7 @@ class Mesh:
     def _bind_outside(self, outside: Outside) -> None:
         assert self._far_router is not None
         _take_reconnects(self._far_router.socket)
+        self._far_router.notice()
         self.address = outside.listen(self._far_router.socket)
         self._far_router.look()
 
