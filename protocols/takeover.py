@@ -36,6 +36,9 @@ from protocols.machine import Expired, Notify, earliest
 from protocols.wire.ids import CallId, NodeId
 
 ASK_S: Final = 0.5
+REST_S: Final = 2.0
+"""Between two questions to a node while there is no call that anybody might take. Whoever has answered the last one has
+taken nothing for a second more, so a call that begins then has an heir, of which all is asked anew."""
 SOON_S: Final = 0.05
 """The calls of a node are given other heirs one after the other; those before are asked once about all of them."""
 QUIET_S: Final = 1.0
@@ -179,6 +182,8 @@ class Owner:
         self._ask_at: dict[NodeId, float] = {}
         """Whom we ask: all that we know, and all that may take a call of ours."""
         self._is_in_doubt = False
+        self._roused_s = float("-inf")
+        """When the first call came after there was none."""
         self._seen = now
         self._hears_from = now
         """From when on what we know of the callees is true: until then we were away."""
@@ -202,13 +207,20 @@ class Owner:
         """Return who may take this call, or may have: its heir, and whoever has not given up its copy yet."""
         return frozenset(call.claimants) if (call := self._calls.get(call_id)) else frozenset()
 
-    def vouches(self, node: NodeId, now: float, within_s: float = 2 * ASK_S) -> bool:
-        """Say whether a node has answered what we asked within the last seconds: it can be an heir."""
+    @property
+    def _rests(self) -> bool:
+        """Whether there is no call that anybody might take, or have taken."""
+        return not (self._calls or self._loose)
+
+    def vouches(self, node: NodeId, now: float) -> bool:
+        """Say whether a node has answered what we asked lately: it can be an heir."""
+        has_rested = self._rests or now - self._roused_s < ASK_S
+        within_s = REST_S + ASK_S if has_rested else 2 * ASK_S
         return now < self._vouched_until(node) - LEASE_S + within_s
 
     def step(self, given: OwnerInput, now: float) -> list[Notify[OwnerEvent]]:
         """Take one input at `now`; return what is to be done, in order."""
-        was_away = now - self._seen > AWAY_S
+        was_away = now - self._seen > AWAY_S and not self._rests
         if was_away:
             self._hears_from = now + QUIET_S + AWAY_S / 2
         self._seen = now
@@ -223,6 +235,9 @@ class Owner:
     def _take(self, given: OwnerInput, now: float) -> list[OwnerEvent]:
         match given:
             case Named(call_id=call_id, heir=heir):
+                if self._rests:
+                    self._roused_s = now
+                    self._ask_at = {node: min(at, now) for node, at in self._ask_at.items()}
                 self._name(self._calls.setdefault(call_id, _Owned()), heir, now)
             case Ended(call_id=call_id):
                 self._release(call_id, now)
@@ -322,7 +337,7 @@ class Owner:
             if node not in self._known and not self._is_claimed(node):
                 del self._ask_at[node]
                 continue
-            self._ask_at[node] = now + ASK_S
+            self._ask_at[node] = now + (REST_S if self._rests else ASK_S)
             named = [call_id for call_id, call in self._calls.items() if node in call.doubts or node in call.former]
             named += [call_id for of, call_id in self._loose if of == node]
             for k in range(0, max(1, len(named)), MAX_ASKED):
@@ -336,6 +351,7 @@ class Owner:
 
 
 __all__ = [
-    "ASK_S", "AWAY_S", "MAX_ASKED", "QUIET_S", "SOON_S", "Answered", "Ask", "CalleeHeard", "CalleeQuiet", "Ended",
-    "Gone", "Known", "LetGo", "Named", "Overruled", "Owner", "OwnerEvent", "OwnerInput", "Retell", "Stand", "Standing",
+    "ASK_S", "AWAY_S", "MAX_ASKED", "QUIET_S", "REST_S", "SOON_S", "Answered", "Ask", "CalleeHeard", "CalleeQuiet",
+    "Ended", "Gone", "Known", "LetGo", "Named", "Overruled", "Owner", "OwnerEvent", "OwnerInput", "Retell", "Stand",
+    "Standing",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from protocols.takeover import (
     AWAY_S,
     MAX_ASKED,
     QUIET_S,
+    REST_S,
     SOON_S,
     Answered,
     Ask,
@@ -65,6 +66,26 @@ def awake(owner: Owner, until: float) -> Owner:
 
 
 # ---- an owner --------------------------------------------------------------------------------------------------
+
+
+def test_an_owner_without_calls_asks_seldom_and_its_first_calls_have_heirs_and_are_sure_all_the_same() -> None:
+    """Whenever they begin: all are asked anew then, and from then on as often as ever."""
+    for begins_s in (REST_S + 0.001, 1.5 * REST_S, 2 * REST_S - 0.001):
+        owner = Owner(0.0)
+        assert {one.node for one in told(owner, Known(frozenset((B, D))), 0.0)} == {B, D}
+        told(owner, Answered(B, 0.0), 0.0), told(owner, Answered(D, 0.0), 0.0)
+        assert told(owner, Expired(), REST_S - 0.001) == []
+        assert {one.node for one in told(owner, Expired(), REST_S)} == {B, D}
+        told(owner, Answered(B, REST_S), REST_S)
+        assert owner.vouches(B, begins_s)
+        assert not owner.vouches(D, REST_S + ASK_S), "it has not answered"
+        assert {one.node for one in told(owner, Named(C, B), begins_s) if isinstance(one, Ask)} == {B, D}
+        assert owner.vouches(B, begins_s), "for the call that begins with it"
+        assert owner.standing(C, begins_s) is Standing.SURE
+        told(owner, Answered(B, begins_s), begins_s)
+        assert {one.node for one in told(owner, Expired(), begins_s + ASK_S) if isinstance(one, Ask)} == {B, D}
+        assert owner.vouches(B, begins_s + ASK_S)
+        assert not owner.vouches(B, begins_s + 2 * ASK_S + 0.001)
 
 
 def test_an_owner_asks_everybody_twice_a_second_and_is_sure_while_its_heir_answers() -> None:
