@@ -4,7 +4,8 @@ It is in each process that may speak (`SPEAKERS`), and quiet unless it is that o
 
     says its word over the mesh to every other node's spokesman, every `BEAT_S`, and at once when it has changed
     says it on NATS every `WORD_S`, and oftener while somebody is silent: its echo shows that NATS hears us
-    tells every process of its node (`ClusterTold`) what has changed, and all of it every `WORD_S`
+    tells every process of its node (`ClusterTold`) what has changed: that somebody is there, or is not, at once,
+        figures every `WORD_S`, and all of it every `ALL_S`, for whoever has missed something
 
 A newcomer says its word before it is in, and hears the others' at once: what bars it (`protocols.joining`) keeps it
 alone. It says so once in the log, and asks again. Who takes over as spokesman goes on from what its process was told.
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final
 
@@ -38,6 +40,7 @@ from protocols.wire.cluster import (
     ClusterTold,
     EdgeWord,
     GetCluster,
+    Member,
     NodeProcess,
     NodeWord,
     spokesman,
@@ -49,6 +52,7 @@ from protocols.wire.subjects import ALL_NODE_WORDS, node_word
 
 BEAT_S: Final = 0.5
 WORD_S: Final = 2.0
+ALL_S: Final = 10.0
 RELEASE: Final = version("ringmaster")
 """Read once: where it stands is a file."""
 HEAR_S: Final = 1.0
@@ -134,6 +138,7 @@ class Spokesman:
         self._answers: dict[NodeId, tuple[NodeWord, Resident]] = {}
         self._waiting: dict[NodeId, tuple[float, str]] = {}
         self._is_news, self._beat_s, self._said_s, self._word_s, self._tell_s = True, now, now, now, now + WORD_S
+        self._all_s = now
         log.info("cluster.speaks", is_in=self._is_in)
 
     async def run(self) -> None:
@@ -172,19 +177,24 @@ class Spokesman:
         others.look()
         if not self._is_in:
             self._join(others, now)
+        if self._bar in (ASKING, NO_NATS) or others.wants_witness():
+            self._word_s = min(self._word_s, self._said_s + BEAT_S)
+        if self._is_news or now >= min(self._beat_s, self._word_s):
+            self._say(others, now)
+        if now >= self._tell_s:
+            self._tell_figures(others, now)
+
+    def _say(self, others: Others, now: float) -> None:
+        """Say our word to whom it is due, and to all when there is news."""
         is_news, self._is_news = self._is_news, False
         word = self._word(others)
         if is_news or now >= self._beat_s:
             self._beat_s = now + BEAT_S
             for speaker in filter(None, (spokesman(one.processes) for one in others.words())):
                 self._mesh.tell(speaker, word)
-        if self._bar in (ASKING, NO_NATS) or others.wants_witness():
-            self._word_s = min(self._word_s, self._said_s + BEAT_S)
         if is_news or now >= self._word_s:
             self._said_s, self._word_s = now, now + WORD_S
             self._bus.publish(node_word(word.node), msgspec.to_builtins(word))
-        if now >= self._tell_s:
-            self._tell()
 
     def _changed(self) -> None:
         """Something is new about another node: ours hear it at once, and the others that we know it."""
@@ -252,7 +262,8 @@ class Spokesman:
                     self._others.answered()
         elif word.wall * 1e9 > launcher.epoch:  # not the last that our own predecessor said
             self._hear_namesake(word, is_older=word.epoch < launcher.epoch)
-        self._wake.set()
+        if self._is_news or not self._is_in:
+            self._wake.set()
 
     def _hear_namesake(self, word: NodeWord, is_older: bool) -> None:
         """Another machine has our id: who was there first stays, and lets the other hear it."""
@@ -301,11 +312,17 @@ class Spokesman:
             figures.refused,
         )  # fmt: skip
 
+    def _tell_figures(self, others: Others, now: float) -> None:
+        """Tell what others have said of how they are, if any of it is new."""
+        self._tell_s = now + WORD_S
+        if now >= self._all_s or _timeless(others.members()) != _timeless(self._members.told.nodes):
+            self._tell()
+
     def _tell(self) -> None:
         """Tell all processes of our node who there is, this one first; nothing before we know whether we are in."""
         if self._others is None or self._bar == ASKING:
             return
-        self._tell_s = self._clock() + WORD_S
+        self._tell_s, self._all_s = self._clock() + WORD_S, self._clock() + ALL_S
         nodes = self._others.members() if self._is_in else ()
         told = ClusterTold(self._members.told.revision + 1, nodes, self._bar, self._others.dead)
         self._members.take(told)
@@ -331,6 +348,11 @@ def _cluster_of(config: Config) -> str:
         reason = "is set, and this machine is of no cluster: ringmaster cluster init or join"
         raise ConfigError("configuration", "cluster.bind", reason)
     return state.id
+
+
+def _timeless(members: Iterable[Member]) -> list[Member]:
+    """Return them without what is new in each word."""
+    return [replace(one, word=replace(one.word, wall=0.0)) for one in members]
 
 
 def _processes(roster: Roster) -> list[NodeProcess]:
