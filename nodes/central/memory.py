@@ -183,9 +183,10 @@ class Memory:
         async for received in self._bus.replay(Stream.CAMPAIGN, after=self.last):
             if received.sequence != self.last + 1:
                 raise StreamBroken(Stream.CAMPAIGN, self.last, received.sequence)
+            body = received.body
             try:
-                self.clock.heard((received.body or {}).get(CLOCK))
-                entry = from_body(received.body)
+                self.clock.heard((body or {}).get(CLOCK))
+                entry = from_body(body)
             except RemoteProtocolError as error:
                 self.last = received.sequence
                 log.error("journal.unreadable", sequence=received.sequence, error=str(error))

@@ -30,14 +30,21 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message of a stream. `body` is None when it is no JSON object: acknowledge it like any other."""
+    """One message of a stream."""
 
     subject: str
     sequence: int
     event_id: str
-    body: dict[str, Any] | None
     data: bytes
     message: Msg = field(repr=False)
+
+    @property
+    def body(self) -> dict[str, Any] | None:
+        """What `data` says, read at each call; None when it is no JSON object: acknowledge it like any other."""
+        try:
+            return read_json(self.data, dict[str, Any])
+        except ValueError:
+            return None
 
     @property
     def n_behind(self) -> int:
@@ -170,12 +177,8 @@ async def _run(connection: Connection, stream: str, after: int, subject: str) ->
 
 
 def _received(message: Msg) -> Received:
-    try:
-        body = read_json(message.data, dict[str, Any])
-    except ValueError:
-        body = None
     event_id = (message.headers or {}).get(Header.MSG_ID, "")
-    return Received(message.subject, message.metadata.sequence.stream, event_id, body, message.data, message)
+    return Received(message.subject, message.metadata.sequence.stream, event_id, message.data, message)
 
 
 __all__ = ["Consumer", "Received", "replay"]
