@@ -144,10 +144,15 @@ def over(config: Config, body: Body) -> Config:
     return replace(config, sip=replace(config.sip, trunks=trunks), **changed)
 
 
+def named_trunks(body: Body) -> list[str]:
+    """Return the trunks that a version names."""
+    return [str(trunk["name"]) for trunk in _trunks(body)]
+
+
 def strangers(config: Config, body: Body) -> list[str]:
-    """Return the trunks that a version names and a node does not have."""
+    """Return those of them that a node does not have."""
     ours = {trunk.name for trunk in config.sip.trunks}
-    return [trunk["name"] for trunk in _trunks(body) if trunk["name"] not in ours]
+    return [name for name in named_trunks(body) if name not in ours]
 
 
 def differences(before: Body, after: Body) -> list[str]:
@@ -284,6 +289,6 @@ def has_key(text: str, key: str) -> bool | None:
 
 
 __all__ = [
-    "AT_ONCE", "DRAIN", "EVERY", "SECRET", "Body", "Change", "check", "differences", "in_markdown", "over", "read",
-    "strangers", "why_not", "written",
+    "AT_ONCE", "DRAIN", "EVERY", "SECRET", "Body", "Change", "check", "differences", "in_markdown", "named_trunks",
+    "over", "read", "strangers", "why_not", "written",
 ]  # fmt: skip

@@ -73,6 +73,7 @@ class Central:
         """Answer the mesh from now on."""
         self._requests.serve(self._mesh)
         self.settings.serve(self._mesh)
+        self.settings.lead(self._mesh, self.members)
         Listings(self.do_not_call, self._config.paths.state / FILE).serve(self._mesh)
         self._mesh.serve(GetStatus, self.status)
 
@@ -256,6 +257,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
         central.serve()
         tasks.spawn(central.do_not_call.follow())
         tasks.spawn(central.settings.follow())
+        tasks.spawn(central.settings.follow_others())
         tasks.spawn(central.run())
         tasks.spawn(central.look_after_streams())
         speaker = Spokesman(mesh, bus, config, central.members, tasks, central.of_node)

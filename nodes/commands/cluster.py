@@ -24,6 +24,7 @@ from nodes.files import write_private
 from nodes.links import cluster_keys, cluster_state, server, server_settings
 from nodes.links.cluster_keys import BadKeys, ClusterKeys
 from nodes.links.neighbours import NobodyAnswers, neighbours
+from nodes.links.settings import FILE as SETTINGS
 from protocols.joining import Candidate, barred
 from protocols.wire.envelope import VERSION
 from protocols.wire.ids import NodeId
@@ -126,6 +127,7 @@ async def _join(config: Config, file: Path, is_unasked: bool) -> int:
     server.check_company(config, keys.urls)
     _check_down(config)
     told = await _asked(config, keys, is_unasked)
+    (state / SETTINGS).unlink(missing_ok=True)  # what was applied here before is no version of the cluster's
     cluster_keys.unpack(keys, state)
     print(f"{config.node.id} is of cluster {keys.name} ({keys.cluster[:8]}) now: {told}; remove {file}")
     if not config.cluster.is_joined:

@@ -9,33 +9,33 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from nodes.commands.actions import actions, ask_central, operator
 from nodes.commands.client import Client, NotUp, configured, connected
 from nodes.commands.terminal import ENDING, emit
 from nodes.config import Config
-from nodes.config_running import Body, differences, read, strangers, written
+from nodes.config_running import Body, differences, named_trunks, read, written
 from nodes.errors import NodeError
-from nodes.links.errors import LinkError, Refused
+from nodes.links.errors import LinkError
 from nodes.links.mesh import Request
+from nodes.links.settings import FOLLOWERS
 from nodes.reading import read_json
+from protocols.wire.cluster import NodeState
 from protocols.wire.messages import GetStatus
 from protocols.wire.settings import ApplySettings, GetSettings, Version
 
 R = TypeVar("R")
 
-ASK_S: Final = 15.0
 TAKEN_S: Final = 5.0
 """So long is waited until every process says that it goes by a new version; a tenth of a second is usual."""
 LOOK_S: Final = 0.05
-FOLLOW: Final = ("edge", "central")
 ACTIONS: Final = {
     "check": "what is wrong with a file, and what it would change",
     "apply": "have a file hold, everywhere and at once; or an older version, again",
@@ -55,9 +55,7 @@ class BadSettings(NodeError):
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """What is done, with which file."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, purpose in ACTIONS.items():
-        one = actions.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+    for name, one in actions(parser, ACTIONS):
         if name == "check":
             one.add_argument("file", metavar="FILE", type=Path)
         if name == "apply":
@@ -67,8 +65,6 @@ def describe(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--why", default="", help="a note that is kept with the version")
         if name != "show":
             one.add_argument("--json", action="store_true", help="JSON")
-        one.add_argument("--config", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # also behind the action
-        one.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,18 +92,23 @@ async def _run(args: argparse.Namespace) -> int:
 
 async def _check(config: Config, args: argparse.Namespace) -> int:
     """Say what a file would change; where no node is up, beside the files alone."""
-    base, settings = _file(args.file, config)
+    base, settings = _file(args.file)
+    trunks: Mapping[str, Sequence[str]] = {config.node.id: [trunk.name for trunk in config.sip.trunks]}
+    is_all = True
     try:
         async with connected(config) as client:
+            trunks = await _trunks(client)
             now = (await _versions(client))[-1]
     except NotUp:
-        now = NONE
-    changes = differences(now.settings, settings)
+        now, is_all = NONE, not config.cluster.is_joined
+    partly, changes = partly_known(args.file, settings, trunks, is_all), differences(now.settings, settings)
     if args.json:
-        emit({"version": now.version, "made_on": base, "changes": changes})
+        emit({"version": now.version, "made_on": base, "changes": changes, "partly_known": partly})
         return 0
     print(f"{args.file}: can be applied" + (f" in place of version {now.version}" if now.version else ""))
     _print(changes)
+    for line in partly:
+        print(line)
     if base not in (None, now.version):
         print(f"it was made on version {base}, and would be refused: ringmaster config show has the newest")
     return 0
@@ -115,9 +116,10 @@ async def _check(config: Config, args: argparse.Namespace) -> int:
 
 async def _apply(client: Client, args: argparse.Namespace) -> int:
     versions = await _versions(client)
-    now, why = versions[-1], args.why
+    now, why, partly = versions[-1], args.why, list[str]()
     if args.version is None:
-        base, settings = _file(args.file, client.config)
+        base, settings = _file(args.file)
+        partly = partly_known(args.file, settings, await _trunks(client))
     else:
         base, settings = None, _older(versions, args.version).settings
         why = why or f"as version {args.version}"
@@ -126,10 +128,13 @@ async def _apply(client: Client, args: argparse.Namespace) -> int:
     changes = differences(now.settings, settings)
     behind = await _behind(client, done.version)
     if args.json:
-        emit({"version": done.version, "is_new": done.is_new, "changes": changes, "behind": behind})
+        emit({"version": done.version, "is_new": done.is_new, "changes": changes, "behind": behind,
+              "partly_known": partly})  # fmt: skip
     else:
         print(f"version {done.version} holds" if done.is_new else f"version {done.version} says that already")
         _print(changes)
+        for line in partly:
+            print(line)
         for each in behind:
             print(f"{each} does not say that it goes by it")
     return 1 if behind else 0
@@ -139,7 +144,7 @@ async def _behind(client: Client, version: int) -> list[str]:
     """Return which edges and centrals do not go by a version, once all do, or it has taken too long."""
     give_up_s = asyncio.get_running_loop().time() + TAKEN_S
     while True:
-        peers = [peer.identity for role in FOLLOW for peer in await client.everywhere(role)]
+        peers = [peer.identity for role in FOLLOWERS for peer in await client.everywhere(role)]
         figures = await asyncio.gather(*(_figure(client, peer) for peer in peers))
         behind = [peer for peer, taken in zip(peers, figures, strict=True) if taken < version]
         if not behind or asyncio.get_running_loop().time() > give_up_s:
@@ -162,28 +167,54 @@ async def _versions(client: Client) -> list[Version]:
 
 async def _ask(client: Client, message: Request[R]) -> R:
     """Ask central. Raises: NotApplied, NotUp."""
-    try:
-        return await client.ask("central", message, ASK_S)
-    except LinkError as error:
-        word, _, more = (error.reason if isinstance(error, Refused) else str(error)).partition(": ")
-        in_words = {
+
+    def in_words(word: str, more: str) -> NotApplied:
+        said = {
             "changed_meanwhile": f"nothing was changed: {more} (ringmaster config history)",
-            "unknown_trunk": f"sip.trunks.{more}: no trunk of this name is in the file of the node of central",
+            "unknown_trunk": f"sip.trunks: {more} is no trunk in the file of any node that lives",
             "bad_settings": more,
             "nats_away": f"NATS does not answer, so whether it holds is not known: {more}",
         }
-        raise NotApplied(in_words.get(word, str(error))) from error
+        return NotApplied(said.get(word, ": ".join(filter(None, (word, more)))))
+
+    return await ask_central(client, message, in_words)
 
 
-def _file(path: Path, config: Config) -> tuple[int | None, Body]:
+def _file(path: Path) -> tuple[int | None, Body]:
     """Return a file's version and what that was made on. Raises: ConfigError, BadSettings, OSError."""
     try:
-        base, settings = read(path.read_text(encoding="utf-8"), str(path))
+        return read(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise BadSettings(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from error
-    if unknown := strangers(config, settings):
-        raise BadSettings(f"{path}: sip.trunks: {unknown[0]} is no trunk in the configuration of this node")
-    return base, settings
+
+
+async def _trunks(client: Client) -> dict[str, Sequence[str]]:
+    """Return the trunks of each node that lives, as their files have them, this one's first."""
+    trunks: dict[str, Sequence[str]] = {client.config.node.id: [trunk.name for trunk in client.config.sip.trunks]}
+    if client.config.cluster.is_joined:
+        words = [one.member.word for one in (await client.cluster()).nodes if one.member.state is NodeState.ALIVE]
+        trunks |= {word.node: word.trunks for word in words if not FOLLOWERS.isdisjoint(word.roles)}
+    return trunks
+
+
+def partly_known(path: Path, settings: Body, trunks: Mapping[str, Sequence[str]], is_all: bool = True) -> list[str]:
+    """Return a line for each trunk that some nodes do not have. Raises: BadSettings for one that nobody has.
+
+    `is_all`: whether `trunks` has every node that there is.
+    """
+    lines = []
+    for name in named_trunks(settings):
+        having = [node for node, names in trunks.items() if name in names]
+        if not having and not is_all:
+            lines.append(f"sip.trunks.{name} is no trunk of this node, and none is up to ask whether another has it")
+            continue
+        if not having:
+            where = "of any node that lives" if len(trunks) > 1 else "of this node"
+            raise BadSettings(f"{path}: sip.trunks: {name} is no trunk in the file {where}")
+        if len(having) < len(trunks):
+            without = ", ".join(node for node in trunks if node not in having)
+            lines.append(f"sip.trunks.{name} is a trunk of {', '.join(having)}; for {without} it says nothing")
+    return lines
 
 
 def _older(versions: Sequence[Version], wanted: int) -> Version:
@@ -195,7 +226,7 @@ def _older(versions: Sequence[Version], wanted: int) -> Version:
 
 
 def _who(config: Config) -> str:
-    return f"{getpass.getuser()}@{config.node.id}"
+    return f"{operator()}@{config.node.id}"
 
 
 def _tell(versions: Sequence[Version], is_json: bool) -> None:
@@ -218,4 +249,4 @@ def _print(changes: Sequence[str]) -> None:
         print(f"  {change}")
 
 
-__all__ = ["describe", "run"]
+__all__ = ["BadSettings", "describe", "partly_known", "run"]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import getpass
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+from nodes.commands.actions import actions, ask_central, operator
 from nodes.commands.client import Client, configured, connected
 from nodes.commands.terminal import ENDING, emit
 from nodes.errors import NodeError
 from nodes.links.contact_key import contact_key, fingerprint
-from nodes.links.errors import LinkError, Refused
 from nodes.links.mesh import Request
 from nodes.people import NotAPerson, person
 from protocols.wire.campaigns import ContactId, contact_id, is_contact_id
@@ -30,7 +29,6 @@ from protocols.wire.do_not_call import (
 
 R = TypeVar("R")
 
-ASK_S: Final = 30.0
 COLUMNS: Final = ("contact_id", "listed", "by", "why", "wall", "key")
 """Of an exported list, which can be imported again where people are named with the same key (the last column has its
 fingerprint); it has no numbers, for the list knows none."""
@@ -58,9 +56,7 @@ class BadNumbers(NodeError):
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """What is done, and to whom."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, purpose in ACTIONS.items():
-        one = actions.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+    for name, one in actions(parser, ACTIONS):
         if name in ("add", "remove", "check"):
             one.add_argument("what", nargs="+", metavar="NUMBER", help="with + and the country code, or a SIP URI")
         if name == "import":
@@ -71,8 +67,6 @@ def describe(parser: argparse.ArgumentParser) -> None:
         if name in ("add", "remove", "import"):
             one.add_argument("--why", default="", help="a note that is kept with each entry")
         one.add_argument("--json", action="store_true", help="JSON")
-        one.add_argument("--config", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # also behind the action
-        one.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -140,15 +134,16 @@ async def _export(client: Client, args: argparse.Namespace, key: bytes) -> int:
 
 async def _ask(client: Client, message: Request[R]) -> R:
     """Ask central. Raises: NoList, NotUp."""
-    try:
-        return await client.ask("central", message, ASK_S)
-    except LinkError as error:
-        reason = IN_WORDS.get(error.reason, error.reason) if isinstance(error, Refused) else str(error)
-        raise NoList(f"central does not keep the list: {reason}") from error
+
+    def in_words(word: str, more: str) -> NoList:
+        why = IN_WORDS.get(word, ": ".join(filter(None, (word, more))))
+        return NoList(f"central does not keep the list: {why}")
+
+    return await ask_central(client, message, in_words)
 
 
 def _said(contact: ContactId, is_on: bool, why: str) -> Listing:
-    return Listing(contact, is_on, f"operator {getpass.getuser()}"[:MOST_WORDS], why[:MOST_WORDS], wall="")
+    return Listing(contact, is_on, f"operator {operator()}"[:MOST_WORDS], why[:MOST_WORDS], wall="")
 
 
 def _named(numbers: Iterable[tuple[int, str]], key: bytes, file: str = "") -> list[ContactId]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import secrets
 import sys
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from nodes.admin import audit
 from nodes.admin.hashing import MAX_SECRET
 from nodes.admin.roles import Role
 from nodes.admin.users import FILE, MIN_PASSWORD, NAME, UsersError, changing, new_user, read
+from nodes.commands.actions import operator
 from nodes.commands.client import configured
 
 
@@ -53,17 +53,9 @@ def run(args: argparse.Namespace) -> int:
                 _check_known(users, args.name)
                 del users[args.name]
     if args.what != "list":
-        by = {"what": f"user.{args.what}", "who": _operator(), "role": "operator", "name": args.name}
+        by = {"what": f"user.{args.what}", "who": operator(), "role": "operator", "name": args.name}
         audit.append(state / audit.FILE, audit.written(by))
     return 0
-
-
-def _operator() -> str:
-    """Return the name of whoever has called the command; in a container it may be a number only."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _add(file: Path, name: str, role: Role) -> None:

@@ -114,6 +114,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         settings.config, mesh, trunk, Engines(mesh), post.take, refusals, fetcher=fetcher, fills_up=post.fills_up
     )
     settings.changed = services.change
+    settings.serve(mesh)
     tasks.spawn(settings.follow())
     start, registers = one_call(services), [account for account in config.sip.trunks if account.register]
     most = 2 * (config.edge.capacity or MOST)  # those that it takes, and as many that it takes over

@@ -4,7 +4,8 @@ What it does: starts from the version on this machine's disk, so that NATS may b
 for central, writes new ones by compare-and-set. What it does not: say what may change (`nodes.config_running`).
 
 A version that cannot be read, or names what this release does not know, is not taken: the last one stays, and the
-number of the other is shown (`figures`). An empty bucket takes nothing back either: central fills it from its disk.
+number of the other is shown (`figures`). A bucket that was lost takes nothing back either, be it empty or filled with
+an older version: nobody takes a lower number than theirs, and central writes the highest that any node has.
 """
 
 from __future__ import annotations
@@ -22,24 +23,31 @@ from nodes.config import Config, ConfigError
 from nodes.config_running import check, over, strangers
 from nodes.files import write_private
 from nodes.links.bucket import Bucket, Entry
-from nodes.links.errors import BusAway, Refused
+from nodes.links.errors import BusAway, LinkError, Refused
+from nodes.links.members import Members
 from nodes.links.mesh import Mesh
 from nodes.reading import read_json
 from nodes.telemetry import logs
+from protocols.wire.cluster import Member, NodeState
 from protocols.wire.ids import Identity
 from protocols.wire.settings import (
     MOST_WORDS,
     SETTINGS_KEY,
     ApplySettings,
     GetSettings,
+    GetTaken,
     SettingsApplied,
     SettingsHistory,
+    SettingsTaken,
     Version,
 )
 
 FILE: Final = "settings.json"
 """In the state directory: the version that was taken last."""
 RETRY_S: Final = 1.0
+ASK_S: Final = 2.0
+FOLLOWERS: Final = frozenset(("edge", "central"))
+"""The roles that go by settings."""
 
 log = logs.get(__name__)
 
@@ -54,6 +62,10 @@ class Settings:
         self.config = config
         self.changed: Callable[[Config], None] = lambda config: None
         self._taken = Version(0, "", "", "")
+        self._mesh: Mesh | None = None
+        self._members: Members | None = None
+        self._is_behind = asyncio.Event()
+        """Some node has a higher version than ours."""
         self._refused = 0
         """The number of the version that could not be taken, if it is the newest."""
         self._from_disk()
@@ -75,16 +87,33 @@ class Settings:
                     is_there = False
                     async for entry in told:
                         if entry is None:
-                            await self._fill(is_there)
+                            if not is_there:
+                                await self._put_right()
                         elif entry.key == SETTINGS_KEY:
                             is_there = entry.value is not None
                             await self._take(entry.value)
-            except BusAway as error:  # only `_fill` says so
+            except BusAway as error:  # only `_put_right` says so
                 log.warning("settings.not_filled", error=str(error))
                 await asyncio.sleep(RETRY_S)
 
+    async def follow_others(self) -> None:
+        """Have the bucket hold what a node has that knows more than we do, for ever."""
+        while True:
+            await self._is_behind.wait()
+            self._is_behind.clear()
+            try:
+                await self._put_right()
+            except BusAway as error:  # their next word is in half a second
+                log.warning("settings.not_filled", error=str(error))
+
     def serve(self, mesh: Mesh) -> None:
-        """Answer what operators ask of central."""
+        """Say by which version we go."""
+        mesh.serve(GetTaken, lambda asked, sender: SettingsTaken(msgspec.json.encode(self._taken).decode()))
+
+    def lead(self, mesh: Mesh, members: Members) -> None:
+        """Answer what operators ask of central, and know what the other nodes of the cluster have."""
+        self._mesh, self._members = mesh, members
+        members.on_change(lambda member: self._is_behind.set() if self._knows_more(member) else None)
         mesh.serve(ApplySettings, self.apply)
         mesh.serve(GetSettings, self.history)
 
@@ -95,7 +124,8 @@ class Settings:
             check(settings)
         except (ValueError, ConfigError) as error:
             raise Refused(f"bad_settings: {str(error).removeprefix('settings: ')}") from error
-        if unknown := strangers(self._of_file, settings):
+        elsewhere = {name for one in self._others() for name in one.word.trunks}
+        if unknown := [name for name in strangers(self._of_file, settings) if name not in elsewhere]:
             raise Refused(f"unknown_trunk: {unknown[0]}")
         try:
             return await self._write(asked, settings)
@@ -118,7 +148,7 @@ class Settings:
             raise Refused(f"changed_meanwhile: version {now.version} is there, by {now.by or 'nobody'}")
         if settings == now.settings and now.version:
             return SettingsApplied(now.version, is_new=False)
-        number = max(now.version, self._taken.version) + 1
+        number = max(now.version, self._taken.version, *(one.word.settings for one in self._others())) + 1
         by, why = asked.by[:MOST_WORDS], asked.why[:MOST_WORDS]
         body = msgspec.to_builtins(Version(number, datetime.now(UTC).isoformat(timespec="seconds"), by, why, settings))
         if there is None:
@@ -130,13 +160,53 @@ class Settings:
         log.warning("settings.applied", version=number, by=by)
         return SettingsApplied(number, is_new=True)
 
-    async def _fill(self, is_there: bool) -> None:
-        """Have an empty bucket hold what we go by: it was deleted, or its server lost it. Raises: `BusAway`."""
-        if self._may_write and not is_there and self._taken.version:
-            if await self._bucket.create(SETTINGS_KEY, msgspec.to_builtins(self._taken)) is not None:
-                log.warning("settings.filled", version=self._taken.version)
+    async def _put_right(self) -> None:
+        """Have the bucket hold the highest version that anybody goes by: it may be empty or older. Raises: BusAway."""
+        if not self._may_write:
+            return
+        there = await self._bucket.get(SETTINGS_KEY)
+        now = _version(there) or Version(0, "", "", "")
+        above = max(now.version, *self.versions)
+        told = [await self._told_by(one) for one in self._others() if one.word.settings > above]
+        highest = max((now, self._taken, *filter(None, told)), key=lambda one: one.version)
+        if highest.version == now.version:
+            return
+        body = msgspec.to_builtins(highest)
+        if there is None:
+            done = await self._bucket.create(SETTINGS_KEY, body)
+        else:
+            done = await self._bucket.update(SETTINGS_KEY, body, there.revision)
+        if done is not None:  # else another central has, and we are told
+            log.warning("settings.filled", version=highest.version, instead_of=now.version)
+
+    async def _told_by(self, other: Member) -> Version | None:
+        """Return the version by which another node goes; None when it does not say so, or not in words of ours."""
+        who = [one.identity for one in other.word.processes if one.is_active and one.role in FOLLOWERS]
+        try:
+            assert self._mesh is not None, "it has told us who the others are"
+            told = await self._mesh.ask(who[0], GetTaken(), timeout_s=ASK_S)
+            version = msgspec.json.decode(told.version, type=Version)
+            check(version.settings)
+        except (LinkError, IndexError, msgspec.MsgspecError, ConfigError) as error:
+            log.warning("settings.not_told", node=other.word.node, error=str(error))
+            return None
+        return version
+
+    def _others(self) -> list[Member]:
+        """Return the other nodes that live."""
+        nodes = self._members.nodes if self._members else ()
+        return [one for one in nodes if one.state is NodeState.ALIVE]
+
+    def _knows_more(self, member: Member) -> bool:
+        return member.word.settings > max(self.versions)
 
     async def _take(self, body: dict[str, Any] | None) -> None:
+        number = body.get("version") if body else None
+        if (
+            isinstance(number, int) and number < self._taken.version
+        ):  # of a bucket that was lost, and filled by one behind
+            await self._put_right()
+            return
         if body is None or not self._hold(body):
             return
         try:

@@ -56,7 +56,7 @@ class NodeWord:
     to 1. `without_heir`: how many of its calls no other node could go on with just now; None: it does not say. `hears`:
     other nodes that are alive to it. `dead`: whom it has declared dead lately, also if they have come back since:
     whoever reads their own name there asks their heirs before they send anything. `settings`: the version by which it
-    goes (`protocols.wire.settings`); `refused`: a newer one, that it could not take.
+    goes (`protocols.wire.settings`); `refused`: a newer one, that it could not take. `trunks`: their names in its file.
     """
 
     node: NodeId
@@ -79,6 +79,7 @@ class NodeWord:
     dead: tuple[Death, ...] = ()
     settings: int = 0
     refused: int = 0
+    trunks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Settings that change while nodes run: a version of them, and what may be asked of central about them.
 
 The bucket `rm_config` has the newest version under one key, and the ten last ones as its history. A version is written
-by central alone, by compare-and-set: whoever made theirs on an older one is told.
+by central alone, by compare-and-set: whoever made theirs on an older one is told. Numbers only rise: nobody goes back
+to a lower one, and a bucket that was lost is filled with the highest that any node has.
 """
 
 from __future__ import annotations
@@ -61,7 +62,23 @@ class GetSettings:
     Reply: ClassVar[type[SettingsHistory]] = SettingsHistory
 
 
-SETTINGS_MESSAGES: Final[tuple[type, ...]] = (ApplySettings, SettingsApplied, GetSettings, SettingsHistory)
+@dataclass(frozen=True, slots=True)
+class SettingsTaken:
+    """The version by which a process goes: a `Version` as JSON, which a bucket that was lost is filled from."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetTaken:
+    """Say by which version you go. Asked of whoever follows them, by central."""
+
+    Reply: ClassVar[type[SettingsTaken]] = SettingsTaken
+
+
+SETTINGS_MESSAGES: Final[tuple[type, ...]] = (
+    ApplySettings, SettingsApplied, GetSettings, SettingsHistory, GetTaken, SettingsTaken,
+)  # fmt: skip
 
 __all__ = [
     "MOST_WORDS",
@@ -69,7 +86,9 @@ __all__ = [
     "SETTINGS_MESSAGES",
     "ApplySettings",
     "GetSettings",
+    "GetTaken",
     "SettingsApplied",
     "SettingsHistory",
+    "SettingsTaken",
     "Version",
 ]

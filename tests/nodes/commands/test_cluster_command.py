@@ -15,6 +15,7 @@ from nodes import lock
 from nodes.commands import cluster as command
 from nodes.errors import NodeError, in_words
 from nodes.links import cluster_keys, neighbours
+from nodes.links.settings import FILE as SETTINGS
 from protocols.wire.ids import NodeId
 from tests.nodes.commands.conftest import COMMAND, Place
 
@@ -54,7 +55,11 @@ def test_two_machines_have_one_clusters_keys(place: Place) -> None:
     assert cluster(place, n1, "keys", "n2", "--nats", "nats://127.0.0.1:1", "--to", "n2.keys") == ""
     keys = place.path / "n2.keys"
     assert keys.stat().st_mode & 0o777 == 0o600
+    alone = place.path / "state-n2" / SETTINGS
+    alone.parent.mkdir()
+    alone.write_text('{"version": 9}')
     assert "n2 is of cluster prod" in cluster(place, n2, "join", "n2.keys", "--unasked")
+    assert not alone.exists(), "what was applied on a machine that was alone is no version of the cluster's"
     for file in ("cluster/curve.key", "cluster/nats.secret", "contact.key"):
         assert (place.path / "state-n1" / file).read_text() == (place.path / "state-n2" / file).read_text()
     assert (place.path / "state-n1/cluster/nodes").read_text() == "n1\nn2\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,15 @@ from nodes.links import bus as buses
 from nodes.links.bus import Bus
 from nodes.links.errors import Refused
 from nodes.links.login import login
+from nodes.links.members import Members
+from nodes.links.mesh import Mesh
+from nodes.links.roster import Peer, Roster, State
 from nodes.links.settings import FILE, Settings
 from nodes.links.tasks import Tasks
+from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState, NodeWord
 from protocols.wire.ids import Identity, NodeId
 from protocols.wire.roles import Role
-from protocols.wire.settings import SETTINGS_KEY, ApplySettings, GetSettings
+from protocols.wire.settings import SETTINGS_KEY, ApplySettings, GetSettings, Version
 from protocols.wire.subjects import Bucket
 from tests.conftest import NatsServer
 
@@ -208,3 +212,107 @@ async def test_who_applied_what_is_kept_of_the_last_ten_versions(url: str, tmp_p
     assert [(one["version"], one["by"], one["why"]) for one in told] == [
         (n + 1, ANN if n % 2 else BOB, f"try {n}") for n in range(2, 12)
     ]
+
+
+# ---- several nodes --------------------------------------------------------------------------------------------------
+
+
+def left_on_disk(state: Path, version: int) -> None:
+    """Have a machine know this version, in which so many calls may be up."""
+    state.mkdir(exist_ok=True)
+    kept = {"version": version, "wall": "", "by": ANN, "why": "", "settings": json.loads(most(version))}
+    (state / FILE).write_text(json.dumps(kept))
+
+
+def word(settings: int = 0, trunks: tuple[str, ...] = (), edge: str = "n1.edge-9:1") -> ClusterTold:
+    """What n1 is told of n2."""
+    process = NodeProcess("edge", "edge-0", Identity(edge), "", 1, is_active=True)
+    said = NodeWord(
+        NodeId("n2"), 1, 1, "c", 1, "v", "", ("edge",), "", 0.0, (process,), settings=settings, trunks=trunks
+    )
+    return ClusterTold(1, (Member(said, NodeState.ALIVE),))
+
+
+@asynccontextmanager
+async def leading(settings: Settings, edge: Settings | None = None) -> AsyncIterator[Members]:
+    """Have central of n1 know a cluster, with an edge of n2; yields what it knows of it."""
+    async with AsyncExitStack() as closing:
+        mesh = await Mesh.start(Identity("n1.central-0:1"))
+        closing.push_async_callback(mesh.close)
+        other = await Mesh.start(Identity("n1.edge-9:1"), "tcp://127.0.0.1:*")
+        closing.push_async_callback(other.close)
+        if edge:
+            edge.serve(other)
+        mesh.roster(Roster(1, (Peer("edge", "edge-9", other.identity, other.endpoint, 1, State.ACTIVE),)))
+        members = Members(mesh, settings.config)
+        settings.lead(mesh, members)
+        tasks = await closing.enter_async_context(Tasks())
+        tasks.spawn(settings.follow_others())
+        yield members
+
+
+async def held(url: str) -> Version:
+    """Return what the bucket has."""
+    bus = await Bus.connect(url, name="operator", node_id=NodeId("n1"))
+    try:
+        entry = await bus.kv(Bucket.CONFIG).get(SETTINGS_KEY)
+        return Version(**entry.value) if entry and entry.value else Version(0, "", "", "")
+    finally:
+        await bus.close()
+
+
+async def holds(url: str, version: int) -> None:
+    async with asyncio.timeout(20):
+        while (await held(url)).version != version:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_bucket_that_was_lost_is_filled_with_the_highest_version_of_any_node_and_nobody_goes_back(
+    url: str, tmp_path: Path
+) -> None:
+    left_on_disk(tmp_path / "a", 3)
+    left_on_disk(tmp_path / "b", 5)
+    async with following(url, tmp_path / "b") as edge:
+        told: list[int] = []
+        edge.changed = lambda config: told.append(config.central.max_concurrent)
+        async with following(url, tmp_path / "a", may_write=True) as central, leading(central, edge) as members:
+            await holds(url, 3)  # it has heard of nobody yet
+            members.take(word(settings=5))
+            await holds(url, 5)
+            assert (await taken(central, 5)).central.max_concurrent == 5
+            done = await central.apply(ApplySettings(5, most(9), ANN), ASKER)
+            assert done.version == 6
+            assert (await taken(edge, 6)).central.max_concurrent == 9
+        assert told == [9], "no version was taken back meanwhile"
+
+
+async def test_a_bucket_with_an_older_version_than_centrals_own_is_given_that(url: str, tmp_path: Path) -> None:
+    left_on_disk(tmp_path / "a", 3)
+    async with following(url, tmp_path / "a", may_write=True):
+        await holds(url, 3)
+    left_on_disk(tmp_path / "b", 5)
+    async with following(url, tmp_path / "b", may_write=True) as central:
+        await holds(url, 5)
+        assert central.versions == (5, 0)
+
+
+async def test_a_node_that_boasts_of_a_version_and_does_not_show_it_changes_nothing(url: str, tmp_path: Path) -> None:
+    async with following(url, tmp_path / "a", may_write=True) as central:
+        await central.apply(ApplySettings(0, most(7), ANN), ASKER)
+        await taken(central, 1)
+        async with leading(central) as members:
+            for told in (word(settings=5), word(settings=6, edge="n1.edge-9:2")):
+                members.take(told)
+            done = await central.apply(ApplySettings(1, most(8), ANN), ASKER)
+            assert done.version == 7, "whatever it has, what is applied now is newer"
+
+
+async def test_a_trunk_of_another_node_may_be_named_and_one_that_nobody_has_may_not(url: str, tmp_path: Path) -> None:
+    backup = json.dumps({"sip": {"trunks": [{"name": "backup", "cps": 3}]}})
+    async with following(url, tmp_path / "a", may_write=True) as central, leading(central) as members:
+        members.take(word(trunks=("other",)))
+        with pytest.raises(Refused, match="unknown_trunk: backup"):
+            await central.apply(ApplySettings(0, backup, ANN), ASKER)
+        members.take(word(trunks=("other", "backup")))
+        assert (await central.apply(ApplySettings(0, backup, ANN), ASKER)).is_new
+        assert [trunk.name for trunk in (await taken(central, 1)).sip.trunks] == ["carrier"]
