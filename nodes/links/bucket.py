@@ -42,6 +42,35 @@ class Entry:
     revision: int
 
 
+class _Feed:
+    """What nats-py's watcher tells, without its looking four times a second whether the server asks how far we are.
+
+    For who is called with each message, as its watcher, nats-py answers that at once (flow control), and the task that
+    looks finds nothing ever.
+    """
+
+    def __init__(self, watcher: KeyValue.KeyWatcher, connection: Connection) -> None:
+        self._watcher, self._came_up = watcher, connection.came_up
+        ours: Any = watcher  # nats-py keeps the rest to itself
+        ours._sub._sub._jsi._fctask.cancel()
+        self._came_up.add(self._wake)
+
+    async def next(self, timeout_s: float) -> KeyValue.Entry | None:
+        """Return the next update, or None when there may be something else to see. Raises: `TimeoutError`."""
+        update: KeyValue.Entry | None = await self._watcher.updates(timeout=timeout_s)  # type: ignore[no-untyped-call]
+        return update
+
+    async def stop(self) -> None:
+        """Be told nothing more."""
+        self._came_up.discard(self._wake)
+        await self._watcher.stop()  # type: ignore[no-untyped-call]
+
+    def _wake(self) -> None:
+        """The connection is another one: whoever waits is to see that at once."""
+        with suppress(asyncio.QueueFull):
+            self._watcher._updates.put_nowait(None)
+
+
 class Bucket:
     """One bucket. Every method but `watch` raises `BusAway` when NATS does not answer."""
 
@@ -125,6 +154,7 @@ class Bucket:
         generation = self._connection.generation
         with away_for_errors():
             watcher = await self._store().watchall()
+        feed = _Feed(watcher, self._connection)
         try:
             gone, is_snapshot = set(known), True
             bucket, look_s = await self._info(), time.monotonic() + MADE_S
@@ -134,7 +164,7 @@ class Bucket:
                 update = None
                 if not (is_snapshot and is_empty):
                     try:
-                        update = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]  # nats-py
+                        update = await feed.next(LOOK_S if is_snapshot else max(LOOK_S, look_s - time.monotonic()))
                     except TimeoutError:
                         if is_snapshot or time.monotonic() > look_s:
                             now, look_s = await self._info(), time.monotonic() + MADE_S
@@ -155,7 +185,7 @@ class Bucket:
                     yield None
         finally:
             with suppress(nats.errors.Error):
-                await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py
+                await feed.stop()
 
     async def _info(self) -> StreamInfo:
         """Return what the server knows of the bucket. Raises: `BusAway`, also where there is none."""

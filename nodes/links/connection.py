@@ -73,6 +73,8 @@ class Connection:
     def __init__(self, login: Login, name: str) -> None:
         self.up = asyncio.Event()
         self.generation = 0
+        self.came_up: set[Callable[[], None]] = set()
+        """Called each time it has come up."""
         self.writes = Writes()
         self._login, self._name = login, name
         self._client: Client | None = None
@@ -166,6 +168,8 @@ class Connection:
         self.generation += 1
         self.trouble = self._said = ""
         self.up.set()
+        for called in tuple(self.came_up):
+            called()
         log.info("bus.up", generation=self.generation)
 
     async def _on_disconnected(self) -> None:

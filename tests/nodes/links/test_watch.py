@@ -79,3 +79,23 @@ async def test_all_that_is_there_is_told_first_also_when_the_server_has_sent_it_
                 told.append(entry.key)
         await bus.close()
         assert told == ["a", "b", "c"]
+
+
+async def test_a_bucket_that_is_larger_than_what_a_server_sends_unanswered_is_told_to_a_slow_reader(
+    nats_server: NatsServer,
+) -> None:
+    """Flow control: it asks how far the reader is, and sends no more than 2 MB until that is answered."""
+    bus = await Bus.connect(nats_server.url, name="n1.edge-0:1", node_id=N1)
+    await bus.ensure_layout()
+    bucket, value = bus.kv(Bucket.CALLS), {"x": "y" * 20_000}
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(bucket.put(f"c{n}", value) for n in range(400)))
+        async with aclosing(bucket.watch()) as watch:
+            told = set()
+            async for entry in watch:
+                if entry is None:
+                    break
+                told.add(entry.key)
+                await asyncio.sleep(0.002)  # more slowly than it is sent
+    await bus.close()
+    assert len(told) == 400
