@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from protocols.wire.ids import Identity
+from protocols.wire.ids import Identity, node_of
 
 LATE_MS: Final = 150.0
 """Callers notice: a turn of 250 ms takes 400 (`nodes/edge/capacity.py`, which tells it as `late_ms`: the worse of what
@@ -54,7 +54,8 @@ class Balance:
         if not due or now - self._asked_s < HOLD_S:
             return None
         worst = max(due, key=lambda edge: late[edge])
-        to = tuple(edge for edge in said if edge != worst and takes(said[edge]))
+        others = [edge for edge in said if node_of(edge) != node_of(worst)]  # calls move to other machines only
+        to = tuple(edge for edge in others if takes(said[edge]))
         room = sum(said[edge]["room"] for edge in to)
         if room < 1:
             return None

@@ -52,6 +52,12 @@ def test_nothing_is_moved_where_nobody_has_room_or_everybody_is_late_or_drains()
         assert after(Balance(), {A: LATE, B: other}, 3 * HOLD_S, 100.0) is None
 
 
+def test_another_edge_of_the_same_node_has_no_room_for_what_is_to_leave_it() -> None:
+    beside = Identity("a.edge-1:1")
+    assert after(Balance(), {A: LATE, beside: FINE}, 3 * HOLD_S, 100.0) is None
+    assert after(Balance(), {A: LATE, beside: FINE, B: FINE}, HOLD_S, 100.0) == Relief(A, SHARE, (B,))
+
+
 def test_no_more_calls_are_moved_than_there_is_room_for() -> None:
     told = after(Balance(), {A: LATE, B: FINE | {"room": 2.0}}, HOLD_S, 100.0)
     assert told
