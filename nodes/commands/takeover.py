@@ -25,6 +25,7 @@ from nodes.links.errors import LinkError
 from nodes.rehearsal.hosted import COMMAND, Callees, HostedNode
 from nodes.rehearsal.hosts import Hosts
 from nodes.rehearsal.remote import Running
+from nodes.rehearsal.victims import choose
 from protocols.wire.ids import AttemptId, CallId
 from protocols.wire.messages import EndCall, GetStatus, PlaceCall
 
@@ -144,9 +145,10 @@ class Trial:
         """End the active process of a role where the calls are."""
         name = await self.owner()
         side = self.sides[name]
-        pid = side.client.one(role).pid
+        if (found := choose(role, {name: side.client.roster()})) is None:
+            raise NotWhole(f"{name} has no {role}")
         self._hit(kind, name)
-        side.node.host.kill(pid)
+        side.node.host.kill(found.pid)
         await asyncio.sleep(ECHO_S / 3)
         await self.whole()
 
