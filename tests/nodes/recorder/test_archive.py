@@ -287,4 +287,4 @@ class Archiving(RuleBasedStateMachine):
 
 
 TestArchiving = Archiving.TestCase
-TestArchiving.settings = settings(max_examples=6, stateful_step_count=12, deadline=None)
+TestArchiving.settings = settings(max_examples=4, stateful_step_count=12, deadline=None)
