@@ -42,7 +42,7 @@ from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
 from protocols.wire.reconcile import CallsFound, FindCalls
 from protocols.wire.roles import CENTRAL_READS
 from protocols.wire.settings import ApplySettings
-from protocols.wire.subjects import Bucket, Stream, call_event
+from protocols.wire.subjects import Bucket, Stream, call_event, stream_of
 from tests.conftest import NatsServer
 
 SCRIPT = Path("grammars/scripts/hello.yaml").read_text()
@@ -244,6 +244,29 @@ async def test_a_campaign_is_imported_dialled_and_counted(node: Node) -> None:
         status = await node.status(central, lambda status: status.in_flight == 0)
         assert (status.waiting, status.done) == (1, 2)
         assert status.dispositions == {"completed": 1, "busy": 1, "invalid": 1}
+
+
+async def test_whoever_leads_hears_of_calls_in_every_stream_that_there_is_also_if_it_makes_no_more_use_of_it(
+    node: Node,
+) -> None:
+    people = [f"sip:p{n}@127.0.0.1,P,form-1" for n in range(16)]
+    streams: list[int] = []
+    for name, n_streams in (("central-0", 4), ("central-1", 1)):
+        node.config = replace(node.config, recorder=replace(node.config.recorder, streams=n_streams))
+        async with node.central(name) as central:
+            await node.leads(central)
+            if not streams:
+                plan, listed = replace(ANYTIME, concurrency=16), "\n".join(("number,name,consent", *people))
+                await node.imports(central, data=listed.encode(), plan=plan)
+                await node.runs(central)
+                await node.edge.order(15)
+                streams = sorted({stream_of(order.call_id) for order in node.edge.orders})
+                continue
+            for order in node.edge.orders:
+                node.edge.end(order, "invalid")
+            status = await node.status(central, lambda status: status.in_flight == 0)
+            assert status.dispositions == {"invalid": 16}
+    assert max(streams) > 1, "one of sixteen at least was dealt to a stream of the upper half"
 
 
 async def test_what_is_wrong_with_an_import_is_answered_and_nothing_is_written(node: Node) -> None:
