@@ -55,8 +55,8 @@ async def test_slots_that_nobody_has_are_passed_over_but_for_the_first() -> None
     pacer.start()
     await asyncio.wait_for(done.wait(), 20)
     pacer.stop()
-    assert {slot for slot, _ in called} <= {0, 2}
-    if not pacer.missed:
+    if not pacer.missed:  # who was late goes on at whichever slot it is by then
+        assert {slot for slot, _ in called} == {0, 2}
         assert {round((later[1] - earlier[1]) / SLOT_S) for earlier, later in pairwise(called)} == {2}
 
 
