@@ -60,7 +60,7 @@ def attempt_id(campaign: CampaignId, contact: ContactId, n: int, n_streams: int 
 def contact_of(attempt: AttemptId) -> ContactId:
     """Return whom an attempt dials; empty for the attempt of a call that belongs to no campaign.
 
-    >>> contact_of(AttemptId("spring-sale-a4ee2b-2")), contact_of(AttemptId("a-b-2=3")), contact_of(AttemptId("7c1f"))
+    >>> contact_of(AttemptId("spring-sale-a4ee2b-2")), contact_of(AttemptId("a-b-2_s3")), contact_of(AttemptId("7c1f"))
     ('a4ee2b', 'b', '')
     """
     return ContactId("".join(attempt.rsplit("-", 2)[1:-1]))

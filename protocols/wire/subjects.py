@@ -16,7 +16,7 @@ contact is named by `campaigns.contact_id`, a keyed hash. A part has only letter
 A server keeps 230 bytes of memory for each subject of a stream as long as it has a message of it. So a call is no
 subject: its events have the number of their stream, and their kind, which has a dot of its own (`call.ended`).
 
-In which of several streams a call's events are stands in the call's name, `=3` at its end (`numbered`), or they are in
+In which of several streams a call's events are stands in the call's name, `_s3` at its end (`numbered`), or they are in
 the first. So how many streams there are may change while calls are up: each call stays in its own, whoever tells of it.
 """
 
@@ -32,7 +32,7 @@ from protocols.errors import LocalProtocolError
 from protocols.wire.ids import CallId, CampaignId, NodeId
 
 _PART: Final = re.compile(r"[-_=a-zA-Z0-9]{1,128}")
-_NUMBERED: Final = re.compile(r"=([1-7])\Z")
+_NUMBERED: Final = re.compile(r"_s([1-7])\Z")
 
 
 class Stream(StrEnum):
@@ -125,16 +125,16 @@ def numbered(name: str, n_streams: int) -> str:
     The same for the same `name`, on all nodes. Source: BLAKE2b, RFC 7693.
 
     >>> numbered("spring-a4ee2b-2", 1), numbered("spring-a4ee2b-2", 4)
-    ('spring-a4ee2b-2', 'spring-a4ee2b-2=2')
+    ('spring-a4ee2b-2', 'spring-a4ee2b-2_s2')
     """
     number = blake2b(name.encode(), digest_size=1).digest()[0] % n_streams
-    return f"{name}={number}" if number else name
+    return f"{name}_s{number}" if number else name
 
 
 def stream_of(name: str) -> int:
     """Return in which stream a call's events are, by its place in `EVENT_STREAMS`; what has no number is in the first.
 
-    >>> stream_of("spring-a4ee2b-2=3"), stream_of("spring-a4ee2b-2"), stream_of("a=9")
+    >>> stream_of("spring-a4ee2b-2_s3"), stream_of("spring-a4ee2b-2"), stream_of("a_s9")
     (3, 0, 0)
     """
     found = _NUMBERED.search(name)
@@ -144,7 +144,7 @@ def stream_of(name: str) -> int:
 def call_event(call: CallId, kind: str) -> str:
     """Return the subject of a call's event of one kind.
 
-    >>> call_event(CallId("c1"), "call.ended"), call_event(CallId("c2=2"), "call.ended")
+    >>> call_event(CallId("c1"), "call.ended"), call_event(CallId("c2_s2"), "call.ended")
     ('rm.ev.0.call.ended', 'rm.ev.2.call.ended')
     """
     return f"rm.ev.{stream_of(part(call))}.{'.'.join(map(part, kind.split('.')))}"

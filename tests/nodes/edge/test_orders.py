@@ -11,6 +11,7 @@ from nodes.edge.orders import objection, with_uri
 from protocols.wire.campaigns import contact_id
 from protocols.wire.ids import AttemptId, CallId, CampaignId
 from protocols.wire.messages import PlaceCall
+from protocols.wire.subjects import STREAM_COUNTS, numbered
 
 ORDER = PlaceCall(AttemptId("spring-a4ee2b-2"), CallId("7c1f"), "sip:ann@192.0.2.1", b"")
 
@@ -83,3 +84,10 @@ def test_a_number_is_the_same_contact_however_an_order_spells_it(spelling: str) 
 def test_what_is_no_number_at_a_trunk_stays_as_it_is(target: str) -> None:
     order = replace(ORDER, target=target)
     assert with_uri(order, Sip(trunks=(Trunk("carrier", "carrier.example"),))) == order
+
+
+@pytest.mark.parametrize("n_streams", STREAM_COUNTS)
+def test_a_name_that_says_its_stream_is_a_name(n_streams: int) -> None:
+    for n in range(50):
+        name = numbered(f"spring-{n:032x}-1", n_streams)
+        assert objection(PlaceCall(AttemptId(name), CallId(name), "sip:ann@192.0.2.1", b""), Sip()) == ""

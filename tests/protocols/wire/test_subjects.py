@@ -21,8 +21,8 @@ BUILT = {
     subjects.call_event(CallId("c1"), "turn.heard"): "rm.ev.0.turn.heard",
     subjects.call_event(CallId("c1"), "opt_out"): "rm.ev.0.opt_out",
     subjects.call_events(CallId("c1")): "rm.ev.0.>",
-    subjects.call_event(CallId("c1=3"), "turn.heard"): "rm.ev.3.turn.heard",
-    subjects.call_events(CallId("c1=3")): "rm.ev.3.>",
+    subjects.call_event(CallId("c1_s3"), "turn.heard"): "rm.ev.3.turn.heard",
+    subjects.call_events(CallId("c1_s3")): "rm.ev.3.>",
     subjects.events_of("handover.*"): "rm.ev.*.handover.*",
     subjects.campaign_events(CampaignId("spring")): "rm.campaign.spring",
 }
