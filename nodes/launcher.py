@@ -27,6 +27,7 @@ from functools import partial
 from typing import Final
 
 from nodes import priority, watch
+from nodes.bus.server import check_reach, embedded, url
 from nodes.config import ROLES, Config, ConfigError, load, pinned
 from nodes.doorway import Doorway
 from nodes.errors import DEBUG, NodeError, in_words
@@ -34,7 +35,6 @@ from nodes.files import write_private
 from nodes.greeting import greeting
 from nodes.histories import History, how, last_words
 from nodes.holdings import epoch, run_directory, udp_sockets
-from nodes.links.server import check_reach, embedded, url
 from nodes.sink import Spooled, line_of
 from supervisors import (
     Backoff,

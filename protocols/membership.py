@@ -35,7 +35,7 @@ LATE_S: Final = 0.25
 FRESH_S: Final = 1.0
 """A witness was heard so lately: twice the pause between two words."""
 WITNESS_S: Final = 1.5
-"""So long a witness was heard without a pause: longer than connections take to come back (`nodes.links.line`)."""
+"""So long a witness was heard without a pause: longer than connections take to come back (`nodes.mesh.line`)."""
 LATELY_S: Final = 1.5
 """What a node says of others is worth something so long."""
 ON_ITS_WAY_S: Final = 1.0

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from nodes import config
+from nodes.bus import server
 from nodes.launcher import PROCESS
-from nodes.links import server
 from supervisors.program import Program
 
 NEWEST = Path(sys.executable).with_name("nats-server")

@@ -14,7 +14,7 @@ from nodes.admin.node import Node, Process
 from nodes.admin.readiness import Readiness, readiness
 from nodes.admin.roles import Role
 from nodes.admin.routes import Route, answer
-from nodes.links.bus import Bus
+from nodes.bus.bus import Bus
 from nodes.links.cluster_view import ClusterView
 from nodes.reading import read_json
 from nodes.telemetry import metrics

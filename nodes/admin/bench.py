@@ -17,14 +17,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
+from nodes.bus.bucket import Body
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
+from nodes.bus.server import embedded
 from nodes.config import Config, Nats, Paths
-from nodes.links.bucket import Body
-from nodes.links.bus import Bus
 from nodes.links.cluster_view import ClusterView
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.login import login
-from nodes.links.server import embedded
 from nodes.links.tasks import Tasks
 from nodes.links.view import View
 from nodes.telemetry import logs

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from nodes.admin.node import Process
-from nodes.links.bucket import Body
+from nodes.bus.bucket import Body
 from nodes.telemetry import metrics
 from protocols.errors import RemoteProtocolError
 from protocols.wire.events import CallEvent, Kind, from_body

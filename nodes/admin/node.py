@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from grammars.errors import ScriptError
+from nodes.bus.bucket import Body
 from nodes.checking import Scripts
 from nodes.config import ROLES, Config
 from nodes.links import trees
 from nodes.links.anywhere import ask_each, ask_first
-from nodes.links.bucket import Body
 from nodes.links.errors import LinkError, Refused
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh, Request
 from nodes.links.roster import NOBODY, Peer, Roster
+from nodes.mesh.mesh import Mesh, Request
 from protocols.wire import messages as wire
 from protocols.wire.campaigns import Campaigns, ListCampaigns
 from protocols.wire.cluster import Member

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from nodes.admin.node import Node
-from nodes.links.bucket import Body
-from nodes.links.bus import Bus
+from nodes.bus.bucket import Body
+from nodes.bus.bus import Bus
+from nodes.bus.service import Answer
 from nodes.links.cluster_view import ClusterView
 from nodes.links.errors import LinkError
-from nodes.links.service import Answer
 from nodes.links.view import View
 from protocols.wire.ids import NodeId
 from protocols.wire.subjects import Bucket, node_beat

@@ -18,10 +18,10 @@ from nodes.admin.roles import Role
 from nodes.admin.routes import Route
 from nodes.audio.wav import HEADER_BYTES, Share, first_of, header, joined
 from nodes.links.errors import LinkError, PeerGone, Refused
-from nodes.links.mesh import Mesh
-from nodes.links.pieces import Shelves, pieces
 from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.pieces import Shelves, pieces
 from protocols.wire.ids import CallId, Identity, NodeId, node_of
 from protocols.wire.pieces import PIECE_BYTES, Shelf
 from protocols.wire.recordings import FindRecording, RecordingFound, name_of

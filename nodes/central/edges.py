@@ -8,7 +8,7 @@ from typing import Final
 from nodes.central.balance import RESTS_S, Balance, Relief
 from nodes.central.places import Places
 from nodes.links.errors import LinkError
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.wire.desk import MoveShare
 from protocols.wire.ids import Identity, node_of

@@ -23,6 +23,7 @@ import msgspec
 
 from grammars.errors import ScriptError
 from grammars.script_pack import unpack
+from nodes.bus.objects import Objects, Writing
 from nodes.central import roll
 from nodes.central.imports import entry_of, plan_problems, recording_problems, script_problems
 from nodes.central.memory import Memory
@@ -33,7 +34,6 @@ from nodes.checking import Scripts
 from nodes.config import Sip
 from nodes.errors import NodeError
 from nodes.links.errors import BusAway, ObjectBroken, Refused
-from nodes.links.objects import Objects, Writing
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from nodes.unpacking import BadItem, Items

@@ -17,6 +17,9 @@ from typing import Any, Final
 import msgspec
 
 from nodes import dial_plan
+from nodes.bus.bus import Bus
+from nodes.bus.consumer import Received
+from nodes.bus.lease import Lease
 from nodes.central.admission import Admission
 from nodes.central.campaign import Campaign
 from nodes.central.dialler import Dialler, Moment
@@ -29,13 +32,10 @@ from nodes.central.scheduler import Mean
 from nodes.central.search import Search
 from nodes.central.spend import Fares
 from nodes.config import Config, Trunk
-from nodes.links.bus import Bus
-from nodes.links.consumer import Received
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import AskTimeout, BusAway, ObjectBroken, PeerGone, Refused, StreamBroken
-from nodes.links.lease import Lease
-from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import CampaignStatus, contact_of

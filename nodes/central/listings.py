@@ -11,7 +11,7 @@ from typing import Final
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import Refused
 from nodes.links.kept_list import KeptList
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.wire.campaigns import ContactId, is_contact_id
 from protocols.wire.do_not_call import (

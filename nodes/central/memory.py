@@ -22,15 +22,15 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from nodes import collector
+from nodes.bus.bus import Bus
+from nodes.bus.lease import Lease
 from nodes.central import roll, snapshot
 from nodes.central.campaign import Campaigns
 from nodes.central.clock import Clock
 from nodes.central.clock import to_body as stamped
 from nodes.central.roll import Roll
 from nodes.central.snapshot import Mark
-from nodes.links.bus import Bus
 from nodes.links.errors import BusAway, ObjectBroken, StreamBroken
-from nodes.links.lease import Lease
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.wire.ids import CampaignId

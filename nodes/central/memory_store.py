@@ -16,12 +16,12 @@ from contextlib import suppress
 from itertools import count
 from typing import Final
 
+from nodes.bus.bus import Bus
+from nodes.bus.objects import Info, Writing
 from nodes.central.campaign import Campaign
 from nodes.central.memory import SNAPSHOT, Memory
 from nodes.central.snapshot import Taken
-from nodes.links.bus import Bus
 from nodes.links.errors import BusAway, ObjectBroken, StreamBroken
-from nodes.links.objects import Info, Writing
 from nodes.telemetry import logs
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import CampaignPhase, RollRef, Steered

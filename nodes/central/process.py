@@ -11,6 +11,10 @@ import os
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from nodes.bus.bus import Bus
+from nodes.bus.lease import RENEW_S
+from nodes.bus.login import login
+from nodes.bus.server import room
 from nodes.central.clock import Clock
 from nodes.central.importing import Importer
 from nodes.central.leader import Leader, until_lost
@@ -19,21 +23,17 @@ from nodes.central.memory import Memory, nobody
 from nodes.central.places import Home, Places
 from nodes.central.requests import Requests
 from nodes.config import Config
-from nodes.links.bus import Bus
 from nodes.links.contact_key import contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import BusAway, LayoutMismatch, ObjectBroken, StreamBroken
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.lease import RENEW_S
-from nodes.links.login import login
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
-from nodes.links.server import room
 from nodes.links.settings import Settings
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from nodes.telemetry import logs
 from protocols.wire.cluster import EdgeWord
 from protocols.wire.ids import Identity, node_of

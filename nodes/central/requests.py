@@ -9,8 +9,8 @@ from nodes.central.importing import Importer
 from nodes.central.leader import Leader
 from nodes.central.memory import Memory
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from nodes.people import NotAPerson, person
 from nodes.telemetry import logs
 from protocols.wire import campaigns as wire

@@ -20,7 +20,7 @@ from typing import Final
 from nodes.central.campaign import Campaigns
 from nodes.central.places import Places
 from nodes.links.errors import LinkError
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.journal import Attempted
 from protocols.wire.reconcile import MAX_ASKED, CallsFound, FindCalls

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from nodes.commands.client import Client
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
-from nodes.links.mesh import Request
+from nodes.mesh.mesh import Request
 
 R = TypeVar("R")
 

@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
         return core(args.json, args.peers)
     if args.what == "bus":
+        from nodes.bus.bench import SECONDS as EACH_S
         from nodes.commands.bench_bus import bus
-        from nodes.links.bench import SECONDS as EACH_S
 
         logs.configure("error", "n1", "bench")
         return bus(args.seconds or EACH_S, args.json)

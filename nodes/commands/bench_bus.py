@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 from rich.table import Table
 
+from nodes.bus.bench import ROWS, Cost, measure
 from nodes.commands.terminal import ENDING, console, emit
-from nodes.links.bench import ROWS, Cost, measure
 
 HEADS = (
     "row", "in", "a session-minute", "sessions", "replicas", "messages a second", "server, cores",

@@ -23,6 +23,9 @@ from typing import Final
 
 from rich.table import Table
 
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
+from nodes.bus.server import pid_file, settings
 from nodes.central.memory import Memory
 from nodes.child import STAND_INS
 from nodes.commands.central import Campaign, bring, steer
@@ -32,9 +35,6 @@ from nodes.commands.sessions import Moment, Seen, after_ms, recorded, takeovers
 from nodes.commands.stage import LOG
 from nodes.commands.stages import HUB, Stages, stages
 from nodes.commands.terminal import ENDING, console, emit
-from nodes.links.bus import Bus
-from nodes.links.login import login
-from nodes.links.server import pid_file, settings
 from nodes.reading import read_json
 from nodes.rehearsal.scripted.pace import VARIABLE, Pace
 from nodes.rehearsal.scripted.phones import REPORT

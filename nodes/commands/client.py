@@ -20,9 +20,9 @@ from nodes.errors import NodeError
 from nodes.links.anywhere import PASSED_OVER, ask_first
 from nodes.links.errors import LinkError, PeerGone, Refused
 from nodes.links.members import peer_of
-from nodes.links.mesh import Mesh, Request
-from nodes.links.outside import Outside
 from nodes.links.roster import Peer, Roster, State, make_identity
+from nodes.mesh.mesh import Mesh, Request
+from nodes.mesh.outside import Outside
 from protocols.errors import RemoteProtocolError
 from protocols.wire.cluster import ClusterSeen, GetCluster, NodeProcess, NodeState, spokesman
 from protocols.wire.events import CallEvent, from_body
@@ -146,8 +146,8 @@ class Client:
 
         `subject`: of fewer of them (`subjects.call_events`, `subjects.events_of`).
         """
-        from nodes.links.bus import Bus  # as much to import as all the rest, and most commands need none
-        from nodes.links.login import login
+        from nodes.bus.bus import Bus  # as much to import as all the rest, and most commands need none
+        from nodes.bus.login import login
 
         def receive(body: object, _: str) -> None:
             try:

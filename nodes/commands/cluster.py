@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from nodes import lock
+from nodes.bus import server, server_settings
 from nodes.commands import cluster_status
 from nodes.commands.client import configured
 from nodes.commands.terminal import ENDING
@@ -21,7 +22,7 @@ from nodes.config import Config, ConfigError, Nats
 from nodes.config_cluster import is_loopback
 from nodes.errors import NodeError
 from nodes.files import write_private
-from nodes.links import cluster_keys, cluster_state, server, server_settings
+from nodes.links import cluster_keys, cluster_state
 from nodes.links.cluster_keys import BadKeys, ClusterKeys
 from nodes.links.neighbours import NobodyAnswers, neighbours
 from nodes.links.settings import FILE as SETTINGS

@@ -24,8 +24,8 @@ from nodes.config import Config
 from nodes.config_running import Body, differences, named_trunks, read, written
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
-from nodes.links.mesh import Request
 from nodes.links.settings import FOLLOWERS
+from nodes.mesh.mesh import Request
 from nodes.reading import read_json
 from protocols.wire.cluster import NodeState
 from protocols.wire.messages import GetStatus

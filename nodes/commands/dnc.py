@@ -14,7 +14,7 @@ from nodes.commands.client import Client, configured, connected
 from nodes.commands.terminal import ENDING, emit
 from nodes.errors import NodeError
 from nodes.links.contact_key import contact_key, fingerprint
-from nodes.links.mesh import Request
+from nodes.mesh.mesh import Request
 from nodes.people import NotAPerson, person
 from protocols.wire.campaigns import ContactId, contact_id, is_contact_id
 from protocols.wire.do_not_call import (

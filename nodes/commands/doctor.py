@@ -21,14 +21,14 @@ from rich.text import Text
 
 from grammars.lexicon import Indexed, index_gruut
 from nodes import lock
+from nodes.bus.login import login
+from nodes.bus.server import check, check_company, context, find, url
 from nodes.commands.client import configured
 from nodes.commands.terminal import console, emit, hang
 from nodes.config import Config, ConfigError
 from nodes.errors import NodeError, in_words
 from nodes.links import cluster_state
 from nodes.links.cluster_state import ClusterState
-from nodes.links.login import login
-from nodes.links.server import check, check_company, context, find, url
 from nodes.speech import model_dir
 from nodes.speech.errors import BrokenModel
 from protocols.wire.roles import Role
@@ -39,7 +39,7 @@ ADAPTERS = {
     "voice": "nodes.speech.mimic",
     "rules": "grammars.fst",
     "database": "nodes.recorder.store",
-    "messages": "nodes.links.mesh",
+    "messages": "nodes.mesh.mesh",
 }
 """What must be importable, by what it gives; each in a process of its own, for not all of them get on together."""
 IMPORT_S = 60.0

@@ -13,7 +13,7 @@ from nodes.desk import control
 from nodes.desk.browser import Browser
 from nodes.desk.seat import Seat
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from protocols import agent
 from protocols.machine import Expired
 from protocols.wire import desk as wire

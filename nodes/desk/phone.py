@@ -7,7 +7,7 @@ from collections.abc import Callable
 from nodes.desk import control
 from nodes.desk.browser import Browser
 from nodes.desk.seat import Seat
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from protocols.wire import desk as wire
 from protocols.wire.ids import CallId, ChannelId, Identity
 

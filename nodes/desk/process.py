@@ -25,6 +25,8 @@ from nodes.admin.presence import Presence
 from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.admin.signin import SignIn
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.config import Config
 from nodes.desk import web as pages
 from nodes.desk.agent import AgentSeat
@@ -35,21 +37,19 @@ from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
 from nodes.files import write_private
 from nodes.links import trees
-from nodes.links.bus import Bus
 from nodes.links.cluster_view import ClusterView
 from nodes.links.contact_key import contact_key
 from nodes.links.errors import LinkError
-from nodes.links.login import login
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
-from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.links.view import View
 from nodes.links.work import Begin, working
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
+from nodes.mesh.pieces import Shelves
 from protocols.agent import Seat as State
 from protocols.errors import LocalProtocolError
 from protocols.wire.ids import AttemptId, Identity, NodeId

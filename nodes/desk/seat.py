@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nodes.desk.browser import Browser
 from nodes.desk.control import Said
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from protocols.wire import desk as wire
 from protocols.wire.ids import CallId, ChannelId, Identity
 

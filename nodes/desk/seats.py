@@ -15,8 +15,8 @@ from nodes.desk.browser import STAY_AWAY
 from nodes.desk.seat import Seat
 from nodes.desk.waiting import Caller, Waiting
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.agent import Seat as State
 from protocols.wire import desk as wire

@@ -11,7 +11,7 @@ from nodes.call.placing import NOWHERE, seat_of
 from nodes.edge.leg import Leg
 from nodes.edge.record_store import RecordStore, UntilKept, at_once
 from nodes.links.errors import LinkError
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, MediaChanged, OfferRefused, Ringing, Side
 from protocols.wire import desk as wire
 from protocols.wire.ids import ChannelId, Identity

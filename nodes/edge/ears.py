@@ -20,8 +20,8 @@ from nodes.call.effects import HearCallee, Prepare, Sentences, Speak
 from nodes.call.inputs import Hears, NoEngineLeft, Spoken
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, PeerGone, Refused
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.wire.ids import CallId, ChannelId, Identity, ScriptHash
 from protocols.wire.messages import Deafen, Hear, Part, Prompt, Render, WarmScript

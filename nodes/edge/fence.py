@@ -3,7 +3,7 @@
 A central that was paused while another one took the lease may still have an order on its way. That other one asks every
 edge for the attempts in flight before it takes any for lost, and each question has its token, as each order has: so an
 edge that has said that it has not got a call takes no order for it from anybody who led before. Source: a fencing
-token, as in Kleppmann, Designing Data-Intensive Applications, ch. 8 (`nodes/links/lease.py`). Pure.
+token, as in Kleppmann, Designing Data-Intensive Applications, ch. 8 (`nodes/bus/lease.py`). Pure.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from grammars.script_pack import script_hash
 from nodes.call.record import GONE, CallPhase, CallRecord, pack
 from nodes.edge.recent import MOST, Noted, tellings
 from nodes.edge.record_store import RecordStore, Version, version
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.errors import LocalProtocolError
 from protocols.replacing import replace
@@ -30,7 +30,7 @@ from protocols.wire.reconcile import MAX_ASKED
 
 log = logs.get(__name__)
 WINDOW: Final = 800
-"""Messages that may wait for their acknowledgement; so few are refused by no buffer (`nodes.links.outbox`). Beyond them
+"""Messages that may wait for their acknowledgement; so few are refused by no buffer (`nodes.mesh.outbox`). Beyond them
 an heir is told the newest record of each call, once it reads again."""
 AGAIN_S: Final = 1.0
 """A question that is not answered for so long is asked again."""

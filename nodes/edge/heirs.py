@@ -24,8 +24,8 @@ from nodes.edge.heir import Heir, Received, bequest, only, told_of
 from nodes.edge.other_edges import OtherEdges, heir_of
 from nodes.edge.recent import Noted, Recent, tellings
 from nodes.edge.record_store import RecordStore, Version
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
 from protocols.replacing import replace

@@ -15,9 +15,9 @@ from nodes.call.record import CallRecord
 from nodes.edge.capacity import PROVEN_S, Capacity, Seen
 from nodes.edge.degradation import FIRST, next_given_up
 from nodes.links.load import TELL_S
-from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
 from nodes.machine import Machine
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.load import GivesUp, MediaLoad, SpeechLoad

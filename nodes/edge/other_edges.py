@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TypeAlias
 
 from nodes.call.record import CallRecord
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from protocols.wire.cluster import Member, NodeState, NodeWord
 from protocols.wire.ids import CallId, Identity, NodeId, process_of
 from protocols.wire.takeover import Had, WhoHas

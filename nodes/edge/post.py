@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from nodes.bus.bus import Bus
 from nodes.edge.recent import Noted
-from nodes.links.bus import Bus
 from nodes.telemetry import logs
 from protocols.wire.events import TRANSCRIPT, CallEvent, shortened
 from protocols.wire.subjects import call_event

@@ -11,6 +11,8 @@ import signal
 from collections.abc import Callable
 
 from nodes import watch
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.call.placing import seat_of
 from nodes.config import Config
 from nodes.edge.browser import BrowserLeg
@@ -30,19 +32,17 @@ from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.edge.will import Will
 from nodes.links import incarnation, trees
-from nodes.links.bus import Bus
 from nodes.links.cluster_view import ClusterView
 from nodes.links.contact_key import contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
-from nodes.links.far import Far
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.login import login
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
 from nodes.links.roster import Roster
 from nodes.links.settings import Settings
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing, failing_at_once
+from nodes.mesh.far import Far
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity
 from protocols.wire.load import GivesUp

@@ -1,6 +1,6 @@
 """What a call plays is copied to its heir's disk while it plays: the rest of a sentence needs the same bytes there.
 
-What it does: tells an heir the names of the prompts of its calls, and fetches what it lacks (`nodes.links.pieces`), one
+What it does: tells an heir the names of the prompts of its calls, and fetches what it lacks (`nodes.mesh.pieces`), one
 after the other. What it does not: wait for anything, or promise it. What is not there when it is needed is rendered
 anew.
 """
@@ -16,8 +16,8 @@ from typing import Final
 from nodes.errors import in_words
 from nodes.files import write_private
 from nodes.links.errors import LinkError, Refused
-from nodes.links.mesh import Mesh
-from nodes.links.pieces import SUFFIXES, pieces
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.pieces import SUFFIXES, pieces
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity, PromptHash
 from protocols.wire.pieces import Shelf

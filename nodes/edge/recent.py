@@ -26,8 +26,8 @@ from protocols.wire.ids import CallId
 
 log = logs.get(__name__)
 KEPT_S: Final = 10.0
-"""Far longer than an event is in memory only: the stream's answer is waited for 1 s (`nodes.links.bus`), then what
-waits is on disk within 0.25 s (`nodes.links.publisher`)."""
+"""Far longer than an event is in memory only: the stream's answer is waited for 1 s (`nodes.bus.bus`), then what
+waits is on disk within 0.25 s (`nodes.bus.publisher`)."""
 MOST: Final = 10_000
 """Of what 500 calls note in that time."""
 TOLD_BYTES: Final = 64 * 1024

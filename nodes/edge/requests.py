@@ -23,9 +23,9 @@ from nodes.edge.calls import Calls
 from nodes.edge.fence import Fence
 from nodes.edge.services import EdgeServices
 from nodes.links.errors import Refused
-from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer, State
+from nodes.mesh.pieces import Shelves
 from nodes.telemetry import logs
 from protocols.sip import Disposition
 from protocols.wire import messages as wire

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from nodes.bus.bucket import Body
 from nodes.call.effects import Moving, TakeOverLeg
 from nodes.call.inputs import Input
 from nodes.config import Config
@@ -14,10 +15,9 @@ from nodes.edge.fetch import Fetcher
 from nodes.edge.record_store import RecordStore, UntilKept, at_once
 from nodes.edge.refusals import Refusals
 from nodes.edge.trunk import Trunk, route_to
-from nodes.links.bucket import Body
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster
+from nodes.mesh.mesh import Mesh
 from protocols.agent import Seat
 from protocols.wire.cluster import NodeState
 from protocols.wire.events import CallEvent

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from nodes.bus.bus import Bus
 from nodes.call.record import CallPhase
 from nodes.edge.record_store import RecordStore
-from nodes.links.bus import Bus
 from nodes.links.view import View
 from protocols.wire.events import Stage, public_view
 from protocols.wire.ids import CallId, NodeId

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 from nodes.links.errors import LinkError, NotAll, PeerGone, Refused
-from nodes.links.mesh import Mesh, Request
 from nodes.links.roster import Peer
+from nodes.mesh.mesh import Mesh, Request
 from protocols.wire.load import NOT_NOW
 
 R = TypeVar("R")

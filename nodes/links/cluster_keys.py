@@ -16,7 +16,7 @@ from nodes.errors import NodeError
 from nodes.files import make_private
 from nodes.links import cluster_state, contact_key
 from nodes.links.cluster_state import ClusterState
-from nodes.links.curve import ClusterKey
+from nodes.mesh.curve import ClusterKey
 from nodes.reading import read_json
 from nodes.tables import ConfigError
 from protocols.wire.envelope import VERSION

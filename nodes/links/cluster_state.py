@@ -1,7 +1,7 @@
 """What makes this machine one of a cluster: the secrets below `<state>/cluster/`, for the node's owner only.
 
     cluster.json   {"cluster": id, "name": ..., "urls": [...]}   which one, and where its NATS was when we joined
-    curve.key      the mesh's key between machines (`links/curve.py`)
+    curve.key      the mesh's key between machines (`nodes/mesh/curve.py`)
     nats.secret    what every NATS password of the cluster is worked out from, so that each server knows each node's
     nodes          whom the embedded NATS server lets in: one node's id a line
 

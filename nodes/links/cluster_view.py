@@ -1,7 +1,7 @@
 """The cluster as this process sees it: calls, agents and nodes, or some of them, kept as dictionaries.
 
 A view and no authority: what has changed is told at once (`rm.state.<kind>.<id>`), and put right from the buckets
-(`nodes/links/replica.py`). While NATS is away it stays as it was, and says for how long nobody has told it anything.
+(`nodes/bus/replica.py`). While NATS is away it stays as it was, and says for how long nobody has told it anything.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from nodes.links.bucket import Body
-from nodes.links.bus import Bus
-from nodes.links.replica import Replica
+from nodes.bus.bucket import Body
+from nodes.bus.bus import Bus
+from nodes.bus.replica import Replica
 from nodes.links.tasks import Tasks
 from protocols.wire.subjects import Bucket, states
 

@@ -21,7 +21,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from nodes.links.bucket import Bucket
+from nodes.bus.bucket import Bucket
 from nodes.links.errors import BusAway
 from nodes.links.kept_list import KeptList
 from nodes.telemetry import logs

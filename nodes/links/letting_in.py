@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
+from nodes.bus import server
 from nodes.config import Config
 from nodes.errors import NodeError
-from nodes.links import cluster_state, server
+from nodes.links import cluster_state
 from nodes.links.members import Members
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
+from nodes.mesh.mesh import Mesh
 
 TELL_S: Final = 0.5
 """Two words lost in a row are noticed within two seconds; an overload grows over several."""

@@ -13,8 +13,8 @@ from typing import Final
 
 from nodes.config import Config
 from nodes.links.door import is_address
-from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from protocols.heir import CLOSES_S
 from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState
 from protocols.wire.ids import Identity, NodeId, node_of

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from nodes.bus.bucket import Body
+from nodes.bus.bus import Bus
+from nodes.bus.login import of_cluster
 from nodes.config import Config
 from nodes.errors import NodeError
-from nodes.links.bucket import Body
-from nodes.links.bus import Bus
 from nodes.links.cluster_keys import ClusterKeys
 from nodes.links.cluster_state import ClusterState
-from nodes.links.login import of_cluster
 from protocols.joining import Resident
 from protocols.wire.envelope import VERSION
 from protocols.wire.ids import NodeId

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from nodes.links.mesh import Mesh
-from nodes.links.pieces import Shelves, is_name
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.pieces import Shelves, is_name
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.pieces import Shelf
 from protocols.wire.recordings import FindRecording, RecordingFound, name_of

@@ -19,13 +19,13 @@ from typing import Any, Final
 
 import msgspec
 
+from nodes.bus.bucket import Bucket, Entry
 from nodes.config import Config, ConfigError
 from nodes.config_running import check, over, strangers
 from nodes.files import write_private
-from nodes.links.bucket import Bucket, Entry
 from nodes.links.errors import BusAway, LinkError, Refused
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
+from nodes.mesh.mesh import Mesh
 from nodes.reading import read_json
 from nodes.telemetry import logs
 from protocols.wire.cluster import Member, NodeState

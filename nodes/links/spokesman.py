@@ -22,17 +22,17 @@ from typing import Final
 
 import msgspec
 
+from nodes.bus.bucket import Body
+from nodes.bus.bus import Bus
 from nodes.config import Config, ConfigError
 from nodes.links import cluster_state
-from nodes.links.bucket import Body
-from nodes.links.bus import Bus
 from nodes.links.errors import Refused
 from nodes.links.letting_in import let_in_who_lives
 from nodes.links.members import ASKING, NOT_TOLD, Members
-from nodes.links.mesh import Mesh
 from nodes.links.others import Others
 from nodes.links.roster import NOBODY, Roster, State
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.joining import Candidate, Resident, barred
 from protocols.wire.cluster import (

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from nodes.links.errors import LinkError
-from nodes.links.mesh import Mesh
 from nodes.links.roster import History, Launcher, Peer, Roster
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import Identity
 from protocols.wire.inspection import Failure, GetTree, Tree, TreeRow
 from supervisors import Census

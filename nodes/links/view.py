@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
-from nodes.links.bucket import Body, Entry
-from nodes.links.bus import Bus
+from nodes.bus.bucket import Body, Entry
+from nodes.bus.bus import Bus
 from nodes.links.errors import BusAway
 from nodes.telemetry import logs
 from protocols.wire.subjects import Bucket, state
@@ -22,7 +22,7 @@ from protocols.wire.subjects import Bucket, state
 RETRY_S: Final = 1.0
 GATHERS_S: Final = 0.5
 """So far is the bucket behind: a call that is placed, rings, and is answered at once is written once. Readers believe a
-delta for longer than that (`nodes.links.replica.DOUBT_S`)."""
+delta for longer than that (`nodes.bus.replica.DOUBT_S`)."""
 
 log = logs.get(__name__)
 

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Final, TypeAlias
 
 from nodes.links.errors import LinkError
-from nodes.links.mesh import Mesh
 from nodes.links.roster import NOBODY, Roster
 from nodes.media.plane import MediaPlane
+from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.reconcile import FindChannels

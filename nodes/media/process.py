@@ -17,8 +17,6 @@ from typing import Final
 from nodes.config import Config
 from nodes.links.load import LoadTeller
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.media import realtime
@@ -26,6 +24,8 @@ from nodes.media.orphans import Orphans
 from nodes.media.plane import MediaPlane
 from nodes.media.prompts import Prompts
 from nodes.media.recording import LEFT_S, Writer, left_over
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from nodes.telemetry import logs
 from protocols.wire import messages as wire
 from protocols.wire.desk import LinkAudio

@@ -21,19 +21,19 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
+from nodes.bus.bus import Bus
+from nodes.bus.consumer import Consumer, Received
+from nodes.bus.login import login
 from nodes.config import Config
 from nodes.links import trees
-from nodes.links.bus import Bus
-from nodes.links.consumer import Consumer, Received
 from nodes.links.errors import BusAway, LinkError, Refused
-from nodes.links.login import login
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks, closing
 from nodes.links.work import Begin, working
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
 from nodes.recorder.reports import NotExported, export

@@ -14,8 +14,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from nodes.links.errors import LinkError, Refused
-from nodes.links.mesh import Mesh, Request
 from nodes.links.roster import Roster
+from nodes.mesh.mesh import Mesh, Request
 from nodes.recorder.figures import report, summed
 from protocols.wire import reports as wire
 from protocols.wire.ids import Identity

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from nodes.bus.server import find
 from nodes.config import ENVIRONMENT
 from nodes.errors import NodeError
 from nodes.links.roster import NOBODY, Peer, Roster
-from nodes.links.server import find
 from nodes.rehearsal import agent, far_end
 from nodes.rehearsal.hosts import NETWORK, Host
 from nodes.rehearsal.process import PHRASES, REPORTS, SCRIPTS, SEED

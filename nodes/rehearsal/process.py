@@ -13,9 +13,9 @@ from grammars.rules.rule import Rule
 from grammars.script import load
 from grammars.script_model import Gather, Script
 from nodes import priority
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.config import Config
-from nodes.links.bus import Bus
-from nodes.links.login import login
 from nodes.rehearsal import agent
 from nodes.rehearsal.exchange import Exchange
 from nodes.rehearsal.repertoire import Repertoire

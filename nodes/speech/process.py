@@ -29,10 +29,10 @@ from nodes.config import Config
 from nodes.links.errors import Refused
 from nodes.links.load import LoadTeller
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from nodes.speech.channel import Surroundings
 from nodes.speech.ears import Ears
 from nodes.speech.errors import BrokenModel, EngineFailed, SpeechError

@@ -2,7 +2,7 @@
 
 A role is a kind of process, or of person at a command line. A user is a role on a node (`n1-edge`), and its replies
 come to an inbox of its own, `_INBOX.<node>.<role>`: nobody reads another's. What is not in a row is refused by the
-server; `tests/nodes/links/test_roles.py` asks a real one.
+server; `tests/nodes/bus/test_roles.py` asks a real one.
 
 Two rows are narrow on purpose. Only central writes the journal; only edges tell what became of calls. An edge, the
 process that strangers talk to, may put somebody on the do-not-call list and never take them off (`subjects.dnc_*`). A

@@ -19,8 +19,8 @@ HOMES = {
     "msgpack": "nodes/unpacking.py",
     "yaml": "grammars/script_tree.py",
     "phonenumbers": "nodes/central/contacts.py",
-    "nats": "nodes/links/",
-    "zmq": "nodes/links/",
+    "nats": "nodes/bus/",
+    "zmq": "nodes/mesh/",
     "mode": "nodes/bench/peers/services.py",
     "pykka": "nodes/bench/peers/threads.py",
 }

@@ -49,8 +49,8 @@ NEVER_STARTED = {"program", "x"}
 NAMED_AT_RUN_TIME = {
     "nodes/admin/bench.py": "the embedded nats-server, and this Python",
     "nodes/bench/peers/beam.py": "its own helper around `erl` and `erlc`",
-    "nodes/launcher.py": "the embedded nats-server: nodes/links/server.py finds it",
-    "nodes/links/server.py": "the nats-server that is found or configured",
+    "nodes/launcher.py": "the embedded nats-server: nodes/bus/server.py finds it",
+    "nodes/bus/server.py": "the nats-server that is found or configured",
     "nodes/rehearsal/host_init.py": "whatever a test host is to run",
     "nodes/speech/flite.py": "the flite that `which` has found",
     "supervisors/leash.py": "whatever its Program says",

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.commands.call import new_order
 from nodes.commands.client import NotUp
 from nodes.commands.stage import Stage
-from nodes.links.bus import Bus
-from nodes.links.login import login
 from nodes.links.roster import Peer, Roster
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.messages import EndCall, GetStatus, PlaceCall

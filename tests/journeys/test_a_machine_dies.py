@@ -33,8 +33,8 @@ FOLLOW = """
 import asyncio, json, sys
 from pathlib import Path
 from nodes.config import load
-from nodes.links.bus import Bus
-from nodes.links.login import login
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from protocols.wire.roles import Role
 from protocols.wire.subjects import ALL_EVENTS
 

@@ -29,9 +29,9 @@ from nodes.links.contact_key import contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import Refused
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster, make_identity
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from protocols.machine import Address
 from protocols.sip import Credentials
 from protocols.wire.events import CallEvent, Kind

@@ -9,7 +9,7 @@ import wave
 import nats
 import numpy as np
 
-from nodes.links.login import login
+from nodes.bus.login import login
 from nodes.rehearsal.earpiece import LOUD
 from protocols.wire.events import Kind
 from protocols.wire.roles import Role

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from nodes.bus import server
 from nodes.commands.client import Client, connected
 from nodes.config import ENVIRONMENT, load
-from nodes.links import cluster_keys, cluster_state, server
+from nodes.links import cluster_keys, cluster_state
 from nodes.links.errors import LinkError
 from protocols.membership import SILENT_S
 from protocols.wire.cluster import ClusterSeen, GetCluster, NodeSeen, NodeState

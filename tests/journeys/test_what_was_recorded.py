@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import duckdb
 
-from nodes.links.consumer import ACK_WAIT_S
+from nodes.bus.consumer import ACK_WAIT_S
 from protocols.wire.reports import Export, GetReport
 from protocols.wire.subjects import Stream
 from tests.journeys.following import Node

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import nats
 
+from nodes.bus.login import login
 from nodes.config import load
-from nodes.links.login import login
 from protocols.wire.roles import Role
 from protocols.wire.subjects import Stream
 

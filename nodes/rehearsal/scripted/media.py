@@ -15,9 +15,9 @@ from typing import Final
 
 from nodes.config import Config
 from nodes.links.load import LoadTeller
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
+from nodes.mesh.mesh import Mesh
 from nodes.rehearsal.scripted.pace import Pace
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity

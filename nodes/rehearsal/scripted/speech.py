@@ -10,9 +10,9 @@ from grammars.script_pack import script_hash
 from nodes.config import Config
 from nodes.links.errors import Refused
 from nodes.links.load import LoadTeller
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
+from nodes.mesh.mesh import Mesh
 from nodes.rehearsal.scripted.pace import Pace
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity, PromptHash, ScriptHash

@@ -23,17 +23,17 @@ from nodes.admin.presence import Presence
 from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.admin.signin import SignIn
+from nodes.bus.bus import Bus
 from nodes.config import Desk
 from nodes.links import trees
-from nodes.links.bus import Bus
 from nodes.links.cluster_view import ClusterView
 from nodes.links.errors import Refused
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
-from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import History, Launcher, Peer, Roster, State
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.pieces import Shelves
 from protocols.wire import messages as wire
 from protocols.wire.desk import Drain
 from protocols.wire.ids import CallId, Identity, NodeId

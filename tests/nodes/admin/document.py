@@ -15,8 +15,8 @@ from pathlib import Path
 import aiohttp
 
 from nodes.admin.roles import Role
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, State
+from nodes.mesh.mesh import Mesh
 from protocols.wire.campaigns import Campaigns, ListCampaigns
 from protocols.wire.do_not_call import (
     ChangeDoNotCall,

@@ -12,9 +12,9 @@ from nodes.central.listings import Listings
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import Refused
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from protocols.wire.campaigns import ContactId, contact_id
 from protocols.wire.do_not_call import ChangeDoNotCall, Listing
 from protocols.wire.ids import Identity

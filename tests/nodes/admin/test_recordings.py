@@ -17,13 +17,13 @@ from nodes.admin import recordings
 from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.audio.wav import FRAME_FILE_BYTES, header
-from nodes.links.curve import ClusterKey
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
-from nodes.links.pieces import Shelves
 from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer, State
 from nodes.links.tasks import closing
+from nodes.mesh.curve import ClusterKey
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
+from nodes.mesh.pieces import Shelves
 from protocols.wire.ids import CallId, Identity, NodeId
 from protocols.wire.pieces import PIECE_BYTES, Shelf
 

@@ -17,19 +17,19 @@ import pytest
 from grammars import load
 from grammars.script_pack import unpack
 from nodes import config as configuration
+from nodes.bus.bus import Bus
+from nodes.bus.server import MB
 from nodes.central import process, search
 from nodes.central.campaign import Campaigns
 from nodes.central.memory import Memory, nobody
 from nodes.central.process import Central
 from nodes.config import Config
 from nodes.links import members as membership
-from nodes.links.bus import Bus
 from nodes.links.errors import Refused, StreamBroken
 from nodes.links.kept_list import FILE
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
-from nodes.links.server import MB
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from protocols.wire import campaigns as wire
 from protocols.wire import events
 from protocols.wire.campaigns import Plan, attempt_id, contact_of

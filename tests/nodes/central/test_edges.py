@@ -11,12 +11,12 @@ import pytest
 from nodes.central import balance, edges
 from nodes.central.edges import Edges
 from nodes.central.places import Home, Places
-from nodes.links.curve import ClusterKey
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
+from nodes.mesh.curve import ClusterKey
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from protocols.wire.desk import MoveShare, ShareMoves
 from protocols.wire.ids import Identity, NodeId
 from protocols.wire.messages import GetStatus, Status

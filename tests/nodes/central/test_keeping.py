@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from grammars.script import load
 from grammars.script_pack import pack
+from nodes.bus.bus import Bus
+from nodes.bus.consumer import replay
+from nodes.bus.objects import CHUNK, Info, Objects
 from nodes.central import memory_store
 from nodes.central.importing import Import, Importer
 from nodes.central.memory import SNAPSHOT, Memory
 from nodes.central.memory_store import MemoryStore
 from nodes.config import Sip
-from nodes.links.bus import Bus
-from nodes.links.consumer import replay
 from nodes.links.errors import BusAway, Refused
-from nodes.links.objects import CHUNK, Info, Objects
 from nodes.links.tasks import Tasks
 from protocols.wire import campaigns as wire
 from protocols.wire.campaigns import ContactId

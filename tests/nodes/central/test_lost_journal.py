@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from nodes.bus.bus import Bus, Extent
+from nodes.bus.objects import Objects
 from nodes.central.memory import SNAPSHOT, Memory
 from nodes.central.memory_store import MemoryStore
-from nodes.links.bus import Bus, Extent
 from nodes.links.errors import BusAway, StreamBroken
-from nodes.links.objects import Objects
 from protocols.wire import campaigns as wire
 from protocols.wire.ids import CampaignId, Identity
 from protocols.wire.journal import CampaignPhase, Steered, from_body

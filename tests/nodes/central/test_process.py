@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from nodes import config as configuration
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus
 from supervisors import Supervisor, running

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.central.search import N_LOOKS, N_OVER, Missing, Search
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.reconcile import CallsFound, FindCalls
 

@@ -12,18 +12,18 @@ from typing import cast
 
 import pytest
 
+from nodes.bus import bus
 from nodes.commands import draining, upgrade
 from nodes.commands.client import Client
 from nodes.commands.draining import NoSuchNode, NotMoved, find, nobody, takers
 from nodes.commands.node import percent
 from nodes.commands.upgrade import CannotBegin, Upgrade
 from nodes.config import Config
-from nodes.links import bus
 from nodes.links.errors import NotAll
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from protocols.wire.cluster import ClusterSeen, NodeProcess, NodeSeen, NodeState
 from protocols.wire.desk import Drain
 from protocols.wire.ids import CallId, Identity

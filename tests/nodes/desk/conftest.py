@@ -25,9 +25,9 @@ from nodes.desk.phone import PhoneSeat
 from nodes.desk.seat import Seat
 from nodes.desk.seats import Seats
 from nodes.desk.web import OPEN, Web
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from protocols.wire import desk as wire
 from protocols.wire.context import (
     HandoverContext,

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from nodes import config as configuration
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus
 from supervisors import StartFailed, Supervisor, running

@@ -9,20 +9,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nodes.bus.bucket import Bucket
+from nodes.bus.connection import Connection
+from nodes.bus.login import Login
 from nodes.config import parse
 from nodes.edge.ears import Engines
 from nodes.edge.refusals import Refusals
 from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
-from nodes.links.bucket import Bucket
-from nodes.links.connection import Connection
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import Refused
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.login import Login
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks, closing
+from nodes.mesh.mesh import Mesh
 from protocols.wire import desk, messages
 from protocols.wire.campaigns import contact_id
 from protocols.wire.events import CallEvent, Kind

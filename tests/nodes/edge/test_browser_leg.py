@@ -17,8 +17,8 @@ from nodes.edge.browser import BrowserLeg
 from nodes.edge.leg import Leg
 from nodes.edge.record_store import RecordStore
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from protocols.sip import (
     Answered,
     Dial,

@@ -10,8 +10,8 @@ import pytest
 from nodes.edge import ears
 from nodes.edge.ears import Engines, NoEngine
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import Identity, ScriptHash
 from protocols.wire.messages import ScriptWarmed, WarmScript
 

@@ -18,8 +18,8 @@ from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.heir import AGAIN_S, WINDOW, Heir
 from nodes.edge.heirs import Heirs, StandbyRecords
 from nodes.edge.record_store import RecordStore, version
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from protocols.wire.heirs import AskKept, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
 from protocols.wire.ids import CallId, Identity
 from tests.nodes.edge.records import record

@@ -16,8 +16,8 @@ from nodes.edge.heir import MAX_TELLERS
 from nodes.edge.heirs import Heirs, Received, StandbyRecords, bequest, only
 from nodes.edge.record_store import RecordStore
 from nodes.edge.succession import epoch_after
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.reconcile import MAX_ASKED

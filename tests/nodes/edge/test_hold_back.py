@@ -15,9 +15,9 @@ from nodes.edge.disk import Disk
 from nodes.edge.heirs import Heirs, StandbyRecords
 from nodes.edge.hold_back import DISK_S, LONGEST_S, HoldBack
 from nodes.edge.record_store import RecordStore
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from protocols.wire.heirs import AskKept, ForgetScript, KeepOnly, KeepRecord, KeepScript, Kept
 from protocols.wire.ids import CallId, Identity
 from tests.nodes.edge.records import record

@@ -13,9 +13,9 @@ from nodes.call.record import CallRecord
 from nodes.edge.capacity import SURE
 from nodes.edge.load import Load
 from nodes.links.load import LoadTeller
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.machine import Machine
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import AttemptId, CallId, Identity
 from protocols.wire.load import GivesUp, MediaLoad, SpeechLoad
 from protocols.wire.messages import PlaceCall

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from nodes.bus import bus
 from nodes.call.inputs import HangUpOrdered
 from nodes.call.record import CallPhase
-from nodes.links import bus
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
+from nodes.mesh.mesh import Mesh
 from protocols.sip import Disposition
 from protocols.wire.cluster import NodeState
 from protocols.wire.codec import MAX_BODY

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.bus import bus
 from nodes.edge.other_edges import edge_for
-from nodes.links import bus
 from protocols.wire.cluster import NodeState
 from protocols.wire.heirs import KeepOnly
 from protocols.wire.ids import CallId, Identity

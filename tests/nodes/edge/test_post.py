@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from nodes.bus import bus as links
+from nodes.bus.bus import Bus
+from nodes.bus.spool import Spool
 from nodes.edge.post import Post
-from nodes.links import bus as links
-from nodes.links.bus import Bus
-from nodes.links.spool import Spool
 from protocols.wire.events import FIELDS, TRANSCRIPT, CallEvent, Kind, Value, shortened, to_body
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 from protocols.wire.subjects import Stream

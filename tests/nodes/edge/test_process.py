@@ -17,6 +17,8 @@ import pytest
 import grammars
 from grammars import load
 from grammars.script_pack import pack
+from nodes.bus import bus
+from nodes.bus.bus import Bus
 from nodes.call.record import CallPhase, CallRecord
 from nodes.config import parse
 from nodes.edge import placing, process
@@ -27,13 +29,11 @@ from nodes.edge.requests import Requests
 from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
-from nodes.links import bus
-from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import Refused
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from protocols.sip import Dial, Disposition, HangUp, Listening, Local, Uac
 from protocols.wire.campaigns import contact_id
 from protocols.wire.do_not_call import Listing

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from nodes.bus import bus
+from nodes.bus.bus import Bus
 from nodes.edge import refusals
 from nodes.edge.refusals import Refusals
-from nodes.links import bus
-from nodes.links.bus import Bus
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.tasks import Tasks

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nodes.bus import bus
 from nodes.edge.calls import Calls
-from nodes.links import bus
 from nodes.links.roster import Peer, Roster, State
 from protocols.wire.ids import CallId, Identity
 from tests.nodes.edge.two_edges import FarEnd, Machine, machine, spare, talking

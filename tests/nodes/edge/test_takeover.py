@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.bus import bus
 from nodes.call.inputs import Moved
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import arrivals, flight, returning
@@ -21,7 +22,7 @@ from nodes.edge.heir import bequest, to_keep
 from nodes.edge.ownership import choose
 from nodes.edge.recent import Noted
 from nodes.edge.services import EdgeServices
-from nodes.links import bus, incarnation
+from nodes.links import incarnation
 from nodes.links.errors import Refused
 from protocols import heir
 from protocols.sip import LegPhase

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from nodes.bus.bus import Bus
 from nodes.call.record import Arrival, CallPhase, CallRecord
 from nodes.edge.record_store import RecordStore
 from nodes.edge.views import Views
-from nodes.links.bus import Bus
 from protocols.sip import Listening, Local
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 from protocols.wire.messages import PlaceCall

@@ -18,8 +18,8 @@ from nodes.edge.record_store import RecordStore
 from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.will import Will, give_back
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from protocols.errors import RemoteProtocolError
 from protocols.sip import LegPhase, Listening, Local
 from protocols.wire.desk import ReleaseSeat

@@ -15,6 +15,7 @@ from pathlib import Path
 import grammars
 from grammars import load
 from grammars.script_pack import pack
+from nodes.bus.bus import Bus
 from nodes.call.record import CallPhase, CallRecord
 from nodes.config import parse
 from nodes.edge import process
@@ -26,14 +27,13 @@ from nodes.edge.requests import Requests
 from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
-from nodes.links.bus import Bus
-from nodes.links.curve import ClusterKey
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.mesh import Mesh
-from nodes.links.outside import Outside
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks, closing
+from nodes.mesh.curve import ClusterKey
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from protocols.sip import LegPhase, LegRecord, Local, Media
 from protocols.sip.dialog import Dialog
 from protocols.sip.sdp import LocalMedia

@@ -10,9 +10,9 @@ import pytest
 
 from nodes.links.anywhere import ask_each, ask_first
 from nodes.links.errors import AskTimeout, NotAll, PeerGone, Refused
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nodes.links import cluster_keys, cluster_state, contact_key
 from nodes.links.cluster_keys import BadKeys, ClusterKeys
 from nodes.links.cluster_state import BadClusterState
-from nodes.links.curve import ClusterKey
+from nodes.mesh.curve import ClusterKey
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role
 

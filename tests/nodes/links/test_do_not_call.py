@@ -15,13 +15,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nodes.links import bucket, bus
-from nodes.links.bus import Bus
+from nodes.bus import bucket, bus
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.links.contact_key import BadContactKey, contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import BusAway
 from nodes.links.kept_list import FILE, KeptList
-from nodes.links.login import login
 from nodes.links.tasks import Tasks
 from protocols.wire.campaigns import ContactId
 from protocols.wire.do_not_call import Listing, listing_of

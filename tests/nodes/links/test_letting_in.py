@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from nodes.bus import server
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.config import parse
-from nodes.links import cluster_keys, cluster_state, server
-from nodes.links.bus import Bus
+from nodes.links import cluster_keys, cluster_state
 from nodes.links.letting_in import let_in_who_lives
-from nodes.links.login import login
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
 from nodes.links.tasks import Tasks, closing
+from nodes.mesh.mesh import Mesh
 from protocols.wire.cluster import ClusterTold, Member, NodeState, NodeWord
 from protocols.wire.ids import Identity, NodeId
 from protocols.wire.roles import Role

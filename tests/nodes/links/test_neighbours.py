@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from nodes.bus import server
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.config import Config, parse
-from nodes.links import cluster_keys, cluster_state, neighbours, server
-from nodes.links.bus import Bus
+from nodes.links import cluster_keys, cluster_state, neighbours
 from nodes.links.cluster_keys import ClusterKeys
-from nodes.links.login import login
 from protocols.joining import Bar, Candidate, barred
 from protocols.wire.envelope import VERSION
 from protocols.wire.ids import NodeId

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from nodes.bus import bus as buses
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.config import Config, parse
-from nodes.links import bus as buses
-from nodes.links.bus import Bus
 from nodes.links.errors import Refused
-from nodes.links.login import login
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.settings import FILE, Settings
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
 from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState, NodeWord
 from protocols.wire.ids import Identity, NodeId
 from protocols.wire.roles import Role

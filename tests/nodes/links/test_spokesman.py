@@ -12,19 +12,20 @@ from typing import Any
 
 import pytest
 
+from nodes.bus import server
+from nodes.bus.bus import Bus
+from nodes.bus.login import login
 from nodes.config import Config, ConfigError, parse
 from nodes.doorway import Doorway
-from nodes.links import cluster_keys, cluster_state, server, spokesman
-from nodes.links.bus import Bus
+from nodes.links import cluster_keys, cluster_state, spokesman
 from nodes.links.errors import PeerGone, Refused
-from nodes.links.login import login
 from nodes.links.members import ASKING, NOT_TOLD, Members
-from nodes.links.mesh import Mesh
 from nodes.links.others import MAX_NODES
-from nodes.links.outside import Outside
 from nodes.links.roster import Launcher, Peer, Roster, State, make_identity
 from nodes.links.spokesman import Spokesman
 from nodes.links.tasks import Tasks
+from nodes.mesh.mesh import Mesh
+from nodes.mesh.outside import Outside
 from protocols import membership
 from protocols.wire import codec
 from protocols.wire.cluster import ClusterTold, Death, EdgeWord, GetCluster, Member, NodeProcess, NodeState

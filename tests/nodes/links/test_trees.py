@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nodes.links import trees
-from nodes.links.mesh import Mesh
 from nodes.links.roster import History, Launcher, Peer, Roster, State, make_identity
+from nodes.mesh.mesh import Mesh
 from protocols.wire.inspection import Failure, TreeRow
 from supervisors import Child, Dynamic, Supervisor, System, running
 from supervisors.testing import AsyncEcho, Echo

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodes.links.bus import Bus
+from nodes.bus.bus import Bus
 from nodes.links.tasks import Tasks
 from nodes.links.view import View
 from protocols.wire.ids import NodeId

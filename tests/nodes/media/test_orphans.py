@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.media.orphans import N_ALONE, N_DENIED, Orphans, Unowned
+from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.reconcile import ChannelsOwned, FindChannels
 

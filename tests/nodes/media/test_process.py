@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.media.process import Served
+from nodes.mesh.mesh import Mesh
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity
 

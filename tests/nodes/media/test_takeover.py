@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Roster
+from nodes.mesh.mesh import Mesh
 from protocols.rtp.packet import Packet
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity, PromptHash

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from nodes.links.bus import Bus
+from nodes.bus.bus import Bus
 from nodes.recorder.aside import opened
 from nodes.recorder.figures import report
 from nodes.recorder.process import Recorder

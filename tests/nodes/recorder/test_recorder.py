@@ -16,15 +16,15 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from nodes.bus import consumer
+from nodes.bus.bus import Bus
+from nodes.bus.consumer import Received
 from nodes.config import Config, parse
-from nodes.links import consumer
-from nodes.links.bus import Bus
-from nodes.links.consumer import Received
 from nodes.links.errors import Refused
 from nodes.links.members import Members
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.work import working
+from nodes.mesh.mesh import Mesh
 from nodes.recorder.process import Recorder
 from nodes.recorder.store import Row, Store
 from protocols.wire import events, journal
@@ -43,8 +43,8 @@ LONG_AGO = datetime.fromisoformat("2026-03-03T12:00:00+00:00")
 RECORDER = """
 import asyncio, sys
 from pathlib import Path
-from nodes.links import consumer
-from nodes.links.bus import Bus
+from nodes.bus import consumer
+from nodes.bus.bus import Bus
 from nodes.recorder.process import Recorder
 from nodes.recorder.store import Store
 from nodes.telemetry import logs

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from nodes.bus.bus import Bus
 from nodes.config import parse
 from nodes.launcher import roles
-from nodes.links.bus import Bus
 from nodes.links.errors import Refused
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.work import working
+from nodes.mesh.mesh import Mesh
 from nodes.recorder.process import Recorder
 from nodes.recorder.rows import Share
 from nodes.recorder.store import Store

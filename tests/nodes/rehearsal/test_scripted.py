@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from nodes.rehearsal.scripted.media import ScriptedMedia
 from nodes.rehearsal.scripted.pace import Pace
 from nodes.rehearsal.scripted.phones import Phones

@@ -27,8 +27,8 @@ from nodes.audio import g711
 from nodes.audio.vad import VoiceDetector, levels
 from nodes.config import ENVIRONMENT
 from nodes.launcher import PROCESS
-from nodes.links.mesh import Mesh
 from nodes.links.roster import Peer, Roster, State
+from nodes.mesh.mesh import Mesh
 from nodes.speech.telephone import at_8_khz
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity

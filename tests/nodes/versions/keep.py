@@ -20,10 +20,10 @@ from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 import msgspec
 
+from nodes.bus.spool import Record, Spool
 from nodes.central import roll, snapshot
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened, frame
 from nodes.edge.heirs import bequest
-from nodes.links.spool import Record, Spool
 from protocols.wire import codec, events, journal
 from protocols.wire.campaigns import ContactId
 from protocols.wire.heirs import KeepEvents

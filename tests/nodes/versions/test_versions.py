@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from nodes.bus.spool import Spool
 from nodes.central import roll, snapshot
 from nodes.edge import checkpoint
-from nodes.links.spool import Spool
 from nodes.unpacking import Items
 from protocols.wire import codec, events, journal
 from protocols.wire.cluster import NodeWord

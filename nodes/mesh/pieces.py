@@ -1,0 +1,92 @@
+"""Files of one machine for another, piece by piece over the mesh: who has them, and who reads them.
+
+What it does: gives pieces of what lies in the directories that a process offers, and reads a file whole, one piece
+after the other, as fast as whoever reads takes them. What it does not: know where a file is. Files are read in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nodes.config import Paths
+from nodes.links.errors import Refused
+from nodes.mesh.mesh import Mesh
+from protocols.wire.ids import Identity
+from protocols.wire.pieces import PIECE_BYTES, GetPiece, Piece, Shelf
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,159}")
+"""What a file may be called: no way out of its directory."""
+SUFFIXES: Final = {Shelf.PROMPTS: "ulaw", Shelf.RECORDINGS: "wav"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """The directories of this machine that others may read from."""
+
+    roots: Mapping[Shelf, Path]
+
+    @classmethod
+    def of(cls, paths: Paths) -> Shelves:
+        """Return all that there are."""
+        return cls({Shelf.PROMPTS: paths.prompts, Shelf.RECORDINGS: paths.recordings})
+
+    def serve(self, mesh: Mesh) -> None:
+        """Answer the mesh from now on."""
+        mesh.serve(GetPiece, self.get)
+
+    async def get(self, asked: GetPiece, sender: Identity) -> Piece:
+        """Read on in a file. Refuses: `no_such_file`."""
+        try:
+            return await asyncio.to_thread(self._read, asked)
+        except (OSError, ValueError, KeyError) as error:
+            raise Refused("no_such_file") from error
+
+    def path(self, shelf: Shelf, name: str) -> Path:
+        """Return where a file lies, or would. Raises: ValueError, for what is no name; KeyError."""
+        if not is_name(name):
+            raise ValueError(name)
+        return self.roots[shelf] / f"{name}.{SUFFIXES[shelf]}"
+
+    def _read(self, asked: GetPiece) -> Piece:
+        with self.path(asked.shelf, asked.name).open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(asked.offset)
+            return Piece(file.read(PIECE_BYTES), size)
+
+
+def is_name(name: str) -> bool:
+    """Say whether a file may be called so.
+
+    >>> is_name("c1.2"), is_name("../c1"), is_name("")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+async def pieces(
+    mesh: Mesh, who: Identity, shelf: Shelf, name: str, timeout_s: float, ours: Shelves | None = None
+) -> AsyncIterator[bytes]:
+    """Read a file that another process's machine has, up to the length that it has now; or `ours`, where that is us.
+
+    Raises: LinkError, also `cut_short` when the file has become shorter meanwhile.
+    """
+    offset, size = 0, 1
+    while offset < size:
+        asked = GetPiece(shelf, name, offset)
+        if who == mesh.identity and ours is not None:
+            piece = await ours.get(asked, who)
+        else:
+            piece = await mesh.ask(who, asked, timeout_s)
+        size = piece.size if not offset else size
+        if size and not piece.data:
+            raise Refused("cut_short")
+        yield piece.data[: size - offset]
+        offset += len(piece.data)
+
+
+__all__ = ["SUFFIXES", "Shelves", "is_name", "pieces"]
