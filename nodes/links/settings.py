@@ -185,7 +185,7 @@ class Settings:
         try:
             assert self._mesh is not None, "it has told us who the others are"
             told = await self._mesh.ask(who[0], GetTaken(), timeout_s=ASK_S)
-            version = msgspec.json.decode(told.version, type=Version)
+            version = read_json(told.version.encode(), Version)
             check(version.settings)
         except (LinkError, IndexError, msgspec.MsgspecError, ConfigError) as error:
             log.warning("settings.not_told", node=other.word.node, error=str(error))

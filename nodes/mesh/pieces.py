@@ -17,7 +17,17 @@ from nodes.config import Paths
 from nodes.links.errors import Refused
 from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import Identity
-from protocols.wire.pieces import PIECE_BYTES, GetPiece, Piece, Shelf
+from protocols.wire.pieces import (
+    PIECE_BYTES,
+    GetPiece,
+    GetPrompt,
+    GetRecording,
+    Piece,
+    PromptPiece,
+    RecordingPiece,
+    Shelf,
+)
+from protocols.wire.recordings import name_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,159}")
 """What a file may be called: no way out of its directory."""
@@ -38,6 +48,18 @@ class Shelves:
     def serve(self, mesh: Mesh) -> None:
         """Answer the mesh from now on."""
         mesh.serve(GetPiece, self.get)
+        mesh.serve(GetPrompt, self._prompt)
+        mesh.serve(GetRecording, self._recording)
+
+    async def _prompt(self, asked: GetPrompt, sender: Identity) -> PromptPiece:
+        """Answer a machine that has not been upgraded yet. Refuses: as `get`."""
+        piece = await self.get(GetPiece(Shelf.PROMPTS, asked.prompt, asked.offset), sender)
+        return PromptPiece(piece.data, piece.size)
+
+    async def _recording(self, asked: GetRecording, sender: Identity) -> RecordingPiece:
+        """Answer a machine that has not been upgraded yet. Refuses: as `get`."""
+        name = name_of(asked.call_id, asked.part)
+        return RecordingPiece((await self.get(GetPiece(Shelf.RECORDINGS, name, asked.offset), sender)).data)
 
     async def get(self, asked: GetPiece, sender: Identity) -> Piece:
         """Read on in a file. Refuses: `no_such_file`."""

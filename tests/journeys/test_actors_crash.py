@@ -91,8 +91,7 @@ class ClumsyCall(CallActor):
 class Elsewhere(Paths):
     """The node's own edge has the node's checkpoint."""
 
-    @property
-    def checkpoint(self) -> Path:
+    def checkpoint_of(self, edge: str) -> Path:
         return self.run / "clumsy"
 
 

@@ -51,7 +51,6 @@ main()
     ("role", "module", "what"),
     [
         ("central", "process", "Central.run"),
-        ("recorder", "process", "Recorder.consume"),
         ("edge", "views", "Views.run"),
     ],
 )

@@ -69,7 +69,7 @@ class TestTree:
         assert '"recorder-0"' in str(failure["lines"])
         drawn = node.run("tree").out.splitlines()
         at = next(n for n, line in enumerate(drawn) if line.startswith("├─ recorder-0 "))
-        assert drawn[at + 1].split(maxsplit=1)[1] == "ended with signal 9"
+        assert any(line.endswith("ended with signal 9") for line in drawn[at + 1 : at + 6])
 
     def test_where_no_terminal_is_it_is_one_picture_of_a_hundred_columns(self, node: Node) -> None:
         done = node.run("tree")
@@ -82,7 +82,7 @@ class TestTree:
         assert status == 0
         assert "Traceback" not in shown
         assert shown.rstrip().rpartition("launcher ")[2].startswith(str(node.up.pid))
-        assert "desk-0" in shown.rstrip().splitlines()[-1]
+        assert "desk-0" in shown.rstrip().rpartition("launcher ")[2]
 
     def test_once_is_one_picture_in_a_terminal_too(self, node: Node) -> None:
         status, shown = _in_a_terminal(node, "tree", "--once", "--config", str(node.config))
