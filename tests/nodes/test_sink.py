@@ -199,14 +199,17 @@ async def test_a_node_whose_log_nobody_reads_goes_on_and_says_later_what_is_miss
     assert launcher.stdout is not None
     while not (match := re.match(rb"ACTIVE (\d+)", await launcher.stdout.readline())):
         pass
-    for _ in range(15):  # a second and a half: longer than the watchdog and the launcher leave anybody who is held
+    n_beats, before = 0, _n_read(launcher.pid)
+    # A second and a half: longer than the watchdog and the launcher leave anybody who is held.
+    while n_beats < 15 or _n_read(launcher.pid) - before < 2 * module.MAX_BYTES:
         async with asyncio.timeout(10):
             assert await launcher.stdout.readline() == b"beat\n", "the child has died, or the launcher stands"
+        n_beats += 1
     launcher.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.0)
     launcher.send_signal(signal.SIGCONT)
     rest, told = "", set[str]()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not {"child", "launcher"} <= told:
             rest += (await asyncio.get_running_loop().sock_recv(_nonblocking(reader), 1 << 20)).decode()
             lines, _, rest = rest.rpartition("\n")  # each is looked at once: there are many megabytes
@@ -215,6 +218,11 @@ async def test_a_node_whose_log_nobody_reads_goes_on_and_says_later_what_is_miss
     launcher.kill()
     await launcher.wait()
     reader.close()
+
+
+def _n_read(pid: int) -> int:
+    """Return how many bytes a process has read."""
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
 
 
 def _nonblocking(sock: socket.socket) -> socket.socket:
