@@ -1,6 +1,7 @@
 """What the launcher starts: reads which process it is, and becomes it.
 
-Imports of a role happen here, before the process says that it is ready, so that a spare's are done when it is needed.
+Imports of a role happen here, before the process says that it is ready, so that a spare's are done when it is needed;
+where the process has been forked, its `zygote` has done most of them.
 
 A process that fails ends at once, with the reason as its last line: whatever its body or one of its tasks did not catch
 (`nodes.links.tasks`). Nothing is stopped in order before that. Its successor and its peers are made for a death, and
@@ -10,6 +11,7 @@ an edge that said goodbye would hang up on its callers.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import importlib
 import os
@@ -26,7 +28,7 @@ from nodes.launcher import PROCESS
 from nodes.links import tasks
 from nodes.links.roster import make_identity
 from nodes.sink import Dropping
-from nodes.telemetry import logs
+from nodes.telemetry import logs, spans
 from supervisors import eventloop
 from supervisors.parent import Parent
 
@@ -36,6 +38,7 @@ OPERATORS: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EAC
 STAND_INS: Final = "RINGMASTER_STAND_INS"
 """The environment variable that names other modules for roles, `media=nodes.rehearsal.scripted.media ...`: what stands
 in for them in a rehearsal."""
+_PR_SET_NAME: Final = 15  # linux/prctl.h
 N_LINES: Final = 30
 LINE_CHARS: Final = 200
 """Of a traceback. The launcher keeps lines of 16 kB (`supervisors.leash`)."""
@@ -47,6 +50,7 @@ async def become(name: str, role: str) -> None:
     os.environ.pop(PINNED, None)  # it has the trunks' passwords, and what this process starts reads strangers' bytes
     logs.configure(config.telemetry.level, config.node.id, name)
     identity = make_identity(config.node.id, name, f"{time.time_ns():x}")
+    spans.configure(config.telemetry, identity, role)
     asyncio.get_running_loop().set_exception_handler(_told)
     parent = await Parent.attach(watch.over_process(log.warning))
     try:
@@ -57,6 +61,7 @@ async def become(name: str, role: str) -> None:
     except Exception as error:  # noqa: BLE001  whatever it is, it is the end
         fail(error)
     finally:
+        spans.close()
         parent.close()
 
 
@@ -72,6 +77,7 @@ def main() -> Never:
     its types as leaks on standard error.
     """
     name, _, role = os.environ[PROCESS].partition(" ")
+    show(name)
     sys.stderr = Dropping(2, name)
     logs.configure("info", "", name)
     priority.claim("starting")
@@ -81,6 +87,11 @@ def main() -> Never:
         fail(error)
     sys.stderr.flush()
     os._exit(0)
+
+
+def show(name: str) -> None:
+    """Have ps(1) and top(1) call this process so: its first 15 letters."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode())
 
 
 def fail(error: BaseException) -> Never:

@@ -5,13 +5,17 @@ A part of the launcher, too: the configuration and the standard library.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nodes.config import Config
 
 
-def greeting(config: Config, desk_url: str, sip_port: int | None, nats_url: str, after_s: float) -> str:
+def greeting(config: Config, desk_url: str, sip_ports: Sequence[int], nats_url: str, after_s: float) -> str:
     """Return the lines, of what this node does. `desk_url` ends with a slash; empty: the desk is not up yet.
 
-    >>> print(greeting(Config(), "http://127.0.0.1:8080/", 5060, "nats://127.0.0.1:4222", 6.21), end="")
+    `sip_ports`: of its edges.
+
+    >>> print(greeting(Config(), "http://127.0.0.1:8080/", [5060], "nats://127.0.0.1:4222", 6.21), end="")
     ready after 6.2 s; Ctrl-C ends it
       agents     http://127.0.0.1:8080/agent    sign in as a user: ringmaster user add NAME --role agent
       try it     http://127.0.0.1:8080/phone#TOKEN    it calls your browser; TOKEN is in var/run/token
@@ -20,6 +24,7 @@ def greeting(config: Config, desk_url: str, sip_port: int | None, nats_url: str,
       NATS       nats://127.0.0.1:4222          XDG_CONFIG_HOME=var nats --context viewer
       state      var
     """
+    ports = ",".join(map(str, sip_ports))
     token, desk = config.paths.run / "token", desk_url or "(desk is not up yet) /"
     pages = {
         "agents": (f"{desk}agent", "sign in as a user: ringmaster user add NAME --role agent"),
@@ -28,7 +33,7 @@ def greeting(config: Config, desk_url: str, sip_port: int | None, nats_url: str,
     }
     rows = {
         **(pages if "desk" in config.node.roles else {}),
-        **({"SIP": (f"{config.sip.bind}:{sip_port}", "ringmaster call sip:NAME@HOST")} if sip_port else {}),
+        **({"SIP": (f"{config.sip.bind}:{ports}", "ringmaster call sip:NAME@HOST")} if ports else {}),
         "NATS": (nats_url, f"XDG_CONFIG_HOME={config.paths.state} nats --context viewer" if config.has_server else ""),
         "state": (str(config.paths.state), ""),
     }

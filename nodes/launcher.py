@@ -2,13 +2,17 @@
 
 So there is nothing in it that can fail for a caller's sake: it carries no call, reads no socket, and imports the
 kernel, the configuration and the standard library. A process is just another child: the same supervisor restarts it,
-with the configuration that the node began with, whatever has been written into the file since.
+with the configuration that the node began with, whatever has been written into the file since. All of ours are forked
+from a `zygote`, and run as long as there is none: no start waits long for it, and no node needs it.
 
 SIP and RTP sockets are bound here, once (`holdings`), and inherited by every incarnation: what arrives while one dies
-waits in the kernel's buffer for the next. In a cluster there is a door, too (`doorway`), at which other machines see at
-once that the launcher has died. Each change of who lives is told to every process as the roster, and written
-to `<state>/run/roster.json` for the command line. A process that the roster does not name has been waited for: it is
-gone. How often, when and why is in the roster too (`histories`).
+waits in the kernel's buffer for the next. A service manager that has started us (`service_manager`) keeps them for the
+launcher's own next life, too, and ends a launcher whose event loop hangs.
+
+In a cluster there is a door, too (`doorway`), at which other machines see at once that the launcher has died. Each
+change of who lives is told to every process as the roster, and written to `<state>/run/roster.json` for the command
+line. A process that the roster does not name has been waited for: it is gone. How often, when and why is in the roster
+too (`histories`).
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final
@@ -30,11 +34,13 @@ from nodes import priority, watch
 from nodes.bus.server import check_reach, embedded, url
 from nodes.config import ROLES, Config, ConfigError, load, pinned
 from nodes.doorway import Doorway
+from nodes.edge_names import edges
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
 from nodes.greeting import greeting
 from nodes.histories import History, how, last_words
-from nodes.holdings import epoch, run_directory, udp_sockets
+from nodes.holdings import epoch, run_directory, sip_of, udp_sockets
+from nodes.service_manager import ServiceManager
 from nodes.sink import Spooled, line_of
 from supervisors import (
     Backoff,
@@ -52,6 +58,7 @@ from supervisors import (
     running,
 )
 from supervisors.process import OsProcess, Pair, ProcessReport, Program, Standing
+from supervisors.zygote import Zygote
 
 PAIRED: Final = ("edge", "media")
 """The roles whose death a caller would hear: each has warm spares."""
@@ -65,10 +72,13 @@ NEVER: Final = 1_000_000
 """As an intensity: what cannot live is tried for ever, for a recorder whose disk is broken must not end a call."""
 START_S: Final = 60.0
 """So long may a process take until it is ready: ten times what it needs on an idle machine."""
+LOAD_S: Final = 30.0
+"""So long may the zygote load, in time in which it has a processor; the node's start waits for it."""
 RETRY_S: Final = 1.0
 """After this the roster's file is tried again, when the disk was full."""
 GREETS: Final = "RINGMASTER_GREETS"
 """The environment variable with which `ringmaster up` asks for `greeting`; a stage's node says nothing."""
+ZYGOTE: Final = "zygote"
 PROCESS: Final = "RINGMASTER_PROCESS"
 """The environment variable that tells a process its name and role: `media-0 media`."""
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -81,11 +91,13 @@ class CannotStart(NodeError):
 def roles(config: Config) -> dict[str, str]:
     """Return process name -> role of what this node does, in the order of starting.
 
-    >>> list(roles(Config()))
+    >>> from nodes.config import Edge
+    >>> list(roles(Config(edge=Edge(processes=1))))
     ['nats-0', 'recorder-0', 'speech-0', 'speech-1', 'media-0', 'edge-0', 'central-0', 'desk-0']
     """
     several = {
         "recorder": config.recorder.n_databases, "speech": config.speech.processes, "media": config.media.processes,
+        "edge": len(edges(config)),
     }  # fmt: skip
     here = [role for role in ROLES if role in config.node.roles and (role != "nats" or config.has_server)]
     return {f"{role}-{n}": role for role in here for n in range(several.get(role, 1))}
@@ -104,9 +116,13 @@ def check_ports(config: Config) -> None:
 class Launcher:
     """One node's processes."""
 
-    def __init__(self, config: Config, environment: Mapping[str, str]) -> None:
-        """`environment`: what a process needs beside this one's own to find the same configuration (`pinned`)."""
+    def __init__(self, config: Config, environment: Mapping[str, str], manager: ServiceManager | None = None) -> None:
+        """`environment`: what a process needs beside this one's own to find the same configuration (`pinned`).
+
+        `manager`: who has started this one; None: nobody who wants to hear of it.
+        """
         self._config = config
+        self._manager = manager or ServiceManager()
         self._environment = environment
         self._roles = roles(config)
         self._histories = {
@@ -117,6 +133,8 @@ class Launcher:
         self._door = ""
         self._alive: dict[int, ProcessReport] = {}
         self._revision = 0
+        self._loading: asyncio.Future[None] | None = None
+        """The start of the zygote."""
         self._processes: list[Ref[OsProcess] | Ref[Pair]] = []
         self._faults: list[str] = []
         """What processes said that ended while the node was starting: why it cannot start, if it cannot."""
@@ -132,15 +150,19 @@ class Launcher:
         self._stop_at_signals()
         check_reach(self._config)
         check_ports(self._config)
+        self._manager.log = partial(self._log, "warning")
         with ExitStack() as stack:
+            stack.enter_context(self._manager.beating())
             stack.enter_context(run_directory(self._config.paths))
-            sockets = stack.enter_context(udp_sockets(self._config))
+            sockets = stack.enter_context(udp_sockets(self._config, self._manager))
             if (cluster := self._config.cluster).is_joined:
                 door = stack.enter_context(closing(Doorway(cluster.bind, cluster.port)))
                 door.open()
                 self._door, self._epoch = door.address, epoch(self._config.paths)
+            program = Program(argv=(sys.executable, "-m", "nodes.zygote"), ready_s=LOAD_S, beat_s=0.5, silence_s=1.5)
+            zygote = stack.enter_context(closing(Zygote(program)))
             try:
-                await self._until_stopped(sockets)
+                await self._until_stopped(sockets, zygote)
             except (StartFailed, TreeDown, Gone) as error:
                 raise CannotStart(self._faults[0] if self._faults else str(error)) from error
 
@@ -152,27 +174,33 @@ class Launcher:
         def stop() -> None:
             if not self._is_stopping:
                 self._is_stopping = True
+                self._manager.stopping()
                 body.cancel()
 
         for number in ENDS:
             asyncio.get_running_loop().add_signal_handler(number, stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)  # `ringmaster up` has held them back until somebody hears
 
-    async def _until_stopped(self, sockets: Mapping[str, socket.socket]) -> None:
+    async def _until_stopped(self, sockets: Mapping[str, socket.socket], zygote: Zygote) -> None:
         def one_process(name: str) -> Supervisor:
-            child = self._child(name, self._roles[name], sockets)
+            if name == ZYGOTE:
+                child: Child[OsProcess] | Child[Pair] = zygote.child(name, on_change=self._log_end)
+            else:
+                child = self._child(name, self._roles[name], sockets, zygote)
             return Supervisor([child], id=name, intensity=INTENSITY, period_s=PERIOD_S, backoff=BACKOFF)
 
         processes = Dynamic(
             one_process, id="processes", restart=Restart.PERMANENT, start_timeout_s=START_S, intensity=NEVER
         )
+        zygotes = Dynamic(one_process, id="zygotes", start_timeout_s=START_S)  # one that cannot live is done without
         first = [one_process(name) for name, role in self._roles.items() if role == "nats"]
-        tree = Supervisor([*first, processes], intensity=NEVER)
+        tree = Supervisor([*first, zygotes, processes], intensity=NEVER)
         watchdog = watch.over_launcher(partial(self._log, "warning"))
         async with running(tree, hook=self._say, watchdog=watchdog) as system:
+            self._loading = asyncio.ensure_future(self._load(system.dynamic("zygotes", one_process).start))
             start = system.dynamic("processes", one_process).start
             names = [name for name, role in self._roles.items() if role != "nats"]
-            # All at once: each spends its start on its own imports, and none needs another to be ready.
+            # All at once: they wait for the zygote to have loaded, but none needs another to be ready.
             refs = await asyncio.gather(*map(start, names))
             self._processes = [self._ref(system, f"{ref.path}/{name}") for name, ref in zip(names, refs, strict=True)]
             if self._unfit:  # whoever else has ended meanwhile is there again, and may have calls
@@ -181,21 +209,33 @@ class Launcher:
             self._announce()
             after_s = time.monotonic() - self._since_s
             self._log("info", "node.up", after_ms=round(after_s * 1000))
+            self._manager.ready(f"up after {after_s:.1f} s")
             if os.environ.get(GREETS):
-                self._greet(sockets["sip"].getsockname()[1] if "sip" in sockets else None, after_s)
+                sip = [one.getsockname()[1] for name, one in sockets.items() if name.startswith("sip-")]
+                self._greet(sip, after_s)
             await asyncio.get_running_loop().create_future()
 
-    def _greet(self, sip_port: int | None, after_s: float) -> None:
+    def _greet(self, sip_ports: Sequence[int], after_s: float) -> None:
         """Say on standard output where everything is; nobody waits until it is read."""
         desk_url = next((str(one.info["url"]) for one in self._alive.values() if "url" in one.info), "")
-        text = greeting(self._config, desk_url, sip_port, url(self._config), after_s)
+        text = greeting(self._config, desk_url, sip_ports, url(self._config), after_s)
         Spooled(1, "launcher").write(text)
+
+    async def _load(self, start: Callable[[str], Awaitable[object]]) -> None:
+        """Begin the zygote. Nobody needs it: until it is there, and if it cannot be, programs are run."""
+        try:
+            await start(ZYGOTE)
+        except (StartFailed, Gone) as error:
+            if not self._is_stopping:
+                self._log("warning", "zygote.failed", error=str(error))
 
     def _ref(self, system: System, path: str) -> Ref[OsProcess] | Ref[Pair]:
         is_pair = self._roles[path.rpartition("/")[2]] in PAIRED
         return system.ref(path, Pair) if is_pair else system.ref(path, OsProcess)
 
-    def _child(self, name: str, role: str, sockets: Mapping[str, socket.socket]) -> Child[OsProcess] | Child[Pair]:
+    def _child(
+        self, name: str, role: str, sockets: Mapping[str, socket.socket], zygote: Zygote
+    ) -> Child[OsProcess] | Child[Pair]:
         if role == "nats":
             server = Program(argv=embedded(self._config).argv, speaks=False)
             return OsProcess.child(name, server, on_change=self._changed)
@@ -204,6 +244,7 @@ class Launcher:
             env={**self._environment, PROCESS: f"{name} {role}"},
             sockets=_inherited(name, role, sockets, self._config),
             ready_s=START_S,
+            zygote=zygote,
         )
         if role in PAIRED:
             return Pair.child(name, program, on_change=self._changed, spares=SPARES)
@@ -211,10 +252,9 @@ class Launcher:
 
     def _changed(self, report: ProcessReport) -> None:
         self._histories[report.id].take(report, time.monotonic())
+        self._log_end(report)
         if report.standing is Standing.GONE:
             self._alive.pop(report.pid, None)
-            if report.exit and report.exit.code != 0 and not self._is_stopping:
-                self._log("warning", "process.ended", name=report.id, pid=report.pid, why=how(report.exit))
             if report.exit and not self._is_up:
                 self._faults.append(fault := f"{report.id}: {last_words(report.exit)}")
                 if self._roles[report.id] == "nats" and report.exit.signal is None:
@@ -222,6 +262,10 @@ class Launcher:
         else:
             self._alive[report.pid] = report
         self._announce()
+
+    def _log_end(self, report: ProcessReport) -> None:
+        if report.exit and report.exit.code != 0 and not self._is_stopping:
+            self._log("warning", "process.ended", name=report.id, pid=report.pid, why=how(report.exit))
 
     def _announce(self) -> None:
         """Tell everybody who lives, and what became of the others: every process, and the command line by a file."""
@@ -270,7 +314,7 @@ class Launcher:
 
 def _inherited(name: str, role: str, sockets: Mapping[str, socket.socket], config: Config) -> dict[str, socket.socket]:
     if role == "edge":
-        return {"sip": sockets["sip"]}
+        return {"sip": sockets[sip_of(name)]}
     if role != "media":
         return {}
     ports = [key for key in sockets if key.startswith("rtp-")]
@@ -295,12 +339,14 @@ def main() -> int:
     _end_in_order()
     os.umask(0o077)  # what callers say is for nobody else on this machine
     priority.claim("launcher")
+    manager = ServiceManager.of(os.environ)
     try:
         environment = pinned()
-        eventloop.run(Launcher(load(environment={**os.environ, **environment}), environment).run())
+        eventloop.run(Launcher(load(environment={**os.environ, **environment}), environment, manager).run())
     except asyncio.CancelledError:
         return 0
     except (NodeError, OSError) as error:
+        manager.status(in_words(error))
         if os.environ.get(DEBUG):
             raise
         print(f"ringmaster up: {in_words(error)}", file=sys.stderr)

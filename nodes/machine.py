@@ -38,9 +38,18 @@ class Machine:
             return None
 
 
+def run_queue(stat: Path = STAT) -> int | None:
+    """Return how many tasks of the machine run or wait for a processor (`procs_running`); None: nothing says so."""
+    try:
+        found = [line.split() for line in stat.read_text().splitlines() if line.startswith("procs_running ")]
+        return int(found[0][1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-__all__ = ["Machine", "cores"]
+__all__ = ["Machine", "cores", "run_queue"]

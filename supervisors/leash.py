@@ -4,6 +4,8 @@ Nothing of it outlives the launcher: the kernel sends SIGKILL when the launcher 
 the control socket says the same to a child that lost that setting by an exec. Nothing of it outlives itself: it leads a
 session and a group of its own, and the group is killed before it is reaped, while its id cannot have been reused.
 Signals go through a pidfd for the same reason; the pidfd becomes readable at its death. Linux 5.3 and up.
+
+A program is run, or forked from its `Zygote`; nobody else sees a difference but in how long it takes.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from functools import partial
 from typing import Final
 
 from supervisors.lines import Lines
-from supervisors.program import CHARGE, ProcessDied, ProcessExit, Program, Standing
+from supervisors.program import CHARGE, ProcessDied, ProcessExit, Program, Standing, Unborn
 from supervisors.silence import Silence
 from supervisors.starvation import Starvation
 
@@ -41,9 +43,10 @@ def die_with(parent_pid: int) -> bool:
 
 
 class Leash:
-    """A process of `program`, spawned by the constructor; `changed` is called whenever its standing has changed.
+    """A process of `program`, begun by the constructor; `changed` is called whenever its standing has changed.
 
-    Raises OSError when it cannot be spawned.
+    It has a process id as soon as it is told to be STARTING: at once when `argv` is run, soon when a zygote forks it.
+    One that is GONE before has never been. Raises OSError when it cannot be spawned.
     """
 
     def __init__(self, program: Program, *, is_spare: bool, changed: Callable[[Leash], None]) -> None:
@@ -51,34 +54,80 @@ class Leash:
         self.standing = Standing.STARTING
         self.info: Mapping[str, object] = {}
         self.exit: ProcessExit | None = None
+        self.pid = 0
+        """Its process id, which stays its own until it is GONE; 0 before it has one."""
         self._is_spare = is_spare
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._why = ""
         self._waiting: list[asyncio.Future[None]] = []
-        ours, theirs = socket.socketpair()
+        self._is_listening = False
+        pipe, self._their_stderr = os.pipe()
+        self._stderr = _Stderr(self._loop, pipe)
+        self._birth: Unborn | None = None
         try:
-            self._popen = _spawn(program, theirs, is_spare)
+            if program.zygote is not None:
+                self._birth = program.zygote.fork(program, is_spare, self._their_stderr, self._forked)
+            if self._birth is None:
+                self._run()
         except BaseException:
-            ours.close()
+            self._close_stderr()
+            raise
+
+    def _run(self) -> None:
+        """Run its `argv`. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        control = Lines(self._loop, ours, self._said, on_end=_nothing)
+        try:
+            popen = _spawn(self.program, theirs, self._their_stderr, self._is_spare)
+            try:
+                self._begin(popen.pid, popen.wait, control)
+            except OSError:
+                popen.kill()
+                popen.wait()
+                raise
+        except BaseException:
+            control.close()
             raise
         finally:
             theirs.close()
-        self._pidfd = os.pidfd_open(self._popen.pid)
-        self._starvation = Starvation(self._popen.pid)
-        self._control = Lines(self._loop, ours, self._said, on_end=lambda: None)
-        self._stderr = _Stderr(self._loop, self._popen)
+
+    def _forked(self, pid: int, control: Lines | None) -> bool:
+        """A zygote has forked it, or (None) does not: then it is run. Return whether there is a process now."""
+        self._birth = None
+        try:
+            if control is None:
+                self._run()
+            else:
+                self._begin(pid, partial(_reap_forked, pid), control)
+        except OSError as error:
+            self._never(ProcessExit(os.EX_OSERR, None, str(error), ()))
+        return self.pid > 0
+
+    def _begin(self, pid: int, reap: Callable[[], int], control: Lines) -> None:
+        self._pidfd = os.pidfd_open(pid)
+        os.close(self._their_stderr)
+        control.turn_to(self._said, on_end=_nothing)
+        self.pid, self._reap, self._control = pid, reap, control
+        self._starvation = Starvation(pid)
         self._loop.add_reader(self._pidfd, self._died)
-        self._is_listening = False
-        self._judge(program.ready_s, f"not ready within {program.ready_s} s")
+        self._judge(self.program.ready_s, f"not ready within {self.program.ready_s} s")
         self._become(Standing.STARTING)
-        if not program.speaks:
+        if not self.program.speaks:
             self._ready({})
 
-    @property
-    def pid(self) -> int:
-        """Its process id, which stays its own until it is GONE."""
-        return self._popen.pid
+    def _never(self, exit: ProcessExit) -> None:
+        """There will be no process: it is GONE in the next turn of the loop, as others are."""
+        if self._birth is not None:
+            self._birth.give_up()
+            self._birth = None
+        self._close_stderr()
+        self.exit = exit
+        self._loop.call_soon(self._become, Standing.GONE)
+
+    def _close_stderr(self) -> tuple[str, ...]:
+        os.close(self._their_stderr)
+        return self._stderr.close()
 
     @property
     def is_gone(self) -> bool:
@@ -109,7 +158,9 @@ class Leash:
 
     async def stop(self) -> None:
         """SIGTERM, SIGKILL after `stop_s`; return when it is GONE."""
-        if not self.is_gone:
+        if not self.pid:
+            self.kill("stopped")
+        elif not self.is_gone:
             self._timer.cancel()
             self._is_listening = False
             self._judge(self.program.stop_s, "did not stop")
@@ -118,7 +169,9 @@ class Leash:
 
     def kill(self, why: str = "killed") -> None:
         """SIGKILL it and its group; it is GONE within a few turns of the loop."""
-        if not self.is_gone:
+        if self._birth is not None:
+            self._never(ProcessExit(None, signal.SIGKILL, why, ()))
+        elif self.pid and not self.is_gone:
             self._why = self._why or why
             self._signal(signal.SIGKILL)
             self._kill_group()
@@ -169,7 +222,7 @@ class Leash:
         self._loop.remove_reader(self._pidfd)
         self._timer.cancel()
         self._kill_group()
-        code = self._popen.wait()  # it is dead: this reaps and does not wait
+        code = self._reap()  # it is dead: this does not wait
         os.close(self._pidfd)
         self._starvation.close()
         self._control.close()
@@ -194,28 +247,27 @@ class Leash:
 class _Stderr:
     """Passes a process's stderr on to ours and keeps its last lines."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, popen: subprocess.Popen[bytes]) -> None:
-        assert popen.stderr is not None
+    def __init__(self, loop: asyncio.AbstractEventLoop, pipe: int) -> None:
         self._loop = loop
-        self._pipe = popen.stderr
+        self._pipe = pipe
         self._rest = b""
         self._lines: deque[str] = deque(maxlen=_N_STDERR_LINES)
-        os.set_blocking(self._pipe.fileno(), False)
-        loop.add_reader(self._pipe, self._read)
+        os.set_blocking(pipe, False)
+        loop.add_reader(pipe, self._read)
 
     def close(self) -> tuple[str, ...]:
         """Read what is there and return the last lines."""
         while self._read():
             pass
         self._loop.remove_reader(self._pipe)
-        self._pipe.close()
+        os.close(self._pipe)
         if self._rest:
             self._keep(self._rest)
         return tuple(self._lines)
 
     def _read(self) -> bool:
         try:
-            read = os.read(self._pipe.fileno(), 65536)
+            read = os.read(self._pipe, 65536)
         except BlockingIOError:
             return False
         if not read:
@@ -235,23 +287,17 @@ class _Stderr:
         sys.stderr.write(text + "\n")
 
 
-def _spawn(program: Program, control: socket.socket, is_spare: bool) -> subprocess.Popen[bytes]:
+def _spawn(program: Program, control: socket.socket, stderr: int, is_spare: bool) -> subprocess.Popen[bytes]:
     """Run it with `control` and its sockets inherited, in a session of its own: Ctrl-C reaches the launcher only."""
-    charge = {
-        "control": control.fileno(),
-        "sockets": {name: sock.fileno() for name, sock in program.sockets.items()},
-        "is_spare": is_spare,
-        "beat_s": program.beat_s,
-        "launcher_pid": os.getpid(),
-    }
-    fds = (control.fileno(), *(sock.fileno() for sock in program.sockets.values())) if program.speaks else ()
+    sockets = {name: sock.fileno() for name, sock in program.sockets.items()}
+    charge = {**program.charge(is_spare=is_spare), "control": control.fileno(), "sockets": sockets}
     return subprocess.Popen(
         program.argv,
         env={**os.environ, **program.env, **({CHARGE: json.dumps(charge)} if program.speaks else {})},
         cwd=program.cwd,
-        pass_fds=fds,
+        pass_fds=(control.fileno(), *sockets.values()) if program.speaks else (),
         stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         start_new_session=True,
         preexec_fn=partial(_before_exec, os.getpid()),
     )
@@ -260,3 +306,11 @@ def _spawn(program: Program, control: socket.socket, is_spare: bool) -> subproce
 def _before_exec(parent_pid: int) -> None:
     if not die_with(parent_pid):
         os._exit(1)
+
+
+def _reap_forked(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _nothing() -> None:
+    """The end of the control socket says nothing that the end of the process does not."""

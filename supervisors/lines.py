@@ -49,6 +49,10 @@ class Lines:
         self._writable()
         return True
 
+    def turn_to(self, on_line: Callable[[dict[str, object]], None], on_end: Callable[[], None]) -> None:
+        """Have others hear from now on, also of what has been read and not been told yet."""
+        self._on_line, self._on_end = on_line, on_end
+
     def close(self) -> None:
         """Close the socket; `on_end` is not called."""
         if self._sock is not None:

@@ -80,7 +80,7 @@ class _Keeper(Actor):
             raise
 
     def _changed(self, leash: Leash) -> None:
-        if self._on_change is not None:  # soon, in this order: a take-over does not wait for its audience
+        if self._on_change is not None and leash.pid:  # soon, in this order: a take-over does not wait for its audience
             self.system.loop.call_soon(self._on_change, self._report(leash))
         if leash.is_gone:
             self._leashes.remove(leash)

@@ -5,16 +5,35 @@ How one is run is in `leash.py`, how it is supervised in `process.py`.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 from supervisors.errors import BadSpec, KernelError
+from supervisors.lines import Lines
 
 CHARGE: Final = "SUPERVISORS_CHARGE"
 """The environment variable that tells a child its control socket, its inherited sockets and its launcher, as JSON."""
+
+Forked = Callable[[int, Lines | None], bool]
+"""Told once: a process, and the socket by which it is spoken with, or 0 and None; returns whether it is wanted."""
+
+
+class Unborn(Protocol):
+    """A process that was asked for."""
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more: tell nobody."""
+
+
+class Forks(Protocol):
+    """Who forks processes (`zygote`)."""
+
+    def fork(self, program: Program, is_spare: bool, stderr: int, tell: Forked) -> Unborn | None:
+        """Ask for a process of `program`, and have `tell` called when it is there. None: it cannot be asked now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +42,8 @@ class Program:
 
     It has `ready_s` to say it is ready, says that it is alive every `beat_s`, is dead after `silence_s` without, and
     has `stop_s` between SIGTERM and SIGKILL. A program that does not speak this protocol (`speaks=False`) is ready when
-    it is spawned and alive while it runs. Raises BadSpec.
+    it is spawned and alive while it runs. Where `zygote` can fork it, it is forked, and `argv` is only what it is
+    called; else `argv` is run. Raises BadSpec.
     """
 
     argv: tuple[str, ...]
@@ -35,12 +55,19 @@ class Program:
     beat_s: float = 1.0
     silence_s: float = 3.0
     speaks: bool = True
+    zygote: Forks | None = None
 
     def __post_init__(self) -> None:
         if not self.argv:
             raise BadSpec("a program needs an argv")
         if not (self.ready_s > 0 and self.stop_s > 0 and 0 < self.beat_s < self.silence_s):
             raise BadSpec(f"times must be above 0, and beat_s below silence_s: {self}")
+        if self.zygote is not None and not self.speaks:
+            raise BadSpec("a program that is forked speaks with its launcher")
+
+    def charge(self, *, is_spare: bool) -> dict[str, object]:
+        """Return what a process of it finds in CHARGE, but for the numbers of its control and inherited sockets."""
+        return {"is_spare": is_spare, "beat_s": self.beat_s, "launcher_pid": os.getpid()}
 
 
 class Standing(Enum):

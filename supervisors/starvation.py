@@ -9,6 +9,9 @@ stopped, sleeps or hangs does not wait there, and one that computes has its proc
 The kernel counts a wait when it is over (the second number of schedstat); one that still lasts is seen by the state `R`
 of a thread that has not been switched to since the last look. Source: Documentation/scheduler/sched-stats.rst,
 proc_pid_stat(5). Where the kernel does not count, nobody has ever waited.
+
+A program whose threads share one work, as Go's do, is late while any of them waits (`ProcessStarvation`): its main
+thread may have nothing to do.
 """
 
 from __future__ import annotations
@@ -80,10 +83,50 @@ class Starvation:
         return False
 
 
+class ProcessStarvation:
+    """Of a process whose work any of its threads may do. It may end meanwhile; then nothing more is counted."""
+
+    def __init__(self, pid: int) -> None:
+        """Begin to count."""
+        self.pid = pid
+        self._threads: dict[int, Starvation] = {}
+        self._seen_s = time.monotonic()
+        self._meet()
+
+    def since(self) -> float:
+        """Return the seconds, since this was called last, in which some thread of it has waited.
+
+        The kernel tells of each thread for how long, but not when: they are taken for independent of each other.
+        """
+        now = time.monotonic()
+        passed_s, self._seen_s = now - self._seen_s, now
+        none_waits = 1.0
+        for one in self._threads.values():
+            none_waits *= 1.0 - min(max(one.since(), 0.0), passed_s) / passed_s if passed_s > 0 else 1.0
+        self._meet()
+        return passed_s * (1.0 - none_waits)
+
+    def close(self) -> None:
+        """Let go of what is read."""
+        for one in self._threads.values():
+            one.close()
+        self._threads.clear()
+
+    def _meet(self) -> None:
+        """Begin to count of new threads, and let go of those that have ended."""
+        living: set[int] = set()
+        with suppress(OSError):  # it has ended
+            living = {int(name) for name in os.listdir(f"/proc/{self.pid}/task")}
+        for thread in self._threads.keys() - living:
+            self._threads.pop(thread).close()
+        for thread in living - self._threads.keys():
+            self._threads[thread] = Starvation(thread)
+
+
 def _opened(path: str) -> int | None:
     with suppress(OSError):
         return os.open(path, os.O_RDONLY)
     return None
 
 
-__all__ = ["Starvation"]
+__all__ = ["ProcessStarvation", "Starvation"]

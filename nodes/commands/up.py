@@ -8,9 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
-from nodes.config import ENVIRONMENT, load
+from nodes.config import ENVIRONMENT, ConfigError, load
 from nodes.errors import DEBUG
 from nodes.launcher import ENDS, GREETS
+from nodes.service_manager import ServiceManager
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the configuration, then turn this process into the launcher. Raises: ConfigError."""
     file = Path(args.config).resolve() if args.config else None
-    config = load(file)
+    try:
+        config = load(file)
+    except ConfigError as error:
+        ServiceManager.of({**os.environ}).status(str(error))
+        raise
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # a Ctrl-C from now on waits for the launcher to hear it
     print(f"node {config.node.id} starts; its log is on standard error", flush=True)
     environment = {**os.environ, GREETS: "1", **({ENVIRONMENT: str(file)} if file else {})}

@@ -82,7 +82,7 @@ async def _begin(config: Config, wanted: Upgrade) -> tuple[NodeWord, bool]:
             raise CannotBegin(f"{place.node} is silent: nobody knows which calls it has")
         if place.state is NodeState.DEAD or wanted.version == place.word.version:
             return place.word, place.state is NodeState.DEAD
-        has_calls = "edge" in place.roles and (place.word.calls or not place.active)
+        has_calls = "edge" in place.roles and (place.word.calls or not place.has_all_edges)
         if has_calls and not draining.takers(seen, place.node):
             raise CannotBegin(f"nobody takes the calls of {place.node}: {draining.nobody(seen, place.node)}")
         await draining.drain(client, place, Drain(is_draining=True, moves=True))
@@ -101,14 +101,14 @@ async def _run(command: str) -> int:
 
 
 async def _another(config: Config, before: NodeWord, within_s: float) -> NodeWord | None:
-    """Return the word of the node's next launcher, once that is in the cluster with an edge; None: not in time."""
+    """Return the word of the node's next launcher, once that is in the cluster with its edges; None: not in time."""
     give_up_s = time.monotonic() + within_s
     while time.monotonic() < give_up_s:
         try:
             async with connected(config) as client:
                 place, _ = await draining.find(client, before.node)
                 word = place.word
-                has_edge = bool(place.active) or "edge" not in place.roles
+                has_edge = place.has_all_edges or "edge" not in place.roles
                 is_in = word is not None and word.epoch > before.epoch and word.is_in
                 if word is not None and is_in and place.state is NodeState.ALIVE and has_edge:
                     return word

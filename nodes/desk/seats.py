@@ -7,6 +7,7 @@ name, serves those who wait. What it does not: a seat's own rules (`agent.py`, `
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -16,12 +17,14 @@ from nodes.desk.seat import Seat
 from nodes.desk.waiting import Caller, Waiting
 from nodes.links.errors import Refused
 from nodes.links.tasks import Tasks
+from nodes.links.work import INTENSITY, PERIOD_S
 from nodes.mesh.mesh import Mesh
-from nodes.telemetry import logs
+from nodes.telemetry import logs, spans
 from protocols.agent import Seat as State
 from protocols.wire import desk as wire
 from protocols.wire.ids import CallId, ChannelId, Identity
 from protocols.wire.messages import Done
+from supervisors import RestartWindow
 
 ORPHAN_S: Final = 10.0
 """A successor claims its calls within a second; an agent whose call nobody has claimed after this is free."""
@@ -43,6 +46,9 @@ class Seats:
         self._seats: dict[str, Seat] = {}
         self._channels: dict[ChannelId, Seat] = {}
         self._waiting = Waiting()
+        self._failures = RestartWindow(INTENSITY, PERIOD_S)
+        self._failed = ""
+        """Who has failed last: an agent by name; all telephones are one, for each call of theirs is another seat."""
 
     def serve(self) -> None:
         """Answer the mesh from now on."""
@@ -91,11 +97,12 @@ class Seats:
 
         Refused: `nobody_here`, `no_seat_free`.
         """
-        if (mine := self._of(order.call_id)) and await mine.reserve(order.call_id, edge):
-            return wire.SeatReserved(mine.name)
-        while seat := self._ready(order.skill):
-            if await seat.reserve(order.call_id, edge):
-                return wire.SeatReserved(seat.name)
+        with spans.stage("seat", skill=order.skill):
+            if (mine := self._of(order.call_id)) and await mine.reserve(order.call_id, edge):
+                return wire.SeatReserved(mine.name)
+            while seat := self._ready(order.skill):
+                if await seat.reserve(order.call_id, edge):
+                    return wire.SeatReserved(seat.name)
         raise Refused("no_seat_free" if self._is_anybody_here(order.skill) else "nobody_here")
 
     async def show(self, order: wire.ShowContext, edge: Identity) -> Done:
@@ -166,13 +173,19 @@ class Seats:
                     self._mesh.tell(caller.edge, wire.NobodyHere(caller.call_id))
 
     async def alone(self, seat: Seat, work: Coroutine[Any, Any, None]) -> None:
-        """Do something with one seat. When it fails, the seat ends and no other: its page comes back, to a new one."""
+        """Do something with one seat. When it fails, the seat ends and no other: its page comes back, to a new one.
+
+        Raises what it was, and so ends the process, when one seat after the other fails: it is nobody's own fault then.
+        """
         try:
             await work
         except Exception:
             log.exception("seat.failed", call_id=seat.call)
             self.remove(seat)
             seat.browser.drop("seat failed")
+            before, self._failed = self._failed, seat.name if isinstance(seat, AgentSeat) else "a telephone"
+            if self._failed != before and not self._failures.admits(time.monotonic()):
+                raise
 
     async def _serve_waiting(self, seat: AgentSeat) -> None:
         """Give a seat to the caller whose turn it is."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,8 +42,9 @@ from nodes.recorder.rounds import Rounds
 from nodes.recorder.rows import WHOLE, Share, row_of
 from nodes.recorder.store import Store, StoreBroken, StoreLocked, StoreUnwritable
 from nodes.recorder.together import Together
-from nodes.telemetry import logs
+from nodes.telemetry import logs, spans
 from protocols.wire import reports as wire
+from protocols.wire.events import Kind
 from protocols.wire.ids import CallId, Identity, NodeId
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.reconcile import MAX_ASKED, FindCalls
@@ -63,6 +65,8 @@ IDLE_S: Final = 7 * 86400.0
 journal no longer keeps for it what is to be forgotten."""
 FRESH_S: Final = 1.0
 """So long may the streams take to be read before a report; one is made in any case."""
+LATE_S: Final = 60.0
+"""After which a row is not told as a span of its call any more."""
 FIND_S: Final = 1.0
 """So long may an edge take to say which calls it has."""
 
@@ -208,6 +212,7 @@ class Recorder:
             else:
                 self.counts["written"] += new
                 self.counts["batches"] += 1
+                _tell_spans(received)
                 return
 
     async def _fresh(self) -> None:
@@ -245,6 +250,8 @@ class Recorder:
             return set()
         peers = self._members.of_role("edge") if self._members else self.roster.active("edge")
         edges = [peer.identity for peer in peers]
+        if len(self.roster.active("edge")) < self.roster.n_wanted("edge"):
+            return set()
         gone = set(calls) if edges else set()
         try:
             for edge in edges:
@@ -296,6 +303,14 @@ class Recorder:
 
     async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, work)
+
+
+def _tell_spans(stored: Sequence[Received]) -> None:
+    """Tell how long the ends of calls took to be rows; nothing of a stream that is read anew."""
+    now_s = time.time()
+    for one in stored:
+        if one.trace and one.subject.endswith(Kind.ENDED) and now_s - one.wall_s < LATE_S:
+            spans.tell_below(one.trace, "record", one.wall_s, now_s)
 
 
 def _number(identity: Identity) -> int:

@@ -23,8 +23,8 @@ from nodes.speech.backlog import Backlog
 from nodes.speech.errors import SpeechError
 from nodes.speech.recogniser import Decoding, Ear
 from nodes.speech.turn import Guess, Step, begins, next_step
-from nodes.telemetry import logs
-from protocols.wire.ids import Identity
+from nodes.telemetry import logs, spans
+from protocols.wire.ids import CallId, Identity
 from protocols.wire.messages import AudioFrame, Hear, Heard, Partial
 
 __all__ = ["FRAME_BYTES", "LONGEST_MS", "Channel", "Surroundings", "Utterance"]
@@ -357,6 +357,7 @@ class Channel:
         assert wanted
         self._around.counts["understood" if guess.meaning else "not_understood"] += 1
         self._told = self._heard(wanted, utterance, guess)
+        _tell_span(self._told, utterance.speech_ms)
         self._around.tell(wanted.owner, self._told)
         if guess.meaning and self._wish and self._wish[0] is wanted:
             self._wish = None
@@ -376,6 +377,15 @@ class Channel:
             decided_s=self._around.now(),
             meaning=guess.meaning,
         )
+
+
+def _tell_span(heard: Heard, speech_ms: int) -> None:
+    """Tell what it took to recognise an answer. A caller's channel has its call's id."""
+    told = {"speech_ms": speech_ms, "understood": heard.meaning is not None, "confidence": round(heard.confidence, 3)}
+    began_s = spans.wall_s(heard.speech_ended_s - speech_ms / 1000)
+    spans.tell(
+        "recognise", CallId(heard.channel_id), began_s, spans.wall_s(heard.decided_s), turn=heard.turn, attributes=told
+    )
 
 
 def _timed(decode: Callable[[], Guess]) -> tuple[Guess, float, float]:

@@ -41,7 +41,7 @@ from nodes.speech.listening import Listening
 from nodes.speech.recogniser import Ear
 from nodes.speech.synthesiser import Synthesiser
 from nodes.speech.voice import Voice
-from nodes.telemetry import logs
+from nodes.telemetry import logs, spans
 from protocols.wire import messages as wire
 from protocols.wire.ids import Identity
 from supervisors.parent import Parent, Told
@@ -68,9 +68,10 @@ class Served:
         began = time.monotonic()
         try:
             script = unpack(order.script)
-            await self._ears.warm(script)
-            for sentence in script.prompts:
-                await self._voice.render(sentence)
+            with spans.stage("warm"):
+                await self._ears.warm(script)
+                for sentence in script.prompts:
+                    await self._voice.render(sentence)
         except GrammarError as error:
             raise Refused(f"bad_script: {error}") from error
         except SpeechError as error:
@@ -80,7 +81,8 @@ class Served:
     async def render(self, order: wire.Render, sender: Identity) -> wire.Prompt:
         """Have a sentence on disk. Refused: `engine_failed`."""
         try:
-            return await self._voice.render(order.parts)
+            with spans.stage("render"):
+                return await self._voice.render(order.parts)
         except SpeechError as error:
             raise self._failed("render", error) from error
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.machine import Machine
+from nodes.machine import Machine, run_queue
 
 
 def look(stat: Path, user: int, nice: int, idle: int, steal: int = 0) -> None:
@@ -24,9 +24,14 @@ def test_what_gives_way_is_free_and_what_others_steal_is_taken(tmp_path: Path) -
 @pytest.mark.parametrize("text", ["", "cpu\n", "cpu a b c d e f g h\n"])
 def test_a_machine_that_does_not_say_is_not_known(tmp_path: Path, text: str) -> None:
     stat = tmp_path / "stat"
-    assert Machine(stat).busy() is None
+    assert (Machine(stat).busy(), run_queue(stat)) == (None, None)
     stat.write_text(text)
-    assert Machine(stat).busy() is None
+    assert (Machine(stat).busy(), run_queue(stat)) == (None, None)
+
+
+def test_who_wants_a_processor_now_is_told_as_the_kernel_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("cpu  1 2 3\nprocesses 99\nprocs_running 7\nprocs_blocked 2\n")
+    assert run_queue(tmp_path / "stat") == 7
 
 
 def test_this_machine_says() -> None:

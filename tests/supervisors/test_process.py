@@ -35,9 +35,11 @@ from supervisors import (
 from supervisors.parent import NoParent, Parent
 from supervisors.process import OsProcess, Pair, ProcessDied, ProcessReport, Program, Standing
 from supervisors.testing import Recorder
+from supervisors.zygote import Zygote
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
+RUN, FORKED = "run", "forked"
 CORE = min(os.sched_getaffinity(0))
 HOG = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
@@ -51,6 +53,7 @@ class News:
         self.reports: list[ProcessReport] = []
         self.reported = asyncio.Event()
         self.recorder = Recorder()
+        self.zygote: Zygote | None = None
 
     def program(self, *args: str, **times: float) -> Program:
         return Program(
@@ -58,6 +61,7 @@ class News:
             env={"PYTHONPATH": str(ROOT)},
             sockets={"news": self.theirs},
             beat_s=0.05,
+            zygote=self.zygote,
             **times,
         )
 
@@ -88,9 +92,15 @@ class News:
 
 
 @pytest.fixture
-def news() -> Iterator[News]:
+async def news(request: pytest.FixtureRequest) -> AsyncIterator[News]:
+    """With the parameter `forked` children are forked from a zygote, else they are run."""
     news = News()
+    if getattr(request, "param", RUN) == FORKED:
+        argv = (sys.executable, str(PROGRAMS / "zygote.py"))
+        news.zygote = Zygote(Program(argv, env={"PYTHONPATH": str(ROOT)}))
     yield news
+    if news.zygote is not None:
+        news.zygote.close()
     news.ours.close()
     news.theirs.close()
     for pid in {report.pid for report in news.reports}:
@@ -146,7 +156,8 @@ def starved(pid: int) -> Iterator[None]:
 
 @asynccontextmanager
 async def one(news: News, child: Child[OsProcess] | Child[Pair]) -> AsyncIterator[System]:
-    async with running(Supervisor([child], intensity=10), hook=news.recorder) as system:
+    zygote = [news.zygote.child("zygote")] if news.zygote is not None else []
+    async with running(Supervisor([*zygote, child], intensity=10), hook=news.recorder) as system:
         yield system
 
 
@@ -155,7 +166,7 @@ class TestOneProcess:
         async with one(news, OsProcess.child("a", news.program(), on_change=news.report)) as system:
             (report,) = await system.ref("a", OsProcess).ask(OsProcess.reports)
             assert report.standing is Standing.ACTIVE
-            assert report.info == {"identity": f"child-{report.pid}"}
+            assert report.info["identity"] == f"child-{report.pid}"
         assert await news.hear("stopping") == report.pid
         assert not exists(report.pid)
         await asyncio.sleep(0)
@@ -329,6 +340,7 @@ class TestOneProcess:
             await starting
         await news.until_gone(news.reports[0].pid)
 
+    @pytest.mark.parametrize("news", [RUN, FORKED], indirect=True)
     async def test_a_brutal_kill_leaves_no_process(self, news: News) -> None:
         child = Child(lambda: OsProcess(news.program(), news.report), id="a", shutdown=BRUTAL_KILL)
         async with one(news, child) as system:
@@ -351,6 +363,7 @@ class TestOneProcess:
                 Program(**{"argv": ("x",), **bad})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("news", [RUN, FORKED], indirect=True)
 class TestPair:
     async def test_when_the_active_one_is_killed_the_spare_is_told_and_a_new_spare_comes(self, news: News) -> None:
         async with one(news, Pair.child("edge", news.program(), on_change=news.report)) as system:
@@ -426,9 +439,10 @@ class TestPair:
             os.kill(await news.hear("ready"), signal.SIGKILL)  # its spare has hardly begun
             assert await news.hear("spare") == await news.hear("activated")
 
-    def test_without_a_spare_is_refused(self) -> None:
-        with pytest.raises(BadSpec):
-            Pair.child("edge", Program(("x",)), spares=0)
+
+def test_a_pair_without_a_spare_is_refused() -> None:
+    with pytest.raises(BadSpec):
+        Pair.child("edge", Program(("x",)), spares=0)
 
 
 async def a_launcher(*kind: str) -> tuple[asyncio.subprocess.Process, dict[str, int]]:

@@ -9,10 +9,19 @@ from collections.abc import Callable
 
 import pytest
 
-from supervisors.starvation import Starvation
+from supervisors.starvation import ProcessStarvation, Starvation
 
 CORE = min(os.sched_getaffinity(0))
 SPIN = f"import os; os.sched_setaffinity(0, [{CORE}]); print(flush=True)\nwhile True: pass"
+BESIDE = f"""
+import os, threading, time
+def spin():
+    os.sched_setaffinity(0, [{CORE}])
+    print(flush=True)
+    while True: pass
+threading.Thread(target=spin, daemon=True).start()
+time.sleep(3600)
+"""
 SLEEP = "import time; print(flush=True); time.sleep(3600)"
 
 
@@ -62,6 +71,30 @@ def test_who_never_gets_the_core_waits_all_the_time() -> None:
         ended(first)
         ended(second)
     assert 0.5 < waited_s <= passed_s + 0.1
+
+
+def test_a_process_waits_while_any_of_its_threads_does_and_never_for_longer_than_passes() -> None:
+    first, second = spinning(SPIN), spinning(BESIDE)
+    try:
+        main, whole, began_s = Starvation(second.pid), ProcessStarvation(second.pid), time.monotonic()
+        waited_s = 0.0
+        while waited_s < 0.2 and time.monotonic() < began_s + 20:
+            time.sleep(0.02)
+            waited_s += whole.since()
+        passed_s = time.monotonic() - began_s
+        assert main.since() < 0.1, "its main thread sleeps"
+        os.kill(second.pid, 19)
+        os.waitid(os.P_PID, second.pid, os.WSTOPPED | os.WNOWAIT)
+        whole.since()
+        time.sleep(0.3)
+        assert whole.since() < 0.1
+    finally:
+        ended(first)
+        ended(second)
+    assert 0.2 <= waited_s <= passed_s
+    time.sleep(0.02)
+    assert whole.since() == 0.0, "it has ended"
+    whole.close()
 
 
 @pytest.mark.parametrize("is_stopped", [True, False])

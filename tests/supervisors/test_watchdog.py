@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -192,10 +193,14 @@ class TestABlockedLoopIsReported:
             sum(itertools.repeat(0, 1_000_000))
             return time.thread_time() - began
 
-        n = int(1_000_000 * 0.5 / min(took() for _ in range(5)))  # half a second where nothing disturbs, else more
+        n = int(1_000_000 * 0.5 / min(took() for _ in range(5)))  # half a second, if it is as fast as it just was
         recorder = Recorder()
         async with running(Supervisor([Child(Blocker, id="a")]), hook=recorder, watchdog=quick()) as system:
-            await system.ref("a", Blocker).ask(Blocker.run, lambda: sum(itertools.repeat(0, n)))
+            for longer in (1, 2, 4, 8):
+                await system.ref("a", Blocker).ask(Blocker.run, partial(sum, itertools.repeat(0, longer * n)))
+                await asyncio.sleep(0.2)
+                if recorder.of(LoopBlocked):
+                    break
             blocked = await recorder.until(LoopBlocked)
         assert (blocked.path, blocked.during) == ("a", "Blocker.run")
 

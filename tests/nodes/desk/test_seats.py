@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from nodes.desk.browser import COME_BACK
 from nodes.links.errors import Refused
+from nodes.links.work import INTENSITY
 from protocols.wire import desk as wire
 from protocols.wire.context import Urgency
 from protocols.wire.ids import CallId, ChannelId
@@ -270,6 +272,26 @@ async def test_a_seat_that_fails_ends_alone_and_its_caller_gets_another(rig: Rig
         assert await rig.edge.told() == wire.SeatFound(CallId("c3"), "ben")
         async with rig.agent("ann"):
             assert {seat.name for seat in rig.seats.agents} == {"ann", "ben"}
+
+
+async def test_one_seat_that_fails_again_and_again_ends_no_other_and_where_each_does_the_process_ends(rig: Rig) -> None:
+    async def work() -> None:
+        await broken()
+
+    async with rig.agent("ann"), rig.agent("ben"), rig.page({}):
+        async with asyncio.timeout(20):
+            while len(rig.seats._seats) < 3:
+                await asyncio.sleep(0.01)
+        *agents, telephone = rig.seats._seats.values()
+        with capture_logs():  # so many tracebacks take a minute to be written
+            for _ in range(3 * INTENSITY):
+                await rig.seats.alone(agents[0], work())
+            for _ in range(3 * INTENSITY):
+                await rig.seats.alone(telephone, work())
+            for n in range(INTENSITY - 2):
+                await rig.seats.alone(agents[n % 2], work())
+            with pytest.raises(RuntimeError, match="a bug"):
+                await rig.seats.alone(agents[INTENSITY % 2], work())
 
 
 async def broken(*_: object) -> bool:

@@ -1,14 +1,21 @@
 """A whole small child: says what happens to it on its inherited socket `news`, obeys, and can be told to misbehave."""
 
 import asyncio
+import json
 import os
+import random
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from supervisors import Watchdog
 from supervisors.eventloop import run
 from supervisors.parent import Activate, Parent, Stop, Told
+
+LOADED_BY = os.getpid()
+"""The process itself when it was run, and its zygote when it was forked."""
 
 
 async def main() -> int:
@@ -18,7 +25,7 @@ async def main() -> int:
     def say(word: str, number: int | None = None) -> None:
         news.send(f"{word} {os.getpid() if number is None else number}".encode())
 
-    await parent.ready({"identity": f"child-{os.getpid()}"})
+    await parent.ready({"identity": f"child-{os.getpid()}", "loaded_by": LOADED_BY})
     if "late" in sys.argv:
         await asyncio.sleep(0.3)  # others would ask now whether they are to begin
     say("spare" if parent.is_spare else "ready")
@@ -44,6 +51,10 @@ async def main() -> int:
             case Told({"read": str(name)}):
                 received = await asyncio.get_running_loop().sock_recv(parent.sockets[name], 100)
                 say("read", int(received))
+            case Told({"write": str(path)}):
+                said = {"environ": dict(os.environ), "argv": sys.argv, "dice": random.random()}
+                Path(path).write_text(json.dumps(said))  # noqa: ASYNC240 - a line
+                say("wrote")
             case Told({"leave": True}):
                 return 0
             case Told(body):
@@ -57,11 +68,13 @@ async def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
+def begin() -> None:
     if "stubborn" in sys.argv:
-        import signal
-
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     if "stillborn" in sys.argv:
         sys.exit("cannot start")
     sys.exit(run(main()))
+
+
+if __name__ == "__main__":
+    begin()
