@@ -14,11 +14,12 @@ from nodes.bus.bucket import Body
 from nodes.checking import Scripts
 from nodes.config import ROLES, Config
 from nodes.links import trees
-from nodes.links.anywhere import ask_each, ask_first
+from nodes.links.anywhere import ask_each, ask_first, spread
 from nodes.links.errors import LinkError, Refused
 from nodes.links.members import Members
 from nodes.links.roster import NOBODY, Peer, Roster
 from nodes.mesh.mesh import Mesh, Request
+from nodes.telemetry import spans
 from protocols.wire import messages as wire
 from protocols.wire.campaigns import Campaigns, ListCampaigns
 from protocols.wire.cluster import Member
@@ -128,8 +129,12 @@ class Node:
             raise Refused(f"bad_script: {error}") from error
 
     async def place(self, order: wire.PlaceCall) -> wire.CallAccepted:
-        """Have an edge place a call: ours, or the next that takes one. Raises: LinkError."""
-        return await self._ask("edge", order)
+        """Have an edge place a call: one of ours, or the next that takes one. Raises: LinkError."""
+        n_ours = len(ours := self.roster.active("edge"))
+        edges = [*spread(ours, order.call_id), *self._members.of_role("edge")[n_ours:]]
+        with spans.stage("order", spans.begun(order.call_id)):
+            _, reply = await ask_first(self._mesh, "edge", edges, order, ASK_LONG_S)
+        return reply
 
     async def campaigns(self) -> Campaigns:
         """Ask the central that leads. Raises: LinkError; `not_leading` when none does."""

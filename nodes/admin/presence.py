@@ -20,6 +20,7 @@ from nodes.bus.bus import Bus
 from nodes.bus.service import Answer
 from nodes.links.cluster_view import ClusterView
 from nodes.links.errors import LinkError
+from nodes.links.tasks import Tasks
 from nodes.links.view import View
 from protocols.wire.ids import NodeId
 from protocols.wire.subjects import Bucket, node_beat
@@ -44,8 +45,8 @@ class Presence:
         endpoints: dict[str, Answer] = {"status": self.status, "calls": self.calls, "drain": self.drain}
         metadata = {"node": self._node_id, "role": "node"}
         await self._bus.service(SERVICE, self._version, metadata, endpoints)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._view.run(lambda body: body.get("node") == self._node_id))
+        async with Tasks() as tasks:
+            tasks.spawn(self._view.run(lambda body: body.get("node") == self._node_id))
             while True:
                 self._beat()
                 await asyncio.sleep(BEAT_S)

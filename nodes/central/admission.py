@@ -17,6 +17,7 @@ from nodes.breakers import Breakers
 from supervisors import BreakerState, Bucket
 
 REFILL = 0.2
+"""Of the base, in a second."""
 BURST = 3
 OPEN_S = 30.0
 """A trunk is left alone for so long: a call rings for 30 s."""

@@ -1,4 +1,6 @@
-"""Asks all edges how they are, once a second: what they say becomes `Places`, and one that is late gives calls away."""
+"""Which edges there are, and how: all are asked once a second, that becomes `Places`, and one that is late gives calls
+away.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +8,40 @@ import asyncio
 from typing import Final
 
 from nodes.central.balance import RESTS_S, Balance, Relief
-from nodes.central.places import Places
+from nodes.central.places import Home, Places
+from nodes.config import Node
 from nodes.links.errors import LinkError
+from nodes.links.members import Members
+from nodes.links.roster import Roster
 from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
+from protocols.wire.cluster import has_all_edges
 from protocols.wire.desk import MoveShare
-from protocols.wire.ids import Identity, node_of
+from protocols.wire.ids import Identity, NodeId, node_of
 from protocols.wire.messages import GetStatus
 
 LOOK_S: Final = 1.0
 ASK_S: Final = 1.0
 
 log = logs.get(__name__)
+
+
+def there_are(
+    ours: Node, roster: Roster, members: Members
+) -> tuple[dict[Identity, Home], frozenset[NodeId], frozenset[NodeId]]:
+    """Return the edges that can be asked, and where they are; the nodes of which not all can be; those that are dead.
+
+    A node of which an edge is between two lives may have a call of which no other edge of it knows.
+    """
+    zones = {one.word.node: one.word.zone for one in members.nodes}
+    edges = [(peer.identity, node_of(peer.identity)) for peer in members.of_role("edge")]
+    homes = {edge: Home(node, zones.get(node, ours.zone)) for edge, node in edges}
+    gone = {one.word.node for one in members.nodes if members.is_gone(one)}
+    having = {one.word.node for one in members.nodes if "edge" in one.word.roles} - gone
+    having |= {ours.id} if "edge" in ours.roles else set()
+    whole = {one.word.node for one in members.nodes if has_all_edges(one.word)}
+    whole |= {ours.id} if roster.has_all("edge") else set()
+    return homes, frozenset(having - whole.intersection(home.node for home in homes.values())), frozenset(gone)
 
 
 class Edges:
@@ -54,4 +78,4 @@ class Edges:
             log.warning("balance.asked", edge=relief.edge, calls=moves.n, of=moves.of, to=nodes)
 
 
-__all__ = ["Edges"]
+__all__ = ["Edges", "there_are"]

@@ -36,7 +36,7 @@ from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import AskTimeout, BusAway, ObjectBroken, PeerGone, Refused, StreamBroken
 from nodes.links.tasks import Tasks
 from nodes.mesh.mesh import Mesh
-from nodes.telemetry import logs
+from nodes.telemetry import logs, spans
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import CampaignStatus, contact_of
 from protocols.wire.do_not_call import Listing
@@ -181,7 +181,8 @@ class Leader:
 
     async def _ask(self, edge: Identity, attempt: Attempted) -> None:
         try:
-            await self._mesh.ask(edge, self._order(attempt))
+            with spans.stage("dispatch", spans.begun(CallId(attempt.attempt_id)), n=attempt.n):
+                await self._mesh.ask(edge, self._order(attempt))
         except Refused as refused:
             if refused.reason in UNSURE:
                 log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=refused.reason)

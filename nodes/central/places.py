@@ -45,7 +45,7 @@ class Places:
     ) -> None:
         """Take note which edges there are, and where.
 
-        `silent`: nodes that may have calls, and whose edge cannot be asked just now. `gone`: nodes that are dead.
+        `silent`: nodes that may have calls, of which not all edges can be asked just now. `gone`: nodes that are dead.
         """
         self._homes, self.silent, self._gone = dict(homes), frozenset(silent), frozenset(gone)
         for ended in self._figures.keys() - homes.keys():

@@ -16,11 +16,12 @@ from nodes.bus.lease import RENEW_S
 from nodes.bus.login import login
 from nodes.bus.server import room
 from nodes.central.clock import Clock
+from nodes.central.edges import there_are
 from nodes.central.importing import Importer
 from nodes.central.leader import Leader, until_lost
 from nodes.central.listings import Listings
 from nodes.central.memory import Memory, nobody
-from nodes.central.places import Home, Places
+from nodes.central.places import Places
 from nodes.central.requests import Requests
 from nodes.config import Config
 from nodes.links.contact_key import contact_key, fingerprint
@@ -36,7 +37,7 @@ from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
 from nodes.telemetry import logs
 from protocols.wire.cluster import EdgeWord
-from protocols.wire.ids import Identity, node_of
+from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import CENTRAL_READS, Role
 from protocols.wire.subjects import Bucket
@@ -96,13 +97,7 @@ class Central:
             self._tell(self._requests.leader.places)
 
     def _tell(self, places: Places) -> None:
-        ours, zones = self._config.node, {one.word.node: one.word.zone for one in self.members.nodes}
-        edges = [(peer.identity, node_of(peer.identity)) for peer in self.members.of_role("edge")]
-        homes = {edge: Home(node, zones.get(node, ours.zone)) for edge, node in edges}
-        gone = {one.word.node for one in self.members.nodes if self.members.is_gone(one)}
-        having = {one.word.node for one in self.members.nodes if "edge" in one.word.roles} - gone
-        having |= {ours.id} if "edge" in ours.roles else set()
-        places.follow(homes, having - {home.node for home in homes.values()}, gone)
+        places.follow(*there_are(self._config.node, self._roster, self.members))
 
     def status(self, _: GetStatus, sender: Identity) -> Status:
         """How this central is. `leading`: it leads; `led`: somebody does, here or on another node."""

@@ -9,8 +9,10 @@ those of one cluster (`stages`), `EACH` calls to each; a call's heir is a machin
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter, defaultdict
@@ -26,6 +28,7 @@ from rich.table import Table
 from nodes.bus.bus import Bus
 from nodes.bus.login import login
 from nodes.bus.server import pid_file, settings
+from nodes.central.admission import REFILL
 from nodes.central.memory import Memory
 from nodes.child import STAND_INS
 from nodes.commands.central import Campaign, bring, steer
@@ -57,17 +60,17 @@ ANSWER_S: Final = 1.0
 TURNS: Final = 6
 """Each call has at least so many."""
 PROMISE: Final = 0.9999
-KILLS: Final = 60
+KILLS: Final = 63
+"""Seven of each kind; 60 are promised."""
 LEAST_S: Final = 5.0
 """Between two kills: the time in which what was killed is there again."""
-PER_S: Final = 60.0
-"""Calls begun in a second, at most."""
+PER_S: Final = 20.0
+"""Calls begun in a second: half of what two cores can. All are up while the first have a third of their time left."""
 SETTLE_S: Final = 3.0
 """What was noted last is stored by then."""
 END_S: Final = 240.0
 """So long may it take until the first are up, or the last call has ended after its time."""
 SCRIPT: Final = Path(__file__).with_suffix(".yaml")
-PAGE_KB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 STANDING_IN: Final = {
     "media": "nodes.rehearsal.scripted.media",
     "speech": "nodes.rehearsal.scripted.speech",
@@ -82,7 +85,8 @@ class Found:
     A call has no living owner from the death of its edge until a successor has it, and answers for it (`takeover_ms`);
     one for which nobody has anything then sleeps for a while longer (`asleep_ms`). `lost`: of the answered, those that
     did not come to their script's end. `edges_lost`: those that ended though nobody killed them. `events`,
-    `events_recorded`: by id; `numbers_missing`: of the numbers that calls have given to their events.
+    `events_recorded`: by id; `numbers_missing`: of the numbers that calls have given to their events. `rss_mb`: of the
+    nodes' processes together, each page once (`memory_kb`).
     """
 
     sessions: int
@@ -151,27 +155,30 @@ async def _measured(sessions: int, scale: float, seed: int, state: Path, n_nodes
     os.environ[VARIABLE] = str(pace)
     most = 2 * -(-sessions // n_nodes)
     text = (
-        f'[edge]\ngives_up = ["recordings"]\ncapacity = {most}\n'
-        f"[central]\nbase = {PER_S}\nmax_concurrent = {most}\n"
+        f'[edge]\nprocesses = 1\ngives_up = ["recordings"]\ncapacity = {most}\n'
+        f"[central]\nbase = {PER_S / REFILL}\nmax_concurrent = {most}\n"
     )  # fmt: skip
     script, seen = SCRIPT.read_text(encoding="utf-8"), Seen()
     async with stages(state, n_nodes, text) as here:
         await here.client.events(seen.take)
-        empty_kb, began_s = rss_kb(here), time.monotonic()
+        empty_kb, began_s = memory_kb(here), time.monotonic()
         spent = Spent(here)
         await _begin(here, sessions, script)
         up_after_s = await _until_up(seen, sessions)
-        full_kb = rss_kb(here)
+        full_kb = memory_kb(here)
         killing = Killing(here, random.Random(seed), spent)
         await killing.run(sessions, seen, began_s + planned_s - time.monotonic())
-        await _until_over(seen, sessions)
+        await _until_over(seen, sessions, began_s + up_after_s + planned_s + END_S)
         await asyncio.sleep(SETTLE_S)
         cpu_s, took_s = spent.so_far(), await replay_s(here)
         phones = read_json((here.config.paths.state / REPORT).read_bytes(), dict[str, float])
         database, seconds = here.config.recorder.database, time.monotonic() - began_s
     assert database is not None, "a configuration that was read has one"
     taken = takeovers((state / LOG).read_text(encoding="utf-8").splitlines())
-    ids, n_missing = recorded(database)
+    kept = recorded(database, seen.ids)
+    n_missing = len(seen.ids - kept.ids)
+    for event in kept.unheard:  # what is only told goes by while NATS is killed
+        seen.take(event)
     outages = after_ms(taken, killing.edges)
     asleep = [ms for ms, _ in after_ms(seen.recovered, killing.edges)]
     ownerless_s = sum(ms / 1000 * n for ms, n in outages)
@@ -190,15 +197,15 @@ async def _measured(sessions: int, scale: float, seed: int, state: Path, n_nodes
         rung_twice=int(phones["rung_twice"]),
         left_up=int(phones["up"]),
         kills=dict(killing.kills),
-        edges_lost=len(taken) - n_nodes - killing.kills["edge"],
+        edges_lost=len(taken) - killing.kills["edge"],
         takeover_ms_p50=percentile([ms for ms, _ in outages], 50),
         takeover_ms_max=max((ms for ms, _ in outages), default=None),
         asleep_ms_p50=percentile(asleep, 50),
         asleep_ms_max=max(asleep, default=None),
         events=len(seen.ids),
-        events_recorded=len(ids),
-        events_missing=len(seen.ids - ids),
-        numbers_missing=n_missing,
+        events_recorded=len(kept.ids),
+        events_missing=n_missing,
+        numbers_missing=kept.n_missing,
         cpu_us_per_event=round(ours / max(1, len(seen.ids)) * 1e6, 1),
         cpu_s=cpu_s,
         rss_kb_per_session=round((full_kb - empty_kb) / sessions, 1),
@@ -232,8 +239,8 @@ async def _until_up(seen: Seen, sessions: int) -> float:
     return time.monotonic() - began_s
 
 
-async def _until_over(seen: Seen, sessions: int) -> None:
-    for _ in range(round(END_S)):
+async def _until_over(seen: Seen, sessions: int, latest_s: float) -> None:
+    for _ in range(math.ceil(latest_s - time.monotonic())):
         if len(seen.ended) >= sessions:
             return
         await asyncio.sleep(1.0)
@@ -269,9 +276,9 @@ class Killing:
         self.edges: list[Moment] = []
 
     async def run(self, sessions: int, seen: Seen, left_s: float) -> None:
-        """Kill until half of the calls are over. `left_s`: in which `KILLS` deaths are spread."""
+        """Kill `KILLS`, unless half of the calls are over before. `left_s`: in which they are spread."""
         latest_s = time.monotonic() + left_s + END_S
-        while len(seen.ended) < sessions / 2 and time.monotonic() < latest_s:
+        while self.kills.total() < KILLS and len(seen.ended) < sessions / 2 and time.monotonic() < latest_s:
             await asyncio.sleep(max(LEAST_S, left_s / KILLS))
             self._kill(KINDS[self.kills.total() % len(KINDS)])
 
@@ -290,10 +297,11 @@ class Killing:
         return int(pid_file(settings(self._here.config)).read_text()) if node == HUB else 0
 
 
-def rss_kb(here: Stages) -> float:
-    """Return what the nodes' processes have in memory."""
+def memory_kb(here: Stages) -> float:
+    """Return what the nodes' processes have in memory, of pages that several share each its part (proc(5), `Pss`)."""
     pids = [peer.pid for roster in here.rosters().values() for peer in roster.processes]
-    return float(sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * PAGE_KB)
+    told = "".join(Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
+    return float(sum(map(int, re.findall(r"^Pss: +(\d+) kB", told, re.MULTILINE))))
 
 
 async def replay_s(here: Stages) -> float:

@@ -14,6 +14,8 @@ from nodes.commands.crowd import Crowd, Row, row_of
 from nodes.commands.demo import NEEDED
 from nodes.commands.stage import stage
 from nodes.commands.terminal import ENDING, console, emit
+from nodes.edge_names import n_for
+from nodes.machine import cores
 
 CALLS: Final = (10, 50, 100, 150, 200)
 SECONDS: Final = 25.0
@@ -47,11 +49,12 @@ def has_collapsed(row: Row, rows: Sequence[Row]) -> bool:
 
 
 async def _measured(calls: Sequence[int], seconds: float, state: Path) -> list[Row]:
-    channels = max(calls) + SPARE_CHANNELS
+    channels, n_edges = max(calls) + SPARE_CHANNELS, n_for(cores())
     settings = f"[media]\nchannels = {channels}\n"
     script = SCRIPT.read_text(encoding="utf-8")
     async with stage(
-        state, {SCRIPT.stem: script}, 1, NEEDED, settings, channels=channels, n_phrases=PHRASES
+        state, {SCRIPT.stem: script}, 1, NEEDED | {"edge": n_edges}, settings, channels=channels, n_phrases=PHRASES,
+        n_edges=n_edges,
     ) as here:  # fmt: skip
         people = Crowd(here, script)
         await here.client.events(people.take)

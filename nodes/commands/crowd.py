@@ -23,8 +23,8 @@ from nodes.commands.stage import Stage
 from nodes.links.errors import LinkError, Refused
 from nodes.links.roster import Roster, State
 from protocols.wire.events import CallEvent, Kind
-from protocols.wire.ids import AttemptId, CallId
-from protocols.wire.messages import EndCall, GetStatus, PlaceCall
+from protocols.wire.ids import AttemptId, CallId, Identity
+from protocols.wire.messages import EndCall, PlaceCall
 
 ORDER_S: Final = 1.0
 """So often all are ordered that are wanted and not up."""
@@ -109,7 +109,7 @@ class Crowd:
         """Have `n` calls up from now on; return when they are, or when no more come."""
         self._wanted = n
         for call_id in list(self._live)[n:]:
-            await self._stage.client.mesh.ask(self._edge(), EndCall(call_id))
+            await self._stage.client.mesh.ask(self._edge(call_id), EndCall(call_id))
         began_s = self._came_up_s = time.monotonic()
         while self.n_up < n and (now := time.monotonic()) < began_s + RAMP_S and now < self._came_up_s + STEADY_S:
             await self.order()
@@ -133,11 +133,11 @@ class Crowd:
         before, began, began_s = self._cpu_s(), datetime.now(UTC), time.monotonic()
         await self.pass_time(seconds)
         after, ended, ended_s = self._cpu_s(), datetime.now(UTC), time.monotonic()
-        media = await self._figures("media")
+        media = await self._stage.client.figures("media")
         return Window(
             wanted=self._wanted,
             refused=self._wanted - len(self._live),
-            capacity=(await self._figures("edge")).get("capacity", 0.0),
+            capacity=(await self._stage.client.figures("edge")).get("capacity", 0.0),
             began_s=began_s,
             ended_s=ended_s,
             began=began,
@@ -151,7 +151,7 @@ class Crowd:
         """Hang up everywhere; return when every callee has told how it was, or some do not."""
         self._wanted, answered = 0, {event.call_id for event in self.events if event.kind is Kind.ANSWERED}
         for call_id in list(self._live):
-            await self._stage.client.mesh.ask(self._edge(), EndCall(call_id))
+            await self._stage.client.mesh.ask(self._edge(call_id), EndCall(call_id))
         for _ in range(round(RAMP_S / ORDER_S)):
             if not answered - {report["call_id"] for report in await asyncio.to_thread(self._stage.lived)}:
                 return
@@ -164,19 +164,16 @@ class Crowd:
     async def _place(self, order: PlaceCall) -> None:
         self._live[order.call_id] = False
         try:
-            await self._stage.client.mesh.ask(self._edge(), order)
+            await self._stage.client.mesh.ask(self._edge(order.call_id), order)
         except Refused:
             self._live.pop(order.call_id, None)
             self.n_orders_refused += 1
         except LinkError:  # nobody knows whether it was taken: its events tell
             pass
 
-    def _edge(self) -> Any:
-        return self._stage.client.one("edge").identity
-
-    async def _figures(self, role: str) -> dict[str, float]:
-        peer = self._stage.client.one(role)
-        return (await self._stage.client.mesh.ask(peer.identity, GetStatus())).figures
+    def _edge(self, call_id: CallId) -> Identity:
+        """Return who has a call, for nobody else is ever asked to take it."""
+        return self._stage.client.one("edge", call_id).identity
 
     def _cpu_s(self) -> dict[str, float]:
         return cpu_of([self._stage.client.roster()], os.getpid())

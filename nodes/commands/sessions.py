@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from nodes.reading import read_json
 from nodes.recorder.store import Store
-from protocols.wire.events import CallEvent, Kind
+from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.ids import CallId
 
 
@@ -64,9 +64,11 @@ class Seen:
 
 
 def takeovers(log: Iterable[str]) -> list[Moment]:
-    """Return when an edge became active, by the nodes' log, and how many calls it then had."""
+    """Return when an edge became active after the first of its name, by the nodes' log, and how many calls it had."""
     lines = [read_json(line.encode(), dict[str, Any]) for line in log if '"edge.active"' in line]
-    return [Moment(line["node_id"], datetime.fromisoformat(line["wall"]), line["calls"]) for line in lines]
+    first = {(line["node_id"], line["process"]): n for n, line in reversed([*enumerate(lines)])}
+    later = [line for n, line in enumerate(lines) if n != first[line["node_id"], line["process"]]]
+    return [Moment(line["node_id"], datetime.fromisoformat(line["wall"]), line["calls"]) for line in later]
 
 
 def after_ms(moments: Iterable[Moment], killed: Iterable[Moment]) -> list[tuple[float, int]]:
@@ -83,21 +85,35 @@ def after_ms(moments: Iterable[Moment], killed: Iterable[Moment]) -> list[tuple[
     return [(round(after.total_seconds() * 1000, 1), n) for after, n in took if after is not None]
 
 
-def recorded(database: Path) -> tuple[set[str], int]:
-    """Return the ids of all events in the recorder's file, which nobody has open, and how many numbers are missing.
+class Recorded(NamedTuple):
+    """What the recorder has. `unheard`: the events that a listener has missed, by their time."""
+
+    ids: set[str]
+    unheard: list[CallEvent]
+    n_missing: int
+
+
+def recorded(database: Path, heard: Set[str]) -> Recorded:
+    """Return what is in the recorder's file, which nobody has open. `heard`: the ids that a listener has had.
 
     A call numbers its events from one on, whoever has it: so a number that no event bears was an event that is lost.
     """
     with closing(Store(database)) as store:
-        rows: Sequence[Mapping[str, Any]] = store.records("SELECT event_id, call_id, seq FROM events")
+        rows: Sequence[Mapping[str, Any]] = store.records("SELECT * FROM events ORDER BY wall, seq")
     numbers: defaultdict[str, set[int]] = defaultdict(set)
     for row in rows:
         numbers[str(row["call_id"])].add(int(row["seq"]))
-    return {str(row["event_id"]) for row in rows}, sum(map(_n_missing, numbers.values()))
+    unheard = [_event(row) for row in rows if row["event_id"] not in heard]
+    return Recorded({str(row["event_id"]) for row in rows}, unheard, sum(map(_n_missing, numbers.values())))
+
+
+def _event(row: Mapping[str, Any]) -> CallEvent:
+    """Return the event that a row of the recorder's is."""
+    return from_body(dict(row) | {"fields": read_json(str(row["fields"]).encode(), dict[str, Any])})
 
 
 def _n_missing(numbers: Set[int]) -> int:
     return max(numbers) - len(numbers)
 
 
-__all__ = ["Moment", "Seen", "after_ms", "recorded", "takeovers"]
+__all__ = ["Moment", "Recorded", "Seen", "after_ms", "recorded", "takeovers"]

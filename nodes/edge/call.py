@@ -65,8 +65,9 @@ from nodes.edge.alarm import Alarm
 from nodes.edge.leg import Leg
 from nodes.edge.record_store import RecordStore
 from nodes.edge.services import AnyCall, EdgeServices
-from nodes.telemetry import logs
+from nodes.telemetry import logs, spans
 from protocols.machine import Expired
+from protocols.replacing import replace
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import Deafen, PlaceCall
 from supervisors import Exit, Normal, Ref
@@ -91,6 +92,8 @@ class CallActor(AnyCall):
         self._asked: dict[type[Question], asyncio.Task[Input | None]] = {}
         """Of each kind the last one that was asked."""
         self._on_hold: deque[Input] = deque(maxlen=MAX_ON_HOLD)
+        self._trace = spans.begun(self._order.call_id)
+        """What others are asked is below this in the trace: the last turn that this life has told, or the call."""
 
     def init(self) -> None:
         """Begin the call, or go on with it, as the first thing after the start, so that starting never waits."""
@@ -128,9 +131,10 @@ class CallActor(AnyCall):
         waiting = deque(self._on_hold)
         self._on_hold.clear()
         while waiting:
-            for effect in self._step(waiting.popleft()):
-                if (answer := self._carry_out(effect)) is not None:
-                    waiting.append(answer)
+            effects = self._step(waiting.popleft())
+            with logs.traced(self._trace):
+                answers = (self._carry_out(effect) for effect in effects)
+                waiting.extend(answer for answer in answers if answer is not None)
         self._alarm.set(Call(self._store.record, self._script).deadline)
 
     def _step(self, given: Input) -> list[Effect]:
@@ -144,6 +148,8 @@ class CallActor(AnyCall):
         self._store.put(call.record, may_wait=may_wait(before, given, effects))
         if isinstance(given, Resumed):
             self._store.moved = None  # the record has it
+        if (turn := diary.turn_told(before, call.record, effects)) is not None:
+            self._trace = spans.begun(self._order.call_id, turn)
         return effects
 
     # ---- what is to be done ----------------------------------------------------------------------------------------
@@ -168,6 +174,8 @@ class CallActor(AnyCall):
                 return self._places.tell(services, effect)
             case DialLeg(local=local, order=dial):
                 self._store.is_dialling = True
+                if trace := spans.begun_for_sip(order.call_id):
+                    dial = replace(dial, headers=(*dial.headers, ("x-ringmaster-trace", trace)))
                 self._leg.tell(Leg.dial, local, dial)
             case HangUpLeg(order=hang_up):
                 self._leg.tell(Leg.hang_up, hang_up)

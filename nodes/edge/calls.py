@@ -10,31 +10,31 @@ thousand calls do not wait for each other. What it does not: answer for them (`r
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final, TypeVar
 
-from nodes.call.call import Call
 from nodes.call.inputs import HangUpOrdered, Input, Moved, RosterChanged
 from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.disk import Disk
 from nodes.edge.elsewhere import Elsewhere
-from nodes.edge.heirs import Heirs, Received, StandbyRecords
+from nodes.edge.heirs import Heirs, Received
 from nodes.edge.hold_back import HoldBack
-from nodes.edge.load import Load
+from nodes.edge.load import of_edge
 from nodes.edge.recent import Noted, events_of
 from nodes.edge.record_store import RecordStore
 from nodes.edge.services import AnyCall, EdgeServices
-from nodes.edge.succession import Here, epoch_after, taken_up
+from nodes.edge.standby_records import StandbyRecords
+from nodes.edge.succession import Here, due_s, epoch_after, taken_up
 from nodes.edge.views import Views
 from nodes.edge.will import Will
+from nodes.edge_names import abandoned
+from nodes.errors import NodeError
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks
-from nodes.machine import Machine, cores
 from nodes.telemetry import logs
 from protocols.machine import Address
 from protocols.sip import Disposition, Request, Response
@@ -83,8 +83,9 @@ class Calls:
             self.stores,
             self._standby.last_over,
             lambda: chain(self._standby.recent, self._heirs.recent),
+            abandoned(process_of(services.mesh.identity), services.config),
         )
-        self.load = Load(services.mesh, self.records, cores(), Machine(), fixed=services.config.edge.capacity)
+        self.load = of_edge(services.mesh, self.records, services.config)
         self._hold_back = HoldBack(self._heirs, self.disk)
         services.until_kept = self._hold_back.until_kept
         self._received = Received()
@@ -128,24 +129,23 @@ class Calls:
 
     def activate(self) -> None:
         """Be the edge: every call that any heir has a record of is ours, and so is what the socket has for them."""
-        if found := self.disk.read():
-            self._standby.inherit(found.standby)
-        records, is_back = (
-            self._standby.take(),
-            found is not None and found.opened.launcher != self.disk.opened.launcher,
-        )
+        opened, found = self.disk.opened, [*filter(None, [self.disk.read()]), *self.disk.abandoned()]
+        for one in found:
+            self._standby.inherit(one.standby)
+        left = {call_id: one for one in reversed(found) for call_id in one.standby.calls}
+        records, is_back = self._standby.take(), any(one.opened.launcher != opened.launcher for one in found)
         self._services.epoch = epoch_after(records, time.time())
 
         def up(record: CallRecord) -> CallRecord:
-            opened, port = self.disk.opened, self._services.trunk.port
-            return taken_up(record, found, Here(opened.launcher, opened.boot, port, time.monotonic()))
+            here = Here(opened.launcher, opened.boot, self._services.trunk.port, time.monotonic())
+            return taken_up(record, left.get(record.order.call_id), here)
 
         if records and is_back and self._services.config.cluster.is_joined:
             self.elsewhere.is_back = True
             self._tasks.spawn(self._come_back(records, up))
         else:
-            for record in records:
-                self._sleep(self.keep(up(record)))
+            for store in self.keep_all(map(up, records)):
+                self._sleep(store)
             self._tasks.spawn(self.disk.run())
         self.is_active = True
         self._heirs.begin(self._services.roster)
@@ -162,7 +162,7 @@ class Calls:
 
     async def wake_all(self) -> None:
         """Go on with all calls, the next due first; then say again what may not have been heard of them."""
-        for call_id in sorted(self._asleep, key=lambda call_id: _due_s(self._asleep[call_id].record)):
+        for call_id in sorted(self._asleep, key=lambda call_id: due_s(self._asleep[call_id].record)):
             await self._wake(call_id)
         for n, event in enumerate(events_of(list(self._standby.recent))):
             self._services.post(event)
@@ -223,8 +223,9 @@ class Calls:
     async def go_on(self, store: RecordStore) -> None:
         """Have a call live here."""
         try:
+            await self.elsewhere.get_ready(store)
             await self._start(store)
-        except (StartFailed, TooManyChildren) as error:  # one record that cannot be gone on with is one call, not all
+        except (StartFailed, TooManyChildren, NodeError) as error:  # what one record cannot have is one call, not all
             log.error("call.lost", call_id=store.record.order.call_id, reason=str(error))
             await Will(store, self._services).carry_out()
 
@@ -347,10 +348,17 @@ class Calls:
 
     def keep(self, record: CallRecord, moved: Moved | None = None) -> RecordStore:
         """Have a call, from this moment on. `moved`: it comes from another machine."""
-        store = self.stores[record.order.call_id] = RecordStore(record, self._wrote)
-        store.moved = moved
-        self.elsewhere.kept(store)
+        (store,) = self.keep_all([record], moved)
         return store
+
+    def keep_all(self, records: Iterable[CallRecord], moved: Moved | None = None) -> list[RecordStore]:
+        """Have these calls, from this moment on."""
+        stores = [RecordStore(record, self._wrote) for record in records]
+        for store in stores:
+            store.moved = moved
+        self.stores |= {store.record.order.call_id: store for store in stores}
+        self.elsewhere.kept(stores)
+        return stores
 
     def let_go(self, store: RecordStore) -> None:
         """End what is left of a call that goes on at another machine."""
@@ -386,12 +394,6 @@ class Calls:
             if self.stores.pop(store.record.order.call_id, None):  # it is written again after its end
                 self.load.n_over += 1
             self._standby.ended(store.record.order.call_id)
-
-
-def _due_s(record: CallRecord) -> float:
-    """Return when a call wants to be stepped next, by itself; calls that wait for others only are the last."""
-    due_s = Call(record, None).deadline
-    return math.inf if due_s is None else due_s
 
 
 __all__ = ["Calls"]

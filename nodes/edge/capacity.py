@@ -91,8 +91,8 @@ class Seen:
 class Capacity:
     """`limit`: calls of any phase that this edge holds at most; `used`: share of what it can carry, 0 to 1 and more."""
 
-    def __init__(self, n_cores: int, held: int = 0) -> None:
-        """`held`: calls that were taken over."""
+    def __init__(self, n_cores: float, held: int = 0) -> None:
+        """`n_cores`: this edge's part of the machine. `held`: calls that were taken over."""
         self._sure = self._most_sure = float(SURE * n_cores)
         self._limit = float(max(self._sure, held))
         self._carries = 0.0  # nobody has said how busy the machine is

@@ -49,7 +49,7 @@ _Packed: TypeAlias = tuple[CallRecord, KeepRecord | ForgetRecord | None]
 class Disk:
     """`calls`: all that there are. `over(n)`: the last that have ended. `recent()`: what has just been noted.
 
-    `launcher`: `incarnation.of` it.
+    `launcher`: `incarnation.of` it. `former`: the files of edges that there are no more.
     """
 
     def __init__(
@@ -59,7 +59,9 @@ class Disk:
         calls: Mapping[CallId, RecordStore],
         over: Callable[[int], list[CallId]],
         recent: Callable[[], Iterable[Noted]],
+        former: Sequence[Path] = (),
     ) -> None:
+        self._former, self._adopted = former, list[Path]()
         self._path, self._calls, self._over, self._recent = path, calls, over, recent
         self.opened = Opened(LAYOUT, launcher, incarnation.boot())
         self._thread = ThreadPoolExecutor(1, "checkpoint")
@@ -83,16 +85,29 @@ class Disk:
 
         Never raises: a file that is broken must not keep a node from starting.
         """
+        return self._read(self._path)
+
+    def abandoned(self) -> list[Checkpoint]:
+        """Return what edges have left that there are no more: ours to end, and on our disk from its next file on.
+
+        Not what an edge has written under this launcher: that one lives.
+        """
+        found = {path: left for path in self._former if (left := self._read(path))}
+        theirs = {path: left for path, left in found.items() if left.opened.launcher != self.opened.launcher}
+        self._adopted = list(theirs)
+        return list(theirs.values())
+
+    def _read(self, path: Path) -> Checkpoint | None:
         try:
-            found = checkpoint.read(self._path.read_bytes())
+            found = checkpoint.read(path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, RemoteProtocolError) as error:
-            aside = self._path.with_suffix(".unreadable")
+            aside = path.with_suffix(".unreadable")
             reason = in_words(error) if isinstance(error, OSError) else str(error)
             log.error("checkpoint.unreadable", reason=reason, aside=str(aside))
             try:
-                self._path.replace(aside)
+                path.replace(aside)
             except OSError as failed:
                 log.error("checkpoint.not_set_aside", reason=in_words(failed))
             return None
@@ -211,6 +226,8 @@ class Disk:
         ended = [checkpoint.frame(KeepRecord(call_id, 0, ScriptHash(""), b"")) for call_id in over]
         self._append([checkpoint.frame(self.opened), *ended, *self._frames(events, records)])
         draft.replace(self._path)
+        while self._adopted:
+            self._adopted.pop().unlink(missing_ok=True)
         self._limit = max(SMALLEST, GROWS * self._size)
 
     def _frames(self, events: Sequence[Noted], records: Iterable[_Packed]) -> list[bytes]:

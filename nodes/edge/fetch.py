@@ -7,7 +7,7 @@ the next call is somebody else's.
 
 A request carries an `Idempotency-Key` of the call's turn, the same in all lives of the call. A successor asks again
 with it, unless it is a POST: that may have been done already, and only the script knows whether twice is harmless
-(`repeat: true`).
+(`repeat: true`). Where spans are told, it carries the request's `traceparent`, too.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ from nodes.bounds import is_too_deep
 from nodes.breakers import Breakers
 from nodes.edge.destinations import AddressRefused, Destinations, JudgingResolver
 from nodes.reading import read_json
+from nodes.telemetry import spans
+from nodes.telemetry.logs import TRACE
+from nodes.telemetry.trace import HEADER
 from protocols.wire.ids import CallId
 
 MAX_REPLY: Final = 64 * 1024
 """Bytes of a reply that are read, before and after unpacking: a few fields, not a document."""
 MAX_CONNECTIONS: Final = 64
 MAX_PER_HOST: Final = 16
+HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 KEEP_S: Final = 4.0
 """So long is an idle connection kept: less than servers do (5 s is the least that is common), or a POST goes to one
 that its server is closing."""
@@ -72,7 +76,9 @@ class Fetcher:
             return FetchFailed(reason)
         if not self._breakers.allows(host, time.monotonic()):
             return FetchFailed("breaker_open")
-        answer = await self._ask(url, wanted, key_of(call_id, wanted))
+        with spans.stage("fetch", host=host, state=wanted.state) as told:
+            answer = await self._ask(url, wanted, key_of(call_id, wanted))
+            told["outcome"] = answer.reason if isinstance(answer, FetchFailed) else "done"
         self._breakers.record(host, isinstance(answer, Fetched), time.monotonic())
         return answer
 
@@ -88,7 +94,7 @@ class Fetcher:
                 wanted.method,
                 url,
                 json=wanted.body,
-                headers={"Idempotency-Key": key, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
+                headers={**HEADERS, "Idempotency-Key": key, **({HEADER: trace} if (trace := TRACE.get()) else {})},
                 timeout=aiohttp.ClientTimeout(total=wanted.timeout_s),
                 allow_redirects=False,
             ) as reply:

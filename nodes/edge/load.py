@@ -12,14 +12,16 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from nodes.call.record import CallRecord
+from nodes.config import Config
 from nodes.edge.capacity import PROVEN_S, Capacity, Seen
 from nodes.edge.degradation import FIRST, next_given_up
+from nodes.edge_names import capacity_of, edges
 from nodes.links.load import TELL_S
 from nodes.links.roster import NOBODY, Roster
-from nodes.machine import Machine
+from nodes.machine import Machine, cores
 from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
-from protocols.wire.ids import Identity
+from protocols.wire.ids import Identity, process_of
 from protocols.wire.load import GivesUp, MediaLoad, SpeechLoad
 from supervisors.silence import Silence
 
@@ -27,6 +29,12 @@ SILENT_S: Final = 2.0
 """An engine that lives, and has said nothing for so long, hears nothing either."""
 
 log = logs.get(__name__)
+
+
+def of_edge(mesh: Mesh, records: Callable[[], Collection[CallRecord]], config: Config) -> Load:
+    """Return the load of the edge whose mesh this is."""
+    fixed, n_edges = capacity_of(process_of(mesh.identity), config), len(edges(config))
+    return Load(mesh, records, cores(), Machine(), fixed=fixed, n_edges=n_edges)
 
 
 class Load:
@@ -40,10 +48,15 @@ class Load:
         machine: Machine,
         clock: Callable[[], float] = time.monotonic,
         fixed: int = 0,
+        n_edges: int = 1,
     ) -> None:
-        """`fixed`: so many calls are taken, whatever is learnt, and nothing is given up; 0: as many as that says."""
-        self._records, self._n_cores, self._machine = records, n_cores, machine
-        self._capacity, self._fixed = Capacity(n_cores), fixed
+        """`fixed`: so many calls are taken, whatever is learnt, and nothing is given up; 0: as many as that says.
+
+        `n_edges`: so many share the machine, and each counts on its part of the cores and of media's channels. How busy
+        the machine is they all see, and from its own calls each works out its own part of what that can carry.
+        """
+        self._records, self._n_cores, self._machine, self._n_edges = records, n_cores, machine, n_edges
+        self._capacity, self._fixed = Capacity(n_cores / n_edges), fixed
         self._engines: dict[Identity, list[SpeechLoad]] = {}
         self._silences: dict[Identity, Silence] = {}
         self._media: dict[Identity, MediaLoad] = {}
@@ -71,7 +84,7 @@ class Load:
 
     def activate(self) -> None:
         """Be the edge: the calls that were taken over are held, whatever is known of the others."""
-        self._capacity = Capacity(self._n_cores, len(self._records()))
+        self._capacity = Capacity(self._n_cores / self._n_edges, len(self._records()))
 
     async def run(self) -> None:
         """Learn, until cancelled."""
@@ -84,7 +97,7 @@ class Load:
         """What an operator sees of it. `room`: for campaigns, until something would have to be given up."""
         n_held = len(self._records())
         return {
-            "cores": float(self._n_cores),
+            "cores": self._n_cores / self._n_edges,
             "capacity": float(self._fixed or self._capacity.limit),
             "room": float(max(0, self._fixed - n_held) if self._fixed else self._capacity.room(n_held, FIRST)),
             "used": round(self._capacity.used, 3),
@@ -116,7 +129,7 @@ class Load:
             beat_s=max((load.late_s for load in media), default=0.0),
             busy=self._machine.busy(),
             ours=ours_s / max(past_s, TELL_S) / self._n_cores,
-            channels=sum(load.channels for load in media),
+            channels=(n := sum(load.channels for load in media)) and max(1, n // self._n_edges),
             up=sum(bool(record.answered_s) for record in records),
         )
 
@@ -137,4 +150,4 @@ class Load:
         self._media[sender], self.n_told = load, self.n_told + 1
 
 
-__all__ = ["Load"]
+__all__ = ["Load", "of_edge"]

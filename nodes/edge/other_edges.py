@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from nodes.call.record import CallRecord
+from nodes.links.anywhere import rank
 from nodes.mesh.mesh import Mesh
 from protocols.wire.cluster import Member, NodeState, NodeWord
 from protocols.wire.ids import CallId, Identity, NodeId, process_of
 from protocols.wire.takeover import Had, WhoHas
 
 OtherEdges: TypeAlias = Mapping[NodeId, tuple[Identity, ...]]
+KNOWN: Final = 4096
+"""Calls of which is remembered which edge keeps them: it is asked for all of them, several times a second."""
 
 
 def active_edges(word: NodeWord) -> tuple[Identity, ...]:
@@ -35,11 +38,12 @@ def edge_for(call_id: CallId, edges: Sequence[Identity]) -> Identity | None:
     """Return which of a node's edges keeps a call (rendezvous hashing, by their names); None: it has none."""
     if len(edges) < 2:
         return edges[0] if edges else None
+    return _best(call_id, tuple(edges))
 
-    def score(edge: Identity) -> bytes:
-        return blake2b(f"{call_id}\n{process_of(edge)}".encode(), digest_size=8).digest()
 
-    return max(edges, key=score)
+@lru_cache(KNOWN)
+def _best(call_id: CallId, edges: tuple[Identity, ...]) -> Identity:
+    return max(edges, key=lambda edge: rank(call_id, process_of(edge)))
 
 
 def heir_of(record: CallRecord, edges: OtherEdges) -> Identity | None:
@@ -48,11 +52,15 @@ def heir_of(record: CallRecord, edges: OtherEdges) -> Identity | None:
 
 
 async def who_has(mesh: Mesh, edges: Sequence[Identity], asked: WhoHas, timeout_s: float) -> Had:
-    """Return what all edges of a node say together. Raises: LinkError, when one does not: it may have one of these."""
+    """Return what all edges of a node say together. Raises: LinkError, when one does not: it may have one of these.
+
+    So the caller sees that no edge is missing among them, either (`has_all_edges`).
+    """
     told = await asyncio.gather(*(mesh.ask(edge, asked, timeout_s) for edge in edges))
     closed = {call_id for one in told for call_id in one.closed}
     taken = {call_id for one in told for call_id in one.taken}
-    return Had(tuple(taken - closed), tuple(closed))
+    kept = {call_id for one in told for call_id in one.kept}
+    return Had(tuple(taken - closed), tuple(closed), tuple(kept - taken - closed))
 
 
 __all__ = ["OtherEdges", "active_edges", "edge_for", "edges_now", "heir_of", "who_has"]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from nodes.bus.bus import Bus
+from nodes.edge import diary
 from nodes.edge.recent import Noted
 from nodes.telemetry import logs
 from protocols.wire.events import TRANSCRIPT, CallEvent, shortened
@@ -34,6 +35,7 @@ class Post:
 
     def take(self, event: CallEvent) -> None:
         """Take one event; it is told in the order in which it came."""
+        diary.tell_spans(event)
         told = shortened(event) if self._gives_up_words() else event
         self._n_given_up += told is not event
         if told is None:

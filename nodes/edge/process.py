@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from nodes import watch
+from nodes import priority, watch
 from nodes.bus.bus import Bus
 from nodes.bus.login import login
 from nodes.call.placing import seat_of
@@ -31,6 +31,7 @@ from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
 from nodes.edge.will import Will
+from nodes.edge_names import edges
 from nodes.links import incarnation, trees
 from nodes.links.cluster_view import ClusterView
 from nodes.links.contact_key import contact_key, fingerprint
@@ -44,7 +45,7 @@ from nodes.mesh.far import Far
 from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
 from nodes.telemetry import logs
-from protocols.wire.ids import Identity
+from protocols.wire.ids import Identity, process_of
 from protocols.wire.load import GivesUp
 from protocols.wire.roles import Role
 from protocols.wire.subjects import Bucket
@@ -125,14 +126,15 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         ]
     )
     async with running(tree, hook=_note) as system:
-        views = Views(bus, config.node.id)
+        views = Views(bus, config.node.id, process_of(mesh.identity), edges(config))
         calls = Calls(services, system.dynamic("calls", start), views, incarnation.of(os.getppid()), tasks)
 
         seen = ClusterView(bus, watched=(Bucket.AGENTS,))
         services.agents = lambda: seen.things(Bucket.AGENTS).values()
 
         async def activate() -> None:
-            calls.activate()
+            with priority.first("successor", then="edge"):
+                calls.activate()
             seen.open(tasks)
             tasks.spawn(calls.wake_all())
             tasks.spawn(views.run())

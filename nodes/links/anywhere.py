@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Final, TypeVar
 
 from nodes.links.errors import LinkError, NotAll, PeerGone, Refused
@@ -44,6 +45,19 @@ async def ask_first(
     raise last
 
 
+def rank(key: str, name: str) -> bytes:
+    """Return how high the process of this name stands in the order of a key's own (rendezvous hashing)."""
+    return blake2b(f"{key}\n{name}".encode(), digest_size=8).digest()
+
+
+def spread(peers: Sequence[Peer], key: str) -> list[Peer]:
+    """Return processes of one node in an order of this key's own: each is the first for as many keys as the others.
+
+    It follows from their names, so that a successor is asked where its predecessor was.
+    """
+    return sorted(peers, key=lambda peer: rank(key, peer.name), reverse=True) if len(peers) > 1 else list(peers)
+
+
 async def ask_each(mesh: Mesh, peers: Sequence[Peer], message: Request[R], timeout_s: float = 5.0) -> list[R]:
     """Return what each of these says, in their order. Raises: `NotAll`, when all have been asked and one has failed."""
     told = await asyncio.gather(*(_ask(mesh, peer, message, timeout_s) for peer in peers))
@@ -59,4 +73,4 @@ async def _ask(mesh: Mesh, peer: Peer, message: Request[R], timeout_s: float) ->
         return error
 
 
-__all__ = ["PASSED_OVER", "ask_each", "ask_first"]
+__all__ = ["PASSED_OVER", "ask_each", "ask_first", "rank", "spread"]

@@ -24,6 +24,7 @@ from typing import Final
 from nodes.bus.bucket import Bucket
 from nodes.links.errors import BusAway
 from nodes.links.kept_list import KeptList
+from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.wire.campaigns import ContactId, is_contact_id
 from protocols.wire.do_not_call import LONG_AGO, Listing, listing_of
@@ -77,11 +78,11 @@ class DoNotCall:
 
     async def follow(self) -> None:
         """Keep the list, for ever."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_file())
-            group.create_task(self._follow_bucket())
+        async with Tasks() as tasks:
+            tasks.spawn(self._follow_file())
             if self._is_fresh is not None:
-                group.create_task(self._fill())
+                tasks.spawn(self._fill())
+            await self._follow_bucket()
 
     def entry(self, contact: ContactId, by: str, why: str, is_on: bool = True) -> Listing:
         """Return a new entry, later than what is known of the contact; `hold` or `take` it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from nodes.config import Config
@@ -16,7 +17,7 @@ from nodes.links.door import is_address
 from nodes.links.roster import NOBODY, Peer, Roster, State
 from nodes.mesh.mesh import Mesh
 from protocols.heir import CLOSES_S
-from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState
+from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState, NodeWord, has_all_edges
 from protocols.wire.ids import Identity, NodeId, node_of
 
 NOT_TOLD: Final = ClusterTold(0, ())
@@ -59,8 +60,8 @@ class Members:
 
     @property
     def is_whole(self) -> bool:
-        """Whether each other node is heard or gone: nobody may have what none of the others has."""
-        are_known = all(one.state is NodeState.ALIVE or self.is_gone(one) for one in self.told.nodes)
+        """Whether each other node is heard, with all edges, or gone: nobody may have what none of the others has."""
+        are_known = all(_is_heard(one) or self.is_gone(one) for one in self.told.nodes)
         return self.told is not NOT_TOLD and not self.bar and are_known
 
     def is_gone(self, member: Member) -> bool:
@@ -93,7 +94,10 @@ class Members:
         return next((peer_of(one) for one in member.word.processes if one.identity == identity), None)
 
     def on_change(self, changed: Callable[[Member], object]) -> None:
-        """Call `changed(member)` for each node of which something is new: its word, its state, its launcher."""
+        """Call `changed(member)` for each node of which something lasting is new: state, launcher, processes, settings.
+
+        Figures are new all the time, of all nodes; who wants them looks.
+        """
         self._changed.append(changed)
 
     def follow(self, roster: Roster) -> None:
@@ -106,9 +110,9 @@ class Members:
         now, suspected = time.monotonic(), [one.word.node for one in told.nodes if _is_taken_for_dead(one)]
         self._suspected_s = {node: self._suspected_s.get(node, now) for node in suspected}
         self._connect(before, told)
-        known = {one.word.node: one for one in before.nodes}
+        known = {one.word.node: _lasting(one) for one in before.nodes}
         for member in told.nodes:
-            if member != known.get(member.word.node):
+            if _lasting(member) != known.get(member.word.node):
                 for changed in self._changed:
                     changed(member)
 
@@ -127,11 +131,24 @@ class Members:
         self._mesh.members(_peers(told.nodes))
 
 
+def lasting(word: NodeWord) -> NodeWord:
+    """Return what of a word is news: all but the figures, which are others with each call."""
+    return replace(word, wall=0.0, calls=0, load=0.0, without_heir=None, hears=(), dead=())
+
+
+def _lasting(member: Member) -> Member:
+    return replace(member, word=lasting(member.word))
+
+
 def peer_of(process: NodeProcess) -> Peer:
     """Return another node's process as the mesh wants it."""
     state = State.ACTIVE if process.is_active else State.SPARE
     at = process.address
     return Peer(process.role, process.name, process.identity, at, process.pid, state, at)
+
+
+def _is_heard(member: Member) -> bool:
+    return member.state is NodeState.ALIVE and ("edge" not in member.word.roles or has_all_edges(member.word))
 
 
 def _is_taken_for_dead(member: Member) -> bool:
@@ -149,4 +166,4 @@ def _peers(members: Iterable[Member]) -> list[Peer]:
     ]
 
 
-__all__ = ["ASKING", "NOT_TOLD", "Members", "peer_of"]
+__all__ = ["ASKING", "NOT_TOLD", "Members", "lasting", "peer_of"]

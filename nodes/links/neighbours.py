@@ -12,8 +12,7 @@ from nodes.bus.bus import Bus
 from nodes.bus.login import of_cluster
 from nodes.config import Config
 from nodes.errors import NodeError
-from nodes.links.cluster_keys import ClusterKeys
-from nodes.links.cluster_state import ClusterState
+from nodes.links.cluster_keys import ClusterKeys, as_state
 from protocols.joining import Resident
 from protocols.wire.envelope import VERSION
 from protocols.wire.ids import NodeId
@@ -30,8 +29,11 @@ class NobodyAnswers(NodeError):
 
 
 async def neighbours(config: Config, keys: ClusterKeys, wall: Callable[[], float] = time.time) -> list[Resident]:
-    """Return the nodes that live. `wall`: this machine's clock. Raises: `NobodyAnswers`."""
-    cluster = ClusterState(keys.cluster, keys.name, keys.urls, bytes.fromhex(keys.nats))
+    """Return the nodes that live. `wall`: this machine's clock.
+
+    Raises: `NobodyAnswers`, `ConfigError` for a login that cannot be used, `BadClusterState`, `OSError`.
+    """
+    cluster = as_state(keys, config.paths.state)
     url = config.nats.url or ",".join(keys.urls)
     found: dict[NodeId, Resident] = {}
 
@@ -39,7 +41,8 @@ async def neighbours(config: Config, keys: ClusterKeys, wall: Callable[[], float
         if one := resident(body, wall()):
             found[one.node] = one
 
-    bus = await Bus.connect(of_cluster(config, Role.OPERATOR, cluster, url), name="joining", node_id=config.node.id)
+    where = of_cluster(config, Role.RECORDER, cluster, url)  # of all that hear nodes' words it may the least
+    bus = await Bus.connect(where, name="joining", node_id=config.node.id)
     try:
         await bus.subscribe(ALL_NODE_WORDS, hear)
         async with asyncio.timeout(CONNECT_S):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nodes.links.door import Door, is_address
+from nodes.links.members import lasting
 from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from protocols.machine import Expired
@@ -103,7 +104,7 @@ class Others:
             return False
         other = self._nodes.get(word.node)
         if other is not None and other is before and is_later(word, other.word):
-            is_new = _lasting(word) != _lasting(other.word)
+            is_new = lasting(word) != lasting(other.word)
             other.word, other.ahead_s = word, word.wall - time.time()
             if is_new:
                 self._changed()
@@ -162,11 +163,6 @@ class Others:
 def is_later(word: NodeWord, known: NodeWord) -> bool:
     """Return whether a word is not older than the one that is known: they come by two ways."""
     return (word.epoch, word.revision, word.wall) >= (known.epoch, known.revision, known.wall)
-
-
-def _lasting(word: NodeWord) -> NodeWord:
-    """Return what of a word is worth telling at once."""
-    return replace(word, wall=0.0, calls=0, load=0.0, hears=(), dead=())
 
 
 __all__ = ["Others"]

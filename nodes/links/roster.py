@@ -109,6 +109,15 @@ class Roster:
         """Return the spares of a role, in the launcher's order."""
         return self._with(role, State.SPARE)
 
+    def n_wanted(self, role: str) -> int:
+        """Return how many processes of a role are active when all are there, as the launcher says."""
+        names = [one.name for one in self.launcher.histories] if self.launcher else []
+        return sum(name.rpartition("-")[0] == role for name in names)
+
+    def has_all(self, role: str) -> bool:
+        """Say whether there are as many as are wanted, and one at least."""
+        return len(self.active(role)) >= max(1, self.n_wanted(role))
+
     def by_identity(self, identity: Identity) -> Peer | None:
         """Return the process with this identity; None says that it has ended."""
         return next((peer for peer in self.processes if peer.identity == identity), None)

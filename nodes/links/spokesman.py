@@ -309,7 +309,7 @@ class Spokesman:
             node.id, launcher.epoch, self._roster.revision, self._us.cluster, VERSION, RELEASE, node.zone,
             node.roles, launcher.door, self._wall(), tuple(_processes(self._roster)), self._is_in, figures.is_draining,
             figures.calls, figures.load, figures.without_heir, others.hears, others.dead, figures.settings,
-            figures.refused, tuple(trunk.name for trunk in self._config.sip.trunks),
+            figures.refused, tuple(trunk.name for trunk in self._config.sip.trunks), self._roster.n_wanted("edge"),
         )  # fmt: skip
 
     def _tell_figures(self, others: Others, now: float) -> None:

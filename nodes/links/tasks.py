@@ -89,12 +89,19 @@ class Tasks:
         """Cancel until all have ended: a cancellation may be swallowed.
 
         `asyncio.wait_for`, in Python 3.11, returns a result that comes at the same moment in its place (nats-py asks
-        for everything through it).
+        for everything through it). Whoever is cancelled here, as one of other tasks that end, goes on until these have
+        ended, and ends then: nobody else tells these again.
         """
+        told: asyncio.CancelledError | None = None
         while self._running:
             for task in self._running:
                 task.cancel()
-            await asyncio.wait(self._running, timeout=AGAIN_S)
+            try:
+                await asyncio.wait(self._running, timeout=AGAIN_S)
+            except asyncio.CancelledError as error:
+                told = error
+        if told is not None:
+            raise told
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

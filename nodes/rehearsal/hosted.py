@@ -196,6 +196,7 @@ async def node(
         "sip": {"bind": host.address, "port": SIP_PORT, "allow": [NETWORK]},
         "rtp": {"bind": host.address, "ports": [20_000, 20_000 + 2 * channels - 1]},
         "media": {"channels": channels},
+        "edge": {"processes": 1},
         "desk": {"bind": host.address, "port": DESK_PORT, "insecure": True},
     }
     file = host.directory / "ringmaster.toml"

@@ -105,23 +105,22 @@ async def run(
     """Have everybody call while everything fails, then let the last calls end."""
     lists = [round(each.kind.at_once * (seconds + READY_S) / CALL_S) for each in fields]
     await asyncio.gather(*(each.begin(n) for each, n in zip(fields, lists, strict=True)))
-    watching = [
-        asyncio.create_task(watch(fields, havoc, found, say)),
-        *(asyncio.create_task(side.node.keep()) for each in fields for side in each.sides.values()),
-    ]
+    watching = asyncio.create_task(watch(fields, havoc, found, say))
+    keeping = [asyncio.create_task(side.node.keep()) for each in fields for side in each.sides.values()]
     due = plan(seconds, len(fields[0].kind.nodes), SEED)
     await asyncio.gather(*(each.run(due, seconds, overlaps=overlaps) for each in havoc))
+    watching.cancel()
     for each, one in zip(fields, found, strict=True):
         await each.whole()
         await each.steer("stopped")
         await each.until_over()
         one.agents_not_free = await each.not_free()
-    for task in watching:
+    for task in keeping:
         task.cancel()
 
 
 async def watch(fields: list[Field], havoc: list[Havoc], found: list[Findings], say: Callable[[str], None]) -> None:
-    """Say now and then how it goes, and count how many calls are up."""
+    """Say now and then how it goes, and count how many calls are up while everything fails."""
     seen: list[list[int]] = [[] for _ in fields]
     began_s = told_s = time.monotonic()
     while True:

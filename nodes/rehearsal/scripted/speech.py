@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from hashlib import blake2b
+from pathlib import Path
 
 from grammars.script_pack import script_hash
 from nodes.config import Config
@@ -13,18 +14,20 @@ from nodes.links.load import LoadTeller
 from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.mesh.mesh import Mesh
+from nodes.mesh.pieces import SUFFIXES
 from nodes.rehearsal.scripted.pace import Pace
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity, PromptHash, ScriptHash
 from protocols.wire.load import SpeechLoad
+from protocols.wire.pieces import Shelf
 from supervisors.parent import Parent, Told
 
 
 class ScriptedSpeech:
     """What it listens to, and for whom."""
 
-    def __init__(self, mesh: Mesh, pace: Pace) -> None:
-        self._mesh, self._pace = mesh, pace
+    def __init__(self, mesh: Mesh, pace: Pace, prompts: Path) -> None:
+        self._mesh, self._pace, self._prompts = mesh, pace, prompts
         self._hears: dict[ChannelId, wire.Hear] = {}
         self._scripts: set[ScriptHash] = set()
         self._n_heard = 0
@@ -42,9 +45,10 @@ class ScriptedSpeech:
         return wire.ScriptWarmed(known, 0)
 
     def render(self, order: wire.Render, sender: Identity) -> wire.Prompt:
-        """Name a sentence, and say that it takes as long as all do."""
+        """Name a sentence, and say that it takes as long as all do. Its file is empty, but there is one."""
         spoken = " ".join(part.text for part in order.parts)
         name = blake2b(spoken.encode(), digest_size=16).hexdigest()
+        (self._prompts / f"{name}.{SUFFIXES[Shelf.PROMPTS]}").touch()
         return wire.Prompt(PromptHash(name), round(self._pace.prompt_s * 1000), spoken)
 
     def hear(self, order: wire.Hear, sender: Identity) -> wire.Done:
@@ -78,7 +82,8 @@ class ScriptedSpeech:
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Stand in for a speech process until the launcher says stop."""
     async with closing(await Mesh.start(identity, config.paths.endpoint(identity))) as mesh, Tasks() as tasks:
-        speech = ScriptedSpeech(mesh, Pace.read())
+        config.paths.prompts.mkdir(parents=True, exist_ok=True)
+        speech = ScriptedSpeech(mesh, Pace.read(), config.paths.prompts)
         teller = LoadTeller(mesh, speech.load)
         await parent.ready({"identity": mesh.identity, "endpoint": mesh.endpoint})
         tasks.spawn(teller.run())

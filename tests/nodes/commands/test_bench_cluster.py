@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -61,11 +62,13 @@ def test_a_takeover_takes_from_the_last_death_of_an_edge_of_its_node() -> None:
 
 
 def test_when_a_successor_had_the_calls_is_read_from_the_nodes_log() -> None:
-    log = [
-        "garbage",
-        '{"event": "edge.active", "node_id": "n1", "calls": 7, "wall": "2026-03-03T10:00:00.250000Z"}',
-        "{}",
-    ]
+    """The first of each name follows nobody: a node may have several."""
+
+    def active(edge: str, calls: int, seconds: float) -> str:
+        told = {"event": "edge.active", "node_id": "n1", "process": edge, "calls": calls, "wall": at(seconds).wall}
+        return json.dumps(told, default=str)
+
+    log = [active("edge-0", 0, 0.0), active("edge-1", 0, 0.1), "garbage", active("edge-0", 7, 0.25), "{}"]
     assert takeovers(log) == [at(0.25, n_calls=7)]
 
 
@@ -76,4 +79,19 @@ def test_a_number_that_no_event_bears_is_an_event_that_was_lost(tmp_path: Path) 
     rows = [row_of(Stream.EVENTS, n, msgspec.json.encode(to_body(one))) for n, one in enumerate(told, 1)]
     with closing(Store(tmp_path / "events.duckdb")) as store:
         store.write([row for row in rows if row])
-    assert recorded(tmp_path / "events.duckdb") == ({"e1", "e2", "e4", "other"}, 1)
+    found = recorded(tmp_path / "events.duckdb", {"e1", "e2", "never stored"})
+    assert (found.ids, found.n_missing) == ({"e1", "e2", "e4", "other"}, 1)
+
+
+def test_what_the_listener_has_missed_is_known_from_the_recorder(tmp_path: Path) -> None:
+    """Events are told once, and not at all while NATS is away: a call whose end nobody heard was not lost."""
+    ended = event(2, Kind.ENDED, 3.0, disposition="completed", cause="script", duration_s=3.0, by="us")
+    row = row_of(Stream.EVENTS, 1, msgspec.json.encode(to_body(ended)))
+    assert row
+    with closing(Store(tmp_path / "events.duckdb")) as store:
+        store.write([row])
+    seen = Seen()
+    seen.take(event(1, Kind.ANSWERED, 0.0))
+    for one in recorded(tmp_path / "events.duckdb", seen.ids).unheard:
+        seen.take(one)
+    assert (seen.lost(), seen.n_up, seen.lived_s(CallId("c1"))) == ([], 0, 3.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import pytest
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge import disk as module
 from nodes.edge.disk import Disk
-from nodes.edge.heirs import StandbyRecords
 from nodes.edge.record_store import RecordStore, version
+from nodes.edge.standby_records import StandbyRecords
 from nodes.links.tasks import Tasks
 from protocols.wire.ids import CallId
 from tests.nodes.edge.records import record
@@ -23,10 +23,10 @@ from tests.nodes.edge.records import record
 class Edge:
     """The calls of one edge, and its disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, launcher: str = "launcher", former: Sequence[Path] = ()) -> None:
         self.calls: dict[CallId, RecordStore] = {}
         self.standby = StandbyRecords()
-        self.disk = Disk(path, "launcher", self.calls, self.standby.last_over, tuple)
+        self.disk = Disk(path, launcher, self.calls, self.standby.last_over, tuple, former)
 
     def has(self, made: CallRecord) -> RecordStore:
         store = self.calls[made.order.call_id] = RecordStore(made, self._wrote)
@@ -88,6 +88,28 @@ async def test_the_newest_record_of_each_call_is_on_disk_and_none_of_a_call_that
     assert found
     assert found.standby.has_been(CallId("c2"))
     assert look(path).st_mode & 0o077 == 0
+
+
+async def test_what_an_edge_has_left_that_there_is_no_more_is_the_first_ones_once_that_has_written_it(
+    path: Path,
+) -> None:
+    """The node was given fewer edges: nobody else would end those calls, or say that they are lost."""
+    gone, living = path.with_name("checkpoint-edge-1"), path.with_name("checkpoint-edge-2")
+    for file, name, launcher in ((gone, "c1", "before"), (living, "c2", "launcher")):
+        edge = Edge(file, launcher)
+        async with edge.writing():
+            edge.has(record(name)).write(n_events=7)
+            await until(lambda file=file: on_disk(file))
+    first = Edge(path, former=(gone, living, path.with_name("checkpoint-edge-3")))
+    (left,) = first.disk.abandoned()
+    assert list(left.standby.calls) == ["c1"], "whoever has written under this launcher lives"
+    assert gone.exists()
+    store = first.has(record("c1"))
+    async with first.writing():
+        store.write(n_events=8)
+        await until(lambda: not gone.exists())
+    assert list(on_disk(path)) == ["c1"]
+    assert living.exists()
 
 
 async def test_a_hundred_writes_in_a_row_are_one_on_disk_and_an_answer_is_there_at_once(

@@ -24,7 +24,11 @@ from nodes.config import ConfigError, parse
 from nodes.edge import destinations
 from nodes.edge.destinations import Destinations
 from nodes.edge.fetch import MAX_REPLY, Fetcher
+from nodes.telemetry import spans
+from nodes.telemetry.logs import traced
+from nodes.telemetry.trace import of_call
 from protocols.wire.ids import CallId
+from tests.nodes.telemetry.sink import telling
 
 CALL = CallId("spring-a4ee2b-1")
 BODY = b'{"account": {"balance": "42.50", "due": "2026-12-01"}}'
@@ -301,6 +305,18 @@ async def test_a_post_is_not_repeated_by_a_successor_unless_the_script_says_so(a
     assert await fetcher.fetch(CALL, post(api.url), is_again=True) == FetchFailed("not_repeated")
     assert not api.asked
     assert await fetcher.fetch(CALL, post(api.url, repeats=True), is_again=True) == ACCOUNT
+
+
+async def test_where_spans_are_told_a_request_is_one_and_its_header_names_it(api: Api, fetcher: Fetcher) -> None:
+    await fetcher.fetch(CALL, get(api.url))
+    with telling() as told, traced(spans.begun(CALL, 0)):
+        await fetcher.fetch(CALL, get(api.url))
+        api.gives(b"", status=503)
+        await fetcher.fetch(CALL, get(api.url))
+    assert "traceparent" not in api.asked[0].headers
+    assert [request.headers["traceparent"] for request in api.asked[1:]] == [str(span.at) for span in told]
+    assert [span.attributes["outcome"] for span in told] == ["done", "http_503"]
+    assert {span.parent for span in told} == {of_call(CALL).below("turn", 0).span_id}
 
 
 async def test_connections_are_kept_for_the_next_call_and_counted(api: Api, fetcher: Fetcher) -> None:

@@ -147,3 +147,12 @@ async def test_whoever_carries_calls_tells_the_active_edges_within_a_second(node
                 await asyncio.sleep(0.01)
     finally:
         telling.cancel()
+
+
+async def test_edges_that_share_a_machine_count_on_their_part_of_it(node: Node, tmp_path: Path) -> None:
+    """Each would have taken what the machine carries, and together they would have taken it as often as they are."""
+    alone = node.load.figures()
+    shared = Load(node.engine, lambda: node.records, 1, Machine(tmp_path / "nowhere"), lambda: node.clock[0], n_edges=2)
+    shared.activate()
+    figures = shared.figures()
+    assert (figures["cores"], figures["capacity"]) == (alone["cores"] / 2, alone["capacity"] / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.bus import bus
+from nodes.edge import returning
 from nodes.edge.other_edges import edge_for
 from protocols.wire.cluster import NodeState
 from protocols.wire.heirs import KeepOnly
@@ -112,6 +113,44 @@ async def test_who_comes_back_hears_of_a_call_from_whichever_edge_has_taken_it(c
     for edge in cluster.b:  # it was not dead, but stood still
         edge.sees(cluster.a.member())
     await cluster.a.until(lambda: not cluster.a.calls.stores, within_s=20)
+
+
+async def test_who_is_back_does_not_take_one_edges_word_for_its_nodes_while_the_other_is_between_two_lives(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The edge that was away had gone on with the call; on the word of the other one, two machines did."""
+    monkeypatch.setattr(returning, "ANSWERS_S", 0.3)
+    first, second = cluster.b
+    for edge in cluster.b:
+        edge.sees(cluster.a.member())
+
+    async def unknown(*there: Machine) -> set[CallId]:
+        member = together(*there)
+        cluster.a.sees(replace(member, word=replace(member.word, n_edges=2)))
+        record = talking(cluster.far, cluster.a, NAMES[0], heir=first.name)
+        return (await returning.ask_all(cluster.a.services, [record])).unknown
+
+    assert await unknown(first) == {NAMES[0]}
+    monkeypatch.setattr(returning, "ANSWERS_S", 20.0)
+    assert await unknown(first, second) == set()
+
+
+async def test_the_calls_of_all_edges_of_a_node_go_on_at_another_one_when_it_dies(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        a = [await stack.enter_async_context(machine(tmp_path, "a", edge=f"edge-{k}")) for k in range(2)]
+        b = await stack.enter_async_context(machine(tmp_path, "b"))
+        far = FarEnd()
+        stack.callback(far.sock.close)
+        b.sees(together(*a))
+        for edge in a:
+            edge.sees(b.member())
+            await edge.until(lambda edge=edge: edge.calls.elsewhere.ownership.able)
+        for k, name in enumerate(NAMES):
+            await a[k % 2].calls.go_on(a[k % 2].calls.keep(talking(far, a[k % 2], name)))
+        heir = b.calls.elsewhere.inheritance._heir
+        await b.until(lambda: all(heir.keeps(a[0].name, name) for name in NAMES), within_s=20)
+        b.sees(together(*a, state=NodeState.DEAD, is_proven=True))
+        assert {*b.calls.stores} == {*NAMES}
 
 
 async def test_what_one_edge_of_a_node_has_says_nothing_of_the_calls_of_another(cluster: Cluster) -> None:

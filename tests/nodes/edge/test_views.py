@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import pytest
 
@@ -11,9 +12,11 @@ from nodes.bus.bus import Bus
 from nodes.call.record import Arrival, CallPhase, CallRecord
 from nodes.edge.record_store import RecordStore
 from nodes.edge.views import Views
+from nodes.links.tasks import Tasks
 from protocols.sip import Listening, Local
 from protocols.wire.ids import AttemptId, CallId, CampaignId, NodeId
 from protocols.wire.messages import PlaceCall
+from protocols.wire.subjects import Bucket
 from tests.conftest import NatsServer
 
 
@@ -22,6 +25,48 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
     made = await Bus.connect(nats_server.url, name="n1.edge-0:1", node_id=NodeId("n1"))
     yield made
     await made.close()
+
+
+async def shown(bus: Bus, n: int) -> dict[str, object]:
+    """Return what everybody may see, once there is so much of it: call -> the edge that has it."""
+    async with asyncio.timeout(10):
+        while True:
+            async with aclosing(bus.kv(Bucket.CALLS).watch()) as watch:
+                found: dict[str, object] = {}
+                async for entry in watch:
+                    if entry is None:
+                        break
+                    if entry.value is not None:
+                        found[entry.key] = entry.value.get("edge")
+                    else:
+                        found.pop(entry.key, None)
+            if len(found) == n:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_an_edge_removes_what_its_predecessor_has_left_and_nothing_of_the_nodes_other_edges(bus: Bus) -> None:
+    await bus.ensure_layout()
+    names, n1 = ("edge-0", "edge-1"), NodeId("n1")
+
+    async def lives(edge: str, calls: str, edges: tuple[str, ...] = names) -> Views:
+        views = Views(bus, n1, edge, edges)
+        for name in calls:
+            order = PlaceCall(AttemptId(name), CallId(name), "sip:a@b", b"")
+            RecordStore(CallRecord(order), views.wrote).write(phase=CallPhase.RINGING)
+        tasks.spawn(views.run())
+        return views
+
+    async with Tasks() as tasks:
+        await lives("edge-0", "ab")
+        await lives("edge-1", "cd")
+        assert await shown(bus, 4) == {"a": None, "b": None, "c": "edge-1", "d": "edge-1"}
+        await lives("edge-1", "d")
+        assert await shown(bus, 3) == {"a": None, "b": None, "d": "edge-1"}
+        await lives("edge-0", "b")
+        assert await shown(bus, 2) == {"b": None, "d": "edge-1"}
+        await lives("edge-0", "b", ("edge-0",))
+        assert await shown(bus, 1) == {"b": None}, "the node has one edge now"
 
 
 async def test_each_phase_is_told_once_without_words_or_numbers(bus: Bus) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nodes.links.anywhere import ask_each, ask_first
+from nodes.links.anywhere import ask_each, ask_first, spread
 from nodes.links.errors import AskTimeout, NotAll, PeerGone, Refused
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
@@ -108,3 +109,15 @@ async def test_where_nobody_takes_it_the_last_word_is_told(rig: Rig) -> None:
     rig.peers.clear()
     with pytest.raises(PeerGone, match="central"):
         await rig.ask()
+
+
+def test_what_is_for_one_of_several_is_spread_over_them_and_a_successor_is_where_its_predecessor_was() -> None:
+    peers = [Peer("edge", f"edge-{n}", Identity(f"n1.edge-{n}:1"), "", 1, State.ACTIVE) for n in range(3)]
+    later = [replace(peer, identity=Identity(f"n1.{peer.name}:2")) for peer in reversed(peers)]
+    keys = [f"c{n}" for n in range(90)]
+    first = [spread(peers, key)[0].name for key in keys]
+    assert min(first.count(peer.name) for peer in peers) > 15
+    assert [spread(later, key)[0].name for key in keys] == first
+    assert {frozenset(spread(peers, key)) for key in keys} == {frozenset(peers)}
+    assert spread(peers[:1], "c1") == peers[:1]
+    assert spread([], "c1") == []

@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from nodes import doorway
+from nodes import doorway, ports
 from nodes.doorway import DoorTaken, Doorway
 from nodes.links import door
 from nodes.links.door import Door
@@ -148,9 +148,7 @@ async def test_however_many_come_and_go_the_door_stays_open(start, watch):
 
 
 async def test_where_nobody_was_ever_met_a_refusal_is_no_proof(watch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host, port = free.getsockname()
+    host, port = "127.0.0.1", ports.take()
     seen = watch(f"{host}:{port}")
     await asyncio.sleep(3 * door.RETRY_S)
     assert not seen.dead.is_set()

@@ -68,6 +68,19 @@ def test_what_became_of_the_others_is_the_launchers_word_and_may_be_absent():
     assert Roster.of(SAID).launcher is None
 
 
+def test_whether_all_processes_of_a_role_are_there_is_the_launchers_word():
+    histories = [History(f"media-{n}", "Pair").row() for n in range(3)] + [History("edge-0", "Pair").row()]
+    said = {**SAID, "launcher": {"pid": 1, "since_s": 2.0, "period_s": 60.0, "histories": histories}}
+    roster = Roster.of(json.loads(json.dumps(said)))
+    assert [roster.n_wanted(role) for role in ("media", "edge", "desk")] == [3, 1, 0]
+    assert not roster.has_all("media")
+    assert not roster.has_all("edge")
+    processes = [process(f"media-{n}") for n in range(3)]
+    assert Roster.of(json.loads(json.dumps({**said, "processes": processes}))).has_all("media")
+    assert Roster.of(SAID).has_all("media"), "it is not a launcher's word"
+    assert not NOBODY.has_all("edge")
+
+
 @given(st.binary(max_size=100))
 def test_no_file_raises_anything_but_a_remote_error(tmp_path_factory: pytest.TempPathFactory, data: bytes):
     path = tmp_path_factory.mktemp("roster") / "roster.json"

@@ -140,3 +140,30 @@ async def test_nor_is_it_begun_when_one_has_failed(told: list[str]) -> None:
     with pytest.raises(ExceptionGroup):
         await tasks.close()
     assert begun == []
+
+
+async def test_tasks_within_a_task_that_is_cancelled_are_cancelled_again_like_those_of_anybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a process that is told to end waits for ever for what one of its parts has begun."""
+    monkeypatch.setattr(module, "AGAIN_S", 0.01)
+    left = 5
+
+    async def deaf() -> None:
+        nonlocal left
+        while left:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                left -= 1
+
+    async def part() -> None:
+        async with Tasks() as tasks:
+            tasks.spawn(deaf())
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        async with Tasks() as tasks:
+            tasks.spawn(part())
+            await asyncio.sleep(0.01)
+    assert not left

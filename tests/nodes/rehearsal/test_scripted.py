@@ -39,7 +39,7 @@ async def edge(tmp_path: Path) -> AsyncIterator[Mesh]:
     for mesh in meshes:
         mesh.roster(Roster(1, peers))
     ScriptedMedia(meshes[1], PACE, is_spare=False)
-    speech = ScriptedSpeech(meshes[2], PACE)
+    speech = ScriptedSpeech(meshes[2], PACE, tmp_path)
     speech._scripts.add(ScriptHash("s"))
     yield meshes[0]
     for mesh in meshes:
