@@ -6,7 +6,7 @@ What it does: counts the leases, answers who asks, and says what is to be taken.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -48,10 +48,15 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A node's edge asks which of these calls we have; `calls`: with the order of its own record. Answer: `Tell`."""
+    """A node's edge asks which of these calls we have; `calls`: with the order of its own record. Answer: `Tell`.
+
+    `ours`: those of which we are still the heir; copies of the others are given up. None: an older version, which does
+    not say, and tells all of them anew.
+    """
 
     node: NodeId
     calls: Mapping[CallId, Order]
+    ours: frozenset[CallId] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,10 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """These calls of that node are ours from now on; `close`: these have never been answered, nobody can save them.
+    """These calls of that node are ours from now on; `close`: these are to be ended, nobody has answered them.
 
-    Of a node that is only suspected, first the one, and after `CLOSES_S` the other.
+    Of a node that is proven dead all are ours: who has picked up since its last word can be found out. Of one that is
+    only suspected, first the calls that were up, and after `CLOSES_S` the others are closed.
     """
 
     owner: NodeId
@@ -83,12 +89,13 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """The answer. Copies of the calls that are in neither list have been given up: the owner tells them anew."""
+    """The answer. Copies of the calls that are in none of the lists have been given up."""
 
     to: NodeId
     about: tuple[CallId, ...]
     taken: tuple[CallId, ...]
     closed: tuple[CallId, ...]
+    kept: tuple[CallId, ...] = ()
 
 
 HeirInput: TypeAlias = Kept | Dropped | Asked | Dead | Alive | Expired
@@ -136,7 +143,7 @@ class Heir:
                 return [Notify(self._answer(given, now))]
             case Dead(node=node, is_proven=True):
                 self._is_suspected_no_more(node)
-                return self._take(node)
+                return self._take(node, is_proven=True)
             case Dead(node=node):
                 if node not in self._closes:
                     self._waits.setdefault(node, self._asked_at.get(node, now - LEASE_S) + LEASE_S)
@@ -158,23 +165,27 @@ class Heir:
             self._past.pop(given.call_id, None)
 
     def _answer(self, given: Asked, now: float) -> Tell:
-        node, took = given.node, dict[CallId, bool]()
+        node, took, kept = given.node, dict[CallId, bool](), self._kept.setdefault(given.node, {})
         self._asked_at[node] = now
         if node in self._waits or node in self._closes:
             self._closes.pop(node, None)
             self._waits[node] = now + LEASE_S
         for call_id, order in given.calls.items():
-            past = self._past.get(call_id)
+            past, copy = self._past.get(call_id), kept.get(call_id)
             if past is not None and past.took is not None and order < past.least:
                 took[call_id] = past.took
-            else:  # never ours, or theirs again since
-                self._kept.get(node, {}).pop(call_id, None)
+            elif given.ours is None:
+                kept.pop(call_id, None)  # never ours, or theirs again since
                 self._remember(call_id, _Past(order))
+            elif call_id not in given.ours and (copy is None or copy.order <= order):  # else the question comes late
+                kept.pop(call_id, None)
+                self._remember(call_id, _Past((*order[:2], order[2] + 1)))
         return Tell(
             node,
             tuple(given.calls),
             taken=tuple(call_id for call_id, is_up in took.items() if is_up),
             closed=tuple(call_id for call_id, is_up in took.items() if not is_up),
+            kept=tuple(call_id for call_id in given.calls if call_id in kept and call_id not in took),
         )
 
     def _take_suspected(self, now: float) -> list[Notify[HeirEvent]]:
@@ -188,19 +199,26 @@ class Heir:
         over = [node for node, at in self._closes.items() if at <= now]
         for node in over:
             del self._closes[node]
-        return [told for node in over for told in self._take(node)]
+        return [told for node in over for told in self._close(node)]
 
-    def _take(self, node: NodeId, *, is_proven: bool = True) -> list[Notify[HeirEvent]]:
-        """Take what can be gone on with; proven, or suspected for long enough: close the rest."""
+    def _take(self, node: NodeId, *, is_proven: bool) -> list[Notify[HeirEvent]]:
+        """Take what nobody else can have: all calls of who is proven dead, of a suspect those that were up."""
         kept = self._kept.pop(node, {})
         if not is_proven:
             self._kept[node] = {call_id: one for call_id, one in kept.items() if not one.is_up}
             kept = {call_id: one for call_id, one in kept.items() if one.is_up}
-        for one in kept.values():
-            self._remember(one.call_id, _Past((one.order[0] + 1, 0, 0), one.is_up))
-        calls = tuple(one.call_id for one in kept.values() if one.is_up)
-        close = tuple(one.call_id for one in kept.values() if not one.is_up)
-        return [Notify(Take(node, calls, close))] if kept else []
+        self._had(kept.values(), is_taken=True)
+        return [Notify(Take(node, tuple(kept)))] if kept else []
+
+    def _close(self, node: NodeId) -> list[Notify[HeirEvent]]:
+        """End what still rings at a suspect, or has been answered there meanwhile: nobody comes any more to say so."""
+        kept = self._kept.pop(node, {})
+        self._had(kept.values(), is_taken=False)
+        return [Notify(Take(node, (), tuple(kept)))] if kept else []
+
+    def _had(self, calls: Iterable[Kept], *, is_taken: bool) -> None:
+        for one in calls:
+            self._remember(one.call_id, _Past((one.order[0] + 1, 0, 0), is_taken))
 
     def _remember(self, call_id: CallId, past: _Past) -> None:
         self._past.pop(call_id, None)

@@ -4,7 +4,8 @@ Each record that leaves its machine names one heir: the node that goes on with t
 is asked. What there is to be decided about a call is decided at its heir, in the order in which the heir hears of it:
 
     an heir ...              is asked by the owner's node      hears that the owner is dead
-    keeps the call           gives its copy up: "not taken"    takes it (suspected: not before the lease is over)
+    keeps the call           "not taken"                       takes it (suspected: not before the lease is over)
+    is its heir no longer    gives its copy up: "not taken"    -
     has taken it             "taken"                           -
     has ended it unanswered  "closed"                          - (suspected: not before nobody can ring any more)
 
@@ -18,8 +19,8 @@ So an owner knows how each call stands:
     SILENT  ... and nothing is heard of the callee, either: say nothing, send nothing, decide nothing; ask.
 
 Doubt ends with an answer about that call, or with the proof that who is in doubt is dead: then all others are asked,
-for somebody may have taken it from the dead. Records and questions carry the call's order, so that a copy that comes
-late is older than what its heir has given up, or has taken.
+for somebody may have taken it from the dead. Who is still a call's heir keeps its copy: the lease begins anew with the
+question. Records and questions carry the call's order: a late copy is older than what its heir has given up or taken.
 
 Not here: who is dead (`protocols.membership`), which node is to be heir, and how a record travels.
 """
@@ -58,10 +59,12 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """This call is ours, and this node may take it from now on; empty: nobody. Who was named before is to forget it."""
+    """These calls are ours, and of each this node may take it from now on; empty: nobody.
 
-    call_id: CallId
-    heir: NodeId
+    Who was named before is to forget it.
+    """
+
+    heirs: Mapping[CallId, NodeId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,18 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A node has answered what was asked at `asked_s`: of the calls that were named, which it has taken or closed."""
+    """A node has answered what was asked at `asked_s`: of the calls that were named, which it has taken or closed.
+
+    `ours`: those about which it was asked as their heir. `kept`: of which it has a copy. The others it has given up.
+    """
 
     node: NodeId
     asked_s: float
     about: tuple[CallId, ...] = ()
     taken: tuple[CallId, ...] = ()
     closed: tuple[CallId, ...] = ()
+    kept: tuple[CallId, ...] = ()
+    ours: tuple[CallId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,6 @@ class Retell:
 
 OwnerInput: TypeAlias = Named | Ended | Answered | Known | Gone | CalleeHeard | CalleeQuiet | Overruled | Expired
 OwnerEvent: TypeAlias = Ask | Stand | LetGo | Retell
-OF_ONE_CALL: Final = (Named, Ended, CalleeHeard, CalleeQuiet, Overruled)
 
 
 @dataclass(slots=True)
@@ -161,7 +168,6 @@ class _Owned:
     """Those that may still have a record in which they are the heir."""
     doubts: set[NodeId] = field(default_factory=set)
     """Those that may have taken it."""
-    is_heard: bool = True
     standing: Standing = Standing.SURE
 
     @property
@@ -174,6 +180,8 @@ class Owner:
 
     def __init__(self, now: float) -> None:
         self._calls: dict[CallId, _Owned] = {}
+        self._quiet: set[CallId] = set()
+        """Those whose callees are not heard; of a call without an heir, too, for it may get one."""
         self._loose: set[tuple[NodeId, CallId]] = set()
         """Who may still have a copy of a call that is ours no longer."""
         self._known: frozenset[NodeId] = frozenset()
@@ -181,7 +189,8 @@ class Owner:
         """Until when each node has certainly taken nothing by suspicion."""
         self._ask_at: dict[NodeId, float] = {}
         """Whom we ask: all that we know, and all that may take a call of ours."""
-        self._is_in_doubt = False
+        self._late: set[NodeId] = set()
+        """Of those, who has not answered in time, as of the last step."""
         self._roused_s = float("-inf")
         """When the first call came after there was none."""
         self._seen = now
@@ -201,7 +210,7 @@ class Owner:
         if not call.doubts and all(now < self._vouched_until(node) for node in call.claimants):
             return Standing.SURE
         is_away = now - self._seen > AWAY_S or now < self._hears_from
-        return Standing.WARY if call.is_heard and not is_away else Standing.SILENT
+        return Standing.SILENT if call_id in self._quiet or is_away else Standing.WARY
 
     def claimants(self, call_id: CallId) -> frozenset[NodeId]:
         """Return who may take this call, or may have: its heir, and whoever has not given up its copy yet."""
@@ -221,24 +230,37 @@ class Owner:
     def step(self, given: OwnerInput, now: float) -> list[Notify[OwnerEvent]]:
         """Take one input at `now`; return what is to be done, in order."""
         was_away = now - self._seen > AWAY_S and not self._rests
+        hears_again = self._seen < self._hears_from <= now
         if was_away:
             self._hears_from = now + QUIET_S + AWAY_S / 2
         self._seen = now
+        is_about_all = was_away or hears_again or isinstance(given, Gone) or not self._late_at(now) <= self._late
+        if is_about_all:
+            self._suspect(now, self._calls)  # first: whoever answers only now may have taken some meanwhile
         told = self._take(given, now)
-        # what is said of one call changes no other's standing, and when a lease is over is a deadline
-        calls = self._one(given.call_id) if isinstance(given, OF_ONE_CALL) and not was_away else self._calls
+        self._late = self._late_at(now)
+        calls = self._calls if is_about_all else self._of(given)
         return [Notify(event) for event in (*told, *self._doubt(now, calls), *self._asking(now))]
 
-    def _one(self, call_id: CallId) -> dict[CallId, _Owned]:
-        return {call_id: self._calls[call_id]} if call_id in self._calls else {}
+    def _of(self, given: OwnerInput) -> dict[CallId, _Owned]:
+        """Return the calls that this is about: it changes no other's standing while no lease more is over."""
+        match given:
+            case Answered(about=calls) | Named(heirs=calls):
+                pass
+            case Known() | Gone() | Expired():
+                return {}
+            case _:
+                calls = (given.call_id,)
+        return {call_id: self._calls[call_id] for call_id in calls if call_id in self._calls}
 
     def _take(self, given: OwnerInput, now: float) -> list[OwnerEvent]:
         match given:
-            case Named(call_id=call_id, heir=heir):
-                if self._rests:
+            case Named(heirs=heirs):
+                if self._rests and heirs:
                     self._roused_s = now
                     self._ask_at = {node: min(at, now) for node, at in self._ask_at.items()}
-                self._name(self._calls.setdefault(call_id, _Owned()), heir, now)
+                for call_id, heir in heirs.items():
+                    self._name(self._calls.setdefault(call_id, _Owned()), heir, now)
             case Ended(call_id=call_id):
                 self._release(call_id, now)
             case Answered():
@@ -248,11 +270,12 @@ class Owner:
                 self._ask_at |= {node: now for node in nodes - self._ask_at.keys()}
             case Gone(node=node):
                 self._gone(node, now)
-            case CalleeHeard(call_id=call_id) | CalleeQuiet(call_id=call_id):
-                if call := self._calls.get(call_id):
-                    call.is_heard = isinstance(given, CalleeHeard)
+            case CalleeHeard(call_id=call_id):
+                self._quiet.discard(call_id)
+            case CalleeQuiet(call_id=call_id):
+                self._quiet.add(call_id)
             case Overruled(call_id=call_id):
-                return self._let_go(call_id, now, was_closed=False)
+                return [LetGo(call_id)] if self._release(call_id, now) else []
             case Expired():
                 pass
         return []
@@ -273,22 +296,21 @@ class Owner:
         self._vouched[given.node] = max(until, self._vouched_until(given.node))
         told: list[OwnerEvent] = []
         again: list[CallId] = []
-        self._loose = {one for one in self._loose if one[0] != given.node or one[1] not in given.about}
+        given_up = {*given.about} - {*given.kept} - {*given.ours}
+        self._loose = {one for one in self._loose if one[0] != given.node or one[1] not in given_up}
         for call_id in given.about:
             if call_id in given.taken or call_id in given.closed:
-                told += self._let_go(call_id, now, was_closed=call_id in given.closed)
+                told += [LetGo(call_id, call_id in given.closed)] if self._release(call_id, now) else []
             elif call := self._calls.get(call_id):
-                again += [call_id] if call.heir == given.node else []
+                again += [call_id] if call.heir == given.node and call_id not in given.kept else []
                 if now < until:
-                    call.former.discard(given.node)
                     call.doubts.discard(given.node)
+                    call.former -= {given.node} if call_id in given_up else set()
         return [*told, Retell(given.node, tuple(again))] if again else told
-
-    def _let_go(self, call_id: CallId, now: float, *, was_closed: bool) -> list[OwnerEvent]:
-        return [LetGo(call_id, was_closed)] if self._release(call_id, now) else []
 
     def _release(self, call_id: CallId, now: float) -> bool:
         """Have it no longer, and have nobody keep it as ours."""
+        self._quiet.discard(call_id)
         if (call := self._calls.pop(call_id, None)) is None:
             return False
         for node in call.claimants:
@@ -297,12 +319,11 @@ class Owner:
         return True
 
     def _ask_soon(self, node: NodeId, now: float) -> None:
-        """Ask about one call more, and about all others for which that is so in this moment, in one question."""
+        """Ask about one call more, and about all others for which that is so just now, in one question."""
         self._ask_at[node] = min(self._ask_at.get(node, now + SOON_S), now + SOON_S)
 
     def _gone(self, node: NodeId, now: float) -> None:
         """Nobody speaks there any more; but whom it may have taken, others may have taken from it."""
-        self._doubt(now, self._calls)
         others = self._known - {node}
         for call in self._calls.values():
             if node in call.doubts:
@@ -316,21 +337,24 @@ class Owner:
 
     def _doubt(self, now: float, calls: Mapping[CallId, _Owned]) -> list[OwnerEvent]:
         """Find who has not answered in time, and how each of these calls stands now."""
+        self._suspect(now, calls)
         told: list[OwnerEvent] = []
-        if not self._is_in_doubt and all(now < self._vouched_until(node) for node in self._ask_at):
-            return told
-        if calls is self._calls:
-            self._is_in_doubt = False
         for call_id, call in calls.items():
-            new = {node for node in call.claimants - call.doubts if now >= self._vouched_until(node)}
-            call.doubts |= new
-            for node in new:
-                self._ask_soon(node, now)
-            self._is_in_doubt |= bool(call.doubts)
             if (standing := self.standing(call_id, now)) is not call.standing:
                 call.standing = standing
                 told.append(Stand(call_id, standing))
         return told
+
+    def _suspect(self, now: float, calls: Mapping[CallId, _Owned]) -> None:
+        """Find who may have taken each of these calls: whose lease is over."""
+        late = self._late_at(now)
+        for call in calls.values() if late else ():
+            for node in call.claimants & late - call.doubts:
+                call.doubts.add(node)
+                self._ask_soon(node, now)
+
+    def _late_at(self, now: float) -> set[NodeId]:
+        return {node for node in self._ask_at if now >= self._vouched_until(node)}
 
     def _asking(self, now: float) -> Iterable[OwnerEvent]:
         for node in [node for node, at in self._ask_at.items() if at <= now]:

@@ -21,13 +21,14 @@ from nodes.commands.call import new_order
 from nodes.commands.client import Client, NotUp
 from nodes.commands.judge import percentile
 from nodes.errors import NodeError
+from nodes.links.anywhere import ask_each
 from nodes.links.errors import LinkError
 from nodes.rehearsal.hosted import COMMAND, Callees, HostedNode
 from nodes.rehearsal.hosts import Hosts
 from nodes.rehearsal.remote import Running
 from nodes.rehearsal.victims import choose
 from protocols.wire.ids import AttemptId, CallId
-from protocols.wire.messages import EndCall, GetStatus, PlaceCall
+from protocols.wire.messages import EndCall, PlaceCall
 
 LOOK_S: Final = 0.2
 ORDER_S: Final = 1.0
@@ -70,8 +71,8 @@ class Side:
     client: Client
 
     async def figures(self) -> dict[str, float]:
-        """Return what its active edge says of itself. Raises: NotUp, LinkError."""
-        return (await self.client.mesh.ask(self.client.one("edge").identity, GetStatus())).figures
+        """Return what its active edges say of themselves, added. Raises: NotUp, LinkError."""
+        return await self.client.figures("edge")
 
     async def up(self) -> int:
         """Return how many calls are up here; 0 while nobody can tell."""
@@ -82,13 +83,16 @@ class Side:
         return int(sum(figures.get(f"calls_{phase.value}", 0.0) for phase in UP))
 
     async def is_whole(self) -> bool:
-        """Return whether both pairs have their spares, and every call here somebody who would go on with it."""
+        """Return whether each edge and media has its spares, and every call here somebody who would go on with it."""
         try:
             roster = self.client.roster()
             figures = await self.figures()
         except (NotUp, LinkError):
             return False
-        has_spares = all(len(roster.spare(role)) >= SPARES for role in ("edge", "media"))
+        has_spares = all(
+            len(roster.spare(role)) >= SPARES * roster.n_wanted(role) and roster.has_all(role)
+            for role in ("edge", "media")
+        )
         return has_spares and not any(figures.get(name) for name in ("calls_without_heir", "unkept_afar"))
 
 
@@ -129,7 +133,7 @@ class Trial:
         name = CallId(uuid4().hex)
         target = self.callees.target(f"{persona}-{next(self._users)}")
         order = replace(pattern, attempt_id=AttemptId(name), call_id=name, target=target)
-        await side.client.mesh.ask(side.client.one("edge").identity, order)
+        await side.client.mesh.ask(side.client.one("edge", name).identity, order)
         self.placed[name] = kind
 
     async def whole(self) -> None:
@@ -209,7 +213,7 @@ class Trial:
         for side in self.sides.values():
             for call_id in self.placed:
                 try:
-                    await side.client.mesh.ask(side.client.one("edge").identity, EndCall(call_id))
+                    await ask_each(side.client.mesh, side.client.all("edge"), EndCall(call_id))
                 except (LinkError, NotUp):
                     break
         for _ in range(round(HANG_UP_S / LOOK_S)):

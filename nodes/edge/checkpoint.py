@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from nodes.edge.heirs import StandbyRecords
+from nodes.edge.standby_records import StandbyRecords
 from protocols.errors import RemoteProtocolError
 from protocols.wire.heirs import ForgetRecord, KeepEvents, KeepRecord, KeepScript
 

@@ -8,8 +8,8 @@ then those that are only asked whether they are still there. Nobody's audio wait
 A far end that says nothing holds its place for `HOLDS_S`. Its transaction goes on (32 s, RFC 3261), beside the others.
 
 `Flight` decides: no clock, no process. `Turns` carries it out for the calls of one edge. What a leg sends by itself in
-the same re-INVITE (credentials, a higher CSeq) needs no turn; what it sends after a 491, seconds later, is counted and
-held back by nobody.
+the same re-INVITE (credentials, a higher CSeq) needs no turn. Nor does what it sends after a 491: it is counted, and
+leaves two to four seconds later, each leg at a moment of its own. Like all else it waits for its record (`hold_back`).
 """
 
 from __future__ import annotations

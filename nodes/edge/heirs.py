@@ -13,13 +13,13 @@ to be over, and of two records of one call the later.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import chain, islice
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Final
 
 from grammars.script_pack import script_hash
-from nodes.call.record import GONE, UP, CallRecord, unpack
+from nodes.call.record import GONE, UP
 from nodes.edge.heir import Heir, Received, bequest, only, told_of
 from nodes.edge.other_edges import OtherEdges, heir_of
 from nodes.edge.recent import Noted, Recent, tellings
@@ -27,9 +27,7 @@ from nodes.edge.record_store import RecordStore, Version
 from nodes.links.roster import Roster
 from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
-from protocols.errors import RemoteProtocolError
-from protocols.replacing import replace
-from protocols.wire.heirs import ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept
+from protocols.wire.heirs import Kept
 from protocols.wire.ids import CallId, Identity, ScriptHash, node_of, process_of
 
 log = logs.get(__name__)
@@ -38,8 +36,6 @@ ASK_S: Final = 0.5
 much is under way. A question and its answer cost as much as two records, and nobody needs most of the answers."""
 ENOUGH: Final = 2
 """Heirs that must have a record which nobody else has: one of them may die together with us."""
-MAX_OVER: Final = 100_000
-"""Ended calls whose ids are remembered: more than a node dials in a day."""
 
 
 class Heirs:
@@ -54,6 +50,7 @@ class Heirs:
         """The edges of other nodes."""
         self._told_afar: dict[CallId, Identity] = {}
         """Which of them has been told each call, and what had been noted of it before."""
+        self._untold: list[Identity] = []
         self._unsettled: set[Identity] = set()
         """Those that may still have a call to give back."""
         self._scripts: dict[CallId, ScriptHash] = {}
@@ -94,8 +91,9 @@ class Heirs:
 
     def follow_afar(self, edges: OtherEdges) -> None:
         """Take the cluster's word on which edges other nodes have: each keeps the calls that name its node."""
-        self._afar = dict(edges)
-        self._meet()
+        if edges != self._afar:
+            self._afar = dict(edges)
+            self._meet()
 
     def retell(self, heir: Identity, calls: Iterable[CallId]) -> None:
         """Tell an heir these calls anew: it has given up what it had of them."""
@@ -111,8 +109,11 @@ class Heirs:
         self._heirs = {one: self._heirs.get(one) or Heir(self._mesh, one) for one in living}
         self._near = [self._heirs[one] for one in self._spares]
         self._unsettled &= living
-        for heir in new:
+        for heir in new & self._spares:
             self._tell_all(self._heirs[heir])
+        if not self._untold and new - self._spares:
+            self._loop.call_soon(self._tell_next)
+        self._untold += new - self._spares
         for store in filter(self._has_former, self._calls.values()):
             self._soon()
             self._written[store.record.order.call_id] = store
@@ -121,6 +122,13 @@ class Heirs:
         """Say whether another edge than its heir has been told a call, and lives: its node has other edges now."""
         before, now = self._told_afar.get(store.record.order.call_id), heir_of(store.record, self._afar)
         return before in self._heirs and now is not None and before != now
+
+    def _tell_next(self) -> None:
+        """Tell one more of the heirs elsewhere that are new: all of them are many, and a successor has better to do."""
+        if heir := self._heirs.get(self._untold.pop()):
+            self._tell_all(heir)
+        if self._untold:
+            self._loop.call_soon(self._tell_next)
 
     def _tell_all(self, heir: Heir) -> None:
         """It is to give back what we do not have; one that reads nothing has nothing to give back."""
@@ -260,7 +268,8 @@ class Heirs:
         oldest = now = self._loop.time()
         n_unkept_afar = n_unreplicated = 0
         for call_id, store in self._calls.items():
-            heirs, afar = self._of(store), self._heir_afar(store)
+            afar = self._heir_afar(store)
+            heirs = [*self._near, afar] if afar else self._near
             lack = [since for heir in heirs if (since := heir.lacks_since(call_id)) is not None]
             if lack and len(lack) == len(heirs):
                 oldest = min(oldest, max(lack))
@@ -292,109 +301,4 @@ class Heirs:
         self._ask_soon()
 
 
-class StandbyRecords:
-    """The heir's side: keeps what it is told until it is needed. In what order that comes does not matter."""
-
-    def __init__(self) -> None:
-        self._kept: dict[CallId, KeepRecord] = {}
-        self._scripts: dict[ScriptHash, bytes] = {}
-        self._over: OrderedDict[CallId, None] = OrderedDict()
-        self._only: dict[Identity, set[CallId]] = {}
-        """The calls that an active edge has, as far as it has said so."""
-        self.recent = Recent()
-        """Events that the active edge may not have brought to their stream."""
-
-    def learn(self, given: KeepScript) -> None:
-        """Keep a script, which the records that come next may name."""
-        self._scripts[given.script] = given.packed
-
-    def told(self, given: KeepScript | ForgetScript | KeepEvents, now: float) -> None:
-        """Take what records name, and what has been noted of their calls."""
-        match given:
-            case KeepScript():
-                self.learn(given)
-            case ForgetScript(script=script):
-                self.forget(script)
-            case KeepEvents():
-                self.recent.learn(given, now)
-
-    def forget(self, script: ScriptHash) -> None:
-        """Keep a script no longer, unless a record that is kept names it."""
-        if not any(kept.script == script for kept in self._kept.values()):
-            self._scripts.pop(script, None)
-
-    def keep(self, given: KeepRecord) -> None:
-        """Keep a record, unless a later one is kept already, or the call is known to be over."""
-        if not given.body:
-            self.ended(given.call_id)
-        elif given.call_id not in self._over:
-            kept = self._kept.get(given.call_id)
-            if kept is None or kept.order < given.order:
-                self._kept[given.call_id] = given
-
-    def drop(self, call_id: CallId) -> None:
-        """Keep the record of a call no longer: somebody else is to go on with it."""
-        self._kept.pop(call_id, None)
-
-    def only(self, given: KeepOnly, sender: Identity) -> list[KeepScript | KeepRecord] | None:
-        """Keep the records of these calls; return the others, with their scripts: their owner does not know them.
-
-        None: more of it is to come.
-        """
-        calls = self._only.get(sender, set()) | set(given.calls)
-        self._only = {} if given.is_last else {sender: calls}
-        if not given.is_last:
-            return None
-        strays = [self._kept.pop(call_id) for call_id in self._kept.keys() - calls]
-        scripts = {stray.script for stray in strays} & self._scripts.keys()
-        return [*(KeepScript(script, self._scripts[script]) for script in scripts), *strays]
-
-    def inherit(self, other: StandbyRecords) -> None:
-        """Keep what another heir has, too."""
-        self.recent.inherit(other.recent)
-        for call_id in other._over:
-            self.ended(call_id)
-        for kept in other._kept.values():
-            self.keep(kept)
-        named = {kept.script for kept in self._kept.values()}
-        self._scripts |= {script: packed for script, packed in other._scripts.items() if script in named}
-
-    @property
-    def n_scripts(self) -> int:
-        """How many scripts are kept."""
-        return len(self._scripts)
-
-    def ended(self, call_id: CallId) -> None:
-        """Remember that this call has been."""
-        self._kept.pop(call_id, None)
-        self._over[call_id] = None
-        if len(self._over) > MAX_OVER:
-            self._over.popitem(last=False)
-
-    def has_been(self, call_id: CallId) -> bool:
-        """Say whether this call is over."""
-        return call_id in self._over
-
-    def last_over(self, n: int) -> list[CallId]:
-        """Return the ids of the `n` calls that have ended last."""
-        return list(islice(reversed(self._over), n))[::-1]
-
-    def take(self, calls: Collection[CallId] | None = None) -> list[CallRecord]:
-        """Return all records, or those of these calls, and keep them no longer: they are ours to go on with.
-
-        One whose script is not known comes without: its call can only be ended.
-        """
-        taken = [self._kept.pop(call_id) for call_id in list(self._kept) if calls is None or call_id in calls]
-        records = []
-        for kept in taken:
-            try:
-                record = unpack(kept.body)
-            except RemoteProtocolError as error:
-                log.error("record.unreadable", call_id=kept.call_id, reason=str(error))
-                continue
-            script = self._scripts.get(kept.script, b"")
-            records.append(replace(record, order=replace(record.order, script=script)))
-        return records
-
-
-__all__ = ["Heirs", "Received", "StandbyRecords", "bequest", "only"]
+__all__ = ["Heirs", "Received", "bequest", "only"]

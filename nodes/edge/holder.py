@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from nodes.call.inputs import Input, Moved
@@ -40,6 +40,9 @@ class Holder(Protocol):
 
     def keep(self, record: CallRecord, moved: Moved | None = None) -> RecordStore:
         """Have a call, from this moment on. `moved`: it comes from another machine."""
+
+    def keep_all(self, records: Iterable[CallRecord], moved: Moved | None = None) -> list[RecordStore]:
+        """Have these calls, from this moment on."""
 
     def is_asleep(self, call_id: CallId) -> bool:
         """Say whether a call of ours does not live here yet."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nodes.call.record import CallPhase, CallRecord
-from nodes.edge.heirs import StandbyRecords
 from nodes.edge.recent import Recent, events_of
 from nodes.edge.services import EdgeServices
+from nodes.edge.standby_records import StandbyRecords
 from nodes.telemetry import logs
 from protocols.heir import LEASE_S, Alive, Asked, Dead, Dropped, Heir, HeirInput, Kept, Order, Take, Tell
 from protocols.machine import Expired
@@ -48,10 +48,14 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """The calls of a dead node, ours from now on. `ahead_s`: of our clock; `outage_s`: since it was last there."""
+    """The calls of a dead node, ours from now on. `ahead_s`: of our clock; `outage_s`: since it was last there.
+
+    `closes`: those that are to be ended, and not gone on with.
+    """
 
     owner: NodeId
     records: Sequence[CallRecord]
+    closes: frozenset[CallId]
     events: Sequence[CallEvent]
     ahead_s: float
     outage_s: float
@@ -110,15 +114,17 @@ class Inheritance:
     def who_has(self, asked: WhoHas, sender: Identity) -> Had:
         """Say which of these calls of theirs are ours. What is not is kept no longer, until it is told anew."""
         node, had = self._node(sender), Had()
-        for notice in self._heir.step(Asked(node_of(sender), asked.calls), self._loop.time()):
+        keeps = None if asked.yours is None else frozenset(asked.yours)
+        given = Asked(node_of(sender), asked.calls, keeps)
+        for notice in self._heir.step(given, self._loop.time()):
             if isinstance(notice.event, Tell):
-                had = Had(notice.event.taken, notice.event.closed)
+                had = Had(notice.event.taken, notice.event.closed, notice.event.kept)
         self._set_alarm()
-        for call_id in asked.calls:
+        for call_id in asked.calls.keys() - {*had.kept}:
             for standby in node.standbys.values():
                 standby.drop(call_id)
         ours = [call_id for call_id, order in asked.calls.items() if (have := self._ours(call_id)) and have > order]
-        return Had(tuple({*had.taken, *ours} - {*had.closed}), had.closed)
+        return Had(tuple({*had.taken, *ours} - {*had.closed}), had.closed, had.kept)
 
     # ---- a node dies ------------------------------------------------------------------------------------------------
 
@@ -157,7 +163,7 @@ class Inheritance:
         events = [event for one in standbys for event in events_of(one.recent)]
         for one in standbys:
             one.recent = Recent()
-        self._take(Inherited(wanted.owner, records, events, node.ahead_s, outage_s))
+        self._take(Inherited(wanted.owner, records, frozenset(wanted.close), events, node.ahead_s, outage_s))
 
     def _of(self, sender: Identity) -> StandbyRecords:
         return self._node(sender).standbys[process_of(sender)]

@@ -42,14 +42,20 @@ from protocols.takeover import (
     Stand,
     Standing,
 )
-from protocols.wire.cluster import Member, NodeState, NodeWord
+from protocols.wire.cluster import Member, NodeState, NodeWord, has_all_edges
 from protocols.wire.ids import CallId, ChannelId, Identity, NodeId
 from protocols.wire.messages import AudioArrived, AudioLost
 from protocols.wire.takeover import Beware, WhoHas
+from supervisors import Bucket
 
 log = logs.get(__name__)
 ABOUT_NODES: Final = (Known, Gone, Answered, Expired)
 """What is said of other nodes, and not of one call: who can be an heir may be another set then."""
+MAX_CHANGES: Final = 100
+"""Calls that get another heir at once, because theirs has not answered for a second..."""
+CHANGES_S: Final = 10.0
+"""... and in each second after that. It may be busy, not gone, and to change the heirs of all makes all machines busier
+still; when it is gone that is known in three seconds, and then they are changed all at once."""
 MAX_PAST: Final = 10_000
 """Calls that are ours no longer whose order is remembered, until those who may have a copy have given it up."""
 
@@ -91,6 +97,8 @@ class Ownership:
         """What has changed in this turn of the loop."""
         self.edges: OtherEdges = {}
         """The edges of all other nodes that can be told something."""
+        self._known: frozenset[NodeId] = frozenset()
+        self._changes = Bucket(CHANGES_S, MAX_CHANGES, self._loop.time())
         self._named_of: frozenset[NodeId] = frozenset()
         self._named_s = 0.0
         """Who could be an heir, and when it was, when all calls were looked through for one that lacks one."""
@@ -125,23 +133,22 @@ class Ownership:
         """Return who is to be the heir of a new call."""
         return choose(call_id, self._candidates(), self._services.config.node.zone)
 
-    def has(self, store: RecordStore) -> None:
-        """This call is ours from now on; its record may name an heir already, or it is named now."""
-        if store.record.heir:
-            self._step(Named(store.record.order.call_id, store.record.heir))
-        elif self._is_active:
-            self._name({store.record.order.call_id: store})
+    def has(self, stores: Iterable[RecordStore]) -> None:
+        """These calls are ours from now on; a record may name an heir already, or it is named now."""
+        records = {store.record.order.call_id: store for store in stores}
+        self._step(Named({call_id: store.record.heir for call_id, store in records.items() if store.record.heir}))
+        if self._is_active:
+            self._name({call_id: store for call_id, store in records.items() if not store.record.heir})
 
     def over(self, call_id: CallId, order: Order) -> None:
         """It is not ours any more: it is over, or another's."""
         if self._owner.claimants(call_id):
             self._remember(call_id, order)
-            self._step(Ended(call_id))
+        self._step(Ended(call_id))
 
     def heard(self, call_id: CallId, news: AudioArrived | AudioLost) -> None:
         """The callee is heard, or is not."""
-        if self._owner.claimants(call_id):
-            self._step(CalleeHeard(call_id) if isinstance(news, AudioArrived) else CalleeQuiet(call_id))
+        self._step(CalleeHeard(call_id) if isinstance(news, AudioArrived) else CalleeQuiet(call_id))
 
     def overruled(self, call_id: CallId) -> None:
         """Another machine has shown a later record of a call of ours."""
@@ -154,11 +161,14 @@ class Ownership:
 
     def _candidates(self) -> list[NodeWord]:
         now = self._loop.time()
-        words = [one.word for one in self._services.members.nodes if one.state is NodeState.ALIVE]
-        able = [
-            one for one in words if active_edges(one) and not one.is_draining and self._owner.vouches(one.node, now)
-        ]
+        able = [word for word in self._living if self._owner.vouches(word.node, now)]
         return [one for one in able if one.load < 1.0] or able
+
+    @property
+    def _living(self) -> list[NodeWord]:
+        """The nodes that go on with calls, if perhaps not in time."""
+        words = [one.word for one in self._services.members.nodes if one.state is NodeState.ALIVE]
+        return [word for word in words if active_edges(word) and not word.is_draining]
 
     @property
     def able(self) -> frozenset[NodeId]:
@@ -174,15 +184,19 @@ class Ownership:
         return sum(one.record.heir not in good for one in self._stores.values() if not one.is_anothers)
 
     def _changed(self, member: Member) -> None:
-        """Take the spokesman's word on another node."""
+        """Take the spokesman's word on another node; all of them say something new every two seconds."""
         self.edges = edges_now(self._services.members.nodes)
         if not self._is_active:
             return
         word, before = member.word, self._launchers.get(member.word.node, member.word.epoch)
         self._launchers[word.node] = word.epoch
-        if word.epoch > before or (member.state is NodeState.DEAD and member.is_proven):
+        if is_gone := word.epoch > before or (member.state is NodeState.DEAD and member.is_proven):
             self._step(Gone(word.node))
-        self._step(Known(frozenset(self.edges)))
+        if is_gone or self._known != self.edges.keys():
+            self._known = frozenset(self.edges)
+            self._step(Known(self._known))
+        else:
+            self._name_all()  # it may have become able to be an heir, or stopped being so
 
     def _name_all(self) -> None:
         """Have each call have an heir that can be one: when others can, and now and then, for each node says a lot."""
@@ -192,16 +206,23 @@ class Ownership:
             self._name(self._stores)
 
     def _name(self, stores: Mapping[CallId, RecordStore]) -> None:
-        """Give each of these calls an heir that lives, answers and takes calls, if there is any."""
+        """Give each of these calls an heir that lives, answers and takes calls, if there is any.
+
+        One that lives and is only too busy to answer loses few of them at a time.
+        """
         if not (able := self._candidates()):
             return
-        good = {word.node for word in able}
+        good, living, now = {word.node for word in able}, {word.node for word in self._living}, self._loop.time()
+        named: dict[CallId, NodeId] = {}
         for call_id, store in list(stores.items()):
-            if store.is_anothers:
+            if store.is_anothers or store.record.heir in good:
                 continue
-            if store.record.heir not in good and (heir := choose(call_id, able, self._services.config.node.zone)):
-                store.write(heir=heir)
-                self._step(Named(call_id, heir))
+            if store.record.heir in living and not self._changes.take(1, now):
+                continue
+            named[call_id] = choose(call_id, able, self._services.config.node.zone)
+            store.write(heir=named[call_id])
+        if named:
+            self._step(Named(named))
 
     def _step(self, given: OwnerInput) -> None:
         for notice in self._owner.step(given, self._loop.time()):
@@ -245,14 +266,16 @@ class Ownership:
 
     async def _ask(self, node: NodeId, calls: tuple[CallId, ...]) -> None:
         """Ask one node: all its edges, for each may have taken a call. What is not answered whole is asked again."""
-        if not (edges := self.edges.get(node, ())):
+        member = self._services.members.node(node)
+        if not (edges := self.edges.get(node, ())) or member is None or not has_all_edges(member.word):
             return
         asked_s = self._loop.time()
         try:
-            had = await who_has(self._services.mesh, edges, WhoHas(self._orders(calls)), 2 * ASK_S)
+            question = self._question(node, calls)
+            had = await who_has(self._services.mesh, edges, question, 2 * ASK_S)
         except LinkError:
             return
-        self._step(Answered(node, asked_s, calls, had.taken, had.closed))
+        self._step(Answered(node, asked_s, calls, had.taken, had.closed, had.kept, question.yours or ()))
 
     def _retell(self, heir: NodeId, calls: Iterable[CallId]) -> None:
         told: defaultdict[Identity, list[CallId]] = defaultdict(list)
@@ -262,8 +285,10 @@ class Ownership:
         for edge, theirs in told.items():
             self.retell(edge, theirs)
 
-    def _orders(self, calls: Iterable[CallId]) -> dict[CallId, Order]:
-        return {call_id: self._order_of(call_id) for call_id in calls}
+    def _question(self, node: NodeId, calls: Iterable[CallId]) -> WhoHas:
+        stores = {call_id: self._stores.get(call_id) for call_id in calls}
+        theirs = tuple(call_id for call_id, store in stores.items() if store and store.record.heir == node)
+        return WhoHas({call_id: self._order_of(call_id) for call_id in stores}, theirs)
 
     def _order_of(self, call_id: CallId) -> Order:
         if store := self._stores.get(call_id):

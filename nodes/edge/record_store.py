@@ -56,6 +56,10 @@ class RecordStore:
         self.put(replace(self.record, **changes))
         return self.record
 
+    def tell(self) -> None:
+        """Have the heirs get the record as it is: it has come from elsewhere, and nothing of it has been written."""
+        self._wrote(self)
+
     def put(self, record: CallRecord, *, may_wait: bool = False) -> None:
         """Take what a step has made of the record; the heirs get it. Nothing changed: nothing is sent.
 

@@ -24,7 +24,7 @@ from nodes.edge.ownership import order_of
 from nodes.edge.services import EdgeServices
 from nodes.links.errors import LinkError
 from nodes.links.members import NOT_TOLD
-from protocols.wire.cluster import NodeState
+from protocols.wire.cluster import NodeState, has_all_edges
 from protocols.wire.ids import CallId, NodeId
 from protocols.wire.takeover import MAX_ASKED, Had, WhoHas
 
@@ -106,9 +106,9 @@ async def _answer(services: EdgeServices, node: NodeId, asked: WhoHas) -> Had:
     """Ask until it is answered."""
     while True:
         member = services.members.node(node)
-        if member and member.state is NodeState.ALIVE and (edges := active_edges(member.word)):
+        if member and member.state is NodeState.ALIVE and has_all_edges(member.word):
             try:
-                return await who_has(services.mesh, edges, asked, timeout_s=1.0)
+                return await who_has(services.mesh, active_edges(member.word), asked, timeout_s=1.0)
             except LinkError:
                 pass  # it is between two edges, or has just gone
         await asyncio.sleep(LOOK_S)

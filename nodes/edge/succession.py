@@ -8,10 +8,12 @@ asked whether it is still there; after a longer one it is hung up on, and counte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from nodes.call.call import Call
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.checkpoint import Checkpoint
 from protocols.sip import Disposition, HangUp
@@ -70,4 +72,10 @@ def _rebased(record: CallRecord, alive_s: float, now: float) -> CallRecord:
     return replace(record, leg=leg, answered_s=answered_s, placed_s=now, silent_since_s=0.0)
 
 
-__all__ = ["NODE_LOST", "OUTAGE_S", "Here", "epoch_after", "taken_up"]
+def due_s(record: CallRecord) -> float:
+    """Return when a call wants to be stepped next, by itself; calls that wait for others only are the last."""
+    due_s = Call(record, None).deadline
+    return math.inf if due_s is None else due_s
+
+
+__all__ = ["NODE_LOST", "OUTAGE_S", "Here", "due_s", "epoch_after", "taken_up"]

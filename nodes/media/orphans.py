@@ -28,7 +28,7 @@ log = logs.get(__name__)
 LOOK_S: Final = 2.0
 N_DENIED: Final = 2
 N_ALONE: Final = 15
-"""Its edge is dead, and no other one answers: after half a minute nobody waits for one any more."""
+"""Its edge is dead, and no other one answers, or has it: after half a minute nobody waits for one any more."""
 
 Answers: TypeAlias = Mapping[Identity, Set[ChannelId] | None]
 """Which channels each edge has said to be its own; None: it has not answered."""
@@ -42,9 +42,17 @@ class Unowned:
         self._alone: Counter[ChannelId] = Counter()
 
     def look(
-        self, owners: Mapping[ChannelId, Identity], active: Sequence[Identity], answers: Answers
+        self,
+        owners: Mapping[ChannelId, Identity],
+        active: Sequence[Identity],
+        answers: Answers,
+        *,
+        are_all: bool = True,
     ) -> Set[ChannelId]:
-        """Take the answers of one look; return the channels to close. `active`: the edges that there are."""
+        """Take the answers of one look; return the channels to close. `active`: the edges that there are.
+
+        `are_all`: none of them is between two lives; its successor may own what no other does.
+        """
         for counts in (self._denied, self._alone):
             for channel_id in counts.keys() - owners.keys():
                 del counts[channel_id]
@@ -55,7 +63,7 @@ class Unowned:
             if any(owned is not None and channel_id in owned for owned in given):
                 del self._denied[channel_id]
                 del self._alone[channel_id]
-            elif given and None not in given:
+            elif given and None not in given and (are_all or is_asked_alone):
                 self._denied[channel_id] += 1
             elif owner not in active:
                 self._alone[channel_id] += 1
@@ -102,7 +110,8 @@ class Orphans:
             for channel_id, owner in owners.items()
             if channel_id in now and now[channel_id].owner == owner
         }
-        for channel_id in self._unowned.look(same, active, dict(zip(questions, found, strict=True))):
+        answers, are_all = dict(zip(questions, found, strict=True)), len(active) >= self.roster.n_wanted("edge")
+        for channel_id in self._unowned.look(same, active, answers, are_all=are_all):
             log.warning("channel.orphaned", channel_id=channel_id, owner=owners[channel_id])
             self._plane.orphaned(channel_id)
 

@@ -18,21 +18,27 @@ MAX_ASKED: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Had:
-    """Of the calls that were asked about: those that the heir has taken, and those that it has closed as unanswered."""
+    """Of the calls that were asked about: those that the heir has taken, and those that it has closed as unanswered.
+
+    `kept`: those of which it still has a copy; a version that does not say has given up all.
+    """
 
     taken: tuple[CallId, ...] = ()
     closed: tuple[CallId, ...] = ()
+    kept: tuple[CallId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WhoHas:
     """I live; and which of these calls of mine have you? The numbers are the order of my records (`protocols.heir`).
 
-    Whoever answers has given up its copies of those that it has not. Refused: `not_active`, `unsettled`.
+    `yours`: of which you are still the heir; None: an older version, which tells all of them anew. Whoever answers has
+    given up its copies of the others. Refused: `not_active`, `unsettled`.
     """
 
     Reply: ClassVar[type[Had]] = Had
     calls: dict[CallId, tuple[int, int, int]]
+    yours: tuple[CallId, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

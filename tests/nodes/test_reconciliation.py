@@ -20,7 +20,8 @@ from nodes.central.outcomes import ended, lost
 from nodes.central.search import N_LOOKS, N_OVER, Missing
 from nodes.edge import checkpoint
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened
-from nodes.edge.heirs import StandbyRecords, bequest
+from nodes.edge.heirs import bequest
+from nodes.edge.standby_records import StandbyRecords
 from nodes.edge.succession import Here, epoch_after, taken_up
 from protocols.wire.campaigns import ContactId, Plan, attempt_id, contact_of
 from protocols.wire.heirs import KeepOnly, KeepRecord, KeepScript

@@ -9,6 +9,7 @@ invited them last.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -167,7 +168,7 @@ class World:
         for call_id, call in node.calls.items():
             call.epoch, call.revision, call.is_told = call.epoch + 1, call.revision + 1, False
             call.is_quiet = False  # media tells a new life again
-            self._own(node, Named(call_id, call.heir))
+            self._own(node, Named({call_id: call.heir}))
 
     def pause(self, name: NodeId, seconds: float) -> None:
         self.nodes[name].paused_until = self.now + seconds
@@ -244,11 +245,11 @@ class World:
                     self._dies(node, source, is_proven=True)
             case ("word", incarnation, edge, sent_s) | ("published", incarnation, edge, sent_s):
                 self._word(node, source, (incarnation, edge), sent_s)
-            case ("ask", asked_s, orders):
-                self._inherit(node, Asked(source, orders), asked_s)
-            case ("has", asked_s, edge, incarnation, tell):
+            case ("ask", asked_s, orders, theirs):
+                self._inherit(node, Asked(source, orders, theirs), asked_s)
+            case ("has", asked_s, edge, incarnation, tell, theirs):
                 if (edge, incarnation) == (node.edge, node.incarnation):
-                    self._answered(node, source, asked_s, tell)
+                    self._answered(node, source, asked_s, tell, theirs)
             case ("keep", call_id, order, is_up, edge):
                 self._keep(node, source, call_id, order, is_up=is_up, edge=edge)
             case ("kept", call_id, order):
@@ -320,7 +321,8 @@ class World:
             match notice.event:
                 case Ask(node=to, calls=calls):
                     orders = {one: self._order(node, one) for one in calls}
-                    self._send(node.name, to, ("ask", self.now, orders))
+                    theirs = frozenset(one for one in calls if one in node.calls and node.calls[one].heir == to)
+                    self._send(node.name, to, ("ask", self.now, orders, theirs))
                 case Stand(call_id=call_id, standing=standing):
                     self.log.append(f"{self.now:.2f} {node.name}: {call_id} is {standing.value}")
                 case LetGo(call_id=call_id, was_closed=was_closed):
@@ -350,7 +352,7 @@ class World:
                         self._invites.append((self.now + INVITE_S, call_id, node.name))
                 case Tell(to=to) as tell:
                     other = self.nodes[to]
-                    self._send(node.name, to, ("has", asked_s, other.edge, other.incarnation, tell))
+                    self._send(node.name, to, ("has", asked_s, other.edge, other.incarnation, tell, given.ours or ()))
 
     def _keep(self, node: Node, source: NodeId, call_id: CallId, order: Any, *, is_up: bool, edge: int) -> None:
         if node.seen.get(source, (0, 0))[1] > edge or source in node.dead:
@@ -366,13 +368,13 @@ class World:
         if node.heir.keeps(source, call_id):
             self._send(node.name, source, ("kept", call_id, order))
 
-    def _answered(self, node: Node, source: NodeId, asked_s: float, tell: Tell) -> None:
+    def _answered(self, node: Node, source: NodeId, asked_s: float, tell: Tell, theirs: Iterable[CallId]) -> None:
         for call_id in tell.about:
             if call_id in node.pending:
                 del node.pending[call_id]
                 if call_id not in (*tell.taken, *tell.closed):
                     self._take_up(node, call_id)
-        self._own(node, Answered(source, asked_s, tell.about, tell.taken, tell.closed))
+        self._own(node, Answered(source, asked_s, tell.about, tell.taken, tell.closed, tell.kept, tuple(theirs)))
 
     def _go_on(self, node: Node) -> None:
         """Ask about what was found on the disk; nobody who could be asked is there: go on."""
@@ -383,7 +385,7 @@ class World:
                 self._take_up(node, call_id)
             elif int(self.now / TICK_S) % 10 == 0:
                 order = call.order
-                self._send(node.name, call.heir, ("ask", self.now, {call_id: order}))
+                self._send(node.name, call.heir, ("ask", self.now, {call_id: order}, None))
 
     def _take_up(self, node: Node, call_id: CallId) -> None:
         self.log.append(f"{self.now:.2f} {node.name}: goes on with {call_id} from the disk")
@@ -403,7 +405,7 @@ class World:
                 continue
             call.heir = min(living, key=lambda name: hash((call_id, name)) % 97)
             call.revision, call.is_told = call.revision + 1, False
-            self._own(node, Named(call_id, call.heir))
+            self._own(node, Named({call_id: call.heir}))
 
     # ---- the wires, and what is measured ------------------------------------------------------------------------
 

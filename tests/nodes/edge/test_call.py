@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -21,19 +22,23 @@ from grammars.script_pack import pack
 from nodes.call.effects import HandOn, LetGoLeg, Moving, TakeOverLeg
 from nodes.call.inputs import HangUpOrdered, LetGo
 from nodes.call.record import Ask, CallPhase, CallRecord
+from nodes.edge import diary
 from nodes.edge.call import CallActor
 from nodes.edge.leg import Leg
 from nodes.edge.record_store import RecordStore
 from nodes.edge.services import AnyCall
+from nodes.telemetry.logs import TRACE
+from nodes.telemetry.trace import of_call
 from protocols.machine import Expired
 from protocols.sip import Answered, Dial, Disposition, Ended, HangUp, Local, Media, Ringing, Side
 from protocols.wire.events import CallEvent, Kind
-from protocols.wire.ids import AttemptId, CallId, ChannelId
+from protocols.wire.ids import AttemptId, CallId, ChannelId, Identity
 from protocols.wire.messages import (
     AudioArrived,
     CloseChannel,
     Deafen,
     DigitPressed,
+    Done,
     Hear,
     OpenChannel,
     PlaceCall,
@@ -42,7 +47,8 @@ from protocols.wire.messages import (
     SpeechStarted,
 )
 from supervisors import Child, Ref, Restart, Supervisor, running
-from tests.nodes.edge.surroundings import CLOSED, Surroundings, surroundings
+from tests.nodes.edge.surroundings import ANSWERS, CLOSED, Surroundings, surroundings
+from tests.nodes.telemetry.sink import telling
 
 HELLO = pack(load((Path(grammars.__file__).parent / "scripts/hello.yaml").read_text()))
 ORDER = PlaceCall(AttemptId("a1"), CallId("c1"), "sip:ada@127.0.0.1:5062", HELLO)
@@ -148,6 +154,54 @@ async def test_a_call_is_placed_answered_talked_through_and_ended(rig: Rig) -> N
     assert await rig.around.hears(Deafen) == ("speech-0", Deafen(NAME))
     assert (await rig.around.hears(CloseChannel))[0] == "media-0"
     assert rig.around.services.calls == {}
+
+
+async def test_what_others_are_asked_is_below_the_last_turn_that_was_told_and_a_question_left_open_is_told(
+    rig: Rig,
+) -> None:
+    """So there is no span whose parent nobody has told, wherever the call ends."""
+    asked: dict[type, list[str]] = defaultdict(list)
+    rig.around.services.post = lambda event: (diary.tell_spans(event), rig.around.note(event))
+
+    def take(message: object, sender: Identity) -> object:
+        asked[type(message)].append(TRACE.get())
+        rig.around.told.put_nowait(("", message))
+        return ANSWERS.get(type(message), Done())
+
+    for kind in (OpenChannel, Hear, CloseChannel):
+        for peer in rig.around.peers.values():
+            peer.serve(kind, take)
+    with telling() as told:
+        async with rig.life() as call:
+            await rig.asks(call)
+            await call.ask(AnyCall.take, DigitPressed(NAME, "5", 0.0))  # which is no answer: asked again
+            await rig.around.event(Kind.PROMPT_STARTED, 3)
+            while len(asked[Hear]) < 2:
+                await asyncio.sleep(0.001)
+            await call.ask(AnyCall.take, HangUpOrdered(Disposition.COMPLETED, "ordered"))
+            await rig.around.event(Kind.ENDED)
+    root = of_call(ORDER.call_id)
+    turns = [root.below("turn", n) for n in range(2)]
+    assert [(span.name, span.at) for span in told] == [
+        ("dial", root.below("dial", told_by(rig, Kind.ANSWERED))), ("turn", turns[0]), ("turn", turns[1]),
+        ("call", root),
+    ]  # fmt: skip
+    assert [span.attributes["outcome"] for span in told if span.name == "turn"] == ["dtmf.received", "left"]
+    assert asked == {OpenChannel: [str(root)], Hear: [str(root), str(turns[0])], CloseChannel: [str(turns[1])]}
+    assert all(not span.parent or span.parent in {one.at.span_id for one in told} for span in told)
+
+
+def told_by(rig: Rig, kind: Kind) -> int:
+    return next(event.seq for event in rig.around.events if event.kind is kind)
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+async def test_a_far_end_is_told_the_trace_where_that_is_wanted(rig: Rig, is_wanted: bool) -> None:
+    with telling(sip_trace=is_wanted):
+        async with rig.life():
+            dial = await rig.dialled()
+    told = [value for name, value in dial.headers if name == "x-ringmaster-trace"]
+    assert told == [str(of_call(ORDER.call_id))] * is_wanted
 
 
 async def test_what_is_done_is_in_the_record_before_anybody_hears_of_it(rig: Rig) -> None:

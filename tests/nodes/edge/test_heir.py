@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.heir import AGAIN_S, WINDOW, Heir
-from nodes.edge.heirs import Heirs, StandbyRecords
+from nodes.edge.heirs import Heirs
 from nodes.edge.record_store import RecordStore, version
+from nodes.edge.standby_records import StandbyRecords
 from nodes.links.roster import Peer, Roster, State
 from nodes.mesh.mesh import Mesh
 from protocols.wire.heirs import AskKept, ForgetScript, KeepEvents, KeepOnly, KeepRecord, KeepScript, Kept

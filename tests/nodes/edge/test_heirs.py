@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.heir import MAX_TELLERS
-from nodes.edge.heirs import Heirs, Received, StandbyRecords, bequest, only
+from nodes.edge.heirs import Heirs, Received, bequest, only
 from nodes.edge.record_store import RecordStore
+from nodes.edge.standby_records import StandbyRecords
 from nodes.edge.succession import epoch_after
 from nodes.links.roster import Peer, Roster, State
 from nodes.mesh.mesh import Mesh

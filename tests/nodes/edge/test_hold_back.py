@@ -12,9 +12,10 @@ import pytest
 
 from nodes.call.record import CallPhase
 from nodes.edge.disk import Disk
-from nodes.edge.heirs import Heirs, StandbyRecords
+from nodes.edge.heirs import Heirs
 from nodes.edge.hold_back import DISK_S, LONGEST_S, HoldBack
 from nodes.edge.record_store import RecordStore
+from nodes.edge.standby_records import StandbyRecords
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import Tasks
 from nodes.mesh.mesh import Mesh

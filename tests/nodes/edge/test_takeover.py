@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import select
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -16,7 +17,7 @@ import pytest
 from nodes.bus import bus
 from nodes.call.inputs import Moved
 from nodes.call.record import CallPhase, CallRecord
-from nodes.edge import arrivals, flight, returning
+from nodes.edge import arrivals, flight, hold_back, returning
 from nodes.edge.checkpoint import LAYOUT, Alive, Opened, frame
 from nodes.edge.heir import bequest, to_keep
 from nodes.edge.ownership import choose
@@ -25,8 +26,7 @@ from nodes.edge.services import EdgeServices
 from nodes.links import incarnation
 from nodes.links.errors import Refused
 from protocols import heir
-from protocols.sip import LegPhase
-from protocols.sip.confirmed import TAKEOVER_GAP
+from protocols.sip.confirmed import TAKEOVER_GAP, ConfirmedLeg
 from protocols.wire.cluster import NodeState, NodeWord
 from protocols.wire.events import Kind
 from protocols.wire.heirs import KeepRecord
@@ -34,7 +34,7 @@ from protocols.wire.ids import CallId, NodeId
 from protocols.wire.messages import CloseChannel, EndCall
 from protocols.wire.reconcile import FindCalls
 from protocols.wire.takeover import Beware, WhoHas
-from tests.nodes.edge.two_edges import HERE, FarEnd, Machine, machine, talking
+from tests.nodes.edge.two_edges import HERE, FarEnd, Machine, machine, ringing, talking
 
 C1 = CallId("c1")
 
@@ -104,6 +104,33 @@ async def test_a_call_of_a_dead_machine_goes_on_at_its_heir_which_tells_the_call
     after = pair.b.calls.stores[C1].record
     assert after.epoch > before.epoch
     assert after.owner == pair.b.identity
+
+
+async def test_a_far_end_that_is_asked_again_after_491_is_so_once_others_have_the_record(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("DISK_S", "LONGEST_S"):
+        monkeypatch.setattr(hold_back, limit, 60.0)
+    monkeypatch.setattr(ConfirmedLeg, "_back_off_s", lambda _: 0.05)
+    await pair.begin(talking(pair.far, pair.a))
+    disk, may_write = pair.b.calls.disk, threading.Event()
+    try:
+        pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+        invite, source = await pair.far.hears()
+        disk._thread.submit(may_write.wait)
+        pair.far.says(491, invite, source)
+        await pair.b.until(lambda: pair.b.calls.figures()["held_back"] == 2)
+        assert pair.far.heard() == []
+    finally:
+        may_write.set()
+    assert (await pair.far.hears())[0].startswith("ACK")
+    again, _ = await pair.far.hears()
+    (cseq,) = re.findall(r"CSeq: (\d+) INVITE", again)
+    found = disk.read()
+    assert found is not None
+    (kept,) = found.standby.take()
+    assert kept.leg is not None
+    assert kept.leg.dialog.local_cseq == int(cseq)
 
 
 async def many(pair: Pair, n: int) -> list[CallId]:
@@ -251,13 +278,28 @@ async def test_suspicion_alone_takes_nothing_from_who_still_asks(pair: Pair) -> 
     assert C1 in pair.a.calls.stores
 
 
-async def test_a_call_that_nobody_had_answered_ends_as_lost_and_once(
-    pair: Pair,
-) -> None:
-    ringing = talking(pair.far, pair.a, phase=CallPhase.RINGING, answered_s=0.0)
-    leg = replace(ringing.leg, phase=LegPhase.INVITING, is_proceeding=True, media=None) if ringing.leg else None
-    await pair.begin(replace(ringing, leg=leg))
+async def test_a_callee_who_picks_up_as_their_machine_dies_is_asked_by_its_heir_and_talked_with(pair: Pair) -> None:
+    """What they say to that machine nobody hears; once they have agreed, no other machine has a part in the call."""
+    await pair.begin(ringing(pair.far, pair.a))
     pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    said = [(await pair.far.hears())[0].split()[0] for _ in range(2)]
+    invite = await pair.far.answer()
+    assert said == ["CANCEL", "ACK"]
+    assert "m=audio 40000" in invite
+    await pair.b.until(lambda: Kind.ANSWERED in pair.b.kinds)
+    assert (await pair.far.hears())[0].startswith("ACK")
+    assert pair.b.calls.stores[C1].record.phase is CallPhase.ANSWERED
+    pair.b.sees(pair.a.member())
+    pair.a.calls.elsewhere.ownership._owner._vouched.clear()  # it stood still for longer than a lease
+    await pair.a.until(lambda: C1 not in pair.a.calls.stores)
+    assert Kind.ENDED not in pair.a.kinds
+    assert not [one for one in pair.far.heard() if one.startswith(("BYE", "CANCEL"))]
+
+
+async def test_a_call_that_nobody_had_answered_ends_as_lost_and_once(pair: Pair) -> None:
+    await pair.begin(ringing(pair.far, pair.a))
+    pair.b.sees(pair.a.member(NodeState.DEAD, is_proven=True))
+    await pair.far.answer(481)
     await pair.b.until(lambda: Kind.ENDED in pair.b.kinds)
     ended = next(event for event in pair.b.events if event.kind is Kind.ENDED)
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
@@ -272,9 +314,7 @@ async def test_what_rings_at_a_machine_that_may_only_be_cut_off_is_closed_when_i
 ) -> None:
     monkeypatch.setattr(heir, "LEASE_S", 0.1)
     monkeypatch.setattr(heir, "CLOSES_S", 1.0)
-    ringing = talking(pair.far, pair.a, phase=CallPhase.RINGING, answered_s=0.0)
-    leg = replace(ringing.leg, phase=LegPhase.INVITING, is_proceeding=True, media=None) if ringing.leg else None
-    await pair.begin(replace(ringing, leg=leg))
+    await pair.begin(ringing(pair.far, pair.a))
     pair.a.calls.elsewhere.ownership.stop()
     pair.b.sees(pair.a.member(NodeState.DEAD))
     await pair.b.until(lambda: pair.b.calls.elsewhere.inheritance._heir._closes)
@@ -283,6 +323,8 @@ async def test_what_rings_at_a_machine_that_may_only_be_cut_off_is_closed_when_i
     await pair.b.until(lambda: Kind.ENDED in pair.b.kinds)
     ended = next(event for event in pair.b.events if event.kind is Kind.ENDED)
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
+    assert (await pair.far.hears())[0].startswith("CANCEL")
+    assert not pair.far.heard(), "they may talk with that machine"
 
 
 def left_behind(*records: CallRecord, ago_s: float = 0.0) -> bytes:

@@ -34,8 +34,10 @@ from nodes.links.tasks import Tasks, closing
 from nodes.mesh.curve import ClusterKey
 from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
+from protocols.machine import Transmit
 from protocols.sip import LegPhase, LegRecord, Local, Media
 from protocols.sip.dialog import Dialog
+from protocols.sip.message import BRANCH_MAGIC
 from protocols.sip.sdp import LocalMedia
 from protocols.wire import messages as wire
 from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState, NodeWord
@@ -262,4 +264,18 @@ def talking(far: FarEnd, machine: Machine, name: str = "c1", **fields: object) -
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-__all__ = ["HERE", "PLAYS", "FarEnd", "Machine", "machine", "spare", "talking", "together"]
+def ringing(far: FarEnd, machine: Machine, name: str = "c1") -> CallRecord:
+    """A call whose callee's phone rings, and has said so."""
+    record = talking(far, machine, name, phase=CallPhase.RINGING, answered_s=0.0)
+    assert record.leg is not None
+    assert record.channel is not None
+    early = record.leg.dialog
+    dialog = replace(early, remote_tag="")
+    invite = Transmit(bytes(dialog.request("INVITE", 1, record.leg.local, BRANCH_MAGIC + name)), (HERE, far.port))
+    leg = replace(
+        record.leg, phase=LegPhase.INVITING, dialog=dialog, media=None, invite=invite, is_proceeding=True, early=early
+    )
+    return replace(record, leg=leg, channel=replace(record.channel, playing=None))
+
+
+__all__ = ["HERE", "PLAYS", "FarEnd", "Machine", "machine", "ringing", "spare", "talking", "together"]

@@ -52,6 +52,17 @@ def test_when_no_edge_comes_any_more_it_is_closed_in_the_end() -> None:
     assert closed(N_ALONE, DEAD, [], None) == {A}
 
 
+def test_what_one_edge_denies_may_be_anothers_that_is_between_two_lives() -> None:
+    """An edge that died with its spares left calls on the disk, and the node's other edge had their audio ended."""
+    other, unowned = Identity("n1.edge-1:7"), Unowned()
+    for _ in range(N_ALONE - 1):
+        assert unowned.look({A: other}, [EDGE], {other: None, EDGE: set()}, are_all=False) == set()
+    assert unowned.look({A: other}, [EDGE], {other: None, EDGE: set()}, are_all=False) == {A}
+    forgotten = Unowned()
+    closed = [forgotten.look({A: EDGE}, [EDGE], {EDGE: set()}, are_all=False) for _ in range(N_DENIED)]
+    assert closed[-1] == {A}, "its own edge has forgotten it, whatever another one is doing"
+
+
 @given(st.lists(st.sampled_from(["owned", "denied", "silent"]), max_size=30))
 def test_of_one_whose_owner_lives_only_the_last_answers_count(said: list[str]) -> None:
     unowned = Unowned()
