@@ -177,7 +177,7 @@ def _resume(step: CallStep, given: Resumed) -> None:
         return moving.wait(step, moved)
     if moving.is_anothers(record):
         return moving.give_back(step, 0)
-    if moved and not moving.is_saved(record):
+    if moved and not (moving.is_saved(record) or moving.is_reachable(record)):
         return moving.lose(step, moved)
     if moved:
         moving.settle(step, moved)

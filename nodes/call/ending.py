@@ -67,6 +67,7 @@ def closed(step: CallStep, carried: ChannelClosed) -> None:
         part=record.n_moves if carried.recording and record.n_moves else None,
         turns=record.conversation.n_turns if record.conversation else None,
         recognition_ms=record.recognition_ms or None,
+        after_ms=step.since_placed_ms() if record.placed_s else None,
     )  # fmt: skip
     if record.leg_phase not in ("ended", "finished"):  # it has never dialled, or only after we had given it up
         step.do(HangUpLeg(HangUp(Disposition(how.disposition), how.cause)))

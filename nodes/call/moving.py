@@ -72,6 +72,12 @@ def is_saved(record: CallRecord) -> bool:
     return not is_early or record.leg_phase in ("confirmed", "ended", "finished")
 
 
+def is_reachable(record: CallRecord) -> bool:
+    """Say whether a callee who had not answered can be asked whether they have meanwhile."""
+    is_early = record.phase in (CallPhase.PLACING, CallPhase.RINGING)
+    return is_early and record.leg is not None and record.leg.is_reachable
+
+
 def is_anothers(record: CallRecord) -> bool:
     """Say whether whoever holds this record of a machine that has died has no right to it: a third one has the call."""
     return record.is_waiting and record.arrival is not None and not record.arrival.is_agreed
@@ -87,7 +93,8 @@ def is_movable(record: CallRecord) -> bool:
 
 def needs_line(record: CallRecord) -> bool:
     """Say whether whoever goes on with it needs a port for it: not for a browser's, nor to end it."""
-    return is_saved(record) and record.phase not in (CallPhase.ENDING, *GONE) and record.leg is not None
+    is_ours = is_saved(record) or is_reachable(record)
+    return is_ours and record.phase not in (CallPhase.ENDING, *GONE) and record.leg is not None
 
 
 def brought(record: CallRecord, ahead_s: float) -> CallRecord:
@@ -106,14 +113,16 @@ def brought(record: CallRecord, ahead_s: float) -> CallRecord:
 # ---- its machine has died -------------------------------------------------------------------------------------------
 
 
-def inherited(record: CallRecord, ahead_s: float) -> CallRecord:
+def inherited(record: CallRecord, ahead_s: float, *, is_to_end: bool = False) -> CallRecord:
     """Return a dead machine's record as it is ours from now on: later than whatever that machine may still write.
 
     From this moment, and not only once it goes on here: who was not dead, but stood still, tells what it wrote last. A
-    call that was only on its way there may be its owner's still.
+    call that was only on its way there may be its owner's still. `is_to_end`: nobody is asked whether they have picked
+    up meanwhile, for somebody may talk with them.
     """
     n_moves = record.n_moves + (not record.is_waiting)
-    return replace(brought(record, ahead_s), heir=NodeId(""), n_moves=n_moves)
+    ours = replace(brought(record, ahead_s), heir=NodeId(""), n_moves=n_moves)
+    return replace(ours, leg=replace(ours.leg, early=None)) if is_to_end and ours.leg else ours
 
 
 def heard_first(record: CallRecord, moved: Moved, owner: Identity, epoch: int) -> Channel | None:
@@ -121,7 +130,7 @@ def heard_first(record: CallRecord, moved: Moved, owner: Identity, epoch: int) -
 
     None: nobody is to be heard. `owner`, `epoch`: as in `Resumed`.
     """
-    if record.phase not in UP or not is_saved(record) or is_anothers(record):
+    if not (record.phase in UP or is_reachable(record)) or is_anothers(record):
         return None
     step = CallStep(record, None, 0.0)
     step.live(owner, epoch)
@@ -144,7 +153,7 @@ def settle(step: CallStep, moved: Moved) -> None:
 
 
 def lose(step: CallStep, moved: Moved) -> None:
-    """End a call that had not been answered: whether it is tried again, the retry rule decides."""
+    """End a call that nobody can have answered: whether it is tried again, the retry rule decides."""
     step.do(TakeOverLeg(moved.local, None))
     step.write(channel=None, media="")
     ending.over(step, "failed", "node_lost")
@@ -168,7 +177,8 @@ def look(step: CallStep) -> TakeoverStage:
     """Return what the leg knows of the far end's answer; one that has not been told to ask is told again."""
     record = step.record
     stage = record.leg.takeover if record.leg else TakeoverStage.NONE
-    if (arrival := record.arrival) and stage is TakeoverStage.NONE and record.leg_phase == "confirmed":
+    may_ask = record.leg_phase == "confirmed" or is_reachable(record)
+    if (arrival := record.arrival) and stage is TakeoverStage.NONE and may_ask:
         step.do(TakeOverLeg(arrival.local, arrival.listening, arrival.is_planned))
     return stage
 
@@ -362,6 +372,7 @@ __all__ = [
     "inherited",
     "is_anothers",
     "is_movable",
+    "is_reachable",
     "is_ours_now",
     "is_saved",
     "leave",

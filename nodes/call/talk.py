@@ -249,6 +249,7 @@ def _floored(step: CallStep, events: Sequence[floor.FloorEvent]) -> None:
             return  # what came before it has ended the call
         listen, state = step.record.listen, step.conversation().state.state
         turn = listen.turn if listen else 0
+        ms = step.since_ms(step.record.listen_s) if listen else None
         if not isinstance(event, floor.StopPrompt):
             step.write(listen=None)  # the floor has answered the question: it is closed
             step.withdraw(Ask.HEAR)
@@ -260,15 +261,15 @@ def _floored(step: CallStep, events: Sequence[floor.FloorEvent]) -> None:
             case floor.Understood(meaning=meaning):
                 step.note(
                     Kind.HEARD, turn=turn, words=event.words, confidence=round(event.confidence, 3),
-                    rule=meaning.rule, intent=meaning.intent, slots=dict(meaning.slots), state=state,
+                    rule=meaning.rule, intent=meaning.intent, slots=dict(meaning.slots), state=state, ms=ms,
                 )  # fmt: skip
             case floor.NotUnderstood(words=words):
-                step.note(Kind.NOMATCH, turn=turn, words=words, state=state)
+                step.note(Kind.NOMATCH, turn=turn, words=words, state=state, ms=ms)
             case floor.Silence():
                 step.write(answer_ended_s=0.0)  # what was said before it was no answer to this question
-                step.note(Kind.NOINPUT, turn=turn, state=state)
+                step.note(Kind.NOINPUT, turn=turn, state=state, ms=ms)
             case floor.Pressed(digit=digit):
-                step.note(Kind.DTMF, digit=digit)
+                step.note(Kind.DTMF, digit=digit, turn=turn if listen else None, ms=ms)
         converse(step, event)
 
 
@@ -303,7 +304,7 @@ def _carry_out(step: CallStep, effects: Sequence[says.Effect]) -> None:
 
 def _listen(step: CallStep, wanted: floor.Listen, *, is_again: bool = False) -> None:
     before = step.record.channel.engine if step.record.channel else Identity("")
-    step.write(listen=wanted, listen_s=step.record.listen_s if is_again else step.now)
+    step.write(listen=wanted, listen_s=step.record.listen_s if step.record.listen == wanted else step.now)
     step.do(HearCallee(step.ask(Ask.HEAR, HEAR_S, is_again=is_again), wanted, before))
 
 

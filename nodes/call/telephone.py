@@ -68,7 +68,7 @@ def told(step: CallStep, given: Telephone) -> None:
 
 
 def _picked_up(step: CallStep, media: Media) -> None:
-    step.write(phase=CallPhase.ANSWERED, answered_s=step.now)
+    step.write(phase=CallPhase.ANSWERED, answered_s=step.now, arrival=None)
     line.agree(step, media)
     step.note(Kind.ANSWERED, after_ms=step.since_placed_ms())
     if step.record.order.is_recorded:
@@ -118,7 +118,7 @@ def catch_up(step: CallStep) -> None:
 
 def far_end_said(step: CallStep) -> None:
     """Take from the leg's record what the far end has said to a call that comes from another machine."""
-    if step.record.arrival is None or step.record.phase not in UP:
+    if step.record.arrival is None or step.record.phase not in (*EARLY, *UP):
         return
     match moving.look(step):
         case TakeoverStage.AGREED:

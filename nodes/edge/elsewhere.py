@@ -12,18 +12,18 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from nodes.call.inputs import Left
-from nodes.call.moving import heard_first
-from nodes.call.moving import inherited as ours
+from nodes.call.moving import heard_first, inherited
 from nodes.call.record import GONE, CallPhase, CallRecord
 from nodes.edge import line
 from nodes.edge.arrivals import AudioFirst, have_ready
 from nodes.edge.ears import NoEngine
 from nodes.edge.flight import Turns
 from nodes.edge.holder import Holder
-from nodes.edge.inheritance import Inheritance, Inherited
+from nodes.edge.inheritance import PROVEN_S, Inheritance, Inherited
 from nodes.edge.line import NoMedia
 from nodes.edge.mover import Mover
 from nodes.edge.ownership import Ownership, order_of
@@ -78,11 +78,11 @@ class Elsewhere:
 
     # ---- calls of ours ----------------------------------------------------------------------------------------------
 
-    def kept(self, store: RecordStore) -> None:
-        """A call is ours from now on."""
-        call_id = store.record.order.call_id
-        store.is_silent = lambda: self.ownership.is_silent(call_id)
-        self.ownership.has(store)
+    def kept(self, stores: Sequence[RecordStore]) -> None:
+        """These calls are ours from now on."""
+        for store in stores:
+            store.is_silent = partial(self.ownership.is_silent, store.record.order.call_id)
+        self.ownership.has(stores)
 
     def wrote(self, store: RecordStore) -> None:
         """A record has changed: what it plays is copied; one that is over, or another's, has no heir any more."""
@@ -172,19 +172,34 @@ class Elsewhere:
             raise Refused("unsettled")
         return self.inheritance.who_has(asked, sender)
 
-    def _take_over(self, inherited: Inherited) -> None:
+    def _take_over(self, given: Inherited) -> None:
         """Have the calls of a dead machine from this moment on."""
-        for event in inherited.events:
+        for event in given.events:
             self._services.post(event)
-        records = [ours(one, inherited.ahead_s) for one in inherited.records]
+        records = [inherited(one, given.ahead_s, is_to_end=one.order.call_id in given.closes) for one in given.records]
         coming = [record for record in records if self.mover.is_waiting(record.order.call_id)]
-        stores = [self._calls.keep(record) for record in records if record not in coming]
+        stores = self._calls.keep_all([record for record in records if record not in coming])
         first = AudioFirst(len(stores))
         for store in stores:
             self._calls.arrives(store)
-            self._spawn(self._arrive(store, inherited.outage_s, first))
+            self._spawn(self._arrive(store, given.outage_s, first))
+        self._spawn(self._tell(stores))  # behind the first step of each of these
         for record in coming:  # it was on its way here
-            self._calls.tell(record.order.call_id, Left(None, inherited.outage_s))
+            self._calls.tell(record.order.call_id, Left(None, given.outage_s))
+
+    async def _tell(self, stores: Sequence[RecordStore]) -> None:
+        """Have heirs here know of calls that have come, before these begin here: the edge may be killed meanwhile."""
+        for store in stores:
+            store.tell()
+
+    async def get_ready(self, store: RecordStore) -> None:
+        """Have ready what a call lacks here, if it has not begun here yet: an edge before us died first.
+
+        Raises: NoMedia, Unreachable.
+        """
+        owner = store.record.owner
+        if owner and node_of(owner) != self._services.node_id and store.moved is None:
+            await self._have_audio(store, PROVEN_S)
 
     async def _arrive(self, store: RecordStore, outage_s: float, first: AudioFirst) -> None:
         """Have a call's audio go on, and that of all others that come with it; then have the call live here."""

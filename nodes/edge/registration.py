@@ -1,7 +1,8 @@
 """Being known at a carrier: the actor around `protocols.sip.Registration`, one for each trunk that wants it.
 
-The active edge registers, and its successor anew: both have the node's one address, so neither takes it back. What the
-carrier knows of a node that has gone runs out by itself, after 300 s at the latest.
+Each active edge of a node registers, with the address of its own socket as a contact beside those of the others; and
+its successor anew: both have that one address, so neither takes it back. What the carrier knows of a node that has gone
+runs out by itself, after 300 s at the latest.
 """
 
 from __future__ import annotations

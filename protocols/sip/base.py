@@ -72,6 +72,8 @@ class Leg:
         self._verdict: Ended | None = None
         """How the call ends when a cancelled INVITE is answered at last."""
         self._takeover = TakeoverStage.NONE
+        self._early: Dialog | None = None
+        """What the last 18x has begun."""
 
     @classmethod
     def resume(cls, record: LegRecord, now: float, entropy: Entropy, credentials: Credentials | None = None) -> Self:
@@ -113,6 +115,7 @@ class Leg:
             verdict=self._verdict,
             acks=tuple(sent for sent, _ in self._acks.values()),
             takeover=self._takeover,
+            early=self._early,
         )
 
     def _restore(self, record: LegRecord, now: float) -> None:
@@ -120,6 +123,7 @@ class Leg:
         self._requests.hop, self._requests.realms = record.next_hop, record.realms
         self.ours, self.media, self._timer = record.ours, record.media, record.timer
         self._wanted, self._verdict, self._takeover = record.wanted, record.verdict, record.takeover
+        self._early = record.early
         times = {Alarm.SESSION: record.session_at_s, Alarm.RING: record.ring_until_s}
         times[Alarm.OFFER] = now if record.wanted else None
         times[Alarm.BYE] = now if record.phase is LegPhase.ENDED and record.dialog.remote_tag else None
@@ -198,15 +202,18 @@ class Leg:
         does not keep the far end from answering a second one.
         """
         assert outcome.response is not None
+        return self._ack_of(outcome.request, dialog, outcome.response.to.tag, now)
+
+    def _ack_of(self, invite: Request, dialog: Dialog, to_tag: str, now: float) -> Effects:
         to = dialog.next_hop(self.next_hop)
-        credentials = [one for one in outcome.request.headers if one[0] in CHALLENGES.values()]
-        number = outcome.request.cseq.number
+        credentials = [one for one in invite.headers if one[0] in CHALLENGES.values()]
+        number = invite.cseq.number
         ack = dialog.request(
             "ACK", number, self.local, new_branch(self._entropy), *(credentials if to == self.next_hop else ())
         )
         sent = Transmit(bytes(ack), to)
         self._acks = {key: kept for key, kept in self._acks.items() if now - kept[1] < 64 * T1}
-        self._acks[number, outcome.response.to.tag] = sent, now
+        self._acks[number, to_tag] = sent, now
         return [sent]
 
     def _reply(self, request: Request, source: Address, now: float, code: int, *fields: tuple[str, str]) -> Effects:

@@ -43,6 +43,8 @@ TAKEOVER_GAP: Final = 50
 died, and a number used twice is answered 500."""
 PLANNED_TRIES: Final = 3
 """So often does a planned move meet the far end's own offer (491) before it is given up: who has the call goes on."""
+LOST: Final = Ended(Disposition.FAILED, "node_lost", Side.NOBODY)
+"""The machine that had it is dead, and nothing of the call is left."""
 _ASKING: Final = (TakeoverStage.ASKED, TakeoverStage.PLANNED)
 
 
@@ -100,8 +102,7 @@ class ConfirmedLeg(Leg):
             return [*self._reply(request, source, now, 200), *self._cancelled(now)]
         self.dialog = replace(self.dialog, remote_cseq=request.cseq.number)
         if request.method == "BYE":
-            ended = Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM, q850=q850(request))
-            return [*self._reply(request, source, now, 200), *self._end(ended)]
+            return [*self._reply(request, source, now, 200), *self._left(request, now)]
         if request.method in ("INVITE", "UPDATE"):
             return self._renegotiate(request, source, now)
         return self._reply(request, source, now, 200, ALLOW, ACCEPT)
@@ -119,6 +120,9 @@ class ConfirmedLeg(Leg):
         if timers.is_too_short(request):
             return Objection(422, (("min-se", str(timers.MIN_SE_S)),))
         return objection(request)
+
+    def _left(self, bye: Request, now: float) -> Effects:
+        return self._end(Ended(Disposition.COMPLETED, "remote_hangup", Side.THEM, q850=q850(bye)))
 
     def _cancelled(self, now: float) -> Effects:
         """An INVITE that is answered already is not touched by its CANCEL (s.9.2)."""
@@ -275,9 +279,7 @@ class ConfirmedLeg(Leg):
         self.local = given.local
         self._renumber(self.dialog.local_cseq + TAKEOVER_GAP, self.ours.version + TAKEOVER_GAP)
         if self.phase is not LegPhase.CONFIRMED:
-            given_up = self._give_up()
-            self._requests.forget_invite()
-            return [*given_up, *self._end(Ended(Disposition.FAILED, "node_lost", Side.NOBODY))]
+            return self._take_over_unanswered(given, now)
         self._requests.forget_invite()
         self._alarms.clear()
         if given.listening is None:
@@ -288,9 +290,10 @@ class ConfirmedLeg(Leg):
         self._wanted = Offer(given.listening, self.ours.holds)
         return self._offer(now)
 
-    def _give_up(self) -> Effects:
-        """Say once, to whoever still rings, that nobody calls any more."""
-        return []
+    def _take_over_unanswered(self, given: TakeOver, now: float) -> Effects:
+        """A call that had not been answered where it was: what came there since, nobody has heard."""
+        self._requests.forget_invite()
+        return self._end(LOST)
 
     def _renumber(self, cseq: int, version: int) -> None:
         self.dialog = replace(self.dialog, local_cseq=max(self.dialog.local_cseq, cseq))
@@ -312,4 +315,4 @@ class ConfirmedLeg(Leg):
         return 2.1 + dice % 191 / 100 if self.role == "uac" else dice % 201 / 100
 
 
-__all__ = ["ConfirmedLeg", "TAKEOVER_GAP"]
+__all__ = ["LOST", "ConfirmedLeg", "TAKEOVER_GAP"]

@@ -241,6 +241,14 @@ class LegRecord:
     acks: tuple[Transmit, ...] = ()
     """ACKs as they were sent, of the last 32 s: each is owed again when its 2xx is repeated."""
     takeover: TakeoverStage = TakeoverStage.NONE
+    early: Dialog | None = None
+    """What the last 18x has begun: where whoever has picked up can be reached, if their answer never comes here."""
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether a phone that rings, or is being asked, can be asked from another machine if it has been picked up."""
+        rings = self.early is not None and self.invite is not None
+        return self.phase is LegPhase.INVITING and (rings or bool(self.acks))
 
 
 __all__ = [

@@ -8,6 +8,12 @@ What happens on         is decided in
 
 A call is given up with CANCEL, and a CANCEL can come too late: the callee who answered in that moment is acknowledged,
 hung up on, and counted as abandoned, because for them it was.
+
+A callee who picks up as the machine that rings them dies says so to nobody: their 200 goes to its address, for 32 s.
+Whoever goes on with the call (`TakeOver`) gives the INVITE up, too late for who has picked up; acknowledges what it has
+not seen, in the dialog that the last 18x began (s.12.1: it has the same tag, route and target); and asks there, with a
+re-INVITE, to be heard (`_reach`). Who has picked up agrees, and is talked with; who had not stops ringing, and knows of
+no call any more (481).
 """
 
 from typing import Final
@@ -18,9 +24,22 @@ from protocols.replacing import replace
 from protocols.sip import build, causes, sdp, syntax, timers
 from protocols.sip.base import Alarm, Effects, ignore
 from protocols.sip.causes import Disposition
-from protocols.sip.confirmed import ConfirmedLeg
+from protocols.sip.confirmed import LOST, ConfirmedLeg
 from protocols.sip.dialog import Dialog
-from protocols.sip.leg import Answered, Dial, EarlyMedia, Ended, LegEvent, LegInput, LegPhase, LegRecord, Ringing, Side
+from protocols.sip.leg import (
+    Answered,
+    Dial,
+    EarlyMedia,
+    Ended,
+    LegEvent,
+    LegInput,
+    LegPhase,
+    LegRecord,
+    Ringing,
+    Side,
+    TakeOver,
+    TakeoverStage,
+)
 from protocols.sip.message import Request, Response, parse
 from protocols.sip.requests import Outcome, Then
 from protocols.sip.scope import ALLOW, SDP
@@ -28,6 +47,8 @@ from protocols.sip.transaction import T1, State
 
 MAX_FORKS: Final = 16
 """So many phones may answer one INVITE; whoever answers more often plays with us."""
+REACHES: Final = 3
+"""So often is a callee asked who answers that there is another INVITE (491, 500): their phone still rings."""
 
 
 class Uac(ConfirmedLeg):
@@ -35,6 +56,7 @@ class Uac(ConfirmedLeg):
 
     role = "uac"
     _is_ringing = False
+    _n_reaches = 0
 
     def _take(self, given: LegInput, now: float) -> Effects:
         return self._dial(given, now) if isinstance(given, Dial) else super()._take(given, now)
@@ -62,9 +84,13 @@ class Uac(ConfirmedLeg):
         super()._restore(record, now)
         if record.phase is LegPhase.CANCELLING:
             self._alarms[Alarm.CANCEL] = now
+        if self._is_reaching and record.invite is None:
+            self._alarms[Alarm.OFFER] = now
 
     def _after(self, record: LegRecord) -> Then[LegEvent]:
-        return super()._after(record) if record.phase is LegPhase.CONFIRMED else self._invited
+        if record.phase is LegPhase.CONFIRMED:
+            return super()._after(record)
+        return self._reached if record.takeover is TakeoverStage.ASKED else self._invited
 
     # ---- what becomes of the INVITE --------------------------------------------------------------------------------
 
@@ -82,6 +108,8 @@ class Uac(ConfirmedLeg):
         if progress.code == 180 and not self._is_ringing:
             self._is_ringing = True
             effects.append(Notify(Ringing()))
+        if progress.code > 100 and progress.to.tag:
+            self._early = self.dialog.answered(progress)
         before, self.media = self.media, self._media_in(progress)
         if self.media and self.media != before:
             effects.append(Notify(EarlyMedia(self.media)))
@@ -96,7 +124,7 @@ class Uac(ConfirmedLeg):
         if self.phase not in (LegPhase.INVITING, LegPhase.CANCELLING):
             return [*ack, *self._bye_to(dialog, now)]
         self.dialog, self.media, phase = dialog, self._media_in(answer), self.phase
-        self.phase = LegPhase.CONFIRMED
+        self.phase, self._early = LegPhase.CONFIRMED, None
         self._alarms.clear()
         self._requests.credentials = self._credentials
         if phase is LegPhase.CANCELLING:
@@ -132,6 +160,8 @@ class Uac(ConfirmedLeg):
     # ---- giving up -------------------------------------------------------------------------------------------------
 
     def _hang_up(self, ended: Ended, now: float) -> Effects:
+        if self._is_reaching:
+            return [*self._bye(now), *self._end(ended)]
         if self.phase is not LegPhase.INVITING:
             return [] if self.phase is LegPhase.CANCELLING else super()._hang_up(ended, now)
         self.phase = LegPhase.CANCELLING
@@ -148,15 +178,70 @@ class Uac(ConfirmedLeg):
         self._alarms[Alarm.GIVE_UP] = now + 64 * T1
         return self._requests.send(build.cancel(invite.request), invite.to, ignore, now)
 
-    def _give_up(self) -> Effects:
-        """Send the CANCEL of an INVITE that another machine has sent, where it rings: its answer would go there."""
-        invite = self._requests.invite()
-        if invite is None or invite.state is not State.PROCEEDING or invite.to is None:
+    # ---- going on from another machine -----------------------------------------------------------------------------
+
+    @property
+    def _is_reaching(self) -> bool:
+        """Whether a callee who rang is asked from here if they have picked up."""
+        return self.phase is LegPhase.INVITING and self._takeover is TakeoverStage.ASKED
+
+    def _take_over_unanswered(self, given: TakeOver, now: float) -> Effects:
+        if self.phase not in (LegPhase.INVITING, LegPhase.CANCELLING):
+            return super()._take_over_unanswered(given, now)
+        invite, early = self._requests.invite(), self._early
+        self._early = None
+        self._requests.forget_invite()
+        self._alarms.clear()
+        told: Effects = []
+        if not self.dialog.remote_tag and invite is not None and invite.state is State.PROCEEDING:
+            told = [Transmit(bytes(build.cancel(invite.request)), invite.to)]  # its answer would go to the dead machine
+            if early is not None:
+                self.dialog = replace(early, local_cseq=self.dialog.local_cseq)
+                self._ack_of(invite.request, early, early.remote_tag, now)
+        if not self.dialog.remote_tag:
+            return [*told, *self._end(LOST)]
+        self._verdict = LOST
+        if given.listening is None or self.phase is LegPhase.CANCELLING:
+            return [*told, *self._acknowledge_again(), *self._bye(now), *self._end(LOST)]
+        self._takeover = TakeoverStage.ASKED
+        self.ours = sdp.offer(self.ours, given.listening)
+        return [*told, *self._reach(now)]
+
+    def _acknowledge_again(self) -> Effects:
+        return [ack for ack, _ in self._acks.values()]
+
+    def _reach(self, now: float) -> Effects:
+        """Ask a callee who may have picked up, and whose answer nobody has seen, to be heard."""
+        return [*self._acknowledge_again(), *self._reinvite(self._reached, now)]
+
+    def _reached(self, outcome: Outcome, now: float) -> Effects:
+        """What they say: yes, it has been picked up; no, it still rings; no, there is no call any more."""
+        if outcome.code < 200:
             return []
-        return [Transmit(bytes(build.cancel(invite.request)), invite.to)]
+        if outcome.response is None or outcome.code >= 300:
+            return self._not_reached(outcome.code, now) if self._is_reaching else []
+        first = self._acknowledge_again()  # it may have been lost, and is asked for again at the dead machine only
+        ack = self._ack(self.dialog, outcome, now)
+        if not self._is_reaching:
+            return ack
+        self.phase, self._takeover, self._verdict = LegPhase.CONFIRMED, TakeoverStage.AGREED, None
+        self.dialog, self.media = self.dialog.refreshed(outcome.response), self._media_in(outcome.response)
+        if self.media is None:
+            return [*ack, *self._hang_up(Ended(Disposition.FAILED, "not_acceptable", Side.US, outcome.code), now)]
+        self._keep_session(timers.of_answer(outcome.response), now)
+        return [*first, *ack, Notify(Answered(self.media))]
+
+    def _not_reached(self, code: int, now: float) -> Effects:
+        self._n_reaches += 1
+        if code in (491, 500) and self._n_reaches < REACHES:
+            self._alarms[Alarm.OFFER] = now + self._back_off_s()
+            return []
+        return [*self._bye(now), *self._end(LOST)]  # after a 481, too: it may be older than the answer
 
     def _rung(self, alarm: Alarm, now: float) -> Effects:
         match alarm:
+            case Alarm.OFFER if self._is_reaching:
+                return self._reach(now)
             case Alarm.RING:
                 return self._hang_up(Ended(Disposition.NO_ANSWER, "ring_limit", Side.NOBODY), now)
             case Alarm.CANCEL:

@@ -26,7 +26,7 @@ from protocols.sip.leg import (
     Side,
 )
 from protocols.sip.message import Request
-from protocols.sip.scope import SDP, objection
+from protocols.sip.scope import SDP, Objection, objection
 from protocols.sip.sdp import Listening
 
 
@@ -136,6 +136,18 @@ class Uas(ConfirmedLeg):
             return effects
         agreed = Notify(MediaChanged(self.media))
         return [Notify(Answered(self.media)) if one == agreed else one for one in effects]
+
+    def _refusal(self, request: Request) -> Objection | None:
+        """In a dialog that is not confirmed yet a caller may leave (s.15.1.2), and not offer anything else (s.14.2)."""
+        if self.phase is LegPhase.INVITING and self.dialog.is_of(request):
+            if request.method == "BYE":
+                return None
+            if request.method == "INVITE":
+                return Objection(500, (("retry-after", "2"),))
+        return super()._refusal(request)
+
+    def _left(self, bye: Request, now: float) -> Effects:
+        return self._cancelled(now) if self.phase is LegPhase.INVITING else super()._left(bye, now)
 
     def _cancelled(self, now: float) -> Effects:
         if self.phase is not LegPhase.INVITING:

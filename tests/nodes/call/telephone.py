@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from nodes.call import moving
 from nodes.call.effects import TakeOverLeg
 from nodes.call.inputs import Input, LegResumed
 from nodes.call.placing import NOWHERE
 from nodes.call.record import CallRecord
+from protocols.machine import Transmit
 from protocols.sip import (
     Answered,
     Dial,
@@ -38,8 +40,10 @@ from tests.nodes.call.audio import Clock
 HERE: Final = Local("192.0.2.1", 5060)
 HOP: Final = ("192.0.2.2", 5060)
 DIALOG: Final = Dialog("x@y", "<sip:us@192.0.2.1>", "<sip:ann@192.0.2.2>", "t", "u")
+"""As their phone's first word has made it."""
 THEIRS: Final = Media("192.0.2.9", 4000, payload_type=0, dtmf_type=101, sends=True, hears=True)
 ANSWERED_ELSEWHERE_S: Final = 0.1
+NODE_LOST: Final = Ended(Disposition.FAILED, "node_lost", Side.NOBODY)
 KEPT_S: Final = 0.002
 """So long the dial waits until others have the record of it (`nodes/edge/hold_back.py`)."""
 REPEATS_S: Final = 0.5
@@ -95,9 +99,9 @@ class Telephone:
         match self.phase:
             case "":
                 self.is_stopped = True
-            case "inviting":
+            case "inviting" if not self._is_asked:
                 self._cancel(Ended(order.disposition, order.cause, Side.US))
-            case "confirmed":
+            case "inviting" | "confirmed":
                 self.n_byes += 1
                 self._hang_up(Ended(order.disposition, order.cause, Side.US))
             case _:
@@ -106,8 +110,11 @@ class Telephone:
     def take_over(self, order: TakeOverLeg) -> None:
         """Tell the far end where we are; it agrees, refuses, or knows of no call any more."""
         match self.phase:
+            case "inviting" if moving.is_reachable(self.record()) and order.listening is not None:
+                self._asks(TakeoverStage.ASKED)
+                self._later(self.agrees_s, self._reached)
             case "inviting" | "cancelling" if not self.is_browser:
-                self._hang_up(Ended(Disposition.FAILED, "node_lost", Side.NOBODY))
+                self._hang_up(NODE_LOST)
             case "confirmed" if order.listening is not None:
                 self._asks(TakeoverStage.PLANNED if order.is_planned else TakeoverStage.ASKED)
                 self._later(self.agrees_s, lambda: self._taken_over(is_planned=order.is_planned))
@@ -133,6 +140,20 @@ class Telephone:
         self._asks(TakeoverStage.AGREED if isinstance(said, MediaChanged) else TakeoverStage.REFUSED)
         self.tell(said)
 
+    @property
+    def _is_asked(self) -> bool:
+        """Whether a callee who rang is asked from another machine if they have picked up."""
+        leg = self.record().leg
+        return leg is not None and leg.phase is LegPhase.INVITING and leg.takeover is TakeoverStage.ASKED
+
+    def _reached(self) -> None:
+        if not self._is_asked:
+            return
+        if self.phone is not Phone.UP:
+            return self._hang_up(NODE_LOST)
+        self._asks(TakeoverStage.AGREED)
+        self._answered()
+
     def moves(self) -> None:
         """The leg goes on from its record at another machine: nothing of it is known here but that."""
         self.life += 1
@@ -142,6 +163,8 @@ class Telephone:
     def ring(self) -> None:
         """Say that it rings."""
         if self.phase == "inviting" and self.phone is Phone.RINGING:
+            if (leg := self.record().leg) is not None:
+                self.write(leg=replace(leg, early=DIALOG, invite=Transmit(b"", HOP), is_proceeding=True))
             self.tell(Ringing())
 
     def early_media(self) -> None:
@@ -155,6 +178,11 @@ class Telephone:
         if self.phone is Phone.RINGING:
             self.phone = Phone.UP
             self._answered()
+
+    def picks_up_unheard(self) -> None:
+        """Pick up while nobody has the call: what is said of it goes to a machine that is dead."""
+        if self.phone is Phone.RINGING:
+            self.phone = Phone.UP
 
     def refuse(self, ended: Ended) -> None:
         """Do not pick up, and say why."""
@@ -186,6 +214,8 @@ class Telephone:
             return
         self.tell(LegResumed())
         match self.phase:
+            case "inviting" if self._is_asked:
+                self._later(self.agrees_s, self._reached)
             case "inviting":
                 self._rings(self.record().order.ring_s)
                 if self.phone is Phone.IDLE:
@@ -214,6 +244,7 @@ class Telephone:
         leg = self.record().leg or LegRecord(
             "uac", phase, HERE, HOP, "", DIALOG, LocalMedia(1, 1, HERE.host, 40000), ring_until_s=0.0
         )
+        leg = leg if phase in (LegPhase.INVITING, LegPhase.CANCELLING) else replace(leg, early=None, invite=None)
         self.write(leg=replace(leg, phase=phase, media=media or leg.media, verdict=verdict or leg.verdict))
 
     def _later(self, seconds: float, do: Callable[[], None]) -> None:

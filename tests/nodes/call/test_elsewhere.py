@@ -169,6 +169,53 @@ def test_who_was_not_answered_yet_is_over_once_and_rings_no_more(is_dialled: boo
     world.check()
 
 
+def test_who_picks_up_while_nobody_has_the_call_is_talked_with() -> None:
+    """Their answer goes to the machine that has died: whoever goes on asks them."""
+    world = placed()
+    world.pass_(0.1)
+    world.phone.ring()
+    world.machine_dies(0.0)
+    assert [one.listening.port for one in world.done if isinstance(one, TakeOverLeg) and one.listening] == [40002]
+
+
+def test_who_has_picked_up_while_nobody_had_the_call_is_greeted_at_the_new_port() -> None:
+    world = placed()
+    world.pass_(0.1)
+    world.phone.ring()
+    world.phone.picks_up_unheard()
+    world.machine_dies(1.0)
+    world.pass_(1.0)
+    assert world.record.phase is CallPhase.ANSWERED
+    assert world.record.arrival is None
+    assert world.record.channel
+    assert world.record.channel.port == 40002
+    assert len(world.noted(Kind.ANSWERED)) == 1
+    assert not world.is_over
+
+
+def test_who_had_rung_and_was_not_answered_is_over_once() -> None:
+    world = placed()
+    world.pass_(0.1)
+    world.phone.ring()
+    world.machine_dies(1.0)
+    world.pass_(1.0)
+    (ended,) = world.noted(Kind.ENDED)
+    assert (ended.fields["disposition"], ended.fields["cause"]) == ("failed", "node_lost")
+    assert world.is_over
+
+
+def test_who_is_asked_whether_they_have_picked_up_can_be_hung_up_on() -> None:
+    world = placed()
+    world.pass_(0.1)
+    world.phone.ring()
+    world.phone.picks_up_unheard()
+    world.machine_dies(1.0)
+    world.give(HangUpOrdered(Disposition.REJECTED, "do_not_call"))
+    world.pass_(1.0)
+    assert [one.fields["cause"] for one in world.noted(Kind.ENDED)] == ["do_not_call"]
+    assert world.phone.n_byes == 1
+
+
 def test_who_had_answered_and_nobody_had_noted_it_is_talked_with() -> None:
     world = placed()
     world.pass_(0.1)

@@ -208,10 +208,12 @@ class WholeCalls(RuleBasedStateMachine):
 
     # ---- machines --------------------------------------------------------------------------------------------------
 
-    @rule(outage_s=st.sampled_from([0.0, 0.2, 3.0]), is_behind=RARELY, desk_dies=RARELY)
-    def machine_dies(self, outage_s: float, is_behind: bool, desk_dies: bool) -> None:
-        """Another one goes on."""
+    @rule(outage_s=st.sampled_from([0.0, 0.2, 3.0]), is_behind=RARELY, desk_dies=RARELY, picks_up=st.booleans())
+    def machine_dies(self, outage_s: float, is_behind: bool, desk_dies: bool, picks_up: bool) -> None:
+        """Another one goes on. Who picks up meanwhile says so to nobody."""
         if not self.world.is_over:
+            if picks_up:
+                self.world.phone.picks_up_unheard()
             self.world.machine_dies(outage_s, is_behind=is_behind, desk_dies=desk_dies)
 
     @rule(refuses=st.sampled_from([0, 0, 0, 488, 491, 500, 408]))

@@ -27,6 +27,7 @@ class Registrar(asyncio.DatagramProtocol):
     def __init__(self, *answers: str) -> None:
         self._answers = list(answers)
         self.asked = 0
+        self.contacts: set[str] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)
@@ -34,6 +35,7 @@ class Registrar(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.asked += 1
         lines = [line for line in data.decode().split("\r\n") if line.partition(":")[0].lower() in COPIED]
+        self.contacts |= {line for line in lines if line.lower().startswith("contact:")}
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         self._transport.sendto("\r\n".join([f"SIP/2.0 {answer}", *lines, "", ""]).encode(), addr)
 
@@ -74,6 +76,17 @@ async def test_a_trunk_that_knows_us_is_counted_for_as_long_as_we_live(tmp_path:
             assert trunk.registered == {"carrier"}
         assert not trunk.registered
         assert one.asked == 1
+
+
+async def test_each_edge_of_a_node_registers_with_the_port_at_which_it_is_reached(tmp_path: Path) -> None:
+    """What a carrier has to say to one of them does not come to another, which knows nothing of the call."""
+    async with registrar("200 OK") as (one, port), asyncio.timeout(10):
+        async with registering(tmp_path, HOST, port) as first, registering(tmp_path, HOST, port) as second:
+            while not (first.registered and second.registered):
+                await asyncio.sleep(0.01)
+            ports = [first.port, second.port]
+    assert len(one.contacts) == 2
+    assert [sum(f"@{HOST}:{port}" in contact for contact in one.contacts) for port in ports] == [1, 1]
 
 
 async def test_a_trunk_that_refuses_us_is_not_counted_and_troubles_nobody(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,11 +24,12 @@ from protocols.sip import (
     Reject,
     Ring,
     Side,
+    TakeOver,
     Uac,
 )
 from protocols.testing import End, LossyLine, calm, stormy
 
-A, B = ("10.0.0.1", 5060), ("10.0.0.2", 5060)
+A, B, C = ("10.0.0.1", 5060), ("10.0.0.2", 5060), ("10.0.0.3", 5060)
 DIAL = Dial("sip:bob@10.0.0.2", "sip:robot@10.0.0.1", Listening("10.0.0.1", 4000), B, ring_s=40)
 ACCEPT = Accept(Listening("10.0.0.2", 30000))
 PATIENCE_S = 200
@@ -42,6 +43,8 @@ class Table:
     line: LossyLine
     caller: End
     callee: End
+    heir: End
+    """A machine that has no call yet."""
     uac: Uac
 
     def command(self, end: End, given: LegInput) -> None:
@@ -59,15 +62,28 @@ def lay(request: pytest.FixtureRequest) -> Callable[..., Table]:
             return conftest.Datagram(data, source)
 
         line = LossyLine(weather)
-        phones = [conftest.Phone(at, random.Random(str(at)), script if at == B else ()) for at in (A, B)]
-        caller, callee = (line.join(phone, phone.address, receive) for phone in phones)
+        phones = [conftest.Phone(at, random.Random(str(at)), script if at == B else ()) for at in (A, B, C)]
+        caller, callee, heir = (line.join(phone, phone.address, receive) for phone in phones)
         uac = Uac(Local(*A), random.Random(1).randbytes)
         caller.machine.legs[uac.sip_call_id] = uac
-        table = Table(line, caller, callee, uac)
+        table = Table(line, caller, callee, heir, uac)
         table.command(caller, DIAL)
         return table
 
     return make
+
+
+def another_machine_goes_on(table: Table) -> Uac:
+    """Have the caller's machine be dead, and a leg at another address go on from the record of its own; return it."""
+    record = table.uac.record
+    invite = record.invite if record.phase is LegPhase.INVITING and record.is_proceeding else None
+    dead, heir = table.caller.machine, table.heir.machine
+    dead.legs.clear()
+    dead.step = lambda given, now: []
+    left = replace(record, invite=invite, ring_until_s=None, session_at_s=None, wanted=None)
+    uac = heir.legs[table.uac.sip_call_id] = Uac.resume(left, table.line.now, random.Random(3).randbytes)
+    table.command(table.heir, TakeOver(Local(*C), Listening("10.0.0.3", 4100)))
+    return uac
 
 
 def ends(end: End) -> list[Ended]:
@@ -186,3 +202,41 @@ def test_a_caller_who_dies_again_and_again_loses_no_call(lay, seed: int, deaths:
     table.command(table.caller, HangUp())
     table.line.run(PATIENCE_S)
     assert ends(table.callee)[0].by is Side.THEM
+
+
+@HARSH
+@given(seed=st.integers(0, 2**32), loss=st.sampled_from([0.0, 0.0, 0.2, 0.5]), died=st.floats(0.0, 8.0),
+       outage_s=st.sampled_from([0.0, 0.3, 3.0, 20.0]), hangs_up=st.booleans())  # fmt: skip
+def test_what_a_callee_and_the_heir_of_a_dead_machine_believe_is_the_same(
+    lay, seed: int, loss: float, died: float, outage_s: float, hangs_up: bool
+) -> None:
+    """Always, whenever it died and however long nobody was there: they talk with each other, or neither has a call."""
+    table = lay(stormy(random.Random(seed).randbytes, loss), (0.5, Ring()), (4.0, ACCEPT))
+    table.line.run(died)
+    table.caller.machine.legs.clear()
+    table.line.run(outage_s)
+    uac = another_machine_goes_on(table)
+    table.line.run(150)
+    if hangs_up:
+        table.command(table.heir, HangUp())
+        table.line.run(PATIENCE_S)
+    callee = next(iter(table.callee.machine.legs.values()), None)
+    is_theirs = callee is not None and callee.phase is LegPhase.CONFIRMED
+    if uac.phase is LegPhase.CONFIRMED:
+        assert is_theirs or ends(table.callee)[0].cause == "no_ack"
+        assert (uac.media.port, callee.media.port) == (30000, 4100)
+    else:
+        assert not is_theirs
+        assert len(ends(table.heir)) == 1
+        assert table.heir.machine.deadline is None
+
+
+def test_who_picks_up_while_nobody_is_there_is_talked_with_by_the_heir(lay) -> None:
+    table = lay(calm(), (0.5, Ring()), (2.0, ACCEPT))
+    table.line.run(1.0)
+    table.caller.machine.legs.clear()
+    table.line.run(5.0)
+    uac = another_machine_goes_on(table)
+    table.line.run(1.0)
+    assert [type(one) for one in table.heir.told] == [Answered]
+    assert uac.media.port == 30000

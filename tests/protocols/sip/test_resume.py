@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgpack
 import msgspec
@@ -33,6 +34,7 @@ from protocols.sip.auth import Challenger
 
 Sdp = Callable[..., bytes]
 ELSEWHERE = TakeOver(Local("10.0.0.77", 5070), Listening("10.0.0.77", 6000))
+NODE_LOST = Ended(Disposition.FAILED, "node_lost", Side.NOBODY)
 PLANNED = TakeOver(ELSEWHERE.local, ELSEWHERE.listening, is_planned=True)
 
 
@@ -243,12 +245,140 @@ class TestFromAnotherMachine:
 
     def test_a_phone_that_rings_stops(self, dialled, invite) -> None:
         """Its answer would go to a machine that is not there. Told once: nobody would hear what it says to it."""
-        dialled.answer(invite, 180)
+        dialled.answer(invite, 180, tag="")  # nobody knows where it rings
         peer = successor(dialled)
         (cancel,) = peer.give(ELSEWHERE)
         assert (cancel.method, cancel.via, cancel.cseq.number) == ("CANCEL", invite.via, 1)
-        assert peer.told[-2] == Ended(Disposition.FAILED, "node_lost", Side.NOBODY)
+        assert peer.told[-2] == NODE_LOST
         assert peer.kinds()[-1] == "Finished"
+
+    def test_a_callee_who_picked_up_as_their_machine_died_is_acknowledged_and_heard(
+        self, dialled, invite, sdp: Sdp
+    ) -> None:
+        """Their 200 goes to that machine. What they are to be told follows from what the ringing phone has said."""
+        route = ("record-route", "<sip:10.0.0.9:5070;lr>")
+        dialled.answer(invite, 180, route)
+        peer = successor(dialled)
+        cancel, ack, reinvite = peer.give(ELSEWHERE)
+        assert (cancel.method, cancel.via, cancel.uri) == ("CANCEL", invite.via, invite.uri)
+        assert (ack.method, ack.cseq.number, ack.to.tag) == ("ACK", invite.cseq.number, "them")
+        assert (reinvite.method, reinvite.to.tag, reinvite.cseq.number) == ("INVITE", "them", 52)
+        assert (ack.uri, reinvite.uri) == ("sip:them@10.0.0.2:5060",) * 2
+        assert ack.via.host == reinvite.via.host == "10.0.0.77"
+        assert reinvite.first("route") == route[1]
+        assert peer.went_to[-2:] == [("10.0.0.9", 5070)] * 2
+        assert b"m=audio 6000" in reinvite.body
+        again, other = peer.answer(reinvite, 200, body=sdp(port=31000))
+        assert again == ack, "it may have been lost"
+        assert (other.method, other.cseq.number) == ("ACK", 52)
+        assert peer.told[-1].media.port == 31000
+        assert peer.kinds()[-1] == "Answered"
+        assert (peer.leg.record.phase, peer.leg.record.verdict) == (LegPhase.CONFIRMED, None)
+        (bye,) = peer.give(HangUp())
+        assert (bye.method, bye.to.tag, bye.cseq.number) == ("BYE", "them", 53)
+
+    def test_the_ack_to_an_answer_that_nobody_saw_has_the_credentials_of_its_invite(self, dialled, invite) -> None:
+        peer = successor(dialled, Credentials("robot", "secret"))
+        asked = ("proxy-authenticate", 'Digest realm="r", nonce="n", qop="auth"')
+        _, invite = peer.answer(invite, 407, asked)
+        peer.answer(invite, 180)
+        peer = successor(peer, Credentials("robot", "secret"))
+        _, ack, _ = peer.give(ELSEWHERE)
+        assert ack.first("proxy-authorization") == invite.first("proxy-authorization") != ""
+        assert ack.cseq.number == invite.cseq.number
+
+    def test_a_phone_that_still_rang_stops_and_knows_of_no_call_any_more(self, dialled, invite) -> None:
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        *_, reinvite = peer.give(ELSEWHERE)
+        assert peer.kinds()[-1] == "Ringing"
+        ack, bye = peer.answer(reinvite, 481)
+        assert (ack.method, ack.via) == ("ACK", reinvite.via)
+        assert (bye.method, bye.to.tag) == ("BYE", "them"), "they may have picked up since they said so"
+        assert peer.told[-1] == NODE_LOST
+        assert peer.leg.record.verdict == NODE_LOST, "a successor of the successor says the same"
+
+    @pytest.mark.parametrize("code", [491, 500])
+    def test_a_phone_that_did_not_hear_the_cancel_is_asked_again_and_hung_up_on_at_last(
+        self, dialled, invite, code: int
+    ) -> None:
+        """It rings, or is picked up meanwhile: RFC 3261 s.14.2 has it say that another INVITE is not answered yet."""
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        *_, reinvite = peer.give(ELSEWHERE)
+        for _ in range(2):
+            peer.answer(reinvite, code)
+            ack, reinvite, *_ = peer.wait(4.1)
+            assert (ack.method, ack.cseq.number, reinvite.method) == ("ACK", 1, "INVITE")
+        _, bye = peer.answer(reinvite, code)
+        assert (bye.method, bye.to.tag) == ("BYE", "them")
+        assert peer.told[-1] == NODE_LOST
+
+    def test_a_phone_that_is_picked_up_while_it_is_asked_is_reached_the_next_time(
+        self, dialled, invite, sdp: Sdp
+    ) -> None:
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        *_, reinvite = peer.give(ELSEWHERE)
+        peer.answer(reinvite, 500)
+        peer = successor(peer)
+        _, reinvite = peer.wait(0)
+        peer.answer(reinvite, 200, body=sdp())
+        assert peer.kinds()[-1] == "Answered"
+
+    @pytest.mark.parametrize("code", [488, 603, 408])
+    def test_who_has_picked_up_and_does_not_want_us_is_hung_up_on(self, dialled, invite, code: int) -> None:
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        *_, reinvite = peer.give(ELSEWHERE)
+        sent = peer.answer(reinvite, code) if code != 408 else peer.wait(33)
+        assert (sent[-1].method, sent[-1].to.tag) == ("BYE", "them")
+        assert peer.told[-1] == NODE_LOST
+
+    def test_whoever_is_asked_can_be_hung_up_on(self, dialled, invite, sdp: Sdp) -> None:
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        *_, reinvite = peer.give(ELSEWHERE)
+        (bye,) = peer.give(HangUp(Disposition.REJECTED, "do_not_call"))
+        assert (bye.method, bye.to.tag) == ("BYE", "them")
+        assert peer.told[-1] == Ended(Disposition.REJECTED, "do_not_call", Side.US)
+        (ack,) = peer.answer(reinvite, 200, body=sdp())
+        assert ack.method == "ACK"
+        assert [one for one in peer.told if isinstance(one, Ended)] == [peer.told[-1]]
+
+    def test_a_successor_of_the_successor_asks_them_too(self, dialled, invite, sdp: Sdp) -> None:
+        """On the same sockets it hears the answer; from another machine it asks anew, with a higher number."""
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        *_, reinvite = peer.give(ELSEWHERE)
+        peer = successor(peer)
+        *_, ack = peer.answer(reinvite, 200, body=sdp())
+        assert (ack.method, peer.kinds()[-1]) == ("ACK", "Answered")
+
+    def test_when_that_one_dies_too_a_third_machine_asks(self, dialled, invite, sdp: Sdp) -> None:
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        peer.give(ELSEWHERE)
+        left = replace(peer.leg.record, takeover=TakeoverStage.NONE, invite=None)  # as `nodes.call.moving` brings it
+        assert left.is_reachable
+        peer.leg = Uac.resume(sent_away(left), peer.now, random.Random(7).randbytes)
+        ack, reinvite = peer.give(TakeOver(Local("10.0.0.78", 5070), Listening("10.0.0.78", 6000)))
+        assert (ack.cseq.number, reinvite.cseq.number, reinvite.via.host) == (1, 103, "10.0.0.78")
+        peer.answer(reinvite, 200, body=sdp())
+        assert peer.kinds()[-1] == "Answered"
+
+    @pytest.mark.parametrize("is_cancelling", [True, False])
+    def test_a_call_that_was_being_given_up_is_given_up_and_hung_up_on(
+        self, dialled, invite, is_cancelling: bool
+    ) -> None:
+        """They may have picked up just then: the BYE is for them, and a phone that rings knows of no call to end."""
+        dialled.answer(invite, 180)
+        if is_cancelling:
+            dialled.give(HangUp(Disposition.FAILED, "stopped"))
+        peer = successor(dialled)
+        cancel, ack, bye = peer.give(TakeOver(ELSEWHERE.local, None))
+        assert (cancel.method, ack.method, bye.method) == ("CANCEL", "ACK", "BYE")
+        assert peer.told[-1] == NODE_LOST
 
     def test_a_call_that_nobody_has_heard_of_is_not_dialled_again(self, dialled, invite) -> None:
         peer = successor(dialled)

@@ -168,6 +168,24 @@ class TestNotAnswering:
         assert peer.told[-1] == Ended(Disposition.NO_ANSWER, "cancelled", Side.THEM)
         assert peer.give(Accept(US)) == [], "the callee picks up a moment too late"
 
+    def test_a_caller_who_leaves_by_a_bye_is_answered_and_the_invite_487(self, called) -> None:
+        """RFC 3261 s.15.1.2: the dialog is early, and theirs to end."""
+        peer = called()
+        peer.give(Ring())
+        to_bye, to_invite = peer.ask("BYE", 2)
+        assert (to_bye.code, to_bye.cseq.method) == (200, "BYE")
+        assert (to_invite.code, to_invite.cseq.method) == (487, "INVITE")
+        assert peer.told[-1] == Ended(Disposition.NO_ANSWER, "cancelled", Side.THEM)
+
+    def test_another_offer_before_the_answer_is_to_come_later(self, called, sdp: Sdp) -> None:
+        """RFC 3261 s.14.2."""
+        peer = called()
+        peer.give(Ring())
+        (refusal,) = peer.ask("INVITE", 2, body=sdp())
+        assert (refusal.code, refusal.first("retry-after")) == (500, "2")
+        (ok,) = peer.give(Accept(US))
+        assert (ok.code, ok.cseq.number) == (200, 1)
+
     def test_and_there_is_nothing_to_answer_before_somebody_calls(self, make_peer) -> None:
         peer = make_peer(Uas(Local("10.0.0.1", 5060), random.Random(2).randbytes))
         with pytest.raises(LocalProtocolError, match="nobody_is_waiting"):
