@@ -15,6 +15,7 @@ the standard library only.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,8 @@ _RUN_PATH: Final = 107 - 32
 RoleName: TypeAlias = Literal["nats", "recorder", "speech", "media", "edge", "central", "desk"]
 """What a node may do, in the order in which its processes are started."""
 ROLES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+FIRST_EDGE: Final = "edge-0"
+"""The name of a node's first edge, which most nodes have alone (`nodes.edge_names`)."""
 _TOGETHER: Final[tuple[RoleName, ...]] = ("edge", "media", "speech")
 """One call's, on one machine: audio does not cross the network on its way to who decides."""
 
@@ -95,11 +98,11 @@ class Paths:
     @property
     def checkpoint(self) -> Path:
         """The records of the edge's calls, for the next edge when none is left that has them in memory."""
-        return self.checkpoint_of("edge-0")
+        return self.checkpoint_of(FIRST_EDGE)
 
     def checkpoint_of(self, edge: str) -> Path:
         """Return where an edge of this name writes them, and its successor reads them: each of several has its own."""
-        name = "checkpoint" if edge == "edge-0" else f"checkpoint-{edge}"
+        name = "checkpoint" if edge == FIRST_EDGE else f"checkpoint-{edge}"
         return self.state / "calls" / name
 
     @property
@@ -122,7 +125,7 @@ class Rtp:
     """Media sockets: one for each channel, `ports` from first to last."""
 
     bind: str = "127.0.0.1"
-    ports: tuple[int, int] = (40000, 40199)
+    ports: tuple[int, int] = (20000, 20199)  # below those that the kernel gives to whoever asks for any
 
     def __post_init__(self) -> None:
         first, last = self.ports
@@ -149,10 +152,18 @@ class Speech:
 class Edge:
     """Signalling and conversations."""
 
+    processes: int = within(0, 0, 64)
+    """So many that are active, each with spares and a SIP port of its own (`sip.further_ports`); 0: one for every ten
+    cores of the machine, and one for what is left. Each registers at a trunk that wants it, with its own port: where
+    the carrier allows one contact, or one source port, say 1. It is changed with a restart of the node."""
     capacity: int = within(0, 0, 100_000)
-    """So many calls at one time; 0: as many as it learns that this machine carries."""
+    """So many calls at one time, in all; 0: as many as it learns that this machine carries."""
     gives_up: tuple[Literal["transcripts", "recordings"], ...] = ("transcripts", "recordings")
     """What it may give up, in this order, before it refuses calls."""
+
+    def __post_init__(self) -> None:
+        if 0 < self.capacity < self.processes:
+            raise ValueError(f"processes: are {self.processes}, for {self.capacity} calls (capacity)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +261,19 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Log lines from this level up."""
+    """Log lines from `level` up; and spans, where a collector is named. The same on all nodes, or trees have holes."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    otlp: str = ""
+    """Where a collector takes spans by OTLP over HTTP, as `http://127.0.0.1:4318`; empty: none are told."""
+    sample: float = within(1.0, 0, 1)
+    """The share of calls of which spans are told."""
+    sip_trace: bool = False
+    """Tell the far end of a call its trace, too: `X-Ringmaster-Trace` in the INVITE."""
+
+    def __post_init__(self) -> None:
+        if self.otlp and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", self.otlp):
+            raise ValueError("otlp: is no address of a collector, as http://127.0.0.1:4318")
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +357,7 @@ def parse(text: str, file: str, base: Path) -> Config:
 
 
 __all__ = [
-    "Config", "ConfigError", "ENVIRONMENT", "PINNED", "REFUSED_NUMBERS", "ROLES", "load", "parse", "pinned",
-    "RoleName", "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Edge", "Models", "Cluster", "Nats",
-    "Central", "Desk", "Recorder", "Fetch", "Telemetry",
+    "Config", "ConfigError", "ENVIRONMENT", "FIRST_EDGE", "PINNED", "REFUSED_NUMBERS", "ROLES", "load", "parse",
+    "pinned", "RoleName", "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Edge", "Models", "Cluster",
+    "Nats", "Central", "Desk", "Recorder", "Fetch", "Telemetry",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from nodes.tables import a_port, within
+from nodes.tables import LAST_PORT, a_port, within
 
 _HOST_OR_NETWORK: Final = re.compile(r"[A-Za-z0-9_.-]+(/\d{1,2})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d{1,3})?")
 
@@ -69,12 +69,20 @@ class Sip:
 
     bind: str = "127.0.0.1"
     port: int = a_port(5060)
+    further_ports: tuple[int, ...] = ()
+    """Of the second and further edges of this machine, where it has several (`edge.processes`); empty: every second one
+    above `port`. Each edge sends from its own port, and Via and Contact say so: a carrier sees as many source ports,
+    and its answers and requests come to all of them, so a firewall lets them all in. One that takes calls from one
+    port only wants `edge.processes = 1`."""
     trunks: tuple[Trunk, ...] = ()
     allow: tuple[str, ...] = ()
     """Hosts, addresses and networks that are not public, and may be called all the same; trunks need not be here."""
 
     def __post_init__(self) -> None:
         check_hosts(self.allow)
+        for port in self.further_ports:
+            if not 0 <= port <= LAST_PORT:
+                raise ValueError(f"further_ports: {port} is not between 0 and {LAST_PORT}")
 
 
 def check_hosts(allow: tuple[str, ...]) -> None:

@@ -3,7 +3,7 @@
 NodeError
   ConfigError   (nodes/tables.py)    the configuration, with file, key and reason
   AlreadyUp     (nodes/lock.py)      another node runs with the same state directory
-  PortTaken     (nodes/launcher.py)  a port that the configuration names is in use
+  PortTaken     (nodes/holdings.py)  a port that the configuration names is in use
   LinkError     (nodes/links)        a bus, or the process at its other end
   SpeechError   (nodes/speech)       a model, a voice, an engine
   ...           each process's and command's own, beside the code that raises it

@@ -22,6 +22,7 @@ from nodes.errors import NodeError
 
 T = TypeVar("T")
 
+LAST_PORT: Final = 65_535
 MAX_TEXT: Final = 100_000
 """Characters of a TOML document; a configuration with a dozen trunks has 3,000."""
 
@@ -41,7 +42,7 @@ def within(default: float, low: float, high: float) -> Any:
 
 def a_port(default: int) -> Any:
     """Return a dataclass's field that is a port; 0 is any free one."""
-    return within(default, 0, 65535)
+    return within(default, 0, LAST_PORT)
 
 
 def several(default: str = "") -> Any:
@@ -162,4 +163,4 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 
 
-__all__ = ["MAX_TEXT", "ConfigError", "Reader", "a_port", "several", "toml", "within"]
+__all__ = ["LAST_PORT", "MAX_TEXT", "ConfigError", "Reader", "a_port", "several", "toml", "within"]

@@ -30,6 +30,7 @@ BOTH = [
 
 HERE = Path(__file__).parent
 PASSED = pytest.StashKey[bool]()
+N_LINES = 20
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,6 +53,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(folder))
 
 
+def must_run(process: subprocess.Popen[bytes], said: Path) -> None:
+    """Fail when a process has ended that should run, with the last lines of the file that has what it has said."""
+    status = process.poll()
+    assert status is None, f"{process.args} has ended with {status}:\n{last_lines(said)}"
+
+
+def last_lines(file: Path) -> str:
+    """Return enough of a log to see why there are no more lines in it."""
+    return "\n".join(file.read_text(errors="replace").splitlines()[-N_LINES:])
+
+
 ANYBODY = "anybody"
 
 
@@ -71,11 +83,13 @@ class NatsServer:
 
     async def start(self) -> None:
         """Return when it answers."""
-        self._process = subprocess.Popen(self.plan.argv, stderr=subprocess.DEVNULL)  # noqa: ASYNC220  a millisecond
+        said = self.config.paths.nats / "said"
+        with said.open("w") as err:
+            self._process = subprocess.Popen(self.plan.argv, stderr=err)  # noqa: ASYNC220  a millisecond
         host, port = self.plan.url.partition("://")[2].split(":")
         async with asyncio.timeout(10):
             while not await _greets(host, int(port)):
-                assert self._process.poll() is None, "nats-server has ended"
+                must_run(self._process, said)
 
     def configure(self, change: Callable[[str], str]) -> None:
         """Change its configuration, for the next start."""

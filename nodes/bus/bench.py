@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +26,7 @@ import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from nodes import ports
 from nodes.bus.bus import Bus
 from nodes.bus.login import login
 from nodes.bus.server import embedded
@@ -264,15 +264,12 @@ def _together(root: Path, n: int) -> list[Config]:
     cluster_state.add(root / nodes[0], nodes)
     for node in nodes[1:]:
         cluster_keys.unpack(cluster_keys.keys_for(root / nodes[0], node, ()), root / node)
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in nodes]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        ports = [int(probe.getsockname()[1]) for probe in probes]
-    routes = tuple(f"127.0.0.1:{port}" for port in ports)
+    first = ports.take(n)
+    between = [*range(first, first + n)]
+    routes = tuple(f"127.0.0.1:{port}" for port in between)
     return [
         replace(_of(node, root / node), nats=Nats(port=0, routes=routes, route_port=port, replicas=n))
-        for node, port in zip(nodes, ports, strict=True)
+        for node, port in zip(nodes, between, strict=True)
     ]
 
 

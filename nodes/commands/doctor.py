@@ -25,13 +25,15 @@ from nodes.bus.login import login
 from nodes.bus.server import check, check_company, context, find, url
 from nodes.commands.client import configured
 from nodes.commands.terminal import console, emit, hang
-from nodes.config import Config, ConfigError
+from nodes.config import FIRST_EDGE, Config, ConfigError
+from nodes.edge_names import sip_ports
 from nodes.errors import NodeError, in_words
 from nodes.links import cluster_state
 from nodes.links.cluster_state import ClusterState
+from nodes.ports import is_given
 from nodes.speech import model_dir
 from nodes.speech.errors import BrokenModel
-from protocols.wire.roles import Role
+from protocols.wire.roles import PROCESSES, Role
 
 PYTHON = (3, 11)
 ADAPTERS = {
@@ -174,7 +176,7 @@ def _nats(config: Config) -> Iterator[Finding]:
             return
         for where in map(urlsplit, urls):
             yield _reached("nats.url", str(where.hostname), where.port or 4222)
-        for role in Role:
+        for role in PROCESSES:
             try:
                 login(config, role)
             except ConfigError as error:
@@ -211,12 +213,23 @@ def _ports(config: Config) -> Iterator[Finding]:
         tcp["nats.route_port"] = (config.nats.bind, config.nats.route_port)
     if config.cluster.is_joined:
         tcp["cluster.port"] = (config.cluster.bind, config.cluster.port)
-    yield _free("sip.port", socket.SOCK_DGRAM, config.sip.bind, [config.sip.port])
+    yield from _sip_ports(config)
     first, last = config.rtp.ports
     ports = range(first + first % 2, last + 1, 2)[: config.media.processes * config.media.channels]
     yield _free("rtp.ports", socket.SOCK_DGRAM, config.rtp.bind, ports)
     for key, (host, port) in tcp.items():
         yield _free(key, socket.SOCK_STREAM, host, [port])
+
+
+def _sip_ports(config: Config) -> Iterator[Finding]:
+    try:
+        ports = sip_ports(config)
+    except ConfigError as error:
+        yield Finding(error.key, error.reason, "set it, or edge.processes", fatal=True)
+        return
+    for edge, port in ports.items():
+        key = "sip.port" if edge == FIRST_EDGE else "sip.further_ports"
+        yield _free(key, socket.SOCK_DGRAM, config.sip.bind, [port])
 
 
 def _free(key: str, kind: socket.SocketKind, host: str, ports: range | list[int]) -> Finding:
@@ -235,7 +248,10 @@ def _free(key: str, kind: socket.SocketKind, host: str, ports: range | list[int]
     if not ports[0]:
         return Finding(key, f"{name} {host}, any port that is free")
     found = f"{ports[0]} is free" if len(ports) == 1 else f"{ports[0]} to {ports[-1]}, the even ones, are free"
-    return Finding(key, f"{name} {host}:{found}")
+    mend = ""
+    if any(map(is_given, ports)):
+        mend = f"the kernel may give them to others: set {key} lower, or sysctl net.ipv4.ip_local_reserved_ports"
+    return Finding(key, f"{name} {host}:{found}", mend)
 
 
 def _limits(_: Config) -> Iterator[Finding]:

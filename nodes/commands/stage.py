@@ -1,24 +1,24 @@
 """A node and its callees, set up for a rehearsal and gone after it: `demo`, `campaign rehearse` and `bench` play on it.
 
-Everything is a child of this command, so that nothing is left when it ends, however it ends. Ports are free ones, state
-is in a directory of its own.
+Everything is a child of this command, so that nothing is left when it ends, however it ends. Ports are nobody else's
+(`nodes.ports`), state is in a directory of its own.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, redirect_stderr
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes import lock
+from nodes import lock, ports
 from nodes.commands.client import Client, connected
 from nodes.config import ENVIRONMENT, Config, load
+from nodes.edge_names import APART
 from nodes.errors import NodeError
 from nodes.histories import last_words
 from nodes.launcher import PROCESS
@@ -35,7 +35,7 @@ SETTINGS = "ringmaster.toml"
 LOG = "node.log"
 MARK = "# A rehearsal's: the next one empties this directory.\n"
 """The first line of its configuration; a directory without such a file is somebody's own, and is not emptied."""
-EDGE = '[edge]\ngives_up = ["recordings"]\n'
+EDGE = '[edge]\nprocesses = {n_edges}\ngives_up = ["recordings"]\n'
 """Callees of a rehearsal know by the events of a turn what they are asked."""
 
 
@@ -81,6 +81,7 @@ async def stage(
     channels: int = CHANNELS,
     n_phrases: int = 0,
     restarts: int = 0,
+    n_edges: int = 1,
 ) -> AsyncIterator[Stage]:
     """Set up a node with its state in `state`, which is emptied first, and callees who know `scripts` (name -> text).
 
@@ -88,44 +89,44 @@ async def stage(
     table `edge` of its configuration, then further tables, as TOML. `agents`: who sits at its desk, as
     `ann:service+billing,ben:service`. `channels`: how many sockets media has. `n_phrases`: callees have so many answers
     of each meaning, spoken before the block begins; 0: they say what they like. `restarts`: so often may the launcher
-    die, and is started again as a supervisor of the machine would do it. Raises: NodeError.
+    die, and is started again as a supervisor of the machine would do it. `n_edges`: active ones. Raises: NodeError.
     """
-    file = _configuration(state, settings, channels)
-    config = load(file)
-    callees = _udp_socket()
-    paths = _written(scripts, state)
-    log = state / LOG
-    node = Program(
-        argv=(sys.executable, "-m", "nodes.launcher"), env={ENVIRONMENT: str(file)}, speaks=False, stop_s=15.0
-    )  # fmt: skip
-    people = Program(
-        argv=(sys.executable, "-m", "nodes.child"),
-        env={
-            ENVIRONMENT: str(file),
-            PROCESS: "rehearsal-0 rehearsal",
-            SCRIPTS: ":".join(map(str, paths)),
-            SEED: str(seed),
-            AGENTS: agents,
-            PHRASES: str(n_phrases),
-        },
-        sockets={"sip": callees},
-        ready_s=READY_S,
-    )
-    ended: list[str] = []
-    with log.open("a", buffering=1) as lines, redirect_stderr(lines):  # the terminal belongs to the captions
-        try:
-            async with alone("node", node, ended, restarts), connected(config, READY_S) as client:
-                await client.ready(needed, READY_S)
-                async with alone("callees", people, ended):
-                    yield Stage(client, callees.getsockname()[1], log)
-        except (TreeDown, StartFailed, NodeError) as error:
-            if isinstance(error, NodeError) and not ended:
-                raise
-            raise StageDown(f"{ended[0] if ended else error} (log: {log})") from error
-        finally:
-            callees.close()
-            if lock.holder(state) is None:
-                shutil.rmtree(config.paths.run, ignore_errors=True)  # what a killed launcher could not put away
+    with _configuration(state, settings, channels, n_edges) as file:
+        config = load(file)
+        callees = _udp_socket()
+        paths = _written(scripts, state)
+        log = state / LOG
+        node = Program(
+            argv=(sys.executable, "-m", "nodes.launcher"), env={ENVIRONMENT: str(file)}, speaks=False, stop_s=15.0
+        )  # fmt: skip
+        people = Program(
+            argv=(sys.executable, "-m", "nodes.child"),
+            env={
+                ENVIRONMENT: str(file),
+                PROCESS: "rehearsal-0 rehearsal",
+                SCRIPTS: ":".join(map(str, paths)),
+                SEED: str(seed),
+                AGENTS: agents,
+                PHRASES: str(n_phrases),
+            },
+            sockets={"sip": callees},
+            ready_s=READY_S,
+        )
+        ended: list[str] = []
+        with log.open("a", buffering=1) as lines, redirect_stderr(lines):  # the terminal belongs to the captions
+            try:
+                async with alone("node", node, ended, restarts), connected(config, READY_S) as client:
+                    await client.ready(needed, READY_S)
+                    async with alone("callees", people, ended):
+                        yield Stage(client, callees.getsockname()[1], log)
+            except (TreeDown, StartFailed, NodeError) as error:
+                if isinstance(error, NodeError) and not ended:
+                    raise
+                raise StageDown(f"{ended[0] if ended else error} (log: {log})") from error
+            finally:
+                callees.close()
+                if lock.holder(state) is None:
+                    shutil.rmtree(config.paths.run, ignore_errors=True)  # what a killed launcher could not put away
 
 
 def alone(id: str, program: Program, ended: list[str], restarts: int = 0) -> AbstractAsyncContextManager[System]:
@@ -138,16 +139,23 @@ def alone(id: str, program: Program, ended: list[str], restarts: int = 0) -> Abs
     return running(Supervisor([OsProcess.child(id, program, on_change=changed)], intensity=restarts, period_s=1e9))
 
 
-def _configuration(state: Path, settings: str, channels: int) -> Path:
-    """Write a configuration with free ports into an empty state directory. Raises: NotAStage."""
+@contextmanager
+def _configuration(state: Path, settings: str, channels: int, n_edges: int) -> Iterator[Path]:
+    """Write a configuration into an empty state directory, with ports that are its node's for the length of the block.
+
+    They are in the file, so that whoever calls the node, or comes back to it, finds it after each of its restarts.
+    Raises: NotAStage, NoPorts.
+    """
     file = emptied(state)
-    first = _free_block(2 * channels)
-    file.write_text(
-        f'{MARK}[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {_free_port()}\n'
-        f"[rtp]\nports = [{first}, {first + 2 * channels - 1}]\n[nats]\nport = {_free_port(socket.SOCK_STREAM)}\n"
-        f"[desk]\nport = {_free_port(socket.SOCK_STREAM)}\n{EDGE}{settings}"
-    )
-    return file
+    with ports.held(2 * channels + APART * n_edges + 2) as first:
+        sip = first + 2 * channels
+        nats = sip + APART * n_edges
+        file.write_text(
+            f'{MARK}[node]\nid = "demo"\n[paths]\nstate = "."\n[sip]\nport = {sip}\n'
+            f"[rtp]\nports = [{first}, {sip - 1}]\n[nats]\nport = {nats}\n"
+            f"[desk]\nport = {nats + 1}\n{EDGE.format(n_edges=n_edges)}{settings}"
+        )
+        yield file
 
 
 def emptied(state: Path) -> Path:
@@ -177,45 +185,10 @@ def _written(scripts: Mapping[str, str], state: Path) -> list[Path]:
 
 
 def _udp_socket() -> socket.socket:
-    sock = _bound(socket.SOCK_DGRAM)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
     sock.setblocking(False)
     return sock
-
-
-def _bound(kind: socket.SocketKind) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, kind)
-    sock.bind(("127.0.0.1", 0))
-    return sock
-
-
-def _free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """Return a port that is free now; the node's own, so that whoever calls it, or comes back to it, knows it."""
-    with _bound(kind) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def _free_block(n_ports: int) -> int:
-    """Return the first port of a block whose even ports are all free now.
-
-    Below those that the kernel gives to sockets that ask for any (32768 and up on Linux), which come and go. Where the
-    search begins is this process's own, so that two stages that are set up at once do not find the same block.
-    """
-    blocks = list(range(10_000, 32_000 - n_ports, n_ports))
-    own = os.getpid() % len(blocks)
-    for first in blocks[own:] + blocks[:own]:
-        if all(_is_free(port) for port in range(first, first + n_ports, 2)):
-            return first
-    raise NodeError("no free block of RTP ports between 10000 and 32000")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 __all__ = ["LOG", "MARK", "READY_S", "SETTINGS", "NotAStage", "Stage", "StageDown", "alone", "emptied", "stage"]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from nodes import ports
 from nodes.commands.stage import stage
 from tests.journeys.crowd import Played, crowd
 from tests.journeys.following import Node
 from tests.journeys.peers.kamailio import Account
-from tests.journeys.peers.programs import free_ports
 
 Calls = dict[str, Played]
 HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ def measured(record_property: Callable[[str, object], None]) -> Callable[..., No
 @pytest.fixture(scope="session")
 def account() -> Account:
     """What the node knows of its carrier, which runs only while a journey needs it."""
-    return Account(free_ports(1)[0])
+    return Account(ports.take())
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,11 +19,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from nodes import ports
 from nodes.links import cluster_keys, cluster_state
 from protocols.wire.ids import NodeId
+from tests.conftest import must_run
 from tests.journeys.peers.desk import AT_ONCE, picks_up, talk
 from tests.journeys.peers.phone import Phone, phones
-from tests.nodes.commands.conftest import COMMAND, Done, Place, free_block, make
+from tests.nodes.commands.conftest import COMMAND, Done, Place, make
 from tests.nodes.desk.page import Page, page
 
 PATIENCE_S = 60.0
@@ -48,12 +49,12 @@ class Machine:
         return self.place.path / f"state-{self.name}"
 
     def configure(self, number: int, roles: list[str], more: str) -> None:
-        first = free_block(20)
+        first = ports.take(20)
         (self.place.path / f"{self.name}.toml").write_text(
             f"[node]\nid = '{self.name}'\nroles = {roles}\n[paths]\nstate = 'state-{self.name}'\n"
             f"[cluster]\nbind = '127.0.0.{number}'\nport = 0\nports = [0, 0]\n[sip]\nport = 0\n"
             f"[rtp]\nports = [{first}, {first + 19}]\n[media]\nchannels = 10\n[speech]\nprocesses = 1\n"
-            f"[models]\nvoice = 'missing'\n[desk]\nport = 0\n{more}"
+            f"[edge]\nprocesses = 1\n[models]\nvoice = 'missing'\n[desk]\nport = 0\n{more}"
         )
 
     async def run(self, command: str, *words: str) -> Done:
@@ -71,11 +72,16 @@ class Machine:
         """Start it; return when it is up, and has found out that it may be in the cluster."""
         log = self.state.with_suffix(".log")
         with log.open("w") as lines:
-            self.launcher = subprocess.Popen(  # noqa: ASYNC220  some milliseconds
+            self.launcher = launcher = subprocess.Popen(  # noqa: ASYNC220  some milliseconds
                 [COMMAND, "up", "--config", f"{self.name}.toml"],
                 cwd=self.place.path, env=self.place.environment(), stdout=lines, stderr=lines, start_new_session=True,
             )  # fmt: skip
-        await until(lambda: '"cluster.in"' in log.read_text())
+
+        def is_in() -> bool:
+            must_run(launcher, log)
+            return '"cluster.in"' in log.read_text()
+
+        await until(is_in)
 
     async def ask(self, method: str, path: str, body: object = None) -> Any:
         """Ask its API; return the answer, parsed if it is JSON. Fails unless it is 200."""
@@ -122,18 +128,12 @@ async def until(what: Any) -> None:
             await asyncio.sleep(LOOK_S)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 async def machines(tmp_path: Path, pytestconfig: pytest.Config) -> AsyncIterator[tuple[Machine, Machine]]:
     """Both, up and in one cluster."""
     place = make(tmp_path, pytestconfig)
     first, second = Machine(place, "n1"), Machine(place, "n2")
-    port = free_port()
+    port = ports.take()
     first.configure(1, CALLS, f"[nats]\nport = {port}\n")
     second.configure(2, DESK, "")
     try:

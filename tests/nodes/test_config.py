@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.config import ENVIRONMENT, Config, ConfigError, load, parse
+from nodes.edge_names import APART, capacity_of, edges, sip_ports
 from nodes.errors import NodeError
 from nodes.greeting import greeting
-from nodes.holdings import epoch, udp_sockets
+from nodes.holdings import PortTaken, epoch, udp_sockets
 from nodes.launcher import check_ports, roles
+from nodes.ports import take
 
 BASE = Path("/srv/ringmaster")
 
@@ -83,7 +85,7 @@ def test_what_is_written_is_what_is_read():
 
 
 def test_a_node_is_alone_and_does_everything_unless_its_configuration_says_otherwise():
-    config = read("")
+    config = read("[edge]\nprocesses = 1")
     assert not config.cluster.is_joined
     assert list(roles(config)) == [
         "nats-0", "recorder-0", "speech-0", "speech-1", "media-0", "edge-0", "central-0", "desk-0",
@@ -91,24 +93,28 @@ def test_a_node_is_alone_and_does_everything_unless_its_configuration_says_other
 
 
 def test_a_node_starts_the_processes_of_its_roles_and_no_others():
-    text = '[node]\nroles = ["speech", "edge", "media"]\n[cluster]\nbind = "10.0.0.2"\n[speech]\nprocesses = 1'
-    assert roles(read(text)) == {"speech-0": "speech", "media-0": "media", "edge-0": "edge"}
+    text = '[node]\nroles = ["speech", "edge", "media"]\n[cluster]\nbind = "10.0.0.2"\n[speech]\nprocesses = 1\n'
+    text += "[edge]\nprocesses = 2"
+    assert roles(read(text)) == {"speech-0": "speech", "media-0": "media", "edge-0": "edge", "edge-1": "edge"}
     assert list(roles(read('[nats]\nurl = "nats://n1"\n[node]\nroles = ["nats", "desk"]'))) == ["desk-0"]
 
 
 def test_a_node_of_a_cluster_has_a_port_for_each_process_and_each_spare():
-    joined = "[cluster]\nbind = '10.0.0.2'\n"
+    joined = "edge.processes = 1\n[cluster]\nbind = '10.0.0.2'\n"
     check_ports(read(joined))
     check_ports(read(f"{joined}ports = [0, 0]"))
     check_ports(read("[cluster]\nports = [7401, 7401]"))  # it is alone
     with pytest.raises(ConfigError, match=r"cluster.ports: are 10, and the processes here want 11"):
         check_ports(read(f"{joined}ports = [7401, 7410]"))
+    with pytest.raises(ConfigError, match=r"cluster.ports: are 10, and the processes here want 14"):
+        check_ports(read(f"{joined.replace('1', '2', 1)}ports = [7401, 7410]"))
     with pytest.raises(ConfigError, match=r"cluster.ports: are 60, and the processes here want 62"):
         check_ports(read(f"{joined}[media]\nprocesses = 18"))
 
 
 def test_a_node_with_too_few_ports_does_not_start(tmp_path: Path):
-    (file := tmp_path / "ringmaster.toml").write_text("[cluster]\nbind = '127.0.0.2'\nports = [7401, 7410]\n")
+    text = "edge.processes = 1\n[cluster]\nbind = '127.0.0.2'\nports = [7401, 7410]\n"
+    (file := tmp_path / "ringmaster.toml").write_text(text)
     launcher = [sys.executable, "-m", "nodes.launcher"]
     done = subprocess.run(launcher, env={**os.environ, ENVIRONMENT: str(file)}, capture_output=True, text=True)
     assert done.returncode == 2
@@ -119,6 +125,44 @@ def test_a_node_with_too_few_ports_does_not_start(tmp_path: Path):
 def test_a_node_without_a_telephone_binds_no_port_for_one():
     with udp_sockets(read('[node]\nroles = ["nats", "desk"]')) as sockets:
         assert sockets == {}
+
+
+def test_each_edge_of_a_node_has_a_port_of_its_own_that_is_the_same_at_each_start():
+    """Far ends have been told it: a call goes on after a restart only where it is the same."""
+    first = take(APART * 3)
+    ports = [first, first + APART, first + 2 * APART]
+    with udp_sockets(read(f"[sip]\nport = {ports[0]}\n[edge]\nprocesses = 3\n[media]\nchannels = 1")) as sockets:
+        assert [sockets[f"sip-{n}"].getsockname()[1] for n in range(3)] == ports
+        with pytest.raises(PortTaken, match=f"sip.further_ports: UDP 127.0.0.1:{ports[2]}: "):
+            with udp_sockets(read(f"[sip]\nport = 0\nfurther_ports = [{ports[2]}]\n[edge]\nprocesses = 2")):
+                pass
+    named = "[sip]\nport = 5070\nfurther_ports = [5090, 5091]\n[edge]\nprocesses = "
+    assert sip_ports(read(f"{named}3")) == {"edge-0": 5070, "edge-1": 5090, "edge-2": 5091}
+    assert sip_ports(read(f"{named}1")) == {"edge-0": 5070}
+    assert sip_ports(read("[sip]\nport = 0\n[edge]\nprocesses = 2")) == {"edge-0": 0, "edge-1": 0}
+    with pytest.raises(ConfigError, match=r"sip.further_ports: are 2, and the further edges here are 3"):
+        sip_ports(read(f"{named}4"))
+    with pytest.raises(ConfigError, match=r"sip.further_ports: are missing, and none is left above 65534"):
+        sip_ports(read("[sip]\nport = 65534\n[edge]\nprocesses = 2"))
+
+
+@given(st.integers(1, 64), st.integers(0, 300))
+def test_the_edges_of_a_node_take_together_as_many_calls_as_it_is_said_to_take(n: int, capacity: int):
+    if 0 < capacity < n:
+        with pytest.raises(ConfigError, match=rf"processes: are {n}, for {capacity} calls"):
+            read(f"[edge]\nprocesses = {n}\ncapacity = {capacity}")
+        return
+    config = read(f"[edge]\nprocesses = {n}\ncapacity = {capacity}")
+    shares = [capacity_of(edge, config) for edge in edges(config)]
+    assert (len(shares), sum(shares)) == (n, capacity)
+    assert max(shares) - min(shares) <= 1
+
+
+def test_a_machine_has_an_edge_for_every_ten_cores_and_none_without_a_call(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("nodes.edge_names.cores", lambda: 24)
+    assert edges(read("")) == ("edge-0", "edge-1", "edge-2")
+    assert edges(read("[edge]\ncapacity = 2")) == ("edge-0", "edge-1")
+    assert edges(read("[edge]\nprocesses = 1")) == ("edge-0",)
 
 
 def test_a_nodes_epoch_rises_at_each_start_also_when_the_clock_was_put_back(tmp_path, monkeypatch):
@@ -133,8 +177,9 @@ def test_a_nodes_epoch_rises_at_each_start_also_when_the_clock_was_put_back(tmp_
 
 def test_a_node_greets_with_what_it_has():
     config = read('[node]\nroles = ["nats", "central"]')
-    text = greeting(config, "", None, "nats://127.0.0.1:4222", 1.0)
+    text = greeting(config, "", [], "nats://127.0.0.1:4222", 1.0)
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["NATS", "state"]
+    assert "  SIP        127.0.0.1:5060,5062 " in greeting(config, "", [5060, 5062], "nats://127.0.0.1:4222", 1.0)
 
 
 def test_a_password_is_not_shown_with_the_rest():
@@ -146,7 +191,7 @@ def test_a_password_is_not_shown_with_the_rest():
     [
         ("[sip]\nprot = 1", "sip.prot", "did you mean port?"),
         ("[sap]", "sap", "did you mean sip?"),
-        ("[sip]\nxyz = 1", "sip.xyz", "known are bind, port, trunks"),
+        ("[sip]\nxyz = 1", "sip.xyz", "known are bind, port, further_ports, trunks"),
         ("[sip]\nport = '5060'", "sip.port", "is a string, not a whole number"),
         ("[sip]\nport = 99999", "sip.port", "99999 is not between 0 and 65535"),
         ("[sip]\nport = true", "sip.port", "is true or false, not a whole number"),

@@ -19,17 +19,13 @@ from typing import Final
 
 import pytest
 
+from tests.ops.machines.base import lend
+
 ROOT: Final = Path(__file__).parents[2]
 RELEASE: Final = "bookworm"
 COMMANDS: Final = ("make demo", "make test")
-REACH: Final = (
-    "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/apt.conf.d", "/etc/apt/trusted.gpg.d",
-    "/etc/pip.conf", "/etc/xdg/pip", "/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs",
-    "/usr/local/share/ca-certificates",
-)  # fmt: skip
-"""How this machine reaches the registries: files and directories, where they are there."""
 REACH_WORDS: Final = ("PIP_", "UV_", "SSL_", "PROXY", "_CA_BUNDLE")
-"""The same in the environment: what has one of these in its name."""
+"""How this machine reaches the registries, in the environment: what has one of these in its name."""
 LIMIT_S: Final = 3600.0
 MOUNTS: Final = (
     "mount -t proc proc {0}/proc && mount --rbind /dev {0}/dev && mount -t tmpfs shm {0}/dev/shm && "
@@ -45,9 +41,7 @@ def bare(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("only root can make a root directory")
     root = tmp_path / "root"
     subprocess.run(["debootstrap", "--variant=minbase", "--include=make", RELEASE, root], check=True, timeout=LIMIT_S)
-    (root / "etc/apt/sources.list").unlink(missing_ok=True)  # debootstrap's own: this machine's are copied
-    for name in REACH:
-        _copy(Path(name), root / name.lstrip("/"))
+    lend(root)
     subprocess.run(["git", "clone", "--quiet", ROOT, root / "src"], check=True)
     yield root
     shutil.rmtree(root, ignore_errors=True)
@@ -79,11 +73,3 @@ def inside(root: Path, command: str) -> list[str]:
     environment = " ".join(f"{key}={value!r}" for key, value in words.items())
     script = MOUNTS.format(root, environment, command)
     return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
-
-
-def _copy(here: Path, there: Path) -> None:
-    if here.is_dir():
-        shutil.copytree(here, there, dirs_exist_ok=True, symlinks=False, ignore_dangling_symlinks=True)
-    elif here.exists():
-        there.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(here, there)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.journeys.peers.programs import HOST, free_ports, program
+from nodes import ports
+from tests.journeys.peers.programs import HOST, program
 
 CONFIG = """\
 poll_method epoll
@@ -41,7 +41,7 @@ module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen {host}:{control}
 """
-ACCOUNT = "<sip:telephone@{host}:{port}>;regint=0;answermode=auto;audio_codecs=PCMU/8000\n"
+ACCOUNT = "<sip:telephone@{host}:{port}>;regint=0;answermode={answers};audio_codecs=PCMU/8000\n"
 
 
 class Baresip:
@@ -77,17 +77,16 @@ class Baresip:
 
 
 @asynccontextmanager
-async def baresip(wav: Path, directory: Path) -> AsyncIterator[Baresip]:
-    """Run a telephone that plays `wav` into each call."""
-    port, rtp = free_ports(2)
-    (control,) = free_ports(1, socket.SOCK_STREAM)
+async def baresip(wav: Path, directory: Path, *, answers: bool = True) -> AsyncIterator[Baresip]:
+    """Run a telephone that plays `wav` into each call. `answers`: by itself, or at the command `accept`."""
+    port, rtp, control = ports.take(2), ports.take(10), ports.take()
     recordings = directory / "recordings"
     recordings.mkdir(parents=True)
     config = CONFIG.format(
         host=HOST, port=port, control=control, wav=wav, first_rtp=rtp, last_rtp=rtp + 9, recordings=recordings
     )
     (directory / "config").write_text(config)
-    (directory / "accounts").write_text(ACCOUNT.format(host=HOST, port=port))
+    (directory / "accounts").write_text(ACCOUNT.format(host=HOST, port=port, answers="auto" if answers else "manual"))
     (directory / "contacts").touch()
     async with program(["baresip", "-f", str(directory)], port, directory / "log"):
         reader, writer = await _connect(control)

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.journeys.peers.programs import HOST, free_block, free_ports, program
+from nodes import ports
+from tests.journeys.peers.programs import HOST, program
 
 SCENARIOS = Path(__file__).parent / "sipp"
 PATIENCE_S = 45.0
@@ -35,11 +36,11 @@ def _read(file: Path) -> str:
 @asynccontextmanager
 async def sipp(scenario: str, directory: Path, to: str = "") -> AsyncIterator[Sipp]:
     """Have SIPp play a scenario of the folder `sipp`: as a callee, or with `to` (host:port) as a caller."""
-    (port,), media = free_ports(1), free_block()
+    port, control, media = ports.take(), ports.take(), ports.take(8)  # it takes those behind the first for media, too
     errors = directory / f"{scenario}-{port}.errors"
     argv = [
         "sipp", *([to] if to else []), "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", HOST, "-p", str(port),
-        "-mi", HOST, "-mp", str(media), "-ci", HOST, "-cp", str(free_ports(1)[0]), "-m", "1", "-nostdin",
+        "-mi", HOST, "-mp", str(media), "-ci", HOST, "-cp", str(control), "-m", "1", "-nostdin",
         "-timeout", f"{PATIENCE_S:.0f}s", "-timeout_error", "-trace_err", "-error_file", str(errors),
     ]  # fmt: skip
     environment = {**os.environ, "TERM": "dumb"}

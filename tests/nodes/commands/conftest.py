@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from nodes import ports
+from tests.conftest import last_lines, must_run
 
 COMMAND = Path(sys.executable).with_name("ringmaster")
 PATIENCE_S = 40.0
@@ -62,11 +64,11 @@ class Place:
 
     def configure(self, tables: str) -> Path:
         """Write a configuration that disturbs nobody on this machine, with further tables; return its file."""
-        first = free_block(20)
+        first = ports.take(20)
         file = self.path / "ringmaster.toml"
         file.write_text(
             f'[paths]\nstate = "state"\n[rtp]\nports = [{first}, {first + 19}]\n[media]\nchannels = 10\n'
-            f"[desk]\nport = 0\n[speech]\nprocesses = 1\n{tables}"
+            f"[desk]\nport = 0\n[speech]\nprocesses = 1\n[edge]\nprocesses = 1\n{tables}"
         )
         return file
 
@@ -91,6 +93,14 @@ class Place:
                 [COMMAND, *words], cwd=self.path, env=self.environment(), start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
+
+    def until(self, what: Callable[[], object], running: subprocess.Popen[bytes]) -> None:
+        """Return once `what()` holds, as long as the command runs that was started last; or fail with its words."""
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not what():
+            must_run(running, self.path / "err")
+            assert time.monotonic() < give_up_s, f"not after {PATIENCE_S} s:\n{last_lines(self.path / 'err')}"
+            time.sleep(LOOK_S)
 
     @property
     def out(self) -> str:
@@ -129,26 +139,12 @@ class Place:
         assert not (self.path / state / "run").exists()
 
 
-def until(what: Callable[[], object], running: subprocess.Popen[bytes] | None = None) -> None:
-    """Return once `what()` holds, for what other processes do and tell nobody, as long as `running` runs."""
+def until(what: Callable[[], object]) -> None:
+    """Return once `what()` holds, for what other processes do and tell nobody."""
     give_up_s = time.monotonic() + PATIENCE_S
     while not what():
-        assert running is None or running.poll() is None, f"{running} has ended"
         assert time.monotonic() < give_up_s, f"not after {PATIENCE_S} s"
         time.sleep(LOOK_S)
-
-
-def free_block(size: int) -> int:
-    """Return the first of `size` UDP ports that are free now, below those that the kernel hands out."""
-    for first in range(11_000 + os.getpid() % 500 * 40, 32_000, size):
-        try:
-            for port in range(first, first + size):
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no free ports")
 
 
 def make(path: Path, config: pytest.Config) -> Place:
@@ -196,7 +192,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
     place = make(tmp_path_factory.mktemp("node"), pytestconfig)
     config = place.configure('[sip]\nport = 0\n[nats]\nport = 0\n[models]\nvoice = "missing"\n')
     made = Node(place, config, place.start("up", "--config", str(config)))
-    until(lambda: all(word in place.err for word in ('"node.up"', '"central.leads"')), made.up)
+    place.until(lambda: all(word in place.err for word in ('"node.up"', '"central.leads"')), made.up)
     yield made
     made.up.send_signal(signal.SIGINT)
     assert made.up.wait(PATIENCE_S) == 0

@@ -11,7 +11,7 @@ import pytest
 from nodes.bench.core import Verdict
 from nodes.commands.bench_core import show
 from nodes.commands.terminal import PAPER
-from tests.nodes.commands.conftest import PATIENCE_S, Place, until
+from tests.nodes.commands.conftest import PATIENCE_S, Place
 
 ASK = Verdict("ask with deadline / asyncio.timeout", 0.5, 0.65, 0.5, True, True, "ratio", 4.0, 8.0, {})
 STORM = Verdict("storm: 10,000 / 1,000", 17.0, 12, None, False, None, "ratio", 170_000.0, 10_000.0, {})
@@ -52,7 +52,7 @@ def test_the_table_names_a_peer_that_is_not_installed_and_fits_the_page(capsys: 
 
 def test_ctrl_c_takes_what_measures_along(place: Place) -> None:
     running = place.start("bench", "core", "--json")
-    until(lambda: any("nodes.bench." in command for command in place.alive().values()), running)
+    place.until(lambda: any("nodes.bench." in command for command in place.alive().values()), running)
     running.send_signal(signal.SIGINT)
     assert running.wait(PATIENCE_S) == 128 + signal.SIGINT
     place.nothing_is_left()

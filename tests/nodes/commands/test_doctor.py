@@ -104,3 +104,13 @@ def test_a_state_of_a_cluster_that_cannot_be_read_is_told(tmp_path: Path) -> Non
     (told,) = doctor._cluster(parse("[paths]\nstate = '.'\n[cluster]\nbind = '10.0.0.1'", "test", tmp_path))
     assert "nats.secret" in told.found
     assert told.fatal
+
+
+def test_ports_that_the_kernel_may_give_to_others_are_told(tmp_path: Path) -> None:
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    first = low + low % 2 + 2000
+    tables = f"[paths]\nstate = '.'\n[rtp]\nports = [{first}, {first + 9}]\n[media]\nchannels = 5\n[nats]\nport = 0"
+    told = {one.what: one for one in doctor._ports(parse(tables, "test", tmp_path))}
+    assert "set rtp.ports lower" in told["rtp.ports"].mend
+    assert not told["rtp.ports"].fatal
+    assert not told["sip.port"].mend.startswith("the kernel")

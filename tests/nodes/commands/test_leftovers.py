@@ -34,8 +34,8 @@ def at_once(place: Place) -> bool:
 
 
 def while_starting(place: Place) -> bool:
-    """The launcher has started its processes, which are not ready."""
-    return len(place.alive()) >= 5
+    """The launcher has started the first of its processes, which are not ready."""
+    return len(place.alive()) >= 4
 
 
 ENDINGS = [
@@ -52,7 +52,7 @@ def test_a_command_with_a_node_of_its_own_takes_it_along(
 ) -> None:
     write_campaign(place)
     running = place.start(*STAGED[command])
-    until(lambda: moment(place), running)
+    place.until(lambda: moment(place), running)
     running.send_signal(number)
     assert running.wait(PATIENCE_S) == 128 + number
     place.nothing_is_left()
@@ -78,7 +78,7 @@ def test_a_rehearsal_that_comes_to_its_end_leaves_nothing_and_one_line_of_json(p
 def test_a_rehearsal_whose_node_is_killed_says_so_and_leaves_nothing(place: Place) -> None:
     write_campaign(place)
     running = place.start(*REHEARSAL)
-    until(lambda: while_starting(place), running)
+    place.until(lambda: while_starting(place), running)
     os.kill(launcher(place), signal.SIGKILL)
     assert running.wait(PATIENCE_S) == 2
     assert re.fullmatch(r"ringmaster campaign: the node: ended with signal 9.* \(log: .*node.log\)\n", place.err)
@@ -88,7 +88,7 @@ def test_a_rehearsal_whose_node_is_killed_says_so_and_leaves_nothing(place: Plac
 def test_a_rehearsal_shares_its_directory_with_nobody_and_leaves_nothing_when_killed(place: Place) -> None:
     write_campaign(place)
     running = place.start(*REHEARSAL)
-    until(lambda: while_starting(place), running)
+    place.until(lambda: while_starting(place), running)
     assert f"another rehearsal (process {launcher(place)}) is using it" in place.run(*REHEARSAL).refused()
     running.kill()
     running.wait()
@@ -98,13 +98,13 @@ def test_a_rehearsal_shares_its_directory_with_nobody_and_leaves_nothing_when_ki
 def test_a_node_whose_launcher_is_killed_is_gone_and_can_be_started_again(place: Place) -> None:
     words = ("up", "--config", str(place.configure("[sip]\nport = 0\n[nats]\nport = 0\n")))
     running = place.start(*words)
-    until(lambda: len(place.alive()) >= 7)
+    place.until(lambda: len(place.alive()) >= 7, running)
     running.kill()
     running.wait()
     until(lambda: not place.alive())
     assert place.sockets() == []
     again = place.start(*words)
-    until(lambda: len(place.alive()) >= 7)
+    place.until(lambda: len(place.alive()) >= 7, again)
     for _ in range(2):  # whoever presses Ctrl-C twice does not want half of it
         again.send_signal(signal.SIGINT)
     assert again.wait(PATIENCE_S) == 0

@@ -54,6 +54,12 @@ def test_commands_say_that_no_node_is_up(place: Place) -> None:
         assert place.run(*words, "--config", config).refused() == f"ringmaster {words[0]}: {no_node}"
 
 
+def test_who_waits_for_a_command_that_has_ended_is_told_what_it_said(place: Place) -> None:
+    running = place.start("up", "--config", "nowhere.toml")
+    with pytest.raises(AssertionError, match=r"has ended with 2:\n +ringmaster up: .*: No such file or directory"):
+        place.until(lambda: False, running)
+
+
 class TestUp:
     """`ringmaster up`, where something is missing or taken."""
 
