@@ -20,6 +20,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NoKeysEr
 from nats.js.kv import KeyValue
 
 from nodes.bus.connection import Connection, away_for_errors, obey_cancellation
+from nodes.bus.consumer import n_behind
 from nodes.links.errors import BusAway
 from nodes.reading import read_json
 from protocols.wire.subjects import Bucket as Name
@@ -149,14 +150,14 @@ class Bucket:
 
         Where the snapshot ends we judge ourselves: nats-py says so also when the server has sent all of it and nothing
         has arrived, for its question overtakes what was sent. Each entry says how many follow it; where none comes at
-        all the bucket itself is asked.
+        all the bucket itself is asked. Of several servers that may be one which is behind: then it ends when it is not.
         """
         generation = self._connection.generation
         with away_for_errors():
             watcher = await self._store().watchall()
         feed = _Feed(watcher, self._connection)
         try:
-            gone, is_snapshot = set(known), True
+            gone, is_snapshot, is_end = set(known), True, False
             bucket, look_s = await self._info(), time.monotonic() + MADE_S
             is_empty = not bucket.state.messages
             while generation == self._connection.generation:
@@ -171,13 +172,13 @@ class Bucket:
                             if now.created != bucket.created:
                                 return  # another bucket of this name: our watch is on the one that was deleted
                             is_empty = not now.state.messages  # what was there has expired
-                        continue
                 if update is not None:
+                    is_end = not update.delta
                     entry = Entry(update.key, None if update.operation else _body(update.value), update.revision or 0)
                     gone.discard(entry.key)
                     known.add(entry.key) if entry.value is not None else known.discard(entry.key)
                     yield entry
-                if is_snapshot and (is_empty or (update is not None and not update.delta)):
+                if is_snapshot and (is_empty or (is_end and await self._has_told(update, bucket, watcher))):
                     is_snapshot = False
                     known -= gone
                     for key in sorted(gone):
@@ -186,6 +187,14 @@ class Bucket:
         finally:
             with suppress(nats.errors.Error):
                 await feed.stop()
+
+    async def _has_told(self, last: KeyValue.Entry | None, bucket: StreamInfo, watcher: KeyValue.KeyWatcher) -> bool:
+        """Say whether nothing was in the bucket that is not told yet, now that the server has no more."""
+        if last is not None and (last.revision or 0) >= bucket.state.last_seq:
+            return True
+        with away_for_errors():
+            consumer = await watcher._sub.consumer_info() if watcher._sub else None
+        return not await n_behind(self._connection, f"KV_{self._name}", consumer)
 
     async def _info(self) -> StreamInfo:
         """Return what the server knows of the bucket. Raises: `BusAway`, also where there is none."""

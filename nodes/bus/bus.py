@@ -38,10 +38,11 @@ from nodes.bus.spool import Record, Spool
 from nodes.links.errors import BusAway, ServerTooOld
 from nodes.links.tasks import Tasks
 from nodes.reading import read_json
-from nodes.telemetry import logs
+from nodes.telemetry import logs, spans
+from nodes.telemetry.trace import HEADER
 from protocols.errors import LocalProtocolError
 from protocols.wire import subjects
-from protocols.wire.ids import NodeId
+from protocols.wire.ids import CallId, NodeId
 from protocols.wire.subjects import Stream
 
 MAX_PAYLOAD: Final = 512 * 1024
@@ -285,6 +286,7 @@ class Bus:
             await asyncio.sleep(LOOK_S)
             if self._is_embedded and not self._connection.is_live:
                 await self._connection.look_for_greeting()
+            self._remedy.excuse(self._connection.writes)
             if (stuck := await self._curable(self._connection.writes.stuck())) and self._remedy.apply(stuck):
                 self._connection.writes.forget()
 
@@ -316,6 +318,8 @@ class Bus:
         headers: dict[str, str] = {Header.MSG_ID: record.event_id}
         if record.call_id:
             headers[subjects.CALL_HEADER] = record.call_id
+            if trace := spans.begun(CallId(record.call_id)):
+                headers[HEADER] = trace
         stream = Stream.EVENTS if record.subject.startswith(subjects.ALL_EVENTS[:-1]) else Stream.CAMPAIGN
         with self._connection.writes.of(stream) as took, away_for_errors():
             ack = await self._connection.jetstream.publish(

@@ -45,16 +45,17 @@ log = logs.get(__name__)
 
 @contextmanager
 def away_for_errors() -> Iterator[None]:
-    """Raise `BusAway` for whatever nats-py raises about its connection or the server."""
+    """Raise `BusAway` for whatever nats-py raises about its connection or the server, unless the task is to end."""
     try:
         yield
     except (nats.errors.Error, OSError, TimeoutError) as error:
+        obey_cancellation()  # else who tries again for as long as the bus is away would do so for ever
         raise BusAway(f"{type(error).__name__}: {error}") from error
     obey_cancellation()
 
 
 def obey_cancellation() -> None:
-    """Raise the cancellation that `asyncio.wait_for` has swallowed, because it came together with a result.
+    """Raise the cancellation that `asyncio.wait_for` has swallowed, because it came together with a result or an error.
 
     nats-py waits by it everywhere, and before Python 3.12 it does so (cpython issue 86296): a task that is told to end
     but once would go on for ever.
@@ -203,10 +204,10 @@ def _advice(error: Exception) -> str:
             return ""
 
 
-async def _close(client: Client) -> None:
+async def _close(client: StrictClient) -> None:
     try:
         async with asyncio.timeout(CLOSE_S):
-            await client.close()
+            await client.end()
     except (nats.errors.Error, OSError, TimeoutError) as error:
         log.warning("bus.close_failed", error=str(error))
 

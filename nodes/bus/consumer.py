@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, Header
 from nats.js.errors import NotFoundError
 
 from nodes.bus.connection import Connection, away_for_errors
@@ -16,12 +18,14 @@ from nodes.bus.pull import NoConsumer, Pull
 from nodes.links.errors import BusAway, StreamBroken
 from nodes.reading import read_json
 from nodes.telemetry import logs
+from nodes.telemetry.trace import HEADER
 from protocols.wire.subjects import Stream
 
 BATCH: Final = 500
 ACK_WAIT_S: Final = 30.0
 """After this the server gives a message to be stored again: longer than the slowest batch takes."""
 MAX_UNACKED: Final = 5000
+LAG_S: Final = 0.05
 READ_S: Final = 5.0
 """How long a replay waits for a message that must be there."""
 
@@ -45,6 +49,16 @@ class Received:
             return read_json(self.data, dict[str, Any])
         except ValueError:
             return None
+
+    @property
+    def trace(self) -> str:
+        """The `traceparent` that came with it; empty for none."""
+        return (self.message.headers or {}).get(HEADER, "")
+
+    @property
+    def wall_s(self) -> float:
+        """When the stream has taken it, in seconds since 1970, by the server's clock."""
+        return self.message.metadata.timestamp.timestamp()
 
     @property
     def n_behind(self) -> int:
@@ -127,24 +141,51 @@ async def replay(connection: Connection, stream: str, after: int = 0, subject: s
 
     Every message that the stream has is told, in order: where one does not come, reading begins anew at it. What was
     deleted from the stream is left out, and the sequence numbers tell that; with a `subject`, so is what is of another.
-    Raises: `BusAway`, `StreamBroken` when the stream is shorter than what was read of it.
+    Of several servers any may be the one that is read from, and one that is behind knows less than the leader has said:
+    it is read from until it has caught up. Raises: `BusAway`, `StreamBroken` when the stream is shorter than what was
+    read of it.
     """
     with away_for_errors():
         last = (await connection.jetstream.stream_info(stream)).state.last_seq
     if last < after:
         raise StreamBroken(stream, after, 0)
-    n_told = after
+    n_told, was_level, until_s = after, False, time.monotonic() + READ_S
     while n_told < last:
-        n_before = n_told
-        async for received, n_pending in _run(connection, stream, n_told, subject):
-            n_told = received.sequence if n_pending else last
+        n_before, n_left = n_told, 0
+        consumer = await _made(connection, stream, n_told, subject)
+        async for received, n_pending in _run(connection, stream, consumer):
+            n_told, n_left = received.sequence, n_pending
             yield received
-        if n_told == n_before:
+        if n_told != n_before:
+            until_s = time.monotonic() + READ_S
+        elif was_level:
             return  # nothing of it is left
+        if n_told >= last or n_left:
+            continue
+        if (lag := await n_behind(connection, stream, consumer)) is None:
+            return
+        was_level = not lag
+        if lag and time.monotonic() > until_s:
+            raise BusAway(f"{stream}: a server is {lag} messages behind, and does not catch up")
+        if lag:
+            await asyncio.sleep(LAG_S)
 
 
-async def _run(connection: Connection, stream: str, after: int, subject: str) -> AsyncIterator[tuple[Received, int]]:
-    """Tell messages, each with how many come after it, until one was sent and did not come, or there is no more."""
+async def n_behind(connection: Connection, stream: str, consumer: ConsumerInfo | None = None) -> int | None:
+    """Return how far the server that a consumer reads from is behind the stream's leader; None: there is only one.
+
+    Others that are behind, or stand still, are nothing to whoever reads there.
+    """
+    with away_for_errors():
+        cluster = (await connection.jetstream.stream_info(stream)).cluster
+    if cluster is None or not cluster.replicas:
+        return None
+    server = consumer.cluster.leader if consumer is not None and consumer.cluster else None
+    return max((one.lag or not one.current for one in cluster.replicas if one.name == server), default=0)
+
+
+async def _made(connection: Connection, stream: str, after: int, subject: str) -> ConsumerInfo:
+    """Make a consumer that is read once, on whichever server."""
     with away_for_errors():
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
@@ -153,7 +194,12 @@ async def _run(connection: Connection, stream: str, after: int, subject: str) ->
             ack_policy=AckPolicy.NONE,
             inactive_threshold=ACK_WAIT_S,
         )
-        consumer = await connection.jetstream.add_consumer(stream, config)
+        return await connection.jetstream.add_consumer(stream, config)
+
+
+async def _run(connection: Connection, stream: str, consumer: ConsumerInfo) -> AsyncIterator[tuple[Received, int]]:
+    """Tell messages, each with how many come after it, until one was sent and did not come, or there is no more."""
+    with away_for_errors():
         pull = await Pull.open(connection.client, stream, consumer.name)
     n_left, n_come = consumer.num_pending or 0, 0
     try:
@@ -181,4 +227,4 @@ def _received(message: Msg) -> Received:
     return Received(message.subject, message.metadata.sequence.stream, event_id, message.data, message)
 
 
-__all__ = ["Consumer", "Received", "replay"]
+__all__ = ["LAG_S", "READ_S", "Consumer", "Received", "n_behind", "replay"]

@@ -1,12 +1,14 @@
 """How a process of ours logs in to NATS: where, as whom, and what must be encrypted.
 
 Every role has a login of its own. The embedded server's are made by `server.embedded`; a configured server's are files
-that `nats.nkey` or `nats.creds` names, or passwords that follow from the cluster's secret, where this machine has it.
+that `nats.nkey` or `nats.creds` names, or what this machine has joined its cluster with: nkeys, where it was given any,
+else passwords that follow from the cluster's secret.
 What is wrong with a file is told before anything is connected, with its key.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,8 @@ from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role, inbox, user_of
 
 _SUFFIX: Final = {"nkey": ".nk", "creds": ".creds"}
+AGAIN_S: Final = 0.2
+"""How long a reconnecting that was cancelled may take to end before it is told again."""
 
 
 class NotEncrypted(Error):
@@ -75,6 +79,17 @@ class StrictClient(Client):
             raise NotEncrypted
         await super()._process_info(info, initial_connection)
 
+    async def end(self) -> None:
+        """Close it, and have nothing of it go on.
+
+        nats-py cancels its reconnecting once, which may go by (`asyncio.wait_for` before Python 3.12); a client that
+        had been closed, as one whose login is taken from it, then went on for ever, and was nobody's.
+        """
+        while (task := self._reconnection_task) is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=AGAIN_S)
+        await self.close()
+
 
 def login(config: Config, role: Role) -> Login:
     """Return how this role logs in.
@@ -86,20 +101,33 @@ def login(config: Config, role: Role) -> Login:
     if config.has_server:
         options = _password(config, role, server.password(config, role)) | _encryption(config, url, is_own=True)
         return Login(url, inbox(config.node.id, role), server.settings(config), options, bool(nats.routes))
-    proof: dict[str, Any] = {}
+    is_told = nats.nkey or nats.creds or "@" in url
+    return of_cluster(config, role, None if is_told else cluster_state.read(config.paths.state), url)
+
+
+def of_cluster(config: Config, role: Role, cluster: ClusterState | None, url: str) -> Login:
+    """Return how a role of this node logs in at a server of the cluster, also before it has joined.
+
+    `cluster`: with what, when the configuration does not say. Raises: `ConfigError`.
+    """
+    proof = _proof(config, role, cluster, url) | _encryption(config, url)
+    return Login(url, inbox(config.node.id, role), options=proof)
+
+
+def _proof(config: Config, role: Role, cluster: ClusterState | None, url: str) -> dict[str, Any]:
+    nats = config.nats
     if nats.nkey:
-        proof["nkeys_seed"] = str(_file("nkey", nats.nkey, role))
-    elif nats.creds:
-        proof["user_credentials"] = str(_file("creds", nats.creds, role))
-    elif "@" not in url and (cluster := cluster_state.read(config.paths.state)):
-        return of_cluster(config, role, cluster, url)
-    return Login(url, inbox(config.node.id, role), options=proof | _encryption(config, url))
-
-
-def of_cluster(config: Config, role: Role, cluster: ClusterState, url: str) -> Login:
-    """Return how a role of this node logs in at a server of the cluster, also before it has joined."""
-    options = _password(config, role, cluster.password(config.node.id, role)) | _encryption(config, url)
-    return Login(url, inbox(config.node.id, role), options=options)
+        return {"nkeys_seed": str(_file("nkey", nats.nkey, role))}
+    if nats.creds:
+        return {"user_credentials": str(_file("creds", nats.creds, role))}
+    if cluster is None or "@" in url:
+        return {}
+    if role in cluster.nkeys:
+        return {"nkeys_seed_str": cluster.nkeys[role]}
+    if cluster.nkeys:
+        reason = f"this machine has joined with nkeys, and has none for {role}: ringmaster cluster keys, then join"
+        raise ConfigError("configuration", "nats.nkey", reason)
+    return _password(config, role, cluster.password(config.node.id, role))
 
 
 def _password(config: Config, role: Role, password: str) -> dict[str, Any]:

@@ -8,8 +8,10 @@ drops what it cannot hold, and has no way to write what is not known yet.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
 
 from nodes.bus.connection import Connection, away_for_errors
-from nodes.bus.consumer import replay
+from nodes.bus.consumer import LAG_S, READ_S, n_behind, replay
 from nodes.links.errors import BusAway, ObjectBroken
 from nodes.reading import read_json
 from protocols.wire import subjects
@@ -142,7 +144,12 @@ class Objects:
 
         `digest`: which bytes it must be; that is known only when all have been told.
         """
-        info = await self.info(name)
+        info, until_s = await self.info(name), time.monotonic() + READ_S
+        while digest and (info is None or info.digest != digest) and time.monotonic() < until_s:
+            if await n_behind(self._connection, subjects.OBJECT_STREAM) is None:
+                break
+            await asyncio.sleep(LAG_S)  # of several servers any may be asked, and one that is behind has an earlier one
+            info = await self.info(name)
         if info is None or (digest and info.digest != digest):
             raise ObjectBroken(name, "it is not there" if info is None else "it is another one")
         found, size = hashlib.sha256(), 0

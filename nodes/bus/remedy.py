@@ -2,7 +2,8 @@
 
 Every process that writes judges for itself, so it does not matter which stream has failed. The server is named by its
 pid file, and ended only if that process is the one of our configuration. Not while the disk is still full: it would
-come up as it was. Somebody else's server is not ours to end: then the log says so, and `/readyz`.
+come up as it was. Nor for time in which it found no processor: on a machine with too much to do it is late, and a new
+one would be later. Somebody else's server is not ours to end: then the log says so, and `/readyz`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from nodes.bus.server import pid_of
+from nodes.bus.writes import Writes
 from nodes.telemetry import logs
 from supervisors import Backoff
+from supervisors.starvation import ProcessStarvation
 
 FREE_BYTES: Final = 64 * 1024 * 1024
 """On the store's disk: with less, a new server would stand still as soon as the old one did."""
@@ -36,6 +39,18 @@ class Remedy:
         self._settings, self._clock = settings, clock
         self._not_before = self._say_again = float("-inf")
         self._n_ended = 0
+        self._starvation: ProcessStarvation | None = None
+        """Of the server that has not answered."""
+
+    def excuse(self, writes: Writes) -> None:
+        """Have the time not count in which the server waited for a processor. To be called again and again."""
+        pid = pid_of(self._settings) if self._settings and writes.is_waiting else None
+        if self._starvation is not None and self._starvation.pid == pid:
+            writes.excuse(self._starvation.since())
+            return
+        if self._starvation is not None:
+            self._starvation.close()
+        self._starvation = ProcessStarvation(pid) if pid else None
 
     def apply(self, stuck: Mapping[str, float]) -> bool:
         """Do what can be done about streams that take nothing (name -> seconds); True when the server was ended."""

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from nodes import ports
 from nodes.bus import server_settings
 from nodes.config import Config, ConfigError
 from nodes.files import make_private, write_private
@@ -35,15 +36,14 @@ from nodes.links import cluster_state
 from nodes.links.cluster_state import ClusterState
 from nodes.links.errors import ServerTooOld
 from protocols.wire.ids import NodeId
-from protocols.wire.roles import Role, inbox, user_of, users
+from protocols.wire.roles import PEOPLE, Role, inbox, user_of, users
 
 OLDEST: Final = (2, 9, 0)
-VERSION_S: Final = 5.0
+VERSION_S: Final = 20.0
+"""It takes 5 ms, and longer where the disk or all processors are busy, as they are when everything starts."""
 _SBIN: Final = "/usr/local/sbin:/usr/sbin"
 """Where Debian puts it, which is on the PATH of few."""
 MB: Final = 1024 * 1024
-PEOPLE: Final = (Role.OPERATOR, Role.VIEWER)
-"""Roles with a context of the NATS CLI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,15 @@ class Server:
 def embedded(config: Config) -> Server:
     """Write the server's configuration below the state directory and return how to start it.
 
-    A port of 0 becomes a free one now, so that clients find the server there again after each of its restarts.
-    Raises: `ConfigError` when there is no nats-server or its port is taken, `ServerTooOld`, `BadClusterState`.
+    A port of 0 becomes one of this process's, so that clients find the server there again after each of its restarts.
+    Raises: `ConfigError` when there is no nats-server or its port is taken, `ServerTooOld`, `BadClusterState`,
+    `NoPorts`.
     """
     program = find(config.nats.server)
     check(program)
     bind = config.nats.bind
-    port = _free_port(bind, config.nats.port)
+    port = config.nats.port or ports.take()
+    _check_port(bind, port)
     config.paths.nats.mkdir(parents=True, exist_ok=True, mode=0o700)
     cluster, store, file = cluster_state.read(config.paths.state), config.paths.nats / "store", settings(config)
     check_store(config, store)
@@ -281,21 +283,17 @@ def _short(error: Exception) -> str:
     return "no answer" if isinstance(error, subprocess.TimeoutExpired) else getattr(error, "strerror", "") or str(error)
 
 
-def _free_port(bind: str, wanted: int) -> int:
-    """Return this port, or for 0 any that is free now. Raises: `ConfigError` when it is taken."""
+def _check_port(bind: str, port: int) -> None:
+    """Refuse to start a server whose port is taken. Raises: `ConfigError`."""
     with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: connections may linger
         try:
-            probe.bind((bind, wanted))
+            probe.bind((bind, port))
         except OSError as error:
-            reason = f"TCP {bind}:{wanted}: {error.strerror}"
-            raise ConfigError("configuration", "nats.port", reason) from error
-        port: int = probe.getsockname()[1]
-        return port
+            raise ConfigError("configuration", "nats.port", f"TCP {bind}:{port}: {error.strerror}") from error
 
 
 __all__ = [
-    "PEOPLE",
     "Server",
     "check",
     "check_company",

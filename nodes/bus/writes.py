@@ -83,6 +83,18 @@ class Writes:
         lately = [one for name in names if (one := self._refused.get(name)) and now - one.last <= LATELY_S]
         return max((one.last - one.since for one in lately), default=0.0)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a write has had no answer lately, so that the time since then counts."""
+        now = self._clock()
+        return any(now - one.last <= LATELY_S for one in self._failing.values())
+
+    def excuse(self, seconds: float) -> None:
+        """Have so much of the time since then not count: whoever was to answer could not."""
+        now = self._clock()
+        for one in self._failing.values():
+            one.since = min(one.since + seconds, now)
+
     def forget(self) -> None:
         """Begin anew: the connection was away, which explains everything."""
         self._failing.clear()

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TypeVar
 from nodes import lock
 from nodes.config import Config, load
 from nodes.errors import NodeError
-from nodes.links.anywhere import PASSED_OVER, ask_first
+from nodes.links.anywhere import PASSED_OVER, ask_each, ask_first, spread
 from nodes.links.errors import LinkError, PeerGone, Refused
 from nodes.links.members import peer_of
 from nodes.links.roster import Peer, Roster, State, make_identity
@@ -26,6 +27,7 @@ from nodes.mesh.outside import Outside
 from protocols.errors import RemoteProtocolError
 from protocols.wire.cluster import ClusterSeen, GetCluster, NodeProcess, NodeState, spokesman
 from protocols.wire.events import CallEvent, from_body
+from protocols.wire.messages import GetStatus
 from protocols.wire.roles import Role
 from protocols.wire.subjects import ALL_EVENTS
 
@@ -67,11 +69,23 @@ class Client:
         self.mesh.roster(roster)
         return roster
 
-    def one(self, role: str) -> Peer:
-        """Return the active process of a role. Raises: NotUp."""
+    def one(self, role: str, key: str = "") -> Peer:
+        """Return the active process of a role; of several the first, or a key's own (`spread`). Raises: NotUp."""
+        peers = self.all(role)
+        return (spread(peers, key) if key else peers)[0]
+
+    def all(self, role: str) -> list[Peer]:
+        """Return all active processes of a role, one at least. Raises: NotUp."""
         if not (active := self.roster().active(role)):
             raise NotUp(_down(role))
-        return active[0]
+        return active
+
+    async def figures(self, role: str) -> dict[str, float]:
+        """Return what the active processes of a role say of themselves, added. Raises: NotUp, LinkError."""
+        total: Counter[str] = Counter()
+        for status in await ask_each(self.mesh, self.all(role), GetStatus()):
+            total.update(status.figures)
+        return dict(total)
 
     async def ask(self, role: str, message: Request[R], timeout_s: float = 5.0) -> R:
         """Return what the process of a role says, here or, where it does not take it, in another node of the cluster.

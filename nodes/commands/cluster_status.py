@@ -74,12 +74,17 @@ def _row(word: NodeWord, state: str, heard_s: float = 0.0, ahead_s: float = 0.0,
     return Row(
         word.node, state, word.zone, word.roles, word.version, word.calls, word.without_heir,
         round(word.load, 3), round(heard_s, 1),
-        round(ahead_s, 3), note or _refused(word), word.settings,
+        round(ahead_s, 3), note or _refused(word) or _lacks(word), word.settings,
     )  # fmt: skip
 
 
 def _refused(word: NodeWord) -> str:
     return f"could not take version {word.refused} of the settings (its log says why)" if word.refused else ""
+
+
+def _lacks(word: NodeWord) -> str:
+    n_there = sum(one.role == "edge" and one.is_active for one in word.processes)
+    return f"{n_there} of its {word.n_edges} edges are up" if n_there < word.n_edges > 1 else ""
 
 
 def lines(table: list[Row]) -> list[str]:

@@ -1,13 +1,16 @@
 """The file that brings a machine into a cluster: `ringmaster cluster keys` writes it, `cluster join` unpacks it.
 
 JSON, one object, made for one node and worthless for another. Whoever reads it can be any node of the cluster: it
-travels as a private key would (scp), and is removed when the machine has joined.
+travels as a private key would (scp), and is removed when the machine has joined. With nkeys (`nats_keys`) it lets its
+reader in at NATS as this one node only, and says nothing of which others' logins could be worked out.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -46,6 +49,7 @@ class ClusterKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     contact: str
     nodes: tuple[NodeId, ...]
     urls: tuple[str, ...]
+    nkeys: dict[str, str] = {}
     protocol: int = VERSION
     format: int = FORMAT
     ringmaster: str = _KIND
@@ -68,7 +72,9 @@ def make(state: Path, name: str, node: NodeId) -> ClusterState:
     return made
 
 
-def keys_for(state: Path, node: NodeId, urls: tuple[str, ...]) -> ClusterKeys:
+def keys_for(
+    state: Path, node: NodeId, urls: tuple[str, ...], nkeys: Mapping[str, str] = MappingProxyType({})
+) -> ClusterKeys:
     """Return what a node needs. Raises: `BadKeys` when this machine is of no cluster, `OSError`, `ConfigError`."""
     if (ours := cluster_state.read(state)) is None:
         raise BadKeys(
@@ -76,9 +82,9 @@ def keys_for(state: Path, node: NodeId, urls: tuple[str, ...]) -> ClusterKeys:
         )
     curve = ClusterKey.read(cluster_state.curve_key(state)).secret.decode()
     contact = contact_key.contact_key(state).hex()
-    return ClusterKeys(
-        node, ours.id, ours.name, curve, ours.nats.hex(), contact, tuple(cluster_state.known(state)), urls
-    )
+    secret = secrets.token_bytes(32) if nkeys else ours.nats  # who has nkeys is to know nobody's password
+    nodes = tuple(cluster_state.known(state))
+    return ClusterKeys(node, ours.id, ours.name, curve, secret.hex(), contact, nodes, urls, dict(nkeys))
 
 
 def read(file: Path) -> ClusterKeys:
@@ -105,6 +111,7 @@ def read(file: Path) -> ClusterKeys:
         ("curve", _is_curve(keys.curve)),
         ("nats", cluster_state.NATS_SECRET.fullmatch(keys.nats)),
         ("contact", cluster_state.NATS_SECRET.fullmatch(keys.contact)),
+        ("nkeys", all(map(cluster_state.SEED.fullmatch, keys.nkeys.values()))),
     ):
         if not is_good:
             raise BadKeys(str(file), field, "is not what ringmaster cluster keys writes there")
@@ -134,9 +141,19 @@ def unpack(keys: ClusterKeys, state: Path) -> ClusterState:
     """Make this machine one of the cluster. Raises: `OSError`."""
     state.mkdir(parents=True, exist_ok=True)
     make_private(state / contact_key.FILE, keys.contact.encode())
-    made = ClusterState(keys.cluster, keys.name, keys.urls, bytes.fromhex(keys.nats))
+    made = as_state(keys, state)
     cluster_state.write(state, made, keys.curve.encode(), keys.nodes)
     return made
+
+
+def as_state(keys: ClusterKeys, state: Path) -> ClusterState:
+    """Return what the machine will know of its cluster with these keys. Raises: `OSError`, `BadClusterState`.
+
+    Keys with seeds of some roles, which an upgrade has brought, leave it those of the others.
+    """
+    before = cluster_state.read(state) if keys.nkeys else None
+    nkeys = {**(before.nkeys if before else {}), **keys.nkeys}
+    return ClusterState(keys.cluster, keys.name, keys.urls, bytes.fromhex(keys.nats), nkeys)
 
 
 def packed(keys: ClusterKeys) -> bytes:
@@ -156,4 +173,4 @@ def _told(cluster: ClusterState) -> str:
     return f"{cluster.name} ({cluster.id[:8]})"
 
 
-__all__ = ["BadKeys", "ClusterKeys", "keys_for", "make", "packed", "read", "refuse", "unpack"]
+__all__ = ["BadKeys", "ClusterKeys", "as_state", "keys_for", "make", "packed", "read", "refuse", "unpack"]

@@ -4,6 +4,8 @@
     curve.key      the mesh's key between machines (`nodes/mesh/curve.py`)
     nats.secret    what every NATS password of the cluster is worked out from, so that each server knows each node's
     nodes          whom the embedded NATS server lets in: one node's id a line
+    nkeys/         at NATS servers of one's own, instead of passwords: this node's seeds, `<role>.nk`
+    users.json     where they are made: whom those servers let in (`nats_keys`)
 
 `ringmaster cluster` writes them. A node without them is alone. The secret that names contacts stays where a single
 node has it (`contact_key`). Standard library only, because the launcher imports it.
@@ -16,7 +18,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,7 @@ DESCRIPTION: Final = "cluster.json"
 CURVE: Final = "curve.key"
 SECRET: Final = "nats.secret"
 NODES: Final = "nodes"
+SEEDS: Final = "nkeys"
 
 ID: Final = re.compile(r"[0-9a-f]{32}")
 """A cluster's id: 128 bits."""
@@ -41,6 +44,8 @@ NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NODE: Final = re.compile(r"[A-Za-z0-9_-]+")
 """A node's id (`config.Node`)."""
 NATS_SECRET: Final = re.compile(r"[0-9a-f]{64}")
+SEED: Final = re.compile(r"SU[A-Z2-7]{56}")
+"""An nkey's, of a user."""
 _ROUTES: Final = "routes"
 """What the servers' own password is worked out from: no user's name, each of which has a `-`."""
 
@@ -54,12 +59,16 @@ class BadClusterState(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """The cluster that this machine is of. `urls`: where to find its NATS, for a node that has no server of its own."""
+    """The cluster that this machine is of. `urls`: where to find its NATS, for a node that has no server of its own.
+
+    `nkeys`: the seeds of this node's roles, where its NATS servers know nkeys and no passwords.
+    """
 
     id: str
     name: str
     urls: tuple[str, ...] = ()
     nats: bytes = field(default=b"", repr=False)
+    nkeys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def password(self, node: NodeId, role: Role) -> str:
         """Return a user's password at every NATS server of the cluster."""
@@ -91,8 +100,21 @@ def read(state: Path) -> ClusterState | None:
         case {"cluster": str() as id, "name": str() as name, "urls": [*urls]} if (
             ID.fullmatch(id) and NAME.fullmatch(name) and all(isinstance(url, str) for url in urls)
         ):
-            return ClusterState(id, name, tuple(map(str, urls)), bytes.fromhex(secret))
+            return ClusterState(id, name, tuple(map(str, urls)), bytes.fromhex(secret), _seeds(directory / SEEDS))
     raise BadClusterState(directory / DESCRIPTION, "does not say which cluster this is")
+
+
+def _seeds(directory: Path) -> dict[str, str]:
+    seeds = {}
+    for role in Role:
+        path = directory / f"{role}.nk"
+        try:
+            seeds[str(role)] = path.read_text(encoding="utf-8", errors="replace").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not SEED.fullmatch(seeds[role]):
+            raise BadClusterState(path, "is no nkey's seed")
+    return seeds
 
 
 def curve_key(state: Path) -> Path:
@@ -106,9 +128,22 @@ def write(state: Path, made: ClusterState, curve: bytes, nodes: Iterable[NodeId]
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(directory / CURVE, curve)
     write_private(directory / SECRET, made.nats.hex().encode())
+    _write_seeds(directory / SEEDS, made.nkeys)
     add(state, nodes)
     described = {"cluster": made.id, "name": made.name, "urls": list(made.urls)}
     write_private(directory / DESCRIPTION, json.dumps(described, indent=1).encode() + b"\n")
+
+
+def _write_seeds(directory: Path, seeds: Mapping[str, str]) -> None:
+    """Have these seeds, and no other one: a node without any logs in with passwords."""
+    if seeds:
+        directory.mkdir(exist_ok=True, mode=0o700)
+    for role in Role:
+        path = directory / f"{role}.nk"
+        if role in seeds:
+            write_private(path, seeds[role].encode() + b"\n")
+        else:
+            path.unlink(missing_ok=True)
 
 
 def known(state: Path) -> list[NodeId]:
@@ -131,6 +166,13 @@ def add(state: Path, nodes: Iterable[NodeId]) -> list[NodeId]:
     return new
 
 
+def remove(state: Path, node: NodeId) -> None:
+    """Have a node let in no more, as far as this machine knows. Raises: `OSError`."""
+    with alone(state):
+        rest = [one for one in known(state) if one != node]
+        write_private(state / DIRECTORY / NODES, "".join(f"{one}\n" for one in rest).encode())
+
+
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
     """Be the only one who changes who is let in, for the length of the block; not for one within another.
@@ -150,6 +192,7 @@ __all__ = [
     "NAME",
     "NATS_SECRET",
     "NODE",
+    "SEED",
     "BadClusterState",
     "ClusterState",
     "add",
@@ -157,5 +200,6 @@ __all__ = [
     "curve_key",
     "known",
     "read",
+    "remove",
     "write",
 ]

@@ -46,6 +46,8 @@ FILE: Final = "settings.json"
 """In the state directory: the version that was taken last."""
 RETRY_S: Final = 1.0
 ASK_S: Final = 2.0
+BEHIND_S: Final = 2.0
+"""So often central looks again for a version that another node says it has."""
 FOLLOWERS: Final = frozenset(("edge", "central"))
 """The roles that go by settings."""
 
@@ -103,8 +105,11 @@ class Settings:
             self._is_behind.clear()
             try:
                 await self._put_right()
-            except BusAway as error:  # their next word is in half a second
+            except BusAway as error:
                 log.warning("settings.not_filled", error=str(error))
+            if any(map(self._knows_more, self._others())):  # it did not work, or what was written has not come here yet
+                await asyncio.sleep(BEHIND_S)
+                self._is_behind.set()
 
     def serve(self, mesh: Mesh) -> None:
         """Say by which version we go."""

@@ -57,6 +57,7 @@ class NodeWord:
     other nodes that are alive to it. `dead`: whom it has declared dead lately, also if they have come back since:
     whoever reads their own name there asks their heirs before they send anything. `settings`: the version by which it
     goes (`protocols.wire.settings`); `refused`: a newer one, that it could not take. `trunks`: their names in its file.
+    `n_edges`: so many are active when all are there (`has_all_edges`).
     """
 
     node: NodeId
@@ -80,6 +81,13 @@ class NodeWord:
     settings: int = 0
     refused: int = 0
     trunks: tuple[str, ...] = ()
+    n_edges: int = 1
+
+
+def has_all_edges(word: NodeWord) -> bool:
+    """Say whether all edges of a node are active: one that is between two lives may have what no other one has."""
+    n_active = sum(one.role == "edge" and one.is_active for one in word.processes)
+    return n_active >= max(1, word.n_edges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,5 +181,5 @@ CLUSTER_MESSAGES: Final = (NodeWord, ClusterTold, GetCluster, ClusterSeen, EdgeW
 
 __all__ = [
     "CLUSTER_MESSAGES", "SPEAKERS", "ClusterSeen", "ClusterTold", "Death", "EdgeWord", "GetCluster", "Member",
-    "NodeProcess", "NodeSeen", "NodeState", "NodeWord", "spokesman", "together",
+    "NodeProcess", "NodeSeen", "NodeState", "NodeWord", "has_all_edges", "spokesman", "together",
 ]  # fmt: skip

@@ -66,11 +66,11 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
     Kind.PROMPT_ENDED: ({"play_id": int}, {"is_cut": bool}),
     Kind.HEARD: (
         {**_TURN, "confidence": float, "rule": str, "intent": str, "slots": dict},
-        {"state": str, "decided_ms": int},
+        {"state": str, "decided_ms": int, "ms": int},
     ),
-    Kind.NOMATCH: (_TURN, {"state": str}),
-    Kind.NOINPUT: ({"turn": int}, {"state": str}),
-    Kind.DTMF: ({"digit": str}, {}),
+    Kind.NOMATCH: (_TURN, {"state": str, "ms": int}),
+    Kind.NOINPUT: ({"turn": int}, {"state": str, "ms": int}),
+    Kind.DTMF: ({"digit": str}, {"turn": int, "ms": int}),
     Kind.SLOT_FILLED: ({"slot": str, "value": str}, {}),
     Kind.STATE_ENTERED: ({"state": str}, {}),
     Kind.TAGGED: ({"tag": str}, {}),
@@ -98,6 +98,7 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
             "part": int,
             "turns": int,
             "recognition_ms": int,
+            "after_ms": int,
         },
     ),
 }

@@ -1,4 +1,4 @@
-"""Who may say and hear what on NATS: one table, a row for each role, from which the embedded server is configured.
+"""Who may say and hear what on NATS: one table, a row for each role, from which every server is configured.
 
 A role is a kind of process, or of person at a command line. A user is a role on a node (`n1-edge`), and its replies
 come to an inbox of its own, `_INBOX.<node>.<role>`: nobody reads another's. What is not in a row is refused by the
@@ -51,6 +51,11 @@ class Role(StrEnum):
     """The NATS CLI, or a wall display, in the hands of who may look."""
 
 
+PEOPLE: Final = (Role.OPERATOR, Role.VIEWER)
+PROCESSES: Final = tuple(role for role in Role if role not in PEOPLE)
+"""What a node logs in as."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """Subjects, with NATS's wildcards. `never` is refused of what `publish` allows; `answers`: replies to requests."""
@@ -90,7 +95,12 @@ def users(nodes: Iterable[NodeId], proof: Callable[[NodeId, Role], Mapping[str, 
 
     `proof`: how a user proves who it is, `{"nkey": public}` or `{"user": name, "password": secret}`.
     """
-    return [{**proof(node, role), "permissions": _permissions(rights(node, role))} for node in nodes for role in Role]
+    return [user(node, role, proof(node, role)) for node in nodes for role in Role]
+
+
+def user(node: NodeId, role: Role, proof: Mapping[str, str]) -> dict[str, object]:
+    """Return one of them. A person is a node of which there are people's roles only."""
+    return {**proof, "permissions": _permissions(rights(node, role))}
 
 
 def _permissions(granted: Rights) -> dict[str, object]:
@@ -238,12 +248,15 @@ __all__ = [
     "CALLS",
     "CENTRAL_READS",
     "COUNTED",
+    "PEOPLE",
+    "PROCESSES",
     "RECORDER_READS",
     "recorder_reads",
     "Rights",
     "Role",
     "inbox",
     "rights",
+    "user",
     "user_of",
     "users",
 ]

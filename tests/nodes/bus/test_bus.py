@@ -18,9 +18,11 @@ from nodes.bus import bus as bus_module
 from nodes.bus.bus import Bus
 from nodes.bus.pull import Pull
 from nodes.links.errors import BusAway, LayoutMismatch
+from nodes.telemetry.trace import of_call
 from protocols.errors import LocalProtocolError
 from protocols.wire.ids import CallId, NodeId
 from protocols.wire.subjects import Bucket, Stream, call_event, node_beat, node_command
+from tests.nodes.telemetry.sink import telling
 
 N1 = NodeId("n1")
 HERE = call_event(CallId("c1"), "call.ringing")
@@ -127,6 +129,16 @@ async def test_an_event_names_its_call_in_a_header_also_when_it_has_waited_on_di
     await settled(bus)
     (received,) = [received async for received in bus.replay(Stream.EVENTS)]
     assert (received.message.headers or {})["Rm-Call"] == "c1"
+    assert received.trace == "", "nobody tells spans here"
+
+
+async def test_where_spans_are_told_an_event_brings_the_trace_of_its_call(bus: Bus):
+    with telling():
+        bus.record(HERE, "e1", {}, "c1")
+        await settled(bus)
+    (received,) = [received async for received in bus.replay(Stream.EVENTS)]
+    assert received.trace == str(of_call(CallId("c1")))
+    assert abs(received.wall_s - time.time()) < 60
 
 
 async def test_nothing_that_was_recorded_is_lost_or_doubled_when_the_server_is_killed_and_comes_back(bus, nats_server):

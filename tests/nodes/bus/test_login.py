@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from nodes.bus.bus import Bus
 from nodes.bus.connection import Connection
-from nodes.bus.login import login, plain
+from nodes.bus.login import login, of_cluster, plain
 from nodes.config import Config, ConfigError, parse
+from nodes.links.cluster_state import ClusterState
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role, users
 from tests.conftest import NatsServer
@@ -87,6 +88,14 @@ async def test_each_role_has_an_nkey_of_its_own(nats_server: NatsServer, tmp_pat
         assert edge.record("rm.ev.c1", "e1", {"kind": "answered"})
         async with asyncio.timeout(5):
             await edge.settled()
+
+
+def test_a_node_with_nkeys_logs_in_with_the_roles_own_and_never_with_a_password_instead() -> None:
+    cluster = ClusterState("0" * 32, "prod", nats=b"x" * 32, nkeys={"edge": "SUA"})
+    url = "nats://h:4222"
+    assert of_cluster(configured(url=url), Role.EDGE, cluster, url).options == {"nkeys_seed_str": "SUA"}
+    with pytest.raises(ConfigError, match=r"nats\.nkey: .* has none for desk: ringmaster cluster keys"):
+        of_cluster(configured(url=url), Role.DESK, cluster, url)
 
 
 async def test_a_login_that_is_refused_is_told_with_what_to_look_at(nats_server: NatsServer) -> None:

@@ -55,6 +55,12 @@ ANSWERED: dict[str, tuple[str, object, str, tuple[str, ...]]] = {
     "nats req rm.node.n1.cmd.status": ("rm.node.n1.cmd.status", None, "", ("state",)),
 }  # fmt: skip
 
+WATCHED: dict[str, dict[str, object]] = {
+    # the command: what it wants beside `WATCHES`
+    "nats kv watch rm_calls": {},
+    "nats kv ls rm_calls": {"headers_only": True},
+}
+
 REFUSED: dict[str, tuple[str, object]] = {
     "nats kv put rm_calls c1 x": ("$KV.rm_calls.c1", {"state": "forged"}),
     "nats kv del rm_calls c1": ("$KV.rm_calls.c1", None),
@@ -217,7 +223,7 @@ async def test_a_node_is_a_service_that_the_command_shows_and_not_one_that_its_s
             assert {one.name: one.num_requests for one in told.endpoints}["status"] == 1
 
 
-@pytest.mark.parametrize("only", [{}, {"headers_only": True}], ids=["nats kv watch rm_calls", "nats kv ls rm_calls"])
+@pytest.mark.parametrize("only", WATCHED.values(), ids=[*WATCHED])
 async def test_a_bucket_is_watched_and_its_keys_are_listed(viewer: Viewer, only: dict[str, object]) -> None:
     inbox, told = viewer.client.new_inbox(), asyncio.Queue[Msg]()
     await viewer.client.subscribe(inbox, cb=told.put)

@@ -18,7 +18,7 @@ from nodes.bus.login import login
 from nodes.config import Config, parse
 from nodes.links import cluster_keys, cluster_state
 from protocols.wire.ids import NodeId
-from protocols.wire.roles import Role, inbox, rights, user_of, users
+from protocols.wire.roles import PEOPLE, Role, inbox, rights, user_of, users
 from protocols.wire.subjects import Bucket, Stream
 from tests.conftest import NatsServer, running
 
@@ -136,7 +136,7 @@ async def connected(config: Config, role: Role) -> AsyncIterator[tuple[Client, l
         refused.append(str(error))
 
     me = login(config, role)
-    client = await nats.connect(me.url, inbox_prefix=me.inbox, error_cb=note, **me.options)
+    client = await nats.connect(me.urls, inbox_prefix=me.inbox, error_cb=note, **me.options)
     try:
         yield client, refused
     finally:
@@ -167,34 +167,36 @@ async def granted(config: Config, role: Role, say: Iterable[str], hear: Iterable
     return may_say, may_hear
 
 
+def as_for(name: str, table: dict[str, set[Role]]) -> dict[str, set[Role]]:
+    """Return a table as it is for another node, or for a person: they and n1 change places."""
+    return {subject.replace("n1", "n#").replace(name, "n1").replace("n#", name): table[subject] for subject in table}
+
+
+async def has_its_rights_and_no_others(config: Config, role: Role) -> None:
+    says, hears = as_for(config.node.id, SAYS), as_for(config.node.id, HEARS)
+    may_say, may_hear = await granted(config, role, says, hears)
+    assert may_say == {subject for subject, roles in says.items() if role in roles}
+    assert may_hear == {subject for subject, roles in hears.items() if role in roles}
+
+
 @pytest.mark.parametrize("role", Role)
 async def test_each_role_may_say_and_hear_what_its_row_says_and_nothing_else(
     each_nats_server: NatsServer, role: Role
 ) -> None:
-    may_say, may_hear = await granted(each_nats_server.config, role, SAYS, HEARS)
-    assert may_say == {subject for subject, roles in SAYS.items() if role in roles}
-    assert may_hear == {subject for subject, roles in HEARS.items() if role in roles}
+    await has_its_rights_and_no_others(each_nats_server.config, role)
 
 
 async def test_a_role_of_a_node_without_a_server_may_the_same_for_that_node_at_the_first_ones(
     each_server: Path, tmp_path: Path
 ) -> None:
-    def swapped(table: dict[str, set[Role]]) -> dict[str, set[Role]]:
-        return {
-            subject.replace("n1", "n#").replace("n2", "n1").replace("n#", "n2"): table[subject] for subject in table
-        }
-
     cluster_keys.make(tmp_path / "n1", "prod", N1)
     cluster_state.add(tmp_path / "n1", [NodeId("n2")])
     async with running(NatsServer(each_server, tmp_path / "n1")) as first:
         cluster_keys.unpack(cluster_keys.keys_for(tmp_path / "n1", NodeId("n2"), (first.plan.url,)), tmp_path / "n2")
         second = parse(f"[node]\nid = 'n2'\nroles = ['desk']\n[cluster]\nbind = '127.0.0.2'\n"
                        f"[paths]\nstate = '{tmp_path}/n2'", "test", tmp_path)  # fmt: skip
-        says, hears = swapped(SAYS), swapped(HEARS)
         for role in Role:
-            may_say, may_hear = await granted(second, role, says, hears)
-            assert may_say == {subject for subject, roles in says.items() if role in roles}
-            assert may_hear == {subject for subject, roles in hears.items() if role in roles}
+            await has_its_rights_and_no_others(second, role)
 
 
 @pytest.mark.parametrize("proof", ["{}", '{"user": "n1-operator", "pass": "operator"}', '{"auth_token": "x"}'])
@@ -235,7 +237,7 @@ async def test_nobody_but_their_owner_can_read_the_logins_and_they_stay_the_same
 
 
 async def test_the_nats_cli_finds_its_contexts_in_the_state_directory(nats_server: NatsServer) -> None:
-    for role in server.PEOPLE:
+    for role in PEOPLE:
         path = server.context(nats_server.config, role)
         assert path == nats_server.config.paths.state / "nats" / "context" / f"{role}.json"
         told = json.loads(path.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from nodes.bus import server
 from nodes.config import ConfigError, parse
 from nodes.links.errors import ServerTooOld
+from tests.conftest import NatsServer
 
 
 def config(state: Path, port: int = 0, program: str = ""):
@@ -21,6 +23,14 @@ def test_port_0_becomes_a_free_one_that_every_process_can_look_up(tmp_path: Path
     planned = server.embedded(here)
     assert planned.url == server.url(here) != "nats://127.0.0.1:0"
     assert planned.url.removeprefix("nats://") in (tmp_path / "nats/nats-server.conf").read_text()
+
+
+async def test_who_starts_a_server_that_has_ended_is_told_what_it_said(tmp_path: Path):
+    made = NatsServer(server.find(), tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(made.plan.url.rpartition(":")[2])))
+        with pytest.raises(AssertionError, match=r"(?s)has ended with 1:\n.*bind: address already in use"):
+            await made.start()
 
 
 def test_a_port_that_was_given_is_used(tmp_path: Path):

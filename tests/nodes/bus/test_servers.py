@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,14 +16,15 @@ import pytest
 
 from nodes.bus import server
 from nodes.bus.bus import Bus
-from nodes.bus.connection import GREETING
+from nodes.bus.connection import GREETING, away_for_errors
 from nodes.bus.login import Login, login
 from nodes.config import Config, ConfigError, parse
 from nodes.links import cluster_keys, cluster_state
 from nodes.links.errors import BusAway
+from nodes.ports import take
 from protocols.wire.ids import NodeId
 from protocols.wire.roles import Role
-from protocols.wire.subjects import Bucket, Stream
+from protocols.wire.subjects import OBJECT_STREAM, Bucket, Stream
 from tests.conftest import NatsServer, running
 
 TLS = Path(__file__).parent / "tls"
@@ -34,14 +34,7 @@ T = TypeVar("T")
 
 
 def free_ports(n: int) -> list[int]:
-    """Return ports that are free, and that nobody is given meanwhile who asks for any free one."""
-    found: list[int] = []
-    while len(found) < n:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
-    return found
+    return [take() for _ in range(n)]
 
 
 def cluster(where: Path, nodes: list[NodeId]) -> None:
@@ -65,6 +58,31 @@ async def up(config: Config, role: Role) -> AsyncIterator[Bus]:
         yield bus
     finally:
         await bus.close()
+
+
+async def n_bytes(bus: Bus, name: str) -> int:
+    return sum([len(piece) async for piece in bus.objects().read(name)])
+
+
+async def leader_of(bus: Bus, stream: str) -> str | None:
+    with away_for_errors():
+        info = await bus._connection.jetstream.stream_info(stream)
+    return info.cluster.leader if info.cluster else None
+
+
+async def n_read(bus: Bus, stream: Stream) -> int:
+    return len([one async for one in bus.replay(stream)])
+
+
+async def n_watched(bus: Bus, bucket: Bucket) -> int:
+    """Return how many keys are told before it is said that these are all."""
+    found = set()
+    async with aclosing(bus.kv(bucket).watch()) as entries:
+        async for entry in entries:
+            if entry is None:
+                break
+            found.add(entry.key)
+    return len(found)
 
 
 async def again(what: Callable[[], Awaitable[T]]) -> T:
@@ -112,6 +130,54 @@ async def test_three_servers_are_one_and_what_they_keep_outlives_any_of_them(tmp
         servers[0].kill()
         await committed(second, "after")
         assert await again(lambda: replayed(third)) == [{"n": "before"}, {"n": "after"}]
+
+
+@asynccontextmanager
+async def three(tmp_path: Path) -> AsyncIterator[tuple[list[NatsServer], Bus]]:
+    """Run three servers with all streams on each; a bus of central's is at the first."""
+    cluster(tmp_path, NODES)
+    ports, program = free_ports(3), server.find()
+    async with AsyncExitStack() as stack:
+        servers = [
+            await stack.enter_async_context(running(one_of(tmp_path, program, node, ports))) for node in NODES
+        ]  # fmt: skip
+        bus = await stack.enter_async_context(up(servers[0].config, Role.CENTRAL))
+        await again(lambda: bus.ensure_layout(replicas=3))
+        yield servers, bus
+
+
+async def test_what_is_stored_is_read_whole_from_a_server_that_is_behind(tmp_path: Path) -> None:
+    """Whoever leads next must know all that was written down: what it did not read, it would dial again.
+
+    And whoever must not be called is known to an edge before it says that it knows the list.
+    """
+    async with three(tmp_path) as (servers, bus):
+        leaders = [await again(partial(leader_of, bus, name)) for name in (Stream.CAMPAIGN, "KV_rm_dnc")]
+        behind = min(zip(servers[1:], NODES[1:], strict=True), key=lambda one: leaders.count(one[1]))[0]
+        for k in range(4):
+            behind.freeze()
+            for n in range(100):
+                await again(lambda: bus.objects().publish("rm.campaign.c", b"x" * 2000))
+                await again(partial(bus.kv(Bucket.DNC).put, f"k{k}-{n}", {"why": "x" * 200}))
+            extent = await again(lambda: bus.extent(Stream.CAMPAIGN))
+            behind.thaw()
+            for _ in range(3):
+                assert await again(lambda: n_read(bus, Stream.CAMPAIGN)) == extent.last >= 100 * (k + 1)
+                assert await n_watched(bus, Bucket.DNC) == 100 * (k + 1)
+
+
+async def test_a_server_that_stands_still_keeps_nobody_from_reading_at_the_others(tmp_path: Path) -> None:
+    async with three(tmp_path) as (servers, bus):
+        leader = await again(lambda: leader_of(bus, OBJECT_STREAM))
+        still = next(one for one, node in zip(servers[1:], NODES[1:], strict=True) if node != leader)
+        still.freeze()
+        for name in ("a", "b"):
+            writing = bus.objects().begin(name)
+            await writing.write(b"x" * 1000)
+            await writing.finish()
+        read = await again(lambda: n_bytes(bus, "a"))
+        still.thaw()
+        assert read == 1000
 
 
 async def test_of_several_servers_one_is_ended_for_what_it_leads_and_not_because_the_others_are_away(
@@ -192,7 +258,7 @@ async def test_a_node_that_is_added_is_let_in_by_the_server_that_runs_and_nobody
 async def test_a_node_without_a_server_is_served_by_any_of_its_addresses(tmp_path: Path) -> None:
     cluster(tmp_path, NODES[:2])
     made = NatsServer(server.find(), tmp_path / "n1")
-    nobody = f"nats://127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"nats://127.0.0.1:{take()}"
     async with running(made):
         for url in (f"'{nobody},{made.plan.url}'", f"['{nobody}', '{made.plan.url}']"):
             second = parse(f"[node]\nid = 'n2'\n[nats]\nurl = {url}\n[paths]\nstate = '{tmp_path}/n2'", "t", tmp_path)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from contextlib import suppress
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +19,7 @@ from structlog.testing import capture_logs
 from nodes.bus import connection, remedy, writes
 from nodes.bus.bus import Bus
 from nodes.bus.connection import GREETING, Connection
-from nodes.bus.login import login
+from nodes.bus.login import Login, login
 from nodes.bus.remedy import Remedy
 from nodes.bus.server import pid_of
 from nodes.bus.writes import STUCK_S, TRIES, Writes
@@ -25,6 +30,14 @@ from protocols.wire.subjects import Bucket, Stream
 from tests.conftest import NatsServer
 
 N1 = NodeId("n1")
+CORE = min(os.sched_getaffinity(0))
+SERVER = """
+import socket
+door = socket.create_server(("127.0.0.1", 0))
+print(door.getsockname()[1], flush=True)
+while True: pass
+"""
+HOG = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 class Written:
@@ -65,6 +78,21 @@ def test_a_hundred_writes_that_fail_together_are_one_try(written: Written) -> No
         written.fails(TimeoutError())
     written.now += STUCK_S + 60
     assert written.writes.stuck() == {}, "whoever was stopped for a minute has tried once"
+
+
+def test_time_in_which_nobody_could_answer_does_not_count(written: Written) -> None:
+    for _ in range(4 * TRIES):
+        written.fails(TimeoutError())
+        written.now += STUCK_S / TRIES
+        written.writes.excuse(0.9 * STUCK_S / TRIES)
+        assert written.writes.stuck() == {}
+    for _ in range(TRIES):
+        written.fails(TimeoutError())
+        written.now += STUCK_S / TRIES
+    assert written.writes.stuck()
+    assert written.writes.is_waiting
+    written.is_taken()
+    assert not written.writes.is_waiting
 
 
 def test_tries_of_long_ago_are_no_evidence(written: Written) -> None:
@@ -178,6 +206,49 @@ async def test_an_embedded_server_that_stands_still_is_ended_and_the_next_is_not
     (ended,) = [line for line in lines if line["event"] == "nats.ended"]
     assert ended["streams"] == [GREETING]
     await edge.close()
+
+
+@contextmanager
+def late_server(settings: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Have a server that would greet, behind a process that never rests on its core; yields it, and its address."""
+    here = [sys.executable, "-c", SERVER, str(settings)]
+    server = subprocess.Popen(here, stdout=subprocess.PIPE, text=True)
+    hog = subprocess.Popen([sys.executable, "-c", HOG])
+    try:
+        assert server.stdout
+        port = server.stdout.readline().strip()
+        settings.with_suffix(".pid").write_text(str(server.pid))
+        for process in (server, hog):
+            os.sched_setaffinity(process.pid, {CORE})
+        os.sched_setscheduler(server.pid, os.SCHED_IDLE, os.sched_param(0))
+        yield server, f"nats://127.0.0.1:{port}"
+    finally:
+        for process in (server, hog):
+            process.kill()
+            process.wait()
+        if server.stdout:
+            server.stdout.close()
+
+
+@pytest.mark.usefixtures("soon")
+async def test_an_embedded_server_that_finds_no_processor_is_late_and_not_ended_and_one_that_was_stopped_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "GREETING_S", 0.1)
+    monkeypatch.setattr("nodes.bus.bus.CONNECT_S", 0.1)
+    with late_server(settings := tmp_path / "nats-server.conf") as (server, url), capture_logs() as lines:
+        edge = await Bus.connect(Login(url, "", embedded=settings), name="edge-0", node_id=N1)
+        failing = edge._connection.writes._failing
+        async with asyncio.timeout(20):
+            while GREETING not in failing or failing[GREETING].n_tries < 3 * TRIES:
+                await asyncio.sleep(0.02)
+        assert server.poll() is None
+        os.kill(server.pid, signal.SIGSTOP)
+        async with asyncio.timeout(20):
+            while server.poll() is None:
+                await asyncio.sleep(0.02)
+        await edge.close()
+    assert [line["streams"] for line in lines if line["event"] == "nats.ended"] == [[GREETING]]
 
 
 @pytest.mark.usefixtures("soon")

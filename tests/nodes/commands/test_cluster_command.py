@@ -14,7 +14,7 @@ import pytest
 from nodes import lock
 from nodes.commands import cluster as command
 from nodes.errors import NodeError, in_words
-from nodes.links import cluster_keys, neighbours
+from nodes.links import cluster_keys, nats_keys, neighbours
 from nodes.links.settings import FILE as SETTINGS
 from protocols.wire.ids import NodeId
 from tests.nodes.commands.conftest import COMMAND, Place
@@ -72,6 +72,47 @@ def test_keys_may_go_down_a_pipe_and_nothing_else_goes_with_them(place: Place) -
     assert (told["node"], told["urls"]) == ("n2", ["nats://a:1", "nats://b:1"])
 
 
+def test_keys_for_servers_of_ones_own_have_a_seed_a_role_and_the_servers_are_told_whose(
+    place: Place, first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, seed = place.path / "n2.keys", place.path / "mia.nk"
+    run_here(first, "keys", "n2", "--nkeys", "--nats", "tls://a:4222", "--to", str(file))
+    run_here(first, "person", "mia", "viewer", "--to", str(seed))
+    assert {path.stat().st_mode & 0o777 for path in (file, seed)} == {0o600}
+    keys = json.loads(file.read_text())
+    told = capsys.readouterr()
+    secrets = [*keys["nkeys"].values(), seed.read_text().strip()]
+    assert len(set(secrets)) == 6
+    assert not any(one in told.err + told.out for one in secrets)
+    assert f"nats --nkey {seed} --inbox-prefix _INBOX.mia.viewer" in told.err
+    run_here(first, "nats-config")
+    users = json.loads(capsys.readouterr().out)["accounts"]["RM"]["users"]
+    assert {user["nkey"] for user in users} == set(map(nats_keys.public, secrets))
+    run_here(first, "remove", "n2")
+    assert (place.path / "state-n1/cluster/nodes").read_text() == "n1\n"
+    run_here(first, "nats-config")
+    (left,) = json.loads(capsys.readouterr().out)["accounts"]["RM"]["users"]
+    assert left["nkey"] == nats_keys.public(secrets[-1])
+
+
+def test_seeds_are_never_written_over(place: Place, first: str) -> None:
+    file = place.path / "n2.keys"
+    options = ("--nkeys", "--nats", "tls://a:4222", "--to", str(file))
+    run_here(first, "keys", "n2", *options)
+    before = file.read_bytes()
+    for again, said in (
+        (("keys", "n2", *options), "is there already, and may be the only file that has its seeds"),
+        (("keys", "n3", *options), "is there already"),
+        (("keys", "n2", *options[:-1], str(place.path / "other")), "n2 was given nkeys already"),
+        (("keys", "n2", "--nats", "nats://a:1", "--to", str(file)), "n2 has nkeys, and would lose them"),
+        (("person", "mia", "viewer", "--to", str(file)), "is there already"),
+    ):
+        assert said in refused(first, *again)
+    assert file.read_bytes() == before
+    assert not (place.path / "other").exists()
+    assert (place.path / "state-n1/cluster/nodes").read_text() == "n1\nn2\n"
+
+
 def test_keys_say_where_the_server_here_is_unless_an_address_is_given(place: Place) -> None:
     cluster_keys.make(place.path / "state-n1", "prod", NodeId("n1"))
     n1 = configured(place, "n1", 'bind = "10.0.0.1"\ninsecure = true\n', port=4222)
@@ -124,6 +165,11 @@ class TestRefusals:
             (("keys", "n.2"), "'n.2' is no node.id: letters, digits, - and _"),
             (("keys", "n2", "--nats", "http://a"), "--nats: 'http://a' is not nats://HOST:PORT or tls://HOST:PORT"),
             (("keys", "n2", "--nats", "nats://a:1"), "this machine is of no cluster: ringmaster cluster init"),
+            (("keys", "n2", "--nkeys"), "the nats-server here knows no nkeys: say where your own servers are, --nats"),
+            (("person", "a b", "viewer"), "'a b' is no name"),
+            (("person", "mia", "viewer"), "this machine is of no cluster: ringmaster cluster init"),
+            (("remove", "n2"), "this machine is of no cluster: ringmaster cluster init"),
+            (("nats-config",), "nobody was given nkeys here: ringmaster cluster keys NODE --nkeys"),
             (("keys", "n2"), "nats.bind: is 127.0.0.1, which says no other machine where NATS is here"),
             (("join", "/nothing.keys"), "/nothing.keys: No such file or directory"),
             (("join", "/dev/null"), "/dev/null: is no file of keys"),

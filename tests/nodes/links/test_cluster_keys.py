@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.links import cluster_keys, cluster_state, contact_key
+from nodes.links import cluster_keys, cluster_state, contact_key, nats_keys
 from nodes.links.cluster_keys import BadKeys, ClusterKeys
 from nodes.links.cluster_state import BadClusterState
 from nodes.mesh.curve import ClusterKey
@@ -61,6 +61,38 @@ def test_joining_the_same_cluster_again_changes_nothing_but_who_is_known(tmp_pat
     assert cluster_keys.unpack(keys, tmp_path / "n2") == first
 
 
+def with_seeds(state: Path, *roles: Role) -> ClusterKeys:
+    return cluster_keys.keys_for(state, N2, (), {role: nats_keys.seed() for role in roles})
+
+
+def test_a_node_with_nkeys_logs_in_with_them_and_knows_nobodys_password(tmp_path: Path) -> None:
+    made(tmp_path / "n1")
+    keys, ours = with_seeds(tmp_path / "n1", Role.EDGE, Role.DESK), cluster_state.read(tmp_path / "n1")
+    joined = cluster_keys.unpack(keys, tmp_path / "n2")
+    assert joined.nkeys == keys.nkeys
+    assert cluster_state.read(tmp_path / "n2") == joined
+    assert ours is not None
+    assert joined.nats != ours.nats
+    seeds = tmp_path / "n2/cluster/nkeys"
+    assert seeds.stat().st_mode & 0o777 == 0o700
+    assert {(path.name, path.stat().st_mode & 0o777) for path in seeds.iterdir()} == {
+        ("edge.nk", 0o600), ("desk.nk", 0o600),
+    }  # fmt: skip
+
+
+def test_keys_with_some_seeds_leave_the_others_and_keys_without_any_take_them_all(tmp_path: Path) -> None:
+    made(tmp_path / "n1")
+    first, more = with_seeds(tmp_path / "n1", Role.EDGE, Role.DESK), with_seeds(tmp_path / "n1", Role.EDGE)
+    for keys, nkeys in (
+        (first, first.nkeys), (more, first.nkeys | more.nkeys),
+        (cluster_keys.keys_for(tmp_path / "n1", N2, ()), {}),
+    ):  # fmt: skip
+        cluster_keys.unpack(keys, tmp_path / "n2")
+        joined = cluster_state.read(tmp_path / "n2")
+        assert joined is not None
+        assert joined.nkeys == nkeys
+
+
 def test_keys_of_another_cluster_are_refused_by_a_machine_of_one(tmp_path: Path) -> None:
     cluster_keys.unpack(made(tmp_path / "a", "prod"), tmp_path / "n2")
     with pytest.raises(BadKeys, match=r"keys: cluster: the keys are of cluster stage \(.{8}\), and .* of cluster prod"):
@@ -100,6 +132,7 @@ def test_a_machine_of_no_cluster_has_no_keys_to_give(tmp_path: Path) -> None:
         (lambda keys: keys | {"curve": "x" * 39}, "curve: is not what"),
         (lambda keys: keys | {"nats": "ab"}, "nats: is not what"),
         (lambda keys: keys | {"contact": ""}, "contact: is not what"),
+        (lambda keys: keys | {"nkeys": {"edge": "UA" + "A" * 54}}, "nkeys: is not what"),
         (lambda keys: keys | {"cluster": "../../etc"}, "cluster: is not what"),
         (lambda keys: keys | {"nodes": ["n1"]}, "node: is not what"),
         (lambda keys: keys | {"nodes": ["n2", "n 3"]}, "nodes: is not what"),
@@ -121,6 +154,7 @@ def test_a_file_that_is_wrong_is_refused_with_the_field_that_is(
     assert not (tmp_path / "n2").exists()
 
 
+@settings(deadline=None)  # each example waits for the disk
 @given(st.data())
 def test_always_what_was_cut_short_or_is_garbage_is_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -141,16 +175,20 @@ def test_always_what_was_cut_short_or_is_garbage_is_refused(
         ("cluster.json", "[" * 100_000),
         ("cluster.json", '{"cluster": "x", "name": "prod", "urls": []}'),
         ("nats.secret", "abc"),
+        ("nkeys/edge.nk", "SUA"),
     ],
 )
 def test_a_state_that_was_cut_short_is_told_by_its_file(tmp_path: Path, file: str, text: str) -> None:
     made(tmp_path)
+    cluster_keys.unpack(with_seeds(tmp_path, Role.EDGE), tmp_path)
     (tmp_path / "cluster" / file).write_text(text)
     with pytest.raises(BadClusterState, match=file):
         cluster_state.read(tmp_path)
 
 
 def test_whoever_logs_keys_logs_no_secret(tmp_path: Path) -> None:
-    keys = made(tmp_path)
-    state = cluster_state.read(tmp_path)
-    assert all(secret not in repr(keys) + repr(state) for secret in (keys.nats, keys.curve, keys.contact))
+    made(tmp_path)
+    keys = with_seeds(tmp_path, Role.EDGE)
+    state = cluster_keys.unpack(keys, tmp_path)
+    secrets = (keys.nats, keys.curve, keys.contact, keys.nkeys["edge"])
+    assert all(secret not in repr(keys) + repr(state) for secret in secrets)

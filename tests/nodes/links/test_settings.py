@@ -9,11 +9,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from nodes.bus import bus as buses
 from nodes.bus.bus import Bus
 from nodes.bus.login import login
 from nodes.config import Config, parse
+from nodes.links import settings as settings_of_links
 from nodes.links.errors import Refused
 from nodes.links.members import Members
 from nodes.links.roster import Peer, Roster, State
@@ -234,21 +236,30 @@ def word(settings: int = 0, trunks: tuple[str, ...] = (), edge: str = "n1.edge-9
 
 
 @asynccontextmanager
-async def leading(settings: Settings, edge: Settings | None = None) -> AsyncIterator[Members]:
-    """Have central of n1 know a cluster, with an edge of n2; yields what it knows of it."""
+async def leading(
+    settings: Settings, edge: Settings | None = None, serves: asyncio.Event | None = None
+) -> AsyncIterator[Members]:
+    """Have central of n1 know a cluster, with an edge of n2, which answers once it `serves`; yields what it knows."""
     async with AsyncExitStack() as closing:
         mesh = await Mesh.start(Identity("n1.central-0:1"))
         closing.push_async_callback(mesh.close)
         other = await Mesh.start(Identity("n1.edge-9:1"), "tcp://127.0.0.1:*")
         closing.push_async_callback(other.close)
-        if edge:
+        if edge and not serves:
             edge.serve(other)
         mesh.roster(Roster(1, (Peer("edge", "edge-9", other.identity, other.endpoint, 1, State.ACTIVE),)))
         members = Members(mesh, settings.config)
         settings.lead(mesh, members)
         tasks = await closing.enter_async_context(Tasks())
         tasks.spawn(settings.follow_others())
+        if edge and serves:
+            tasks.spawn(serve_then(edge, other, serves))
         yield members
+
+
+async def serve_then(edge: Settings, mesh: Mesh, when: asyncio.Event) -> None:
+    await when.wait()
+    edge.serve(mesh)
 
 
 async def held(url: str) -> Version:
@@ -284,6 +295,26 @@ async def test_a_bucket_that_was_lost_is_filled_with_the_highest_version_of_any_
             assert done.version == 6
             assert (await taken(edge, 6)).central.max_concurrent == 9
         assert told == [9], "no version was taken back meanwhile"
+
+
+async def test_a_node_that_knows_more_and_does_not_answer_is_asked_again_though_it_says_nothing_new(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_of_links, "BEHIND_S", 0.05)
+    left_on_disk(tmp_path / "b", 5)
+    serves = asyncio.Event()
+    async with (
+        following(url, tmp_path / "b") as edge,
+        following(url, tmp_path / "a", may_write=True) as central,
+        leading(central, edge, serves) as members,
+    ):
+        with capture_logs() as lines:
+            members.take(word(settings=5))
+            async with asyncio.timeout(20):
+                while not any(line["event"] == "settings.not_told" for line in lines):
+                    await asyncio.sleep(0.01)
+        serves.set()
+        await holds(url, 5)
 
 
 async def test_a_bucket_with_an_older_version_than_centrals_own_is_given_that(url: str, tmp_path: Path) -> None:
