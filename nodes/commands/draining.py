@@ -51,11 +51,18 @@ class Place:
     edges: tuple[Peer, ...]
     """The spares too: who takes over goes on draining."""
     desk: Peer | None = None
+    n_edges: int = 1
+    """So many are active when all are there."""
 
     @property
     def active(self) -> tuple[Peer, ...]:
         """Those that have calls: a node may have several."""
         return tuple(peer for peer in self.edges if peer.state is State.ACTIVE)
+
+    @property
+    def has_all_edges(self) -> bool:
+        """Whether none of them is between two lives, with calls of which no other one knows."""
+        return len(self.active) >= max(1, self.n_edges)
 
 
 async def find(client: Client, name: str = "") -> tuple[Place, ClusterSeen | None]:
@@ -63,17 +70,18 @@ async def find(client: Client, name: str = "") -> tuple[Place, ClusterSeen | Non
     ours = client.config.node.id
     node = NodeId(name or ours)
     roster = client.roster()
-    here, desk = (
+    here, desk, n_here = (
         tuple(peer for peer in roster.processes if peer.role == "edge"),
         next(iter(roster.active("desk")), None),
+        roster.n_wanted("edge"),
     )
     if not client.config.cluster.is_joined:
         if node != ours:
             raise NoSuchNode(f"there is no node {node} here: {ours} is alone")
-        return Place(node, NodeState.ALIVE, None, client.config.node.roles, here, desk), None
+        return Place(node, NodeState.ALIVE, None, client.config.node.roles, here, desk, n_here), None
     seen = await client.cluster()
     if node == ours:
-        return Place(node, NodeState.ALIVE, seen.us, seen.us.roles, here, desk), seen
+        return Place(node, NodeState.ALIVE, seen.us, seen.us.roles, here, desk, n_here), seen
     member = next((one.member for one in seen.nodes if one.member.word.node == node), None)
     if member is None:
         names = ", ".join(sorted([ours, *(one.member.word.node for one in seen.nodes)]))
@@ -84,7 +92,7 @@ async def find(client: Client, name: str = "") -> tuple[Place, ClusterSeen | Non
         tuple(one for one in theirs if one.role == "edge"),
         next((one for one in theirs if one.role == "desk"), None),
     )
-    return Place(node, member.state, member.word, member.word.roles, edges, desk), seen
+    return Place(node, member.state, member.word, member.word.roles, edges, desk, member.word.n_edges), seen
 
 
 def takers(seen: ClusterSeen | None, node: NodeId) -> list[NodeId]:
@@ -94,6 +102,19 @@ def takers(seen: ClusterSeen | None, node: NodeId) -> list[NodeId]:
     words = [one.member.word for one in seen.nodes if one.member.state is NodeState.ALIVE]
     words += [] if seen.bar else [seen.us]
     return sorted(word.node for word in words if word.node != node and not why_not(word))
+
+
+def may_take(seen: ClusterSeen | None, node: NodeId) -> bool:
+    """Return whether another node takes a node's calls, or may do so soon.
+
+    One that is full has room when a call ends, and one that is silent, or lacks its edge for a second, may be there
+    again.
+    """
+    if seen is None:
+        return False
+    words = [one.member.word for one in seen.nodes if one.member.state is not NodeState.DEAD]
+    words += [] if seen.bar else [seen.us]
+    return any(word.node != node and "edge" in word.roles and not word.is_draining for word in words)
 
 
 def why_not(word: NodeWord) -> str:
@@ -137,8 +158,9 @@ async def share(client: Client, place: Place, part: float) -> tuple[int, int, in
 
     Raises: NotMoved, LinkError.
     """
-    if place.state is not NodeState.ALIVE or not place.active:
-        raise NoSuchNode(f"{place.node} cannot be asked: it is {_how(place.state)}, or has no edge")
+    if place.state is not NodeState.ALIVE or not place.has_all_edges:
+        lacks = "" if place.has_all_edges else ", and lacks an edge"
+        raise NoSuchNode(f"{place.node} cannot be asked: it is {_how(place.state)}{lacks}")
     before = (await figures(client, place)).get("moved", 0.0)
     try:
         told = await ask_each(client.mesh, place.active, MoveShare(part), ASK_S)
@@ -152,8 +174,8 @@ async def share(client: Client, place: Place, part: float) -> tuple[int, int, in
 
 
 async def figures(client: Client, place: Place) -> dict[str, float]:
-    """Return what a node's active edges say of themselves, added. Raises: LinkError; PeerGone where there is none."""
-    if not place.active:
+    """Return what a node's active edges say of themselves, added. Raises: LinkError; PeerGone where one is missing."""
+    if not place.has_all_edges:
         raise PeerGone("edge")
     total: Counter[str] = Counter()
     for status in await ask_each(client.mesh, place.active, GetStatus(), ASK_S):
@@ -173,11 +195,18 @@ async def talking(client: Client, place: Place) -> int:
 
 
 async def until_empty(
-    config: Config, name: str, within_s: float, say: Callable[[str], object], waits_for_agents: bool = False
+    config: Config,
+    name: str,
+    within_s: float,
+    say: Callable[[str], object],
+    *,
+    waits_for_agents: bool = False,
+    wants_takers: bool = False,
 ) -> int:
     """Return how many calls a node still has: 0 as soon as there is none, or it is gone; more when time is up.
 
-    `waits_for_agents`: those at its desk who have a caller, of whichever node, count as well. Raises: NoSuchNode.
+    `waits_for_agents`: those at its desk who have a caller, of whichever node, count as well. `wants_takers`: time is
+    up as soon as no other node may take its calls. Raises: NoSuchNode.
     """
     told, left, give_up_s = "", -1, time.monotonic() + within_s
     while True:
@@ -193,6 +222,8 @@ async def until_empty(
                 stuck = "" if takers(seen, place.node) else f"; nobody takes them: {nobody(seen, place.node)}"
                 line = f"{place.node}: calls left: {n_calls}{stuck if n_calls else ''}"
                 line += f", agents who talk at its desk: {n_agents}" if n_agents else ""
+                if wants_takers and not may_take(seen, place.node):
+                    give_up_s = 0.0
         except (LinkError, NotUp):  # an edge between two lives, or our own node has ended
             if name in ("", config.node.id) and lock.holder(config.paths.state) is None:
                 return 0
@@ -226,6 +257,6 @@ def _how(state: NodeState) -> str:
 
 
 __all__ = [
-    "NoSuchNode", "NotMoved", "Place", "drain", "figures", "find", "nobody", "share", "takers", "until_empty",
-    "until_moved", "why_not",
+    "NoSuchNode", "NotMoved", "Place", "drain", "figures", "find", "may_take", "nobody", "share", "takers",
+    "until_empty", "until_moved", "why_not",
 ]  # fmt: skip

@@ -35,7 +35,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
     moved.add_argument("--move", action="store_true", help="move the calls that are up to other nodes")
     share = "take new calls, and move this share of those that are up"
     moved.add_argument("--share", type=percent, metavar="30%%", help=share)
-    drain.add_argument("--wait", action="store_true", help="return when no call is left there, or the share has gone")
+    waits = drain.add_mutually_exclusive_group()
+    waits.add_argument("--wait", action="store_true", help="return when no call is left there, or the share has gone")
+    within = "the same, but after so many seconds at the most; with --move also when no other node can take the calls"
+    waits.add_argument("--within", type=seconds, metavar="S", help=within)
     told = "have a node take calls again"
     undrain = what.add_parser("undrain", help=told, description=told)
     undrain.add_argument("node", nargs="?", default="", metavar="NODE", help=whose)
@@ -46,7 +49,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     renew.add_argument("--run", default="", metavar="COMMAND", help=by)
     renew.add_argument("--to", default="", metavar="VERSION", help="what it is to run then; nothing is done if it does")
     within = "seconds for its calls to go, and again for it to be back; default: 600"
-    renew.add_argument("--within", type=float, default=600.0, metavar="S", help=within)
+    renew.add_argument("--within", type=seconds, default=600.0, metavar="S", help=within)
 
 
 def percent(text: str) -> float:
@@ -61,14 +64,27 @@ def percent(text: str) -> float:
     return share
 
 
+def seconds(text: str) -> float:
+    """Return how long somebody waits at the most.
+
+    >>> seconds("90")
+    90.0
+    """
+    if not 0 <= (found := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not so many seconds")
+    return found
+
+
 def run(args: argparse.Namespace) -> int:
     """Do it, or print a line for each process. Raises: NodeError."""
     config = configured(args)
     match args.what:
         case "drain" if args.share:
-            return ENDING.run(_share(config, args.node, args.share, args.wait))
+            within_s = SHARE_S if args.wait else args.within
+            return ENDING.run(_share(config, args.node, args.share, within_s))
         case "drain":
-            return ENDING.run(_drain(config, args.node, args.move, args.wait))
+            within_s = math.inf if args.wait else args.within
+            return ENDING.run(_drain(config, args.node, args.move, within_s))
         case "undrain":
             return ENDING.run(_undrain(config, args.node))
         case "upgrade":
@@ -77,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
             return ENDING.run(_show(config, args.json))
 
 
-async def _drain(config: Config, node: str, moves: bool, waits: bool) -> int:
+async def _drain(config: Config, node: str, moves: bool, within_s: float | None) -> int:
+    """`within_s`: how long to wait until it is empty; None: not at all, infinite: whatever becomes of it."""
     async with connected(config) as client:
         place, seen = await draining.find(client, node)
         await draining.drain(client, place, Drain(is_draining=True, moves=moves))
@@ -85,17 +102,23 @@ async def _drain(config: Config, node: str, moves: bool, waits: bool) -> int:
             say(f"{place.node} has no edge: it takes no calls")
         elif moves and not draining.takers(seen, place.node):
             say(f"calls stay at {place.node} until they end; nobody takes them: {draining.nobody(seen, place.node)}")
-    return 1 if waits and await draining.until_empty(config, node, math.inf, say) else 0
+    if within_s is None:
+        return 0
+    wants_takers = moves and within_s < math.inf
+    left = await draining.until_empty(config, place.node, within_s, say, wants_takers=wants_takers)
+    if left:
+        say(f"{place.node} is not empty; calls left: {left}")
+    return 1 if left else 0
 
 
-async def _share(config: Config, node: str, share: float, waits: bool) -> int:
+async def _share(config: Config, node: str, share: float, within_s: float | None) -> int:
     async with connected(config) as client:
         place, _ = await draining.find(client, node)
         n, of, before = await draining.share(client, place, share)
     say(f"{place.node}: {n} of {of} calls are being moved")
-    if not waits:
+    if within_s is None:
         return 0
-    gone = await draining.until_moved(config, node, n, before, SHARE_S)
+    gone = await draining.until_moved(config, node, n, before, within_s)
     if gone < n:
         say(f"{place.node}: {gone} have gone, {n - gone} stay")
     return 0 if gone >= n else 1
@@ -135,4 +158,4 @@ async def _status(client: Client, peer: Peer) -> Status | None:
         return None
 
 
-__all__ = ["describe", "percent", "run"]
+__all__ = ["describe", "percent", "run", "seconds"]

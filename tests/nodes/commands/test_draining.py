@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -15,11 +17,11 @@ import pytest
 from nodes.bus import bus
 from nodes.commands import draining, upgrade
 from nodes.commands.client import Client
-from nodes.commands.draining import NoSuchNode, NotMoved, find, nobody, takers
-from nodes.commands.node import percent
+from nodes.commands.draining import NoSuchNode, NotMoved, find, may_take, nobody, takers
+from nodes.commands.node import percent, seconds
 from nodes.commands.upgrade import CannotBegin, Upgrade
 from nodes.config import Config
-from nodes.links.errors import NotAll
+from nodes.links.errors import NotAll, PeerGone
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
 from nodes.mesh.mesh import Mesh
@@ -162,6 +164,16 @@ async def test_all_edges_of_a_node_are_drained_and_one_that_cannot_be_is_named(w
         assert [world.machines["b"].calls.is_draining, second.calls.is_draining] == [False, False]
 
 
+async def test_a_node_of_which_an_edge_is_between_two_lives_is_not_taken_for_empty(world: World) -> None:
+    place, _ = await find(client(world), "b")
+    assert (await draining.figures(client(world), place))["calls"] == 0
+    lacks = replace(place, n_edges=2)
+    with pytest.raises(PeerGone):
+        await draining.figures(client(world), lacks)
+    with pytest.raises(NoSuchNode, match="b cannot be asked: it is alive, and lacks an edge"):
+        await draining.share(client(world), lacks, 0.3)
+
+
 async def test_a_node_that_there_is_not_and_one_that_cannot_be_asked_are_said_to_be_so(world: World) -> None:
     with pytest.raises(NoSuchNode, match="no node c in the cluster: a, b"):
         await find(client(world), "c")
@@ -252,6 +264,41 @@ async def test_nothing_is_begun_where_nobody_takes_the_calls(world: World) -> No
         await world.begin()
 
 
+async def test_whoever_waits_for_a_while_is_told_what_is_left_and_waits_for_nobody_who_cannot_come(
+    world: World,
+) -> None:
+    """A unit that is stopped drains its node first: that is to end, and at once where nobody can take the calls."""
+    await world.call("b")
+    until_empty = partial(draining.until_empty, world.config, "b", say=world.said.append, wants_takers=True)
+    assert await until_empty(within_s=0.1) == 1, "its calls have not been asked to move, and `a` would take them"
+    world.states["a"] = NodeState.SILENT
+    world.machines["a"].calls.is_draining = True
+    async with asyncio.timeout(20):
+        assert await until_empty(within_s=math.inf) == 1
+        assert world.said[-1] == "b: calls left: 1; nobody takes them: a drains"
+        world.machines["a"].calls.is_draining = False
+        world.states["b"] = NodeState.DEAD
+        assert await until_empty(within_s=math.inf) == 0
+
+
+async def test_a_node_that_is_full_or_silent_may_take_calls_yet_and_one_that_is_gone_or_drained_may_not(
+    world: World,
+) -> None:
+    a, b = world.seen("a").member.word, world.seen("b")
+    for word, state, may in (
+        (replace(b.member.word, load=1.0), NodeState.ALIVE, True),
+        (b.member.word, NodeState.SILENT, True),
+        (replace(b.member.word, processes=()), NodeState.ALIVE, True),
+        (b.member.word, NodeState.DEAD, False),
+        (replace(b.member.word, is_draining=True), NodeState.ALIVE, False),
+        (replace(b.member.word, roles=("desk",)), NodeState.ALIVE, False),
+    ):
+        seen = ClusterSeen(a, (replace(b, member=replace(b.member, word=word, state=state)),))
+        assert may_take(seen, a.node) is may
+        assert may_take(seen, b.member.word.node) is True, "a would"
+    assert may_take(None, a.node) is False
+
+
 async def test_two_nodes_that_are_drained_at_once_are_told_of_each_other(world: World) -> None:
     await world.call("b")
     running = world.begin()
@@ -282,3 +329,9 @@ async def test_a_node_that_is_back_in_another_version_takes_calls_and_it_is_told
 def test_what_is_no_share_of_anything_is_refused(text: str) -> None:
     with pytest.raises((ValueError, ArgumentTypeError)):
         percent(text)
+
+
+@pytest.mark.parametrize("text", ["-1", "inf", "nan", "soon"])
+def test_nobody_waits_for_ever_or_until_before_now(text: str) -> None:
+    with pytest.raises((ValueError, ArgumentTypeError)):
+        seconds(text)

@@ -146,6 +146,14 @@ def test_dnc_adds_checks_exports_removes_and_imports_and_names_nobody(node: Node
     assert "wrong.csv:2: is no number with +" in node.run("dnc", "import", str(tmp_path / "wrong.csv")).refused()
 
 
+def test_nobody_waits_for_a_node_that_is_alone_to_have_its_calls_moved(node: Node) -> None:
+    words = ("node", "--config", str(node.config))
+    done = node.place.run(*words, "drain", "--move", "--within", "600")
+    assert (done.status, done.err) == (0, "")
+    assert done.out == "calls stay at n1 until they end; nobody takes them: n1 is alone\n"
+    assert node.place.run(*words, "undrain").status == 0
+
+
 def test_a_second_node_with_the_same_state_is_refused_and_told_by_whom(node: Node) -> None:
     done = node.run("up")
     assert done.status == 2
@@ -214,7 +222,7 @@ class TestCall:
                 calling = place.start("call", _uri(telephone), "--config", str(node.config))
                 invite, edge = _received(telephone, b"INVITE")
                 telephone.sendto(_response(invite, b"180 Ringing"), edge)
-                until(lambda: "rings" in place.out, calling)
+                place.until(lambda: "rings" in place.out, calling)
                 calling.send_signal(number)
                 cancel, edge = _received(telephone, b"CANCEL")
                 telephone.sendto(_response(cancel, b"200 OK"), edge)
