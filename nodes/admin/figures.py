@@ -1,30 +1,37 @@
-"""Figures of this node for Prometheus: what its calls came to, from their events, and what its processes count.
+"""Figures of this node for Prometheus: what its calls came to, what its processes count, and how busy its machine is.
 
-Labels are dispositions and names of processes, never a call. Another node's events are that node's to count.
+Which there are is the table's to say (`nodes/telemetry/metrics.tsv`): what has no row is not shown. Labels are
+dispositions and names of processes, never a call. Another node's events are that node's to count.
+
+Figures are shown of the active processes. Spares bear the same name, so theirs would be the same series; how many there
+are is shown.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from nodes.admin.node import Process
 from nodes.bus.bucket import Body
-from nodes.telemetry import metrics
+from nodes.links.roster import State
+from nodes.machine import run_queue
+from nodes.telemetry import catalogue, metrics
+from nodes.telemetry.catalogue import OfEvent
+from nodes.telemetry.metrics import Sample
 from protocols.errors import RemoteProtocolError
-from protocols.wire.events import CallEvent, Kind, from_body
+from protocols.wire.events import CallEvent, Kind, from_body, is_wanted
 from protocols.wire.ids import NodeId
 
-CALLS: Final = metrics.counter("calls", "Calls that are over, by disposition.", "disposition")
-TURN_S: Final = metrics.histogram("turn_seconds", "From the callee's last speech to our first answer.")
-HANDOVER_S: Final = metrics.histogram("handover_seconds", "From the agent's yes to the caller's voice at their socket.")
-HANDOVERS_FAILED: Final = metrics.counter("handovers_failed", "Handovers that came back to the bot.", "reason")
-RECOVERED: Final = metrics.counter("recoveries", "Calls and utterances that outlived what carried them.", "what")
+_ALL: Final = catalogue.metrics()
+ANSWERED: Final = _ALL["ringmaster_calls_answered_total"]
+LOST: Final = _ALL["ringmaster_calls_lost_total"]
+PROCESSES: Final = _ALL["ringmaster_processes"]
+SILENT: Final = _ALL["ringmaster_processes_silent"]
+RUN_QUEUE: Final = _ALL["ringmaster_machine_run_queue"]
+CORES: Final = _ALL["ringmaster_machine_cores"]
 
 
 class Events:
@@ -44,48 +51,46 @@ class Events:
 
 
 def _count(event: CallEvent) -> None:
-    fields = event.fields
-    match event.kind:
-        case Kind.ENDED:
-            CALLS.labels(str(fields["disposition"])).inc()
-        case Kind.PROMPT_STARTED if isinstance(ms := fields.get("answer_ms"), int):
-            TURN_S.observe(ms / 1000)
-        case Kind.HANDOVER_DONE if isinstance(ms := fields["ms"], int):
-            HANDOVER_S.observe(ms / 1000)
-        case Kind.HANDOVER_FAILED:
-            HANDOVERS_FAILED.labels(str(fields["reason"])).inc()
-        case Kind.RECOVERED:
-            RECOVERED.labels(str(fields["what"])).inc()
-        case _:
-            pass
+    for metric in catalogue.of_event(event.kind):
+        assert isinstance(metric.source, OfEvent)
+        value = event.fields.get(metric.source.field) if metric.source.field else 1
+        if isinstance(value, int | float):
+            labels = [str(event.fields.get(label, "")) for label in metric.labels]
+            metrics.count(metric, labels, value / metric.divisor)
+    if event.kind is Kind.ENDED and event.fields["duration_s"]:  # it is counted from the answer on
+        metrics.count(ANSWERED)
+        if not is_wanted(event.fields):
+            metrics.count(LOST)
 
 
-def of_processes(processes: Iterable[Process]) -> bytes:
-    """Return what processes say of themselves as Prometheus text: `ringmaster_media_sent{process="media-0"} 12`."""
-    families: dict[str, GaugeMetricFamily] = {}
-    up = GaugeMetricFamily("ringmaster_process_up", "Whether a process says how it is.", labels=["process", "state"])
+def of_processes(processes: Sequence[Process]) -> bytes:
+    """Return what processes say of themselves as Prometheus text: `ringmaster_media_channels{process="media-0"} 12`."""
+    return metrics.text([*_of_machine(), *_how_many(processes), *_said(processes)])
+
+
+def _of_machine() -> Iterator[Sample]:
+    if (n_tasks := run_queue()) is not None and (n_cores := os.cpu_count()) is not None:
+        yield RUN_QUEUE, (), n_tasks
+        yield CORES, (), n_cores
+
+
+def _how_many(processes: Iterable[Process]) -> Iterator[Sample]:
+    there, silent = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for process in processes:
-        up.add_metric([process.name, process.state], float(process.answers))
-        for name, value in process.figures.items():
-            title = f"ringmaster_{process.role}_{re.sub('[^a-z0-9_]', '_', name.lower())}"
-            family = families.setdefault(
-                title, GaugeMetricFamily(title, f"{name} of {process.role}.", labels=["process", "state"])
-            )
-            family.add_metric([process.name, process.state], value)
-    registry = CollectorRegistry()
-    registry.register(_Once([up, *families.values()]))
-    return generate_latest(registry)
+        there[process.name, process.state] += 1
+        silent[process.name, process.state] += not process.answers
+    yield from ((PROCESSES, labels, n) for labels, n in there.items())
+    yield from ((SILENT, labels, n) for labels, n in silent.items())
 
 
-class _Once(Collector):
-    """Families that have been made already."""
-
-    def __init__(self, families: list[GaugeMetricFamily]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return them."""
-        return self._families
+def _said(processes: Iterable[Process]) -> Iterator[Sample]:
+    for process in processes:
+        if process.state != State.ACTIVE:
+            continue
+        for word, value in process.figures.items():
+            if shown := catalogue.of_figure(process.role, word):
+                metric, labels = shown
+                yield metric, (process.name, *labels), value / metric.divisor
 
 
 __all__ = ["Events", "of_processes"]

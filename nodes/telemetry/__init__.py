@@ -1,1 +1,1 @@
-"""What a process says about itself: log lines (`logs`) and figures (`metrics`)."""
+"""What a process says about itself: log (`logs`), metrics (`catalogue`, `metrics`), spans of its calls (`spans`)."""

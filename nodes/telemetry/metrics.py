@@ -1,40 +1,105 @@
-"""Figures for Prometheus: declared once beside the code that counts, rendered for `/metrics`.
+"""Metrics as Prometheus reads them: what `catalogue` declares is counted here, and written as text for `/metrics`.
 
-    CALLS = metrics.counter("calls_total", "Calls by disposition.", "disposition")
-    CALLS.labels("busy").inc()
+    ANSWERED = metrics()["ringmaster_calls_answered_total"]
+    count(ANSWERED)
 
-Names get the prefix `ringmaster_`; a unit is part of the name (`_seconds`, `_bytes`, `_total`). A label has few values:
-never a call id, a number, or anything that grows with the calls.
+Counters and histograms of events and of code are counted as things happen, in this process (`count`). All other metrics
+are worked out when somebody asks, and written at once (`text`). A label has few values: never a call id, a number, or
+anything that grows with the calls.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
-REGISTRY: Final = CollectorRegistry(auto_describe=True)
+from nodes.telemetry.catalogue import Elsewhere, Metric, MetricKind, OfEvent, OfFigure, metrics
+
+Sample: TypeAlias = tuple[Metric, tuple[str, ...], float]
+"""A value now, with the values of its metric's labels."""
+
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-LATENCY_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0)
-"""Buckets from one tick of the loop to a lost caller; 0.05 (handover), 0.1 (takeover) and 0.35 (turn) are promises."""
+REGISTRY: Final = CollectorRegistry()
+
+# A second series for each, which only OpenMetrics has a use for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-def counter(name: str, what: str, *labels: str) -> Counter:
-    """Return a count that only grows."""
-    return Counter(name, what, labels, namespace="ringmaster", registry=REGISTRY)
-
-
-def histogram(name: str, what: str, *labels: str, buckets: Sequence[float] = LATENCY_S) -> Histogram:
-    """Return a distribution, in seconds unless the name says otherwise."""
-    return Histogram(name, what, labels, namespace="ringmaster", registry=REGISTRY, buckets=buckets)
+def count(metric: Metric, labels: Sequence[str] = (), value: float = 1.0) -> None:
+    """Add to a counter, or observe in a histogram. Raises: KeyError, for a metric that is not counted here."""
+    counted = _COUNTED[metric.name]
+    one = counted.labels(*labels) if metric.labels else counted
+    if isinstance(one, Counter):
+        one.inc(value)
+    else:
+        one.observe(value)
 
 
 async def render() -> bytes:
-    """Return all figures as Prometheus text (`CONTENT_TYPE`), made in a thread: 1,000 series take up to 100 ms."""
+    """Return all that was counted as Prometheus text (`CONTENT_TYPE`), made in a thread: 1,000 series take 100 ms."""
     return await asyncio.to_thread(generate_latest, REGISTRY)
 
 
-__all__ = ["CONTENT_TYPE", "REGISTRY", "counter", "histogram", "render"]
+def text(samples: Iterable[Sample]) -> bytes:
+    """Return values as Prometheus text: each metric that is worked out when asked, also one without a value now.
+
+    A series is told once: of two values with the same labels the last counts.
+    """
+    told: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in _ASKED}
+    for metric, labels, value in samples:
+        told[metric.name][labels] = value
+    registry = CollectorRegistry()
+    registry.register(_Once([_family(_ASKED[name], values) for name, values in told.items()]))
+    return generate_latest(registry)
+
+
+class _Once(Collector):
+    """Families that have been made already."""
+
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        """Return them."""
+        return self._families
+
+
+def _family(metric: Metric, values: Mapping[tuple[str, ...], float]) -> Family:
+    family: CounterMetricFamily | GaugeMetricFamily
+    if metric.kind is MetricKind.COUNTER:
+        family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+    else:
+        family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
+
+
+def _is_asked(metric: Metric) -> bool:
+    is_gauge = metric.kind is MetricKind.GAUGE
+    return isinstance(metric.source, OfFigure) or (metric.source is Elsewhere.CODE and is_gauge)
+
+
+def _is_counted(metric: Metric) -> bool:
+    is_gauge = metric.kind is MetricKind.GAUGE
+    return isinstance(metric.source, OfEvent) or (metric.source is Elsewhere.CODE and not is_gauge)
+
+
+def _counted(metric: Metric) -> Counter | Histogram:
+    if metric.kind is MetricKind.COUNTER:
+        return Counter(metric.name, metric.help, metric.labels, registry=REGISTRY)
+    return Histogram(metric.name, metric.help, metric.labels, registry=REGISTRY, buckets=metric.bounds)
+
+
+_ASKED: Final = {metric.name: metric for metric in metrics().values() if _is_asked(metric)}
+_COUNTED: Final = {metric.name: _counted(metric) for metric in metrics().values() if _is_counted(metric)}
+
+
+__all__ = ["CONTENT_TYPE", "REGISTRY", "Sample", "count", "render", "text"]

@@ -17,6 +17,7 @@ from nodes.admin.refusals import refusal
 from nodes.links.errors import PeerGone
 from nodes.links.roster import NOBODY
 from nodes.links.trees import OVER_S
+from nodes.telemetry.catalogue import metrics
 from protocols.wire.events import Stage, public_view
 from protocols.wire.ids import CampaignId
 from protocols.wire.subjects import Bucket, state
@@ -222,9 +223,11 @@ async def test_the_figures_are_prometheus_text_without_a_call_in_a_label(rig: Ri
     status, text = await rig.ask("GET", "/metrics")
     assert status == 200
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    assert {"ringmaster_process_up", "ringmaster_media_late_p99", "ringmaster_handover_seconds"} <= families.keys()
-    labels = {label for family in families.values() for sample in family.samples for label in sample.labels}
-    assert labels <= {"process", "state", "disposition", "reason", "what", "le"}
+    assert {"ringmaster_processes", "ringmaster_edge_calls", "ringmaster_handover_seconds"} <= families.keys()
+    (calls,) = families["ringmaster_edge_calls"].samples
+    assert (calls.labels, calls.value) == ({"process": "edge-0"}, 2.0)
+    told = {label for family in families.values() for sample in family.samples for label in sample.labels}
+    assert told <= {"le", *(label for row in metrics().values() for label in row.labels)}
 
 
 # ---- the document -------------------------------------------------------------------------------------------------
