@@ -4,8 +4,9 @@ BIN := .venv/bin
 ready := .venv/.ready
 tested := .venv/.ready-tests
 SOAK ?= kernel
+OPS ?=
 
-.PHONY: setup demo test bench soak conformance style types layers
+.PHONY: setup demo test test-ops bench soak conformance style types layers
 
 setup: $(ready)
 
@@ -29,6 +30,10 @@ bench: $(ready)
 soak: $(tested)
 	@ops/setup.sh soak
 	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/soak -k "$(SOAK)" --timeout=1200 -s
+
+test-ops: $(ready)
+	@ops/setup.sh ops
+	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/ops/machines -k "$(OPS)" -p no:cacheprovider
 
 conformance: $(tested)
 	@$(BIN)/python -m pytest tests/conformance -qq --tb=short

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Brings a fresh Debian 12 machine to where `make demo` and `make test` can run: OS packages, virtual environment,
 # hashed Python packages, the indexed lexicon. Every step is skipped when it is done already. Run from the checkout.
-# $1: `node` for that; `tests` for the OS packages of the tests' far ends, on top of it; `soak` for those of the soaks.
+# $1: `node` for that; `tests` for the OS packages of the tests' far ends, on top of it; `soak` and `ops` for those of
+# `make soak` and `make test-ops`.
 set -eu
 
 wanted=$(awk -v needs="$1" '/^[^#]/ && $2 == needs { print $1 }' ops/packages.txt)

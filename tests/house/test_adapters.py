@@ -20,6 +20,7 @@ HOMES = {
     "yaml": "grammars/script_tree.py",
     "phonenumbers": "nodes/central/contacts.py",
     "nats": "nodes/bus/",
+    "opentelemetry": "nodes/telemetry/otlp.py",
     "zmq": "nodes/mesh/",
     "mode": "nodes/bench/peers/services.py",
     "pykka": "nodes/bench/peers/threads.py",

@@ -14,6 +14,7 @@ PARTS = {
     "nodes": ("nodes", "--ignore=nodes/speech", "--ignore=nodes/commands"),
     "speech": ("nodes/speech",),
     "commands": ("nodes/commands",),
+    "ops": ("ops",),
 }
 
 

