@@ -1,0 +1,144 @@
+"""Ansible's part: roles are whole, and what they write is what the programs that read it want.
+
+Templates are rendered by Ansible itself, with each role's defaults and with the values of each inventory. A template
+has a row in `CHECKS`: the real program that says whether it could be started with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nodes.bus import nats_config
+from nodes.links import nats_keys
+from protocols.wire.ids import NodeId
+from tests.conftest import NEWEST, OLDEST
+
+ROOT = Path(__file__).parents[2]
+HERE = ROOT / "ops/ansible"
+ROLES = sorted(path.parents[1] for path in HERE.glob("roles/*/tasks/main.yml"))
+TEMPLATES = sorted(path for role in ROLES for path in (role / "templates").glob("*"))
+INVENTORIES = sorted(HERE.glob("inventories/*/hosts.yml"))
+PARTS = ("preflight", "install", "configure", "run")
+MOST = 2.5
+"""Of exposure, of ten (`systemd-analyze security`); a unit that says nothing has 9.2."""
+HOSTS = {
+    "alone": "{n1: {ansible_host: 192.0.2.10}}",
+    "three": "{n1: {ansible_host: 192.0.2.11}, n2: {ansible_host: 192.0.2.12}, n3: {ansible_host: 'fd00::3'}}",
+}
+"""Inventories whose hosts have every role, with nothing but defaults."""
+
+
+def named(path: Path) -> str:
+    return path.relative_to(HERE).parts[1] if path in ROLES else "/".join(path.relative_to(HERE).parts[1::2])
+
+
+def must(*words: str | Path) -> str:
+    """Run a program that has to agree; return what it says."""
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """All that `render.py` tells."""
+    place = tmp_path_factory.mktemp("inventories")
+    for name, hosts in HOSTS.items():
+        (place / name).mkdir()
+        (place / name / "hosts.yml").write_text(
+            f"ringmaster: {{children: {{central: {{hosts: {hosts}}}, edge: {{}}}}}}\n"
+        )
+    ours = [place / name / "hosts.yml" for name in HOSTS]
+    command = [sys.executable, Path(__file__).with_name("render.py"), *ours, *INVENTORIES]
+    env = {**os.environ, "ANSIBLE_HOME": str(place / "ansible")}
+    said = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
+    assert said.returncode == 0, said.stderr
+    told: list[dict[str, Any]] = json.loads(said.stdout)
+    return told
+
+
+# ---- the programs --------------------------------------------------------------------------------------------------
+
+
+def nats_server(text: str, place: Path) -> None:
+    """With its certificates, and with users as the product prints them; the oldest and the newest server."""
+    for name, ours in (("ca.pem", "ca.pem"), ("server.pem", "server.pem"), ("server.key", "server.key")):
+        shutil.copy(ROOT / "tests/nodes/bus/tls" / ours, place / name)
+    users = {NodeId("n1"): {"edge": nats_keys.public(nats_keys.seed()), "desk": nats_keys.public(nats_keys.seed())}}
+    (place / "users.json").write_text(nats_config.text(users))
+    file = place / "nats-server.conf"
+    file.write_text(text.replace("/etc/nats", str(place)))
+    for program in filter(Path.exists, (OLDEST, NEWEST)):
+        assert "is valid" in must(program, "-t", "-c", file)
+    file.write_text(file.read_text().replace("max_payload", "max_playload"))
+    with pytest.raises(AssertionError, match="max_playload"):
+        must(NEWEST, "-t", "-c", file)
+
+
+def unit(text: str, place: Path) -> None:
+    """systemd knows every word of it; it is exposed to little, and says why to each."""
+    file = place / "one.service"
+    file.write_text(re.sub(r"^(Exec\w+=[-+!:@]*)/\S+", r"\1/bin/true", text, flags=re.MULTILINE))
+    assert "one.service" not in must("systemd-analyze", "verify", "--man=no", file)
+    said = must("systemd-analyze", "security", "--offline=true", f"--threshold={MOST * 10:.0f}", "--json=short", file)
+    rows: list[dict[str, Any]] = json.loads(said[: said.rindex("]") + 1])
+    found = {row["name"] for row in rows if row["exposure"] and float(row["exposure"]) > 0}
+    assert found == {*re.findall(r"^# open: (\S+) \S", text, flags=re.MULTILINE)}
+
+
+CHECKS: Mapping[str, Callable[[str, Path], None]] = {
+    "nats-server.conf.j2": nats_server,
+    "nats-server.service.j2": unit,
+    "ringmaster.service.j2": unit,
+}
+"""Template -> who says whether what is made of it is good."""
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=named)
+def test_what_a_template_makes_is_good_for_the_program_that_reads_it(
+    template: Path, rendered: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    assert template.name in CHECKS, "no program says whether what it makes is good: add a row"
+    role = template.parents[1].name
+    texts = {one["files"][template.name] for one in rendered if one["role"] == role}
+    assert texts
+    for text in texts:
+        CHECKS[template.name](text, tmp_path)
+
+
+# ---- roles ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ROLES, ids=named)
+def test_a_role_looks_before_it_installs_configures_and_runs(role: Path) -> None:
+    steps = yaml.safe_load((role / "tasks/main.yml").read_text())
+    told = [(step["ansible.builtin.import_tasks"], step["tags"]) for step in steps]
+    assert told == [(f"{part}.yml", [part]) for part in PARTS]
+    for part in ("README.md", "defaults/main.yml", "handlers/main.yml", *(f"tasks/{part}.yml" for part in PARTS)):
+        assert (role / part).exists(), part
+
+
+@pytest.mark.parametrize("role", ROLES, ids=named)
+def test_every_variable_of_a_role_has_its_name_in_it_and_says_what_it_is(role: Path) -> None:
+    defaults = yaml.safe_load((role / "defaults/main.yml").read_text()) or {}
+    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    options = specs["main"].get("options", {})
+    assert defaults.keys() == {name for name, option in options.items() if not option.get("required")}
+    assert all(option["description"] for option in options.values())
+    assert all(name.startswith(f"{role.name}_") for name in options)
+
+
+def test_the_values_of_every_inventory_are_what_the_roles_take(rendered: list[dict[str, Any]]) -> None:
+    assert {one["role"] for one in rendered} == {role.name for role in ROLES}
+    assert [(one["inventory"], one["host"], one["wrong"]) for one in rendered if one["wrong"]] == []
