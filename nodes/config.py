@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from nodes.config_cluster import Cluster, Nats, is_loopback
+from nodes.config_scale import Scale
 from nodes.config_trunks import REFUSED_NUMBERS, Sip, Trunk, check_hosts
 from nodes.tables import ConfigError, Reader, a_port, toml, within
 from protocols.wire.ids import NodeId
@@ -291,6 +292,7 @@ class Config:
     cluster: Cluster = field(default_factory=Cluster)
     nats: Nats = field(default_factory=Nats)
     central: Central = field(default_factory=Central)
+    scale: Scale = field(default_factory=Scale)
     desk: Desk = field(default_factory=Desk)
     recorder: Recorder = field(default_factory=Recorder)
     fetch: Fetch = field(default_factory=Fetch)

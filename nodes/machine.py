@@ -1,4 +1,4 @@
-"""What this machine has and how busy it is: what `/proc/stat` says of all its cores, between two looks."""
+"""What this machine has and how busy it is: what `/proc` says of its cores, between two looks, and of its memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 STAT: Final = Path("/proc/stat")
+MEMINFO: Final = Path("/proc/meminfo")
 _GIVES_WAY: Final = (1, 3, 4)
 """Columns `nice`, `idle` and `iowait` (proc_stat(5)): time that was ours, had we wanted it."""
 _COUNTED: Final = 8
@@ -47,9 +48,19 @@ def run_queue(stat: Path = STAT) -> int | None:
         return None
 
 
+def memory(meminfo: Path = MEMINFO) -> tuple[int, int] | None:
+    """Return the machine's bytes of memory, and those that it could give out yet (proc(5), MemAvailable)."""
+    try:
+        said = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        total, free = (int(said[word].removesuffix("kB")) * 1024 for word in ("MemTotal", "MemAvailable"))
+        return total, free
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-__all__ = ["Machine", "cores", "run_queue"]
+__all__ = ["Machine", "cores", "memory", "run_queue"]

@@ -22,6 +22,7 @@ from protocols.wire.campaigns import Campaigns
 from protocols.wire.cluster import Member, NodeState
 from protocols.wire.ids import AttemptId
 from protocols.wire.messages import PlaceCall
+from protocols.wire.scale import ScaleAdvice
 from protocols.wire.subjects import Bucket
 
 T = TypeVar("T")
@@ -145,6 +146,7 @@ class Api:
             Route("GET", "/api/campaigns", "How all campaigns are going.", Role.VIEWER, self.campaigns, Campaigns),
             Route("GET", "/api/agents", "Agents who have signed in.", Role.VIEWER, self.agents, Agents),
             Route("GET", "/api/nodes", "The nodes of the cluster.", Role.VIEWER, self.nodes, Nodes),
+            Route("GET", "/api/scale", "How many machines should take calls.", Role.VIEWER, self.scale, ScaleAdvice),
             Route("GET", "/api/tree", "This node's trees, with rates over a second.", Role.VIEWER, self.tree, NodeTree),
         )
 
@@ -189,6 +191,10 @@ class Api:
     async def campaigns(self, _: web.Request) -> Campaigns:
         """Central's own word."""
         return await self._node.campaigns()
+
+    async def scale(self, _: web.Request) -> ScaleAdvice:
+        """Central's own word."""
+        return await self._node.scale()
 
     async def tree(self, _: web.Request) -> NodeTree:
         """Each process's own word."""

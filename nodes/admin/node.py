@@ -27,6 +27,7 @@ from protocols.wire.desk import Drain
 from protocols.wire.ids import CallId, Identity, NodeId, node_of
 from protocols.wire.inspection import TreeRow
 from protocols.wire.reports import GetParts
+from protocols.wire.scale import GetScale, ScaleAdvice
 from protocols.wire.subjects import numbered
 
 R = TypeVar("R")
@@ -139,6 +140,10 @@ class Node:
     async def campaigns(self) -> Campaigns:
         """Ask the central that leads. Raises: LinkError; `not_leading` when none does."""
         return await self._ask("central", ListCampaigns(), ASK_S)
+
+    async def scale(self) -> ScaleAdvice:
+        """Ask the central that leads how many machines there should be. Raises: LinkError, as `campaigns`."""
+        return await self._ask("central", GetScale(), ASK_S)
 
     async def do_not_call(self, asked: Request[R]) -> R:
         """Ask central about the do-not-call list. Raises: LinkError."""

@@ -52,6 +52,16 @@ class Agenda:
             heapq.heappop(self._heap)
         return row
 
+    def n_due(self, now: float, most: int) -> int:
+        """Return how many are due `now`: whom nobody has asked about, and of the others `most` at the most."""
+        n, below = 0, [0]  # indices of the heap: what is below one that is not due is not due either
+        while below and n < most:
+            at = below.pop()
+            if at < len(self._heap) and self._heap[at][0] <= now:
+                n += 1
+                below += (2 * at + 1, 2 * at + 2)
+        return n + len(self._campaign.roll) - len(self._campaign.touched)
+
     def put(self, row: int, when: float) -> None:
         """Ask about a contact at `when`."""
         heapq.heappush(self._heap, (when, row))

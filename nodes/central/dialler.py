@@ -25,6 +25,10 @@ from protocols.wire.journal import Attempted, CampaignPhase, Contact, Ended, Ref
 
 LOOKS = 200
 """Contacts asked about in one turn of the loop: 5 ms of work."""
+MORE_EDGES = ("", "concurrency", "no_edge", "edges_full", "tokens")
+"""Why a campaign is held where more machines would have it go on, or where it goes on."""
+MOST_COUNTED = 10_000
+"""Contacts who are due again: no more are counted, which takes 5 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,16 @@ class Dialler:
         due = campaign.progress(row).due
         if due is not None:
             self._agenda(campaign).put(row, due)
+
+    def queue(self, now: float) -> tuple[int, int]:
+        """Return how many calls campaigns would begin now if machines took them, and how many contacts are due."""
+        begun = waiting = 0
+        for name, campaign in self._fold.campaigns.items():
+            if campaign.phase is CampaignPhase.RUNNING and self.held.get(name, "") in MORE_EDGES:
+                n_due = self._agenda(campaign).n_due(now, MOST_COUNTED)
+                begun += min(n_due, calls_to_place(campaign.plan, campaign.n_in_flight))
+                waiting += n_due
+        return begun, waiting
 
     def _whose_turn(self, moment: Moment) -> Campaign | None:
         weights = {

@@ -5,6 +5,7 @@ away.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from nodes.central.balance import RESTS_S, Balance, Relief
@@ -47,8 +48,9 @@ def there_are(
 class Edges:
     """Asks for one term."""
 
-    def __init__(self, mesh: Mesh, places: Places) -> None:
-        self._mesh, self._places = mesh, places
+    def __init__(self, mesh: Mesh, places: Places, looked: Callable[[float], object]) -> None:
+        """`looked(now)`: all have been asked; monotonic seconds."""
+        self._mesh, self._places, self._looked = mesh, places, looked
         self._balance, self._now = Balance(), asyncio.get_running_loop().time
         self.n_moved = 0
         """Calls that were asked to move."""
@@ -57,6 +59,7 @@ class Edges:
         """Ask, until cancelled."""
         while True:
             await asyncio.gather(*map(self._ask, self._places.all))
+            self._looked(self._now())
             if relief := self._balance.step(self._places.said_last, self._now()):
                 await self._relieve(relief)
             await asyncio.sleep(LOOK_S)

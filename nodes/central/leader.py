@@ -28,6 +28,7 @@ from nodes.central.memory import Memory
 from nodes.central.memory_store import JOURNAL_LOST, MemoryStore
 from nodes.central.outcomes import ended, entry_of, lost, returned, trunk_works
 from nodes.central.places import Places
+from nodes.central.scale import Advising, Seen
 from nodes.central.scheduler import Mean
 from nodes.central.search import Search
 from nodes.central.spend import Fares
@@ -83,7 +84,8 @@ class Leader:
             config.recorder.streams,
         )  # fmt: skip
         self.places = Places()
-        self.edges = Edges(mesh, self.places)
+        self.advising, self._n_ended = Advising(config.scale), 0
+        self.edges = Edges(mesh, self.places, self._look)
         self.memory_store = MemoryStore(bus, memory)
         self.search = Search(mesh, self.places, self._fold, lambda: lease.token)
         self._given_up: dict[str, GivesUp] = {}
@@ -149,6 +151,7 @@ class Leader:
             "room": float(self.places.room),
             "edges": float(self.places.n_open),
             "moved": float(self.edges.n_moved),
+            **self.advising.figures(),
         }
 
     def status(self, campaign: Campaign) -> CampaignStatus:
@@ -260,6 +263,13 @@ class Leader:
         self._changed |= self._fold.campaigns.keys() if isinstance(entry, Forgotten) else {entry.campaign_id}
         if isinstance(entry, Ended | Returned):
             self.dialler.ended(entry)
+        self._n_ended += isinstance(entry, Ended)
+
+    def _look(self, now: float) -> None:
+        """Work out anew how many machines there should be."""
+        begun, waiting = (0, 0) if self._held() else self.dialler.queue(self._clock.now())
+        peak = self._config.scale.peak(self._clock.wall())
+        self.advising.step(Seen(self.places.machines(), begun, waiting, self._n_ended, peak), now)
 
     def _count(self, event: CallEvent) -> None:
         """Learn how much conversation calls of this campaign, and of this node, are."""

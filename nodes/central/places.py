@@ -12,12 +12,13 @@ it more than its capacity has seen yet. Pure: no clock, no process. From where t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from nodes.central.scheduler import Mean, Scheduler, share_of
 from protocols.wire.ids import Identity, NodeId
 from protocols.wire.load import NOT_NOW, GivesUp
+from protocols.wire.scale import MachineSeen
 
 
 class Home(NamedTuple):
@@ -130,8 +131,27 @@ class Places:
         """What all of them have given up."""
         return min(self.given_up.values(), default=GivesUp.NOTHING)
 
+    def machines(self) -> tuple[MachineSeen, ...]:
+        """Return each machine as its edges have said it is; several see the same processors and memory."""
+        edges: dict[NodeId, list[Mapping[str, float]]] = {}
+        for edge, figures in self._figures.items():
+            edges.setdefault(self._homes[edge].node, []).append(figures)
+        return tuple(_machine(node, said) for node, said in sorted(edges.items()))
+
     def _open(self) -> list[Identity]:
         return [edge for edge, figures in self._figures.items() if not figures.get("draining")]
+
+
+def _machine(node: NodeId, said: Sequence[Mapping[str, float]]) -> MachineSeen:
+    def most(word: str) -> float:
+        return max(figures.get(word, 0.0) for figures in said)
+
+    return MachineSeen(
+        node, int(sum(figures.get("calls", 0.0) for figures in said)),
+        int(sum(figures.get("capacity", 0.0) for figures in said)), not most("draining"),
+        most("machine_busy") if any("machine_busy" in figures for figures in said) else None,
+        most("late_ms") / 1000, int(most("memory")), int(most("memory_free")),
+    )  # fmt: skip
 
 
 def _given_up(figures: Mapping[str, float]) -> GivesUp:

@@ -17,6 +17,7 @@ from protocols.wire import campaigns as wire
 from protocols.wire.campaigns import contact_id
 from protocols.wire.ids import CampaignId, Identity
 from protocols.wire.journal import CampaignPhase, Forgotten, Steered
+from protocols.wire.scale import GetScale, ScaleAdvice
 
 SWEEP_S = 5.0
 """How long a new leader may take to tidy up before it imports anything."""
@@ -42,6 +43,7 @@ class Requests:
         mesh.serve(wire.GetCampaign, self.get)
         mesh.serve(wire.ListCampaigns, self.all)
         mesh.serve(wire.ForgetContact, self.forget)
+        mesh.serve(GetScale, self.scale)
 
     async def begin_import(self, request: wire.BeginImport, sender: Identity) -> wire.ImportBegun:
         """Take plan and script, and expect a list."""
@@ -101,6 +103,12 @@ class Requests:
         """Say how all campaigns are going."""
         leader = self._leading()
         return wire.Campaigns(tuple(map(leader.status, self._memory.campaigns.campaigns.values())))
+
+    def scale(self, request: GetScale, sender: Identity) -> ScaleAdvice:
+        """Say how many machines with an edge there should be."""
+        if (advice := self._leading().advising.advice) is None:
+            raise Refused("not_leading")
+        return advice
 
     def _leading(self) -> Leader:
         if self.leader is None or not self.leader.is_on:

@@ -35,6 +35,7 @@ from protocols.wire.campaigns import (
     SteerCampaign,
 )
 from protocols.wire.ids import CampaignId, Identity
+from protocols.wire.scale import GetScale, ScaleAdvice
 
 PART_S = 60.0
 """So long may it take until a part of a list is read; a second is much."""
@@ -180,6 +181,15 @@ async def is_done(client: Client, campaign_id: CampaignId) -> bool:
     return now.done == now.contacts
 
 
+async def scale(client: Client) -> ScaleAdvice:
+    """Return how many machines with an edge there should be. Raises: Declined."""
+    try:
+        return await client.ask("central", GetScale())
+    except LinkError as error:
+        reason = IN_WORDS.get(error.reason, error.reason) if isinstance(error, Refused) else str(error)
+        raise Declined(reason) from error
+
+
 async def _leading(client: Client) -> Peer:
     """Return the central process once it leads."""
     deadline = asyncio.get_running_loop().time() + LEAD_S
@@ -215,4 +225,7 @@ def _at(problem: Problem) -> str:
     return ": ".join(word for word in (where, problem.column, problem.reason) if word)
 
 
-__all__ = ["BadList", "Campaign", "Declined", "bring", "check", "forget", "is_done", "read_campaign", "status", "steer"]
+__all__ = [
+    "BadList", "Campaign", "Declined", "bring", "check", "forget", "is_done", "read_campaign", "scale", "status",
+    "steer",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`ringmaster node`: the processes of the running node, and how each is; drain a node of the cluster, or upgrade it."""
+"""`ringmaster node`: the processes of the running node; drain or upgrade a node; how many there should be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import math
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from nodes.commands import draining
+from nodes.commands.central import scale
 from nodes.commands.client import Client, configured, connected
 from nodes.commands.terminal import ENDING, emit
 from nodes.commands.upgrade import Upgrade, upgrade
@@ -26,7 +29,7 @@ say = partial(print, flush=True)
 def describe(parser: argparse.ArgumentParser) -> None:
     """For people or machines."""
     parser.add_argument("--json", action="store_true", help="one JSON object a process")
-    what = parser.add_subparsers(dest="what", metavar="drain|undrain|upgrade")
+    what = parser.add_subparsers(dest="what", metavar="drain|undrain|upgrade|scale")
     whose = "a node.id of the cluster; default: this machine's"
     told = "have a node take no new calls; or move a share of those that it has, and go on"
     drain = what.add_parser("drain", help=told, description=told)
@@ -42,6 +45,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
     told = "have a node take calls again"
     undrain = what.add_parser("undrain", help=told, description=told)
     undrain.add_argument("node", nargs="?", default="", metavar="NODE", help=whose)
+    told = "how many machines should take calls, and why"
+    what.add_parser("scale", help=told, description=told)
     told = "move a node's calls to the others, have it restarted, and take it in again"
     renew = what.add_parser("upgrade", help=told, description=told)
     renew.add_argument("node", nargs="?", default="", metavar="NODE", help=whose)
@@ -87,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
             return ENDING.run(_drain(config, args.node, args.move, within_s))
         case "undrain":
             return ENDING.run(_undrain(config, args.node))
+        case "scale":
+            return ENDING.run(_scale(config, args.json))
         case "upgrade":
             return ENDING.run(upgrade(config, Upgrade(args.node, args.run, args.to, args.within), say))
         case _:
@@ -128,6 +135,26 @@ async def _undrain(config: Config, node: str) -> int:
     async with connected(config) as client:
         place, _ = await draining.find(client, node)
         await draining.drain(client, place, Drain(is_draining=False))
+    return 0
+
+
+async def _scale(config: Config, as_json: bool) -> int:
+    async with connected(config) as client:
+        advice = await scale(client)
+    if as_json:
+        emit(msgspec.to_builtins(advice))
+        return 0
+    say(f"{advice.nodes} take calls, {advice.desired} should; so for {advice.steady_s:.0f} s")
+    for reason in advice.reasons:
+        say(f"  {reason}")
+    if advice.leave:
+        say(f"  to drain: {', '.join(advice.leave)}")
+    for one in advice.machines:
+        cpu = "" if one.cpu is None else f"  cpu {one.cpu:.0%}"
+        drains = "" if one.takes else "  drains"
+        say(f"{one.node:<11} calls {one.calls} of {one.capacity}{cpu}  late {one.late_s * 1000:.0f} ms{drains}")
+        if one.advice:
+            say(f"  {one.advice}")
     return 0
 
 

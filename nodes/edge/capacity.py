@@ -119,6 +119,11 @@ class Capacity:
         """How late callers are answered beyond what is usual, lately."""
         return self._late
 
+    @property
+    def busy(self) -> float | None:
+        """Share of the machine's cores that was taken lately, by whomever; None: nothing says so yet."""
+        return self._busy or None
+
     def room(self, held: int, share: float) -> int:
         """Return how many more calls may be taken without using more than a share of what can be carried."""
         return max(0, min(self.limit, math.ceil(self._could * share) - 1) - held)

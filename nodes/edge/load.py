@@ -18,7 +18,7 @@ from nodes.edge.degradation import FIRST, next_given_up
 from nodes.edge_names import capacity_of, edges
 from nodes.links.load import TELL_S
 from nodes.links.roster import NOBODY, Roster
-from nodes.machine import Machine, cores
+from nodes.machine import Machine, cores, memory
 from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
 from protocols.wire.ids import Identity, process_of
@@ -103,7 +103,14 @@ class Load:
             "used": round(self._capacity.used, 3),
             "late_ms": round(self._capacity.late_s * 1000, 1),
             "gives_up": float(self.gives_up),
+            **self._of_machine(),
         }
+
+    def _of_machine(self) -> dict[str, float]:
+        found = {} if self._capacity.busy is None else {"machine_busy": round(self._capacity.busy, 3)}
+        if said := memory():
+            found |= {"memory": float(said[0]), "memory_free": float(said[1])}
+        return found
 
     def step(self, now: float) -> None:
         """Learn from what was told since the last step."""

@@ -31,6 +31,7 @@ from protocols.wire.pieces import PIECE_MESSAGES
 from protocols.wire.reconcile import RECONCILE_MESSAGES
 from protocols.wire.recordings import RECORDING_MESSAGES
 from protocols.wire.reports import REPORT_MESSAGES
+from protocols.wire.scale import SCALE_MESSAGES
 from protocols.wire.settings import SETTINGS_MESSAGES
 from protocols.wire.takeover import TAKEOVER_MESSAGES
 
@@ -44,7 +45,7 @@ KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
         *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES,
-        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *PIECE_MESSAGES, *SETTINGS_MESSAGES, Refusal,
+        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *PIECE_MESSAGES, *SETTINGS_MESSAGES, *SCALE_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

@@ -28,7 +28,8 @@ from tests.nodes.admin.conftest import NODE, Rig
 HELLO = Path("grammars/scripts/hello.yaml").read_text()
 ORDER = {"target": "sip:ann@127.0.0.1", "script": HELLO, "slots": {"name": "Alex"}}
 OPEN = ("/healthz", "/readyz")
-API = ("openapi.json", "calls", "campaigns", "agents", "tree", "session", "nodes", "recordings", "recordings/audio")
+READ = ("openapi.json", "calls", "campaigns", "agents", "tree", "nodes", "scale", "recordings", "recordings/audio")
+API = (*READ, "session")
 GUARDED = ("/metrics", *(f"/api/{name}" for name in API), "/nothing")
 
 

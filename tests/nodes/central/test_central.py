@@ -41,6 +41,7 @@ from protocols.wire.journal import Attempted, CampaignPhase, Steered, from_body
 from protocols.wire.messages import CallAccepted, GetStatus, PlaceCall, Status
 from protocols.wire.reconcile import CallsFound, FindCalls
 from protocols.wire.roles import CENTRAL_READS
+from protocols.wire.scale import GetScale, MachineSeen, ScaleAdvice
 from protocols.wire.settings import ApplySettings
 from protocols.wire.subjects import Bucket, Stream, call_event, stream_of
 from tests.conftest import NatsServer
@@ -382,6 +383,30 @@ async def test_an_edge_that_does_not_answer_is_not_ordered_from_until_it_does(no
         assert (status.in_flight, node.edge.orders) == (0, [])
         node.edge.answers.set()
         await node.edge.order(2)
+
+
+async def test_whoever_leads_says_how_many_machines_there_should_be(node: Node) -> None:
+    """Nobody else knows it: that would be two answers."""
+    told = {"capacity": 100.0, "calls": 250.0, "machine_busy": 0.5, "late_ms": 20.0, "memory": 8e9, "memory_free": 4e9}
+    node.edge.tells = {**told, "room": 0.0}
+    async with node.central("central-0") as central, node.central("central-1") as other:
+        await node.leads(central)
+        async with asyncio.timeout(30):
+            while (advice := await asks_scale(node, central)) is None or not advice.machines:
+                await asyncio.sleep(0.05)
+        assert (advice.nodes, advice.desired, advice.wanted["calls"]) == (1, 3, 3)
+        assert advice.machines == (MachineSeen(NodeId("n1"), 250, 100, True, 0.5, 0.02, 8_000_000_000, 4_000_000_000),)
+        assert await asks_scale(node, other) is None
+        assert (await node.operator.ask(central, GetStatus())).figures["machines_wanted"] == 3.0
+
+
+async def asks_scale(node: Node, central: Identity) -> ScaleAdvice | None:
+    try:
+        return await node.operator.ask(central, GetScale())
+    except Refused as refused:
+        if refused.reason != "not_leading":
+            raise
+        return None
 
 
 async def test_what_all_edges_give_up_is_published(node: Node) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nodes.central.admission import Admission, base_of
 from nodes.central.agenda import LOOK_AGAIN_S, Agenda
-from nodes.central.campaign import Campaigns
+from nodes.central.campaign import Campaigns, Progress
 from nodes.central.dialler import Dialler, Moment
 from protocols.wire.campaigns import ContactId, Plan, attempt_id
 from protocols.wire.ids import CampaignId
@@ -71,6 +71,38 @@ class Desk:
         self.fold.apply(ended)
         self.dialler.ended(ended)
         self.admission.told(attempt.trunk, disposition != "failed", self.now)
+
+
+def test_the_queue_is_who_is_due_and_the_calls_that_campaigns_would_begin_if_machines_took_them() -> None:
+    plan = Plan(opens_min=0, closes_min=1440, concurrency=4, spacing_s=0, retries={"busy": (60.0,)})
+    desk = Desk(running("spring", [contact(name) for name in "abcdefgh"], plan))
+    assert desk.dialler.queue(desk.now) == (4, 8)
+    desk.room = 0.0
+    assert desk.next() is None
+    assert desk.dialler.queue(desk.now) == (4, 8), "edges_full: more machines would do"
+    desk.room = math.inf
+    dialled = [one for one in desk.all() if isinstance(one, Attempted)]
+    assert desk.dialler.queue(desk.now) == (0, 4), "as many calls as the plan wants"
+    desk.end(dialled[0], "busy")
+    assert desk.dialler.queue(desk.now) == (1, 4), "who was busy is not due"
+    desk.wait(61)
+    assert desk.dialler.queue(desk.now) == (1, 5)
+
+
+def test_whom_nobody_may_call_now_is_in_no_queue() -> None:
+    desk = Desk(running("night", [contact(name) for name in "abc"], Plan(opens_min=0, closes_min=1, concurrency=9)))
+    assert desk.all() == []
+    assert desk.dialler.queue(desk.now) == (0, 0)
+    stopped = Desk([imported(CampaignId("new"), [contact("a")], NOON, ALWAYS, 0.0)])
+    assert stopped.dialler.queue(0.0) == (0, 0), "it was not started"
+
+
+@given(st.lists(st.floats(0, 100), max_size=30), st.floats(0, 100), st.integers(0, 40))
+def test_those_who_are_due_again_are_counted_up_to_a_bound(dues: list[float], now: float, most: int) -> None:
+    desk = Desk(running("spring", [contact(str(n)) for n in range(len(dues))]))
+    campaign = desk.fold.campaigns[CampaignId("spring")]
+    campaign.touched |= {row: Progress(due) for row, due in enumerate(dues)}
+    assert Agenda(campaign).n_due(now, most) == min(most, sum(due <= now for due in dues))
 
 
 def test_contacts_are_dialled_in_the_order_of_their_list_each_with_the_rules_they_passed() -> None:
