@@ -21,7 +21,7 @@ from protocols.wire.messages import EndCall, GetStatus, PlaceCall
 from protocols.wire.roles import Role
 from protocols.wire.subjects import ALL_EVENTS, Stream
 
-PATIENCE_S = 45.0
+PATIENCE_S = 100.0
 """How long a journey waits for what must come; reached only when it will not."""
 LOOK_S = 0.05
 WHOLE = {"speech": 2, "media": 1, "edge": 1, "central": 1, "recorder": 1}

@@ -28,7 +28,7 @@ from tests.journeys.peers.phone import Phone, phones
 from tests.nodes.commands.conftest import COMMAND, Done, Place, make
 from tests.nodes.desk.page import Page, page
 
-PATIENCE_S = 60.0
+PATIENCE_S = 100.0
 LOOK_S = 0.05
 CALLS = ["nats", "central", "speech", "media", "edge", "desk"]
 """What the first does."""

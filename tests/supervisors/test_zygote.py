@@ -26,7 +26,7 @@ from supervisors.process import OsProcess, ProcessReport, Program, Standing
 from supervisors.zygote import Zygote
 from tests.supervisors.test_process import PROGRAMS, ROOT, News
 
-PATIENCE_S = 20.0
+PATIENCE_S = 100.0
 ALIKE = ("Umask", "SigBlk", "SigIgn", "SigCgt", "CapEff", "NoNewPrivs", "Seccomp", "Threads", "PPid")
 """What /proc tells in `status`, and is to be the same."""
 

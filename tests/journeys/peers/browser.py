@@ -25,7 +25,7 @@ from nodes.audio import g711
 from nodes.rehearsal.voices import speak
 
 CHROMIUM = "chromium"
-PATIENCE_S = 45.0
+PATIENCE_S = 100.0
 LOOK_S = 0.05
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-quic",

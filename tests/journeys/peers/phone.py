@@ -35,7 +35,7 @@ from protocols.sip import (
 
 HOST = "127.0.0.1"
 VOICE = "slt"
-PATIENCE_S = 45.0
+PATIENCE_S = 100.0
 
 
 class Phone:

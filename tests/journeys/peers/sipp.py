@@ -12,7 +12,7 @@ from nodes import ports
 from tests.journeys.peers.programs import HOST, program
 
 SCENARIOS = Path(__file__).parent / "sipp"
-PATIENCE_S = 45.0
+PATIENCE_S = 100.0
 
 
 class Sipp:

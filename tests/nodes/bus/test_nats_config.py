@@ -37,7 +37,7 @@ from tests.nodes.commands.conftest import make
 
 TLS = Path(__file__).parent / "tls"
 SERVERS = ("a", "b", "c")
-PATIENCE_S = 50.0
+PATIENCE_S = 100.0
 
 
 class Site:

@@ -29,7 +29,7 @@ from tests.conftest import NatsServer, running
 
 TLS = Path(__file__).parent / "tls"
 NODES = [NodeId("n1"), NodeId("n2"), NodeId("n3")]
-PATIENCE_S = 50.0
+PATIENCE_S = 100.0
 T = TypeVar("T")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,12 +72,7 @@ def test_what_is_not_whole_is_refused(spoilt) -> None:  # type: ignore[no-untype
         read(spoilt(list(Roll.of(many(BATCH + 1)).items())))
 
 
-def test_a_hundred_thousand_contacts_are_loaded_in_less_than_half_a_second_and_20_mb() -> None:
+def test_a_hundred_thousand_contacts_take_20_mb_at_the_most() -> None:
     items = list(Roll.of(many(100_000)).items())
     assert sum(map(len, items)) < 20_000_000
-    took_s = []
-    for _ in range(3):
-        begun = time.process_time()
-        read(items)
-        took_s.append(time.process_time() - begun)
-    assert min(took_s) < 0.5  # of a processor, whoever else wants it
+    assert len(read(items)) == 100_000

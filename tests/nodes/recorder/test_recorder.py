@@ -276,7 +276,7 @@ async def test_killed_between_commit_and_acknowledgement_every_event_is_there_on
         await killed.wait()
     assert 0 < n_new < N_EVENTS
     last = await _start(nats_server.url, database, asyncio.subprocess.DEVNULL)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while n_new < N_EVENTS:
             n_new += await _committed(last)
     last.kill()

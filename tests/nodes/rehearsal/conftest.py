@@ -14,7 +14,7 @@ from nodes.rehearsal.hosts import Host, Hosts, NoHosts, hosts
 from nodes.rehearsal.remote import Running
 
 ECHO = Path(__file__).with_name("echo.py")
-PATIENCE_S = 20.0
+PATIENCE_S = 100.0
 LOOK_S = 0.01
 
 

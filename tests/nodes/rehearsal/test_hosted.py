@@ -15,7 +15,7 @@ from nodes.rehearsal import hosted
 from nodes.rehearsal.faults import Fault, FaultKind, inflict
 from nodes.rehearsal.hosts import NoHosts, hosts
 
-PATIENCE_S = 60.0
+PATIENCE_S = 100.0
 LOOK_S = 0.05
 NEEDED = {"recorder": 1, "speech": 1, "media": 1, "edge": 1, "central": 1}
 

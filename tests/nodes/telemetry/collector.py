@@ -11,7 +11,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-PATIENCE_S = 45.0
+PATIENCE_S = 100.0
 LOOK_S = 0.05
 
 

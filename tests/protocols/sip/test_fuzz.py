@@ -124,7 +124,7 @@ def test_mutilated_torture(corpus: Path, cuts, data) -> None:
         Uac(Local("10.0.0.1", 5060), random.Random(1).randbytes).step(Received(message, SOURCE), 0.0)
 
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("read", "text"),
     [
