@@ -23,6 +23,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from nodes.config_cluster import Cluster, Nats, is_loopback
 from nodes.config_scale import Scale
+from nodes.config_storage import Owner, Storage, check_owners
 from nodes.config_trunks import REFUSED_NUMBERS, Sip, Trunk, check_hosts
 from nodes.tables import ConfigError, Reader, a_port, toml, within
 from protocols.wire.ids import NodeId
@@ -297,6 +298,26 @@ class Config:
     recorder: Recorder = field(default_factory=Recorder)
     fetch: Fetch = field(default_factory=Fetch)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    storage: Storage = field(default_factory=Storage)
+    owners: dict[str, Owner] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_owners(self.owners)
+
+    def recordings_of(self, owner: str) -> Path:
+        """Return where recordings of an owner's campaigns are written; empty: nobody's. Raises: KeyError."""
+        return self.owners[owner].directory or self.paths.recordings / owner if owner else self.paths.recordings
+
+    @property
+    def recording_roots(self) -> tuple[Path, ...]:
+        """All directories in which this machine has recordings; the first is that of those without an owner."""
+        return tuple(self.recordings_of(owner) for owner in ("", *self.owners))
+
+    @property
+    def keeps_recordings(self) -> bool:
+        """Whether this node has a process that keeps them (`nodes/storage`)."""
+        has_some = any(role in self.node.roles for role in ("media", "recorder"))
+        return has_some and (self.storage.is_wanted or bool(self.owners))
 
     @property
     def has_server(self) -> bool:
@@ -361,5 +382,5 @@ def parse(text: str, file: str, base: Path) -> Config:
 __all__ = [
     "Config", "ConfigError", "ENVIRONMENT", "FIRST_EDGE", "PINNED", "REFUSED_NUMBERS", "ROLES", "load", "parse",
     "pinned", "RoleName", "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Edge", "Models", "Cluster",
-    "Nats", "Central", "Desk", "Recorder", "Fetch", "Telemetry",
+    "Nats", "Central", "Desk", "Recorder", "Fetch", "Telemetry", "Storage", "Owner",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from nodes.links import trees
 from nodes.links.anywhere import ask_each, ask_first, spread
 from nodes.links.errors import LinkError, Refused
 from nodes.links.members import Members
+from nodes.links.recordings import KEEPER, holders
 from nodes.links.roster import NOBODY, Peer, Roster
 from nodes.mesh.mesh import Mesh, Request
 from nodes.telemetry import spans
@@ -183,11 +184,11 @@ class Node:
         return self._members.nodes
 
     def holders(self) -> list[Peer]:
-        """Return, for each other node that lives, who answers for its disk: its desk, else its edge."""
-        found: dict[NodeId, Peer] = {}
-        for peer in (*self._members.of_role("desk"), *self._members.of_role("edge")):
-            found.setdefault(node_of(peer.identity), peer)
-        return [peer for node, peer in found.items() if node != self._config.node.id]
+        """Return, for each other node that lives, who answers for its disk; here only who keeps recordings."""
+        return [
+            peer for peer in holders(self._members)
+            if peer.role == KEEPER or node_of(peer.identity) != self._config.node.id
+        ]  # fmt: skip
 
     async def _ask(self, role: str, message: Request[R], timeout_s: float = ASK_LONG_S) -> R:
         _, reply = await ask_first(self._mesh, role, self._members.of_role(role), message, timeout_s)

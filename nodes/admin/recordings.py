@@ -58,7 +58,7 @@ class Recorded:
 
 
 class RecordingsApi:
-    """The handlers. `elsewhere`: for each other node that lives, who answers for its disk.
+    """The handlers. `elsewhere`: for each other node that lives, who answers for its disk; and who keeps ours, if any.
 
     `told`: of a call, which parts its events tell of, and which node made each.
     """
@@ -91,8 +91,10 @@ class RecordingsApi:
     async def _found(self, call_id: CallId) -> Recorded:
         asked = FindRecording(call_id)
         us, others = self._mesh.identity, self._elsewhere()
-        told = await asyncio.gather(self._ours.find(asked, us), *(self._find(peer, asked) for peer in others))
-        names = [node_of(us), *(node_of(peer.identity) for peer in others)]
+        names = [node_of(peer.identity) for peer in others]
+        told = await asyncio.gather(*(self._find(peer, asked) for peer in others))
+        if (here := node_of(us)) not in names:  # nobody keeps recordings here: the directory is ours to look into
+            names, told = [here, *names], [await self._ours.find(asked, us), *told]
         found = [
             RecordedPart(part, name, n_bytes)
             for name, one in zip(names, told, strict=True)
@@ -175,7 +177,7 @@ class RecordingsApi:
     async def _pieces(self, call_id: CallId, part: RecordedPart) -> AsyncIterator[bytes]:
         """Read a part from where it lies, up to the length that was told. Raises: LinkError."""
         us, name = self._mesh.identity, name_of(call_id, part.part)
-        who = us if part.node == node_of(us) else self._holder(part.node)
+        who = self._holder(part.node) or (us if part.node == node_of(us) else None)
         if who is None:
             raise PeerGone(part.node)
         left = part.n_bytes

@@ -113,6 +113,8 @@ class Campaign:
             dispositions=dict(self.dispositions),
             refused=dict(self.refused),
             held=held,
+            retention_days=self.plan.retention_days,
+            owner=self.plan.owner,
         )
 
 

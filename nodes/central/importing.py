@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -38,7 +38,7 @@ from nodes.links.tasks import Tasks
 from nodes.telemetry import logs
 from nodes.unpacking import BadItem, Items
 from protocols.wire import campaigns as wire
-from protocols.wire.campaigns import BeginImport, Problem
+from protocols.wire.campaigns import BeginImport, Plan, Problem
 from protocols.wire.journal import RollRef
 
 IDLE_S: Final = 30.0
@@ -176,8 +176,12 @@ class Import:
 class Importer:
     """The imports of a central, one at a time."""
 
-    def __init__(self, memory: Memory, objects: Callable[[], Objects], key: bytes, sip: Sip) -> None:
-        self._memory, self._objects, self._key = memory, objects, key
+    def __init__(
+        self, memory: Memory, objects: Callable[[], Objects], key: bytes, sip: Sip,
+        kept: Callable[[Plan], Iterable[Problem]] = lambda plan: (),
+    ) -> None:  # fmt: skip
+        """`kept`: what is wrong with how a plan wants its recordings kept."""
+        self._memory, self._objects, self._key, self._kept = memory, objects, key, kept
         self.follow(sip)
         self._scripts = Scripts()
         self._current: Import | None = None
@@ -229,7 +233,7 @@ class Importer:
             await current.close()
 
     async def _begin(self, request: wire.BeginImport, tasks: Tasks) -> wire.ImportBegun:
-        if problems := plan_problems(request, self._trunks):
+        if problems := [*plan_problems(request, self._trunks), *self._kept(request.plan)]:
             return wire.ImportBegun("", tuple(problems))
         try:
             packed = await self._scripts.packed(request.script)

@@ -16,6 +16,8 @@ from grammars.errors import ScriptError
 from grammars.script_law import announces_recording
 from grammars.script_model import Script
 from nodes.central.contacts import Listing, is_zone
+from nodes.config import Config
+from nodes.config_storage import MOST_DAYS
 from nodes.dial_plan import Barred, nothing_barred
 from protocols.errors import RemoteProtocolError
 from protocols.sip import identity
@@ -74,6 +76,7 @@ def plan_problems(request: BeginImport, trunks: Collection[str]) -> list[Problem
         "`share` is above 0": 0 < plan.share < math.inf,
         f"`ring_s` is at least {LEAST_RING_S:g}": LEAST_RING_S <= plan.ring_s < math.inf,
         f"`recording` is one of {', '.join(RECORDING)}": plan.recording in RECORDING,
+        f"`retention_days` is 0 to {MOST_DAYS}": 0 <= plan.retention_days <= MOST_DAYS,
         "waiting times are 0 to a year of seconds": all(0 <= wait <= 366 * 86400 for wait in waits),
         "`clock` is an ISO 8601 moment with offset": not plan.clock or _is_moment(plan.clock),
     }
@@ -89,6 +92,16 @@ def recording_problems(plan: Plan, script: Script) -> Iterator[Problem]:
     """Yield what is wrong with the basis on which calls are recorded."""
     if plan.recording == "notice" and not announces_recording(script):
         yield Problem("plan", 0, "", '`recording` is "notice", but the first words of the script give none')
+
+
+def keeping_problems(plan: Plan, config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with how recordings are to be kept, where nodes are set up as this one."""
+    if plan.owner and plan.owner not in config.owners:
+        yield Problem("plan", 0, "", f"`owner` is {plan.owner!r}, and the node's file has no [owners.{plan.owner}]")
+    if plan.retention_days and not (config.storage.is_wanted or config.owners):
+        yield Problem(
+            "plan", 0, "", "`retention_days` needs nodes that keep recordings: set storage.keeps in their files"
+        )
 
 
 def _is_moment(text: str) -> bool:
@@ -110,4 +123,4 @@ def _dial_faults(contact: Contact, plan: Plan, trunks: Collection[str], barred: 
         yield "a telephone number needs a trunk, and none is configured"
 
 
-__all__ = ["entry_of", "listing", "plan_problems", "recording_problems", "script_problems"]
+__all__ = ["entry_of", "keeping_problems", "listing", "plan_problems", "recording_problems", "script_problems"]

@@ -213,6 +213,7 @@ class Leader:
             caller_id=campaign.plan.caller_id,
             ring_s=campaign.plan.ring_s,
             is_recorded=campaign.plan.recording != "none",
+            owner=campaign.plan.owner,
             token=self._lease.token or NOBODYS,
         )
 

@@ -18,6 +18,7 @@ from nodes.bus.server import room
 from nodes.central.clock import Clock
 from nodes.central.edges import there_are
 from nodes.central.importing import Importer
+from nodes.central.imports import keeping_problems
 from nodes.central.leader import Leader, until_lost
 from nodes.central.listings import Listings
 from nodes.central.memory import Memory, nobody
@@ -64,7 +65,9 @@ class Central:
         self._memory = Memory(bus, self._lease, identity, clock)
         self.settings = Settings(config, bus.kv(Bucket.CONFIG), may_write=True)
         self.settings.changed = self._change
-        self._importer = Importer(self._memory, bus.objects, key, self.settings.config.sip)
+        self._importer = Importer(
+            self._memory, bus.objects, key, self.settings.config.sip, lambda plan: keeping_problems(plan, config)
+        )
         self._requests = Requests(self._memory, self._importer, key)
         self._roster: Roster = NOBODY
         self.members = Members(mesh, config)

@@ -87,8 +87,8 @@ def _count(args: argparse.Namespace, files: _Files) -> int:
 
 
 def _cast(args: argparse.Namespace, files: _Files) -> tuple[central.Campaign, bytes]:
-    """Return the campaign as it is rehearsed: without a trunk, with callees of ours. Raises: BadList, OSError."""
-    campaign = replace(files.campaign, plan=replace(files.campaign.plan, trunk=""))
+    """Return the campaign as it is rehearsed: no trunk, no owner, callees of ours. Raises: BadList, OSError."""
+    campaign = replace(files.campaign, plan=replace(files.campaign.plan, trunk="", owner="", retention_days=0))
     contacts = cast(args.contacts, files.contacts.read_bytes(), campaign.plan, files.script.script)
     central.check(campaign, args.contacts, io.BytesIO(contacts), files.script.script, Sip())
     return campaign, contacts

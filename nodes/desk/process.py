@@ -154,7 +154,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
         await bus.subscribe(events_of(kinds), events.take)
     website = pages.Web(access, desk.arrive, desk.seats.remove)
     members.on_change(lambda _: desk.seats.follow())
-    shelves = Shelves.of(config.paths)
+    shelves = Shelves.of(config)
     shelves.serve(mesh)
     recordings = Recordings(shelves)
     recordings.serve(mesh)

@@ -188,7 +188,7 @@ class CallActor(AnyCall):
             case Arrived() | GiveBack() | HandOn():
                 services.moving(order.call_id, effect)
             case StartRecording(part=part):
-                return RecordTo(services.recording(order.call_id, part))
+                return RecordTo(services.recording(order, part))
             case Prepare():
                 if self._script is not None:
                     _ = self.task(ears.prepare(services.engines, order.call_id, order.script, effect))

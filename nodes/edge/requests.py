@@ -61,7 +61,7 @@ class Requests:
         mesh.serve(wire.GetStatus, self.status)
         mesh.serve(Drain, self.drain)
         mesh.serve(MoveShare, self.move_share)
-        shelves = Shelves.of(self._services.config.paths)
+        shelves = Shelves.of(self._services.config)
         shelves.serve(mesh)
         Recordings(shelves).serve(mesh)
         for message in get_args(ChannelNews):  # each goes to the call whose channel it names

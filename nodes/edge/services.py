@@ -18,12 +18,17 @@ from nodes.edge.trunk import Trunk, route_to
 from nodes.links.members import Members
 from nodes.links.roster import NOBODY, Peer, Roster
 from nodes.mesh.mesh import Mesh
+from nodes.telemetry import logs
 from protocols.agent import Seat
 from protocols.wire.cluster import NodeState
 from protocols.wire.events import CallEvent
 from protocols.wire.ids import CallId, Identity, NodeId, node_of
 from protocols.wire.load import GivesUp
+from protocols.wire.messages import PlaceCall
+from protocols.wire.recordings import name_of
 from supervisors import Actor, Ref
+
+log = logs.get(__name__)
 
 
 def free_first(desks: Sequence[Peer], agents: Iterable[Body], skill: str) -> list[Peer]:
@@ -87,6 +92,9 @@ class EdgeServices:
     members: Members = field(init=False)
     """Which processes there are on this node and on others, by role."""
 
+    full_owners: frozenset[str] = frozenset()
+    """Owners whose quota is used up: the keeper of this node's recordings says so (`OwnersFull`)."""
+
     def __post_init__(self) -> None:
         self.members = Members(self.mesh, self.config)
 
@@ -130,14 +138,21 @@ class EdgeServices:
         """Say whether this is given up just now: the edge is so full, and the operator lets it."""
         return self.given_up() >= what and what.name.lower() in self.config.edge.gives_up
 
-    def recording(self, call_id: CallId, part: int = 0) -> str:
-        """Return the base path of a part of a call's recording; empty while recordings are given up.
+    def recording(self, order: PlaceCall, part: int = 0) -> str:
+        """Return the base path of a part of a call's recording; empty: none is made just now.
 
-        Each machine that a call comes to writes a part of its own: it may come back to one.
+        None while recordings are given up, or their owner's quota is used up. Each machine that a call comes to writes
+        a part of its own: it may come back to one. An owner whom this node's file does not name gets none: theirs may
+        be encrypted with a key that is not here.
         """
-        if self.gives_up(GivesUp.RECORDINGS):
+        if self.gives_up(GivesUp.RECORDINGS) or order.owner in self.full_owners:
             return ""
-        return str(self.config.paths.recordings / (f"{call_id}.{part}" if part else call_id))
+        try:
+            directory = self.config.recordings_of(order.owner)
+        except KeyError:
+            log.error("recording.no_owner", call_id=order.call_id, campaign_id=order.campaign_id, owner=order.owner)
+            return ""
+        return str(directory / name_of(order.call_id, part))
 
 
 __all__ = ["AnyCall", "EdgeServices"]

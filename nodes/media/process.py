@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from socket import socket as Socket  # noqa: N812  a class
 from typing import Final
@@ -105,7 +106,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks
     def begin() -> None:
         plane.start()
         tasks.spawn(teller.run())
-        tasks.spawn(_publish_left_over(writer, config.paths.recordings))
+        tasks.spawn(_publish_left_over(writer, config.recording_roots))
 
     if not parent.is_spare:
         begin()
@@ -123,12 +124,13 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, writer: Writer, tasks
                 pass
 
 
-async def _publish_left_over(writer: Writer, root: Path) -> None:
+async def _publish_left_over(writer: Writer, roots: Sequence[Path]) -> None:
     """Publish what a machine that died was recording, whose calls have gone on elsewhere; look again and again."""
     while True:
-        for base in await asyncio.to_thread(left_over, root, time.time()):
-            log.warning("recording.left_over", recording=base)
-            writer.finish(base)
+        for root in roots:
+            for base in await asyncio.to_thread(left_over, root, time.time()):
+                log.warning("recording.left_over", recording=base)
+                writer.finish(base)
         await asyncio.sleep(LEFT_S)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from nodes.config import Paths
+from nodes.config import Config
 from nodes.links.errors import Refused
 from nodes.mesh.mesh import Mesh
 from protocols.wire.ids import Identity
@@ -36,14 +36,20 @@ SUFFIXES: Final = {Shelf.PROMPTS: "ulaw", Shelf.RECORDINGS: "wav"}
 
 @dataclass(frozen=True, slots=True)
 class Shelves:
-    """The directories of this machine that others may read from."""
+    """The directories of this machine that others may read from. `more`: further ones of a shelf."""
 
     roots: Mapping[Shelf, Path]
+    more: Mapping[Shelf, tuple[Path, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, paths: Paths) -> Shelves:
+    def of(cls, config: Config) -> Shelves:
         """Return all that there are."""
-        return cls({Shelf.PROMPTS: paths.prompts, Shelf.RECORDINGS: paths.recordings})
+        first, *more = config.recording_roots
+        return cls({Shelf.PROMPTS: config.paths.prompts, Shelf.RECORDINGS: first}, {Shelf.RECORDINGS: tuple(more)})
+
+    def all(self, shelf: Shelf) -> tuple[Path, ...]:
+        """Return all directories of a shelf."""
+        return self.roots[shelf], *self.more.get(shelf, ())
 
     def serve(self, mesh: Mesh) -> None:
         """Answer the mesh from now on."""
@@ -72,7 +78,8 @@ class Shelves:
         """Return where a file lies, or would. Raises: ValueError, for what is no name; KeyError."""
         if not is_name(name):
             raise ValueError(name)
-        return self.roots[shelf] / f"{name}.{SUFFIXES[shelf]}"
+        paths = [root / f"{name}.{SUFFIXES[shelf]}" for root in self.all(shelf)]
+        return next((path for path in paths if path.exists()), paths[0])
 
     def _read(self, asked: GetPiece) -> Piece:
         with self.path(asked.shelf, asked.name).open("rb") as file:

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import ClassVar, Final, NewType
 
 from protocols.sip.callee import callee
-from protocols.wire.ids import AttemptId, CampaignId
+from protocols.wire.ids import AttemptId, CallId, CampaignId
 from protocols.wire.subjects import numbered
 
 ContactId = NewType("ContactId", str)
@@ -55,6 +55,15 @@ def attempt_id(campaign: CampaignId, contact: ContactId, n: int, n_streams: int 
     'spring-a4ee2b-2'
     """
     return AttemptId(numbered(f"{campaign}-{contact}-{n}", n_streams))
+
+
+def campaign_of(call_id: CallId) -> CampaignId:
+    """Return whose call this is, by its name, which is its attempt's; empty: no campaign's.
+
+    >>> campaign_of(CallId("spring-sale-a4ee2b-2")), campaign_of(CallId("7c1f_s3")), campaign_of(CallId("x-2"))
+    ('spring-sale', '', '')
+    """
+    return CampaignId("".join(call_id.rsplit("-", 2)[:1]) if call_id.count("-") > 1 else "")
 
 
 def contact_of(attempt: AttemptId) -> ContactId:
@@ -111,6 +120,10 @@ class Plan:
     """At least `LEAST_RING_S`."""
     recording: str = "none"
     """On what basis calls are recorded, one of `RECORDING`."""
+    retention_days: int = 0
+    """For so many days recordings are kept; 0: as long as `storage.retention_days` of the nodes' files says."""
+    owner: str = ""
+    """Whose recordings they are: one of `[owners]` of the nodes' files; empty: nobody's in particular."""
     region: str = ""
     """The country (ISO 3166, two letters) of numbers written without `+`; empty: there must be none."""
     clock: str = ""
@@ -219,6 +232,9 @@ class CampaignStatus:
     """Contacts that will never be called, by the rule that said so."""
     held: str = ""
     """Why nothing is dialled at this moment, in one word; empty: calls are going out, or there is nobody left."""
+    retention_days: int = 0
+    owner: str = ""
+    """Both as in its plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +298,7 @@ CAMPAIGN_MESSAGES: tuple[type, ...] = (
 """The kinds of this page that an envelope may carry."""
 
 __all__ = [
-    "ContactId", "contact_id", "is_contact_id", "attempt_id", "contact_of",
+    "ContactId", "contact_id", "is_contact_id", "attempt_id", "campaign_of", "contact_of",
     "LEAST_RING_S", "RECORDING",
     "Plan", "Problem", "BeginImport", "ImportBegun", "ListPart", "ListTaken", "LIST_PART", "CommitImport",
     "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "ListCampaigns", "Campaigns",

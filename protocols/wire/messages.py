@@ -41,8 +41,7 @@ class PlaceCall:
     Reply: ClassVar[type[CallAccepted]] = CallAccepted
     attempt_id: AttemptId
     call_id: CallId
-    target: str
-    """A SIP URI; a telephone number has become one before it gets here."""
+    target: str  # a SIP URI; a telephone number has become one before it gets here
     script: bytes
     """The checked script, packed (`grammars.script_pack`); the call is pinned to it by its hash."""
     slots: dict[str, str] = field(default_factory=dict)
@@ -50,6 +49,7 @@ class PlaceCall:
     caller_id: str = ""
     ring_s: float = 30.0
     is_recorded: bool = False
+    owner: str = ""  # whose campaign it is: their recordings lie apart (`[owners]`); empty: nobody's in particular
     token: int = 0  # of central's lease, when it ordered: who led before is refused; 0: it is no campaign's call
 
 

@@ -1,6 +1,8 @@
-"""Recordings stay on the machine that made them; whoever wants one asks there (`pieces`).
+"""Recordings: who has which part of a call's, and who is to have none of it any more.
 
-A call that was moved has a part on each machine that had it, by number: `<call_id>.wav`, `<call_id>.1.wav`, ...
+Each lies on the machine that made it, until it is in the store where there is one. Whoever wants one asks there
+(`pieces`). A call that was moved has a part from each machine that had it, by number: `<call_id>.wav`,
+`<call_id>.1.wav`, ...
 """
 
 from __future__ import annotations
@@ -20,6 +22,19 @@ def name_of(call_id: CallId, part: int) -> str:
     return f"{call_id}.{part}" if part else call_id
 
 
+def part_of(name: str, call_id: CallId) -> int | None:
+    """Return which part of a call's recording a file of this name is; None: it is another call's.
+
+    >>> [part_of(name, CallId("c1")) for name in ("c1", "c1.2", "c1.02", "c10", "c1.x", "c1.2.3")]
+    [0, 2, None, None, None, None]
+    """
+    if name == call_id:
+        return 0
+    number = name.removeprefix(f"{call_id}.")
+    is_part = number.isascii() and number.isdecimal() and name == name_of(call_id, int(number))
+    return int(number) if is_part else None
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingFound:
     """Which parts are here: number -> bytes of the file."""
@@ -35,6 +50,49 @@ class FindRecording:
     call_id: CallId
 
 
-RECORDING_MESSAGES: Final = (RecordingFound, FindRecording)
+MOST_ERASED: Final = 500
+"""Calls in one message."""
 
-__all__ = ["RECORDING_MESSAGES", "FindRecording", "RecordingFound", "name_of"]
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One file or object that holds a part of a call's recording."""
+
+    call_id: CallId
+    name: str
+    """The file's name, or the object's key."""
+    place: str
+    """`disk` or `store`."""
+    n_bytes: int
+    why: str = ""
+    """Of what is still there: why, in one word; `recording`: the call goes on, ask again when it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingsErased:
+    """What was deleted, and what is there now: looked for after the deletion. Nothing left is the proof."""
+
+    deleted: tuple[Held, ...] = ()
+    left: tuple[Held, ...] = ()
+    unseen: tuple[str, ...] = ()
+    """Where could not be looked just now, so that there may be more: `store`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EraseRecordings:
+    """Have nothing left of the recordings of these calls on your machine, nor in the store where you have one.
+
+    `only_look`: delete nothing, and say what there is. Refused: `too_many`: more than `MOST_ERASED`.
+    """
+
+    Reply: ClassVar[type[RecordingsErased]] = RecordingsErased
+    call_ids: tuple[CallId, ...]
+    only_look: bool = False
+
+
+RECORDING_MESSAGES: Final = (RecordingFound, FindRecording, RecordingsErased, EraseRecordings)
+
+__all__ = [
+    "MOST_ERASED", "RECORDING_MESSAGES", "EraseRecordings", "FindRecording", "Held", "RecordingFound",
+    "RecordingsErased", "name_of", "part_of",
+]  # fmt: skip

@@ -1,6 +1,7 @@
 """An import is decided whole: entries that fit the bus, or every problem with its place."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from grammars import load
 from nodes.central.campaign import Campaigns
 from nodes.central.contacts import BadContactList
-from nodes.central.imports import entry_of, listing, plan_problems, recording_problems
+from nodes.central.imports import entry_of, keeping_problems, listing, plan_problems, recording_problems
 from nodes.central.roll import Roll
+from nodes.config import parse
 from protocols.wire.campaigns import BeginImport, Plan, Problem
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Contact, RollRef
@@ -67,6 +69,7 @@ def test_a_slot_that_the_script_needs_is_missed_with_its_line() -> None:
             Plan(recording="notice"),
             '`recording` is "notice", but the first words of the script give none',
         ),
+        (Plan(retention_days=-1), "`retention_days` is 0 to 36500"),
         (Plan(spacing_s=-1), "waiting times are 0 to a year of seconds"),
         (Plan(retries={"busy": (float("nan"),)}), "waiting times are 0 to a year of seconds"),
         (Plan(clock="noon"), "`clock` is an ISO 8601 moment with offset"),
@@ -76,6 +79,20 @@ def test_a_slot_that_the_script_needs_is_missed_with_its_line() -> None:
 )
 def test_a_plan_that_makes_no_sense_is_refused_in_words(plan: Plan, reason: str) -> None:
     assert reasons(plan=plan) == [("plan", 0, reason)]
+
+
+def test_a_plan_is_held_to_how_nodes_keep_recordings(tmp_path: Path) -> None:
+    def wrong(plan: Plan, settings: str) -> list[str]:
+        return [one.reason for one in keeping_problems(plan, parse(settings, "test", tmp_path))]
+
+    asks = Plan(owner="acme", retention_days=30)
+    assert wrong(Plan(), "") == []
+    assert wrong(asks, "") == [
+        "`owner` is 'acme', and the node's file has no [owners.acme]",
+        "`retention_days` needs nodes that keep recordings: set storage.keeps in their files",
+    ]
+    assert wrong(asks, "[owners.acme]") == []
+    assert wrong(replace(asks, owner=""), "[storage]\nkeeps = true") == []
 
 
 def test_a_caller_id_that_no_call_could_have_is_refused_with_its_field() -> None:

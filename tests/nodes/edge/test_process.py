@@ -219,10 +219,22 @@ async def test_while_events_pile_up_no_new_call_is_taken_and_one_that_is_there_i
 async def test_an_edge_gives_up_what_its_operator_lets_it(rig: Rig, tmp_path: Path) -> None:
     rig.services.given_up = lambda: GivesUp.CALLS
     assert rig.services.gives_up(GivesUp.TRANSCRIPTS)
-    assert rig.services.recording(CallId("c1")) == ""
+    assert rig.services.recording(LISTED) == ""
     rig.services.config = parse('[paths]\nstate = "."\n[edge]\ngives_up = ["transcripts"]', "test", tmp_path)
     assert rig.services.gives_up(GivesUp.TRANSCRIPTS)
-    assert rig.services.recording(CallId("c1")) != ""
+    assert rig.services.recording(LISTED) != ""
+
+
+async def test_recordings_of_an_owner_lie_apart_until_their_quota_is_used_up(rig: Rig, tmp_path: Path) -> None:
+    rig.services.config = parse('[paths]\nstate = "."\n[owners.acme]\n[owners.b]\ndirectory = "x"', "test", tmp_path)
+    orders = {name: replace(LISTED, owner=name, call_id=CallId("c1")) for name in ("", "acme", "b", "nobody")}
+    made = {name: rig.services.recording(order, 2) for name, order in orders.items()}
+    assert made == {
+        "": f"{tmp_path}/recordings/c1.2", "acme": f"{tmp_path}/recordings/acme/c1.2", "b": f"{tmp_path}/x/c1.2",
+        "nobody": "",
+    }  # fmt: skip
+    rig.services.full_owners = frozenset({"acme"})
+    assert [rig.services.recording(orders[name]) != "" for name in ("", "acme", "b")] == [True, False, True]
 
 
 async def test_what_a_later_central_was_told_is_not_here_is_not_taken_from_an_earlier_one(rig: Rig) -> None:
