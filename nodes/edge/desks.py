@@ -17,6 +17,7 @@ from nodes.call.effects import Connect, Keep, Reserve, Show, TellDesk, TellDesks
 from nodes.call.inputs import SeatTold
 from nodes.call.record import CallRecord
 from nodes.edge.line import serving
+from nodes.edge.tries import is_fault
 from nodes.links.errors import LinkError, Refused
 from nodes.telemetry import logs
 from protocols import handover as machine
@@ -40,6 +41,7 @@ def tell(services: EdgeServices, effect: TellDesk) -> SeatTold | None:
     message = effect.message
     if services.mesh.tell(effect.desk, message) or not isinstance(message, OfferCall):
         return None
+    services.tries.reserve += 1
     return SeatTold(machine.SeatLost(), effect.desk, message.seat)
 
 
@@ -102,6 +104,7 @@ async def _reserved(services: EdgeServices, call_id: CallId, effect: Reserve) ->
             if refused.reason != "nobody_here":
                 answer = machine.SeatRefused()
         except LinkError:
+            services.tries.reserve += 1
             answer = machine.SeatRefused()
         else:
             return SeatTold(machine.SeatReserved(reserved.seat), peer.identity, reserved.seat, effect.number)
@@ -117,12 +120,26 @@ async def _told(
     then: HandoverInput | None,
     within_s: float = machine.CONNECTED_S,
 ) -> SeatTold | None:
+    services.tries.contexts += isinstance(effect, Show)
     try:
         await services.mesh.ask(who, what, timeout_s=within_s)
     except LinkError as error:
+        _count(services, effect, error)
         log.warning("handover.seat_lost", call_id=call_id, asked=type(what).__name__, reason=str(error))
         then = machine.SeatLost()
     return SeatTold(then, effect.desk, effect.seat, effect.number) if then else None
+
+
+def _count(services: EdgeServices, effect: Connect | Show | Keep, error: LinkError) -> None:
+    """A seat that was found is lost: another is asked for. A desk that refuses has it no more."""
+    match effect:
+        case Connect():
+            services.tries.link += 1
+        case Show():
+            services.tries.contexts_lost += 1
+            services.tries.reserve += 1
+        case Keep():
+            services.tries.reserve += is_fault(error)
 
 
 __all__ = ["ForASeat", "Places", "asked", "tell"]

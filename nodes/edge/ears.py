@@ -60,6 +60,8 @@ class Engines:
         self.on_prompt: Callable[[str, Prompt], None] = lambda key, prompt: None
         """Hears of each prompt that a call may play."""
         self._breakers = Breakers("engine")
+        self._n_retries = 0
+        """What an engine did not do, and the next one was asked."""
 
     @property
     def owner(self) -> Identity:
@@ -121,10 +123,11 @@ class Engines:
 
     def figures(self) -> dict[str, float]:
         """What an operator sees of it."""
-        return self._breakers.figures()
+        return {**self._breakers.figures(), "retries_engine": float(self._n_retries)}
 
     def _told(self, engine: Identity, error: LinkError | None) -> None:
         """Learn whether an engine could do what it was asked. A process that has ended is the launcher's word."""
+        self._n_retries += error is not None
         if not isinstance(error, PeerGone):
             self._breakers.record(engine, error is None, time.monotonic())
 

@@ -16,6 +16,7 @@ from nodes.call.inputs import RosterChanged
 from nodes.call.line import channels_of
 from nodes.call.placing import seat_of
 from nodes.call.record import CallRecord
+from nodes.edge.tries import is_fault
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
 from nodes.links.roster import Roster
@@ -73,7 +74,8 @@ async def open_port(services: EdgeServices, channel_id: ChannelId) -> tuple[str,
             opened = await services.mesh.ask(
                 peer.identity, OpenChannel(channel_id, services.mesh.identity), timeout_s=OPEN_S
             )
-        except LinkError:
+        except LinkError as error:
+            services.tries.link += is_fault(error)
             continue
         return peer.name, opened.port
     raise NoMedia("no media process has a free port")

@@ -188,7 +188,7 @@ class Requests:
         figures["draining"] = float(self._calls.is_draining)
         figures["registrations"] = float(len(self._services.trunk.registered))
         figures |= {"calls": float(len(phases)), **dropped, **self._services.fetcher.figures}
-        figures |= self._services.engines.figures()
+        figures |= self._services.engines.figures() | self._services.tries.figures()
         figures |= self._services.refusals.figures | self._calls.figures() | self._figures()
         if self._services.fills_up():
             figures["room"] = 0.0

@@ -14,6 +14,7 @@ from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
 from nodes.edge.record_store import RecordStore, UntilKept, at_once
 from nodes.edge.refusals import Refusals
+from nodes.edge.tries import Tries
 from nodes.edge.trunk import Trunk, route_to
 from nodes.links.members import Members
 from nodes.links.roster import NOBODY, Peer, Roster
@@ -76,6 +77,7 @@ class EdgeServices:
     is_stopping: bool = False
     """The launcher has told this process to stop."""
     fetcher: Fetcher = field(default_factory=Fetcher)
+    tries: Tries = field(default_factory=Tries)
     until_kept: UntilKept = at_once
     moving: Callable[[CallId, Moving], None] = lambda call_id, word: None
     """Where a call's words to the machine that it comes from, or goes to, are brought on their way."""

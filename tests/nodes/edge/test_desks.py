@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,13 @@ from nodes.call.effects import Connect, Effect, Keep, Reserve, Show, TellDesk, T
 from nodes.call.inputs import SeatTold
 from nodes.call.record import CallRecord, Handed
 from nodes.edge import desks
+from nodes.edge.line import NoMedia, open_port
+from nodes.links.roster import NOBODY
 from protocols import handover as machine
 from protocols.wire import desk as wire
 from protocols.wire.cluster import ClusterTold, Member, NodeProcess, NodeState, NodeWord
 from protocols.wire.ids import CallId, ChannelId, Identity, NodeId
-from protocols.wire.messages import Channel, SetChannel
+from protocols.wire.messages import Channel, OpenChannel, SetChannel
 from tests.nodes.edge.records import record
 from tests.nodes.edge.surroundings import EDGE, Surroundings, surroundings
 
@@ -26,6 +29,7 @@ CALL, LINK = CallId("c1"), ChannelId("c1-agent")
 FIRST, SECOND = Identity("n1.desk-0:1"), Identity("n1.desk-1:1")
 SCRIPT = load((Path(__file__).parents[2] / "journeys" / "desk.yaml").read_text())
 SIDE = Channel(LINK, EDGE, 0, 0, 0, 0, born_s=1.0, sends=False, link=FIRST)
+COUNTED = ("retries_reserve", "retries_link", "contexts_sent", "contexts_lost")
 LOST, FOUND = machine.SeatLost(), machine.SeatReserved("ann")
 
 
@@ -157,6 +161,49 @@ async def test_whoever_cannot_be_reached_or_refuses_has_lost_the_seat(
     assert await asked(around, call, effect) == SeatTold(LOST, FIRST, "ann", 3)
     around.follow("desk-0", "media-0")
     assert await asked(around, call, effect) == SeatTold(LOST, FIRST, "ann", 3)
+
+
+async def test_a_context_that_the_page_does_not_acknowledge_is_counted_as_lost_and_the_seat_as_asked_for_again(
+    around: Surroundings, call: CallRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `ContextLost` fires by, and `ManyRetries`."""
+    assert around.services.tries.figures() == dict.fromkeys(COUNTED, 0.0), "there from the beginning, for rates"
+    await asked(around, call, Show(3, FIRST, "ann"))
+    assert around.services.tries.figures() == dict.fromkeys(COUNTED, 0.0) | {"contexts_sent": 1.0}
+    monkeypatch.setattr(machine, "CONNECTED_S", 0.05)
+    around.waits[wire.ShowContext] = asyncio.Event()
+    show = desks.asked(around.services, call, Show(3, FIRST, "ann"))
+    assert await show == SeatTold(LOST, FIRST, "ann", 3)
+    lost = {"contexts_sent": 2.0, "contexts_lost": 1.0, "retries_reserve": 1.0, "retries_link": 0.0}
+    assert around.services.tries.figures() == lost
+
+
+async def test_a_desk_that_does_not_answer_is_a_retry_and_one_that_has_no_seat_is_none(
+    around: Surroundings, call: CallRecord
+) -> None:
+    around.refusals = {("desk-0", wire.ReserveSeat): "no_seat_free"}
+    await asked(around, call, Reserve(3, "service"))
+    assert around.services.tries.reserve == 0
+    around.peers["desk-0"].roster(NOBODY)  # it hears nobody, and the launcher has not said yet that it has ended
+    await around.peers["desk-0"].close()
+    around.services.mesh.roster(NOBODY)
+    await asked(around, call, Reserve(3, "service"))
+    assert around.services.tries.reserve == 2, "both are gone"
+
+
+async def test_an_agents_side_that_is_not_connected_is_a_link_that_is_made_again(
+    around: Surroundings, call: CallRecord
+) -> None:
+    around.refusals["media-0", SetChannel] = "internal_error"
+    await asked(around, call, Connect(3, FIRST, "ann", SIDE))
+    around.refusals["media-0", OpenChannel] = "saturated"
+    with pytest.raises(NoMedia):
+        await open_port(around.services, LINK)
+    assert around.services.tries.link == 1, "whoever is full has answered"
+    around.services.mesh.roster(NOBODY)
+    with pytest.raises(NoMedia):
+        await open_port(around.services, LINK)
+    assert around.services.tries.link == 2
 
 
 async def test_a_seat_that_is_kept_has_nothing_to_tell(around: Surroundings, call: CallRecord) -> None:

@@ -84,8 +84,10 @@ async def test_an_engine_that_is_new_is_told_the_script_and_one_that_cannot_is_p
     around.refusals["speech-0", Hear] = "unknown_script"
     assert await listens(around, first) == Hears(7, second)
     assert await around.hears(WarmScript) == ("speech-0", WarmScript(b"packed"))
+    assert around.services.engines.figures()["retries_engine"] == 1.0
     around.refusals["speech-1", Hear] = "unknown_script"
     assert await listens(around, first) == NoEngineLeft(7)
+    assert around.services.engines.figures()["retries_engine"] == 3.0
 
 
 async def test_an_engine_that_is_not_wanted_any_more_before_it_has_said_yes_is_told_so(around: Surroundings) -> None:
