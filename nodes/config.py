@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from nodes.config_cluster import Cluster, Nats, is_loopback
+from nodes.config_groups import Groups
 from nodes.config_scale import Scale
 from nodes.config_storage import Owner, Storage, check_owners
 from nodes.config_trunks import REFUSED_NUMBERS, Sip, Trunk, check_hosts
@@ -298,6 +299,7 @@ class Config:
     recorder: Recorder = field(default_factory=Recorder)
     fetch: Fetch = field(default_factory=Fetch)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    groups: Groups = field(default_factory=Groups)
     storage: Storage = field(default_factory=Storage)
     owners: dict[str, Owner] = field(default_factory=dict)
 
@@ -382,5 +384,6 @@ def parse(text: str, file: str, base: Path) -> Config:
 __all__ = [
     "Config", "ConfigError", "ENVIRONMENT", "FIRST_EDGE", "PINNED", "REFUSED_NUMBERS", "ROLES", "load", "parse",
     "pinned", "RoleName", "Node", "Paths", "Trunk", "Sip", "Rtp", "Media", "Speech", "Edge", "Models", "Cluster",
-    "Nats", "Central", "Desk", "Recorder", "Fetch", "Telemetry", "Storage", "Owner",
+    "Nats", "Central", "Desk", "Recorder", "Fetch", "Telemetry", "Groups", "Storage",
+    "Owner",
 ]  # fmt: skip

@@ -7,7 +7,8 @@ from a `zygote`, and run as long as there is none: no start waits long for it, a
 
 SIP and RTP sockets are bound here, once (`holdings`), and inherited by every incarnation: what arrives while one dies
 waits in the kernel's buffer for the next. A service manager that has started us (`service_manager`) keeps them for the
-launcher's own next life, too, and ends a launcher whose event loop hangs.
+launcher's own next life, too, and ends a launcher whose event loop hangs. Where the node's control group is its own,
+each process is put into that of its class (`control_groups`).
 
 In a cluster there is a door, too (`doorway`), at which other machines see at once that the launcher has died. Each
 change of who lives is told to every process as the roster, and written to `<state>/run/roster.json` for the command
@@ -33,10 +34,12 @@ from typing import Final
 from nodes import priority, watch
 from nodes.bus.server import check_reach, embedded, url
 from nodes.config import ROLES, Config, ConfigError, load, pinned
+from nodes.control_groups import NONE, divided
 from nodes.doorway import Doorway
 from nodes.edge_names import edges
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
+from nodes.first_process import step_aside
 from nodes.greeting import greeting
 from nodes.histories import History, how, last_words
 from nodes.holdings import epoch, run_directory, sip_of, udp_sockets
@@ -133,6 +136,7 @@ class Launcher:
         self._door = ""
         self._alive: dict[int, ProcessReport] = {}
         self._revision = 0
+        self._groups = NONE
         self._loading: asyncio.Future[None] | None = None
         """The start of the zygote."""
         self._processes: list[Ref[OsProcess] | Ref[Pair]] = []
@@ -151,6 +155,7 @@ class Launcher:
         check_reach(self._config)
         check_ports(self._config)
         self._manager.log = partial(self._log, "warning")
+        self._groups = divided(self._config.groups, self._log)
         with ExitStack() as stack:
             stack.enter_context(self._manager.beating())
             stack.enter_context(run_directory(self._config.paths))
@@ -184,7 +189,9 @@ class Launcher:
     async def _until_stopped(self, sockets: Mapping[str, socket.socket], zygote: Zygote) -> None:
         def one_process(name: str) -> Supervisor:
             if name == ZYGOTE:
-                child: Child[OsProcess] | Child[Pair] = zygote.child(name, on_change=self._log_end)
+                child: Child[OsProcess] | Child[Pair] = zygote.child(
+                    name, on_change=lambda report: self._log_end(self._groups.seen(report, ZYGOTE))
+                )
             else:
                 child = self._child(name, self._roles[name], sockets, zygote)
             return Supervisor([child], id=name, intensity=INTENSITY, period_s=PERIOD_S, backoff=BACKOFF)
@@ -251,6 +258,7 @@ class Launcher:
         return OsProcess.child(name, program, on_change=self._changed)
 
     def _changed(self, report: ProcessReport) -> None:
+        report = self._groups.seen(report, self._roles[report.id])
         self._histories[report.id].take(report, time.monotonic())
         self._log_end(report)
         if report.standing is Standing.GONE:
@@ -335,6 +343,7 @@ def _end_in_order() -> None:
 
 def main() -> int:
     """Run the node that RINGMASTER_CONFIG describes, until a signal."""
+    step_aside(ENDS)
     sys.stderr = Spooled(2, "launcher")
     _end_in_order()
     os.umask(0o077)  # what callers say is for nobody else on this machine

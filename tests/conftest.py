@@ -10,14 +10,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from nodes import config
+from nodes import config, control_groups
 from nodes.bus import server
 from nodes.launcher import PROCESS
 from supervisors.program import Program
@@ -32,6 +33,8 @@ BOTH = [
 HERE = Path(__file__).parent
 PASSED = pytest.StashKey[bool]()
 N_LINES = 20
+GONE_S = 30.0
+LOOK_S = 0.02
 
 
 # A busy machine is no fault of what is tested: no example is judged by how long it took.
@@ -68,6 +71,34 @@ def must_run(process: subprocess.Popen[bytes], said: Path) -> None:
 def last_lines(file: Path) -> str:
     """Return enough of a log to see why there are no more lines in it."""
     return "\n".join(file.read_text(errors="replace").splitlines()[-N_LINES:])
+
+
+@contextmanager
+def control_group() -> Iterator[Path | None]:
+    """Have a control group of version 2 on this machine, without processes in the end; None: none can be made here."""
+    try:
+        made = control_groups.own() / f"ringmaster-test-{os.getpid()}"
+        made.mkdir()
+    except (control_groups.NoGroups, OSError):
+        yield None
+        return
+    try:
+        yield made
+    finally:
+        for place in [*(one for one in made.iterdir() if one.is_dir()), made]:
+            _remove(place)
+
+
+def _remove(group: Path) -> None:
+    """Remove a control group; the kernel may take a moment after the last of its processes was waited for."""
+    end_s = time.monotonic() + GONE_S
+    while group.exists():
+        try:
+            group.rmdir()
+        except OSError:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(LOOK_S)
 
 
 ANYBODY = "anybody"

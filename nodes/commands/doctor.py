@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,13 +24,16 @@ from grammars.lexicon import Indexed, index_gruut
 from nodes import lock
 from nodes.bus.login import login
 from nodes.bus.server import check, check_company, context, find, url
+from nodes.commands import small_writes
 from nodes.commands.client import configured
 from nodes.commands.terminal import console, emit, hang
 from nodes.config import FIRST_EDGE, Config, ConfigError
+from nodes.control_groups import CONTROLLERS, LAUNCHER, offered, own
 from nodes.edge_names import sip_ports
 from nodes.errors import NodeError, in_words
 from nodes.links import cluster_state
 from nodes.links.cluster_state import ClusterState
+from nodes.media import realtime
 from nodes.ports import is_given
 from nodes.speech import model_dir
 from nodes.speech.errors import BrokenModel
@@ -87,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
 def examine(config: Config) -> Iterator[Finding]:
     """Look at everything a node needs, one finding each."""
     looks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
-        _python, _packages, _models, _lexicon, _cluster, _nats, _ports, _limits, _memory, _disk,
+        _python, _packages, _models, _lexicon, _cluster, _nats, _ports, _limits, _groups, _memory, _disk,
+        _small_writes,
     )  # fmt: skip
     for look in looks:
         yield from look(config)
@@ -257,12 +262,31 @@ def _free(key: str, kind: socket.SocketKind, host: str, ports: range | list[int]
 def _limits(_: Config) -> Iterator[Finding]:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     yield Finding("open files", str(files), "" if files >= FILES else f"ulimit -n {FILES}, or LimitNOFILE= of the unit")
-    priority = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
-    may = os.geteuid() == 0 or priority >= 1
+    with ThreadPoolExecutor(1) as trying:  # in a thread that ends: what it is raised to is its own
+        may = trying.submit(realtime.claim).result()
     yield Finding(
         "real-time scheduling", "allowed" if may else "not allowed",
         "" if may else "LimitRTPRIO=5 of the unit, or rtprio in limits.conf: audio is paced worse without it",
     )  # fmt: skip
+
+
+def _groups(config: Config) -> Iterator[Finding]:
+    """Say whether classes of processes can be kept apart, and of a node that is up whether they are."""
+    what, pid = "control groups", lock.holder(config.paths.state)
+    try:
+        lacking = set(CONTROLLERS) - {*offered()}
+        mend = f"boot with systemd.unified_cgroup_hierarchy=1: {_apart(lacking)}" if lacking else ""
+        found = f"version 2, with {', '.join(offered()) or 'nothing to share out'}"
+        if pid:
+            place = own(Path(f"/proc/{pid}"))
+            found += f"; the node's are below {place.parent}" if place.name == LAUNCHER else "; the node has none"
+        yield Finding(what, found, mend)
+    except (NodeError, OSError) as error:
+        yield Finding(what, in_words(error), _apart(set(CONTROLLERS)))
+
+
+def _apart(lacking: set[str]) -> str:
+    return f"only nice values keep engines and recorder from what callers hear ({', '.join(sorted(lacking))})"
 
 
 def _memory(config: Config) -> Iterator[Finding]:
@@ -276,14 +300,31 @@ def _memory(config: Config) -> Iterator[Finding]:
 
 
 def _disk(config: Config) -> Iterator[Finding]:
-    path = config.paths.state
-    while not path.exists():
-        path = path.parent
+    path = _there(config.paths.state)
     free = shutil.disk_usage(path).free // 2**20
     mend = "" if free >= FREE_MB else "make room, or set paths.state to another disk"
     if not (path.is_dir() and os.access(path, os.W_OK)):
         mend = "not a directory that may be written: set paths.state"
     yield Finding("paths.state", f"{config.paths.state}: {free} MB free", mend, fatal=True)
+
+
+def _small_writes(config: Config) -> Iterator[Finding]:
+    """Say how fast the recordings' disk is: for a second it has this to do, beside what else it does."""
+    what, path = "small writes", _there(config.paths.recordings)
+    try:
+        n = small_writes.per_second(path)
+    except OSError as error:
+        yield Finding(what, f"{path}: {error.strerror}", "recordings are written there: set paths.state")
+        return
+    late = f"below {small_writes.ENOUGH:.0f} recordings and events of a busy node come late: set paths.state to an SSD"
+    yield Finding(what, f"{path}: {n:.0f} of 4 kB a second", late if n < small_writes.ENOUGH else "")
+
+
+def _there(path: Path) -> Path:
+    """Return the path, or the nearest above it that is there."""
+    while not path.exists():
+        path = path.parent
+    return path
 
 
 __all__ = ["Finding", "describe", "examine", "run"]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from nodes.commands import doctor
+from nodes.commands import doctor, small_writes
 from nodes.config import parse
 from nodes.links import cluster_keys
 from protocols.wire.ids import NodeId
 from tests.nodes.commands.conftest import COMMAND, Place
+
+THE_MACHINE_S = {"real-time scheduling", "control groups", "small writes"}
+"""What a machine on which tests run may lack."""
 
 
 def examine(place: Place, tables: str, *wrap: str, **more: str) -> tuple[int, dict[str, tuple[str, str, bool]]]:
@@ -26,11 +31,11 @@ def examine(place: Place, tables: str, *wrap: str, **more: str) -> tuple[int, di
 def test_a_machine_that_is_well_has_nothing_to_mend(place: Place) -> None:
     status, found = examine(place, "[sip]\nport = 0\n[nats]\nport = 0")
     assert status == 0
-    assert {what: mend for what, (_, mend, _) in found.items() if mend and what != "real-time scheduling"} == {}
+    assert {what: mend for what, (_, mend, _) in found.items() if mend and what not in THE_MACHINE_S} == {}
     assert [*found] == [
         "python", "recogniser", "voice", "rules", "database", "messages", "flite", "models.recogniser", "models.voice",
         "lexicon", "nats-server", "sip.port", "rtp.ports", "desk.port", "nats.port", "open files",
-        "real-time scheduling", "memory", "paths.state",
+        "real-time scheduling", "control groups", "memory", "paths.state", "small writes",
     ]  # fmt: skip
 
 
@@ -114,3 +119,61 @@ def test_ports_that_the_kernel_may_give_to_others_are_told(tmp_path: Path) -> No
     assert "set rtp.ports lower" in told["rtp.ports"].mend
     assert not told["rtp.ports"].fatal
     assert not told["sip.port"].mend.startswith("the kernel")
+
+
+def test_real_time_scheduling_is_tried_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root of a container is root, and may not."""
+    before = os.sched_getscheduler(0)
+    told = {one.what: one for one in doctor._limits(parse("", "test", tmp_path))}
+    assert (told["real-time scheduling"].found == "allowed") == (not told["real-time scheduling"].mend)
+    assert os.sched_getscheduler(0) == before
+    monkeypatch.setattr(os, "sched_setscheduler", refused)
+    told = {one.what: one for one in doctor._limits(parse("", "test", tmp_path))}
+    assert told["real-time scheduling"].found == "not allowed"
+
+
+def refused(*_: object) -> None:
+    raise PermissionError
+
+
+def test_a_disk_that_is_too_slow_for_recordings_is_told_and_nothing_is_left_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = parse("[paths]\nstate = 'state'", "test", tmp_path)
+    (told,) = doctor._small_writes(config)
+    assert told.found.startswith(f"{tmp_path}: ")
+    clock = [0.0]
+
+    def slow(_: int) -> None:
+        clock[0] += 0.01
+
+    n = small_writes.per_second(tmp_path, slow, lambda: clock[0])
+    assert (n, clock[0]) == (pytest.approx(100), pytest.approx(small_writes.FOR_S))
+    assert small_writes.per_second(tmp_path, lambda _: None, iter(i * 1e-5 for i in count()).__next__) > 1000
+    assert list(tmp_path.iterdir()) == []
+    for n, mends in ((299.0, True), (301.0, False)):
+        monkeypatch.setattr(small_writes, "per_second", lambda _, n=n: n)
+        (told,) = doctor._small_writes(config)
+        assert (told.found, bool(told.mend), told.fatal) == (f"{tmp_path}: {n:.0f} of 4 kB a second", mends, False)
+
+
+def test_a_disk_that_cannot_be_written_is_no_surprise(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    (told,) = doctor._small_writes(parse("[paths]\nstate = 'state'", "test", tmp_path))
+    assert (told.found, told.fatal) == (f"{tmp_path}/state: Not a directory", False)
+    assert told.mend
+
+
+def test_what_control_groups_there_are_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = parse("[paths]\nstate = '.'", "test", tmp_path)
+    monkeypatch.setattr(doctor, "offered", lambda: ("cpu", "io", "memory"))
+    (told,) = doctor._groups(config)
+    assert (told.found, told.mend) == ("version 2, with cpu, io, memory", "")
+    monkeypatch.setattr(doctor, "offered", lambda: ("cpu",))
+    (told,) = doctor._groups(config)
+    assert "unified_cgroup_hierarchy" in told.mend
+    assert "(io, memory)" in told.mend
+    monkeypatch.setattr(doctor.lock, "holder", lambda _: 7)
+    monkeypatch.setattr(doctor, "own", lambda _: Path("/sys/fs/cgroup/system.slice/ringmaster.service/launcher"))
+    (told,) = doctor._groups(config)
+    assert told.found.endswith("the node's are below /sys/fs/cgroup/system.slice/ringmaster.service")
