@@ -39,6 +39,8 @@ from protocols.floor import Bargein
 from protocols.wire.ids import ScriptHash
 
 _MOST_STATES = 200
+_MOST_CHARACTERS = 600
+"""Of a sentence: forty seconds without a breath, and what waits for the voice meanwhile waits as long as it takes."""
 _MOST_ACTIONS = 20
 """Actions to choose from at one place; a global choice is one of every state."""
 _VERBS = ("listen", "fetch", "enqueue", "hangup", "redirect")
@@ -127,6 +129,8 @@ class _Reader(Reading):
         raw = " ".join(self.text(tree, what).split())
         line = tree.line if tree else 0
         sentences = _SENTENCE_END.split(raw) if raw else []
+        if any(len(sentence) > _MOST_CHARACTERS for sentence in sentences):
+            self.refuse(line, f"{what} has a sentence of more than {_MOST_CHARACTERS} characters: split it")
         return Template(line, tuple(self._sentence(sentence, line) for sentence in sentences))
 
     def _whole(self, tree: Tree | None, what: str) -> Template:

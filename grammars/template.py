@@ -33,6 +33,11 @@ class Kind(StrEnum):
 
         >>> Kind.DATE.fits("2026-03-03"), Kind.TIME.fits("9 pm"), Kind.MONEY.fits("42.50")
         (True, False, True)
+
+        No value is longer than a sentence can have:
+
+        >>> Kind.NUMBER.fits("126.30000000000001"), Kind.NUMBER.fits("1." + "3" * 60_000), Kind.TEXT.fits("x" * 201)
+        (True, False, False)
         """
         return _WRITTEN[self].fullmatch(value) is not None
 
@@ -42,7 +47,7 @@ _WRITTEN: Mapping[Kind, re.Pattern[str]] = {
     Kind.DATE: re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", re.ASCII),
     Kind.TIME: re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII),
     Kind.MONEY: re.compile(r"\d{1,9}(\.\d{1,2})?", re.ASCII),
-    Kind.NUMBER: re.compile(r"-?\d{1,12}(\.\d+)?", re.ASCII),
+    Kind.NUMBER: re.compile(r"-?\d{1,12}(\.\d{1,20})?", re.ASCII),
     Kind.ORDINAL: re.compile(r"[1-9]\d{0,8}", re.ASCII),
     Kind.DIGITS: re.compile(r"\d{1,24}", re.ASCII),
     Kind.PHONE: re.compile(r"\+?\d{3,15}", re.ASCII),

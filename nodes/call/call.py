@@ -254,8 +254,8 @@ def _answered(step: CallStep, given: Answer) -> None:
             talk.business(step, answer, asked)
         case LineClosed(carried=carried):
             ending.closed(step, carried)
-        case NoEngineLeft():
-            ending.hang_up(step, Disposition.FAILED, "no_engine")
+        case NoEngineLeft(cause=cause):
+            ending.hang_up(step, Disposition.FAILED, cause)
 
 
 def _never(step: CallStep, asked: Asked) -> None:

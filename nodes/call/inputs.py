@@ -181,9 +181,10 @@ class Hears:
 
 @dataclass(frozen=True, slots=True)
 class NoEngineLeft:
-    """No engine could speak, or hear."""
+    """No engine could speak, or hear; or (`cause`) none may."""
 
     number: int
+    cause: str = "no_engine"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Calls:
         """Of the calls that there are."""
         self._heirs = Heirs(services.mesh, self.stores)
         self._standby = StandbyRecords()
-        self._heirs.unused = self._standby.forget
+        self._heirs.unused, self._heirs.tell = self._standby.forget, self.tell
         self.disk = Disk(
             services.config.paths.checkpoint_of(process_of(services.mesh.identity)),
             launcher,

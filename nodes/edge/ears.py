@@ -39,11 +39,20 @@ AWAIT_ENGINE_S: Final = 15.0
 AWAIT_FIRST_S: Final = 60.0
 """And so long does one that goes on in a node that has just been started: what the launcher gives a process."""
 BAD_SCRIPT: Final = "bad_script"
-"""The refusal that is the script's fault, and so every engine's. After any other the next engine is asked."""
+TOO_LONG: Final = "prompt_too_long"
+"""Refusals that are the script's fault, and so every engine's. After any other the next engine is asked."""
 
 
 class NoEngine(NodeError):
-    """No speech engine is up, or none could do it."""
+    """No speech engine is up, or none could do it. `cause`: of the call's end."""
+
+    cause = "no_engine"
+
+
+class TooLong(NoEngine):
+    """A sentence is longer than any engine says: this call's fault."""
+
+    cause = TOO_LONG
 
 
 class Engines:
@@ -195,6 +204,8 @@ class Engines:
             try:
                 prompt: Prompt = await self._mesh.ask(engine, Render(sentence), timeout_s=5.0)
             except LinkError as error:
+                if isinstance(error, Refused) and error.reason == TOO_LONG:
+                    raise TooLong("a sentence is longer than what an engine says") from error
                 self._told(engine, error)
                 log.warning("engine.not_rendered", engine=engine, reason=str(error))
                 continue
@@ -242,7 +253,7 @@ async def speak(engines: Engines, call_id: CallId, effect: Speak) -> Spoken | No
         return Spoken(effect.number, tuple([await engines.render(call_id, one) for one in effect.sentences]))
     except NoEngine as error:
         log.error("call.no_engine", call_id=call_id, reason=str(error))
-        return NoEngineLeft(effect.number)
+        return NoEngineLeft(effect.number, error.cause)
 
 
 async def hear(

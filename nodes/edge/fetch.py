@@ -34,6 +34,8 @@ from protocols.wire.ids import CallId
 
 MAX_REPLY: Final = 64 * 1024
 """Bytes of a reply that are read, before and after unpacking: a few fields, not a document."""
+TOO_MUCH: Final = ("too_long", "too_deep")
+"""Replies that were cut off there, or nest deeper than `nodes.bounds` has it: the script goes on without."""
 MAX_CONNECTIONS: Final = 64
 MAX_PER_HOST: Final = 16
 HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
@@ -56,7 +58,8 @@ class Fetcher:
         """How often it has asked, and the share of that for which no connection had to be made."""
         asked, made = self._counts["asked"], self._counts["connected"]
         share = max(0.0, 1 - made / asked) if asked else 0.0
-        return {"fetches": float(asked), "fetch_reuse_share": share, **self._breakers.figures()}
+        refused = {f"fetch_{reason}": float(self._counts[reason]) for reason in TOO_MUCH}
+        return {"fetches": float(asked), "fetch_reuse_share": share, **refused, **self._breakers.figures()}
 
     async def fetch(self, call_id: CallId, wanted: Fetch, *, is_again: bool = False) -> Fetched | FetchFailed:
         """Ask and return the parsed JSON reply, or why there is none: breaker_open, timeout, http_503, not_json, ...
@@ -78,7 +81,8 @@ class Fetcher:
             return FetchFailed("breaker_open")
         with spans.stage("fetch", host=host, state=wanted.state) as told:
             answer = await self._ask(url, wanted, key_of(call_id, wanted))
-            told["outcome"] = answer.reason if isinstance(answer, FetchFailed) else "done"
+            told["outcome"] = outcome = answer.reason if isinstance(answer, FetchFailed) else "done"
+        self._counts[outcome] += outcome in TOO_MUCH
         self._breakers.record(host, isinstance(answer, Fetched), time.monotonic())
         return answer
 

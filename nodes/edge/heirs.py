@@ -19,6 +19,7 @@ from itertools import chain
 from typing import Final
 
 from grammars.script_pack import script_hash
+from nodes.call.inputs import HangUpOrdered
 from nodes.call.record import GONE, UP
 from nodes.edge.heir import Heir, Received, bequest, only, told_of
 from nodes.edge.other_edges import OtherEdges, heir_of
@@ -27,13 +28,17 @@ from nodes.edge.record_store import RecordStore, Version
 from nodes.links.roster import Roster
 from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
-from protocols.wire.heirs import Kept
+from protocols.sip import Disposition
+from protocols.wire.heirs import KeepRecord, Kept
 from protocols.wire.ids import CallId, Identity, ScriptHash, node_of, process_of
 
 log = logs.get(__name__)
 ASK_S: Final = 0.5
 """So often heirs are asked how much has come, as long as it is more than they have said; at once, if somebody waits or
 much is under way. A question and its answer cost as much as two records, and nobody needs most of the answers."""
+MAX_RECORD: Final = 192 * 1024
+"""Bytes of one, packed, its script apart: a hundred turns are 30 kB. What heirs are told has `codec.MAX_BODY` at most,
+and a call must not get there, for nobody could go on with it."""
 ENOUGH: Final = 2
 """Heirs that must have a record which nobody else has: one of them may die together with us."""
 
@@ -58,6 +63,10 @@ class Heirs:
         self._users: Counter[ScriptHash] = Counter()
         self.unused: Callable[[ScriptHash], None] = lambda script: None
         """Told of a script when the last call that had it is over."""
+        self.tell: Callable[[CallId, HangUpOrdered], object] = lambda call_id, order: None
+        """Tells a call whose record has grown beyond `MAX_RECORD` to end."""
+        self._too_long: set[CallId] = set()
+        self._n_too_long = 0
         self.heard: Callable[[], None] = lambda: None
         """Told when an heir has acknowledged something."""
         self._written: dict[CallId, RecordStore] = {}
@@ -194,11 +203,21 @@ class Heirs:
             heir.events(events)
         self._meet_afar(written)
         for store in written.values():
+            self._judge_length(store)
             for heir in self._of(store):
                 heir.record(store.record, now, told_of(store))
             if store.record.phase in GONE:
                 self._over(store.record.order.call_id)
         self._ask_soon()
+
+    def _judge_length(self, store: RecordStore) -> None:
+        """Have a call ended while its record is still one that heirs can be told."""
+        call_id, told = store.record.order.call_id, told_of(store)
+        if isinstance(told, KeepRecord) and len(told.body) > MAX_RECORD and call_id not in self._too_long:
+            self._too_long.add(call_id)
+            self._n_too_long += 1
+            log.error("record.too_long", call_id=call_id, n_bytes=len(told.body))
+            self.tell(call_id, HangUpOrdered(Disposition.FAILED, "record_too_long"))
 
     def _meet_afar(self, written: Mapping[CallId, RecordStore]) -> None:
         """Tell heirs elsewhere that are new to calls what has been noted of these before; count on no former one."""
@@ -220,6 +239,7 @@ class Heirs:
     def _over(self, call_id: CallId) -> None:
         """Have everybody forget the script of a call that is over, unless another call has it, too."""
         self._told_afar.pop(call_id, None)
+        self._too_long.discard(call_id)
         script = self._scripts.pop(call_id, None)
         if script is None:
             return
@@ -280,6 +300,7 @@ class Heirs:
             "unkept_afar": float(n_unkept_afar),
             "unreplicated": float(n_unreplicated),
             "unkept_ms": round((now - oldest) * 1000, 1),
+            "records_too_long": float(self._n_too_long),
         }
 
     def _ask_soon(self) -> None:

@@ -185,6 +185,7 @@ class MediaPlane:
             "prompts_missing": self._prompts.missing,
             "recording_blocks_dropped": self._writer.dropped,
             "recording_blocks_failed": self._writer.failed,
+            "recording_blocks_too_long": self._writer.too_long,
             **self._counts,
         }
 

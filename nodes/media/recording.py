@@ -30,6 +30,8 @@ BLOCK_FRAMES: Final = 50
 """One second: what a crash can lose."""
 LEFT_S: Final = 60.0
 """What has not been written for so long is left over: a call goes on within 20 s on its own machine, or on another."""
+MAX_BYTES: Final = 1024 * 1024 * 1024
+"""Of one recording: nine hours. A call that nobody ends must not fill the disk of all, and a header counts to 4 GB."""
 MAX_WAITING: Final = 1024
 """Blocks that may wait for the disk, 32 MB; later ones are dropped and counted."""
 
@@ -73,7 +75,7 @@ class Tap:
 
 
 class Writer:
-    """The thread that owns the files below `root`. `dropped` and `failed` count blocks."""
+    """The thread that owns the files below `root`. `dropped`, `failed` and `too_long` count blocks that are missing."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -81,7 +83,7 @@ class Writer:
         self._files: dict[str, tuple[int, int]] = {}  # base -> (descriptor, number of the first packet); the thread's
         self._thread = Thread(target=self._run, name="recordings", daemon=True)
         self._told: set[str] = set()
-        self.dropped = self.failed = 0
+        self.dropped = self.failed = self.too_long = 0
 
     def start(self) -> None:
         """Begin to take blocks."""
@@ -127,7 +129,9 @@ class Writer:
         try:
             descriptor, first = self._files.get(base) or self._open(base, n)
             at = HEADER_BYTES + (n - first) * FRAME_FILE_BYTES
-            if at >= HEADER_BYTES and os.pwrite(descriptor, samples, at) < len(samples):
+            if at + len(samples) > MAX_BYTES:
+                self._cut(base)
+            elif at >= HEADER_BYTES and os.pwrite(descriptor, samples, at) < len(samples):
                 raise OSError("the disk took a part of the block")
         except OSError as error:
             self._fail(base, error)
@@ -180,6 +184,12 @@ class Writer:
 
     def _path(self, base: str, suffix: str) -> Path:
         return self._root / f"{base}.{suffix}"
+
+    def _cut(self, base: str) -> None:
+        self.too_long += 1
+        if base not in self._told:
+            self._told.add(base)
+            log.warning("recording.too_long", recording=base, limit_mb=MAX_BYTES // 2**20)
 
     def _fail(self, base: str, error: OSError) -> None:
         self.failed += 1

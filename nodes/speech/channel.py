@@ -23,19 +23,16 @@ from nodes.speech.backlog import Backlog
 from nodes.speech.errors import SpeechError
 from nodes.speech.recogniser import Decoding, Ear
 from nodes.speech.turn import Guess, Step, begins, next_step
+from nodes.speech.utterance import BYTES_PER_MS, FRAME_BYTES, LONGEST_MS, Utterance
 from nodes.telemetry import logs, spans
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.messages import AudioFrame, Hear, Heard, Partial
 
 __all__ = ["FRAME_BYTES", "LONGEST_MS", "Channel", "Surroundings", "Utterance"]
 
-FRAME_MS = 20
-FRAME_BYTES = 160
-BYTES_PER_MS = FRAME_BYTES // FRAME_MS
-_SILENCE = b"\xff" * FRAME_BYTES
-
-LONGEST_MS = 15_000
-"""An utterance is cut here: a caller who talks on, or a line that hums, is not answering."""
+DECODE_S = 5.0
+"""Of a processor, for one utterance: sixteen times the whole of the longest. Noise that comes and goes has it heard
+anew after each pause; from there on it waits for its end, is not understood, and costs nothing more."""
 REST_MS = 1000
 """How long what is said after an answer waits for the edge to ask again."""
 FEED_MS = 200
@@ -64,77 +61,6 @@ class Wanted(Enum):
 log = logs.get(__name__)
 
 
-class Utterance:
-    """The audio since speech began, with what the turn detector needs to know of it: frames in order, each once.
-
-    Frames are numbered within an utterance and utterances within a channel, but the numbers are a media process's own:
-    its successor begins again at one, in the middle of a word. What never goes back is the clock (`at_s`), so it has
-    the last word on what is late; and numbers that change before the end was seen are the same speech, told by somebody
-    else.
-    """
-
-    def __init__(self, start: bytes = b"", number: int = 0, next_index: int = 0, at_s: float = 0.0) -> None:
-        """`start` is audio that is known already: the silence before, when speech goes on after an answer."""
-        self.audio = bytearray(start)
-        """8 kHz mu-law."""
-        self.number = number
-        """Of the newest frame."""
-        self.silence_ms = 0
-        """How long nothing has been voiced, once something was."""
-        self.last_voiced_s: float | None = None
-        """When the last voiced frame was heard; None before the first."""
-        self.is_over = False
-        """Nothing more will come."""
-        self.is_over_prompt = False
-        """A prompt was played while the newest frame was heard."""
-        self._voiced_from: int | None = None
-        self._voiced_until = 0
-        self._next_index = next_index
-        self._at_s = at_s
-
-    @property
-    def speech_ms(self) -> int:
-        """From the first voiced frame to the last."""
-        return 0 if self._voiced_from is None else self._voiced_until - self._voiced_from
-
-    def is_newer(self, frame: AudioFrame) -> bool:
-        """Whether the frame was heard after all of this."""
-        return frame.at_s > self._at_s
-
-    def add(self, frame: AudioFrame) -> bool:
-        """Take the next frame; False for one that is late or was there before, which changes nothing.
-
-        What was lost between two frames is silence. A payload of another length counts as lost.
-        """
-        is_next = frame.utterance == self.number and frame.index >= self._next_index
-        if self.is_over or not (is_next or self.is_newer(frame)):
-            return False
-        n_lost = frame.index - self._next_index if is_next else 0
-        self.audio += _SILENCE * min(n_lost, LONGEST_MS // FRAME_MS)
-        self.audio += frame.payload if len(frame.payload) == FRAME_BYTES else _SILENCE
-        self.number, self._next_index, self._at_s = frame.utterance, frame.index + 1, frame.at_s
-        self._note(frame)
-        return True
-
-    def rest(self) -> Utterance:
-        """What may still come of this utterance after it was answered; begins with the silence that was waited out."""
-        kept = bytes(self.audio[len(self.audio) - self.silence_ms * BYTES_PER_MS :])
-        return Utterance(kept, self.number, self._next_index, self._at_s)
-
-    def _note(self, frame: AudioFrame) -> None:
-        heard_ms = len(self.audio) // BYTES_PER_MS
-        if frame.voiced:
-            if self._voiced_from is None:
-                self._voiced_from = heard_ms - FRAME_MS
-            self._voiced_until = heard_ms
-            self.silence_ms = 0
-            self.last_voiced_s = frame.at_s
-        elif self.last_voiced_s is not None:
-            self.silence_ms += FRAME_MS
-        self.is_over_prompt = frame.over_prompt
-        self.is_over = frame.last or len(self.audio) >= LONGEST_MS * BYTES_PER_MS
-
-
 @dataclass(slots=True)
 class Hearing:
     """An utterance on its way to its meaning. The loop adds audio while a thread decodes what was there before."""
@@ -147,6 +73,8 @@ class Hearing:
     """What it is if it ends here; None when there is no guess for all that was said."""
     told: tuple[str, bool] = ("", False)
     """The words of the last partial, and whether they could be an answer."""
+    cpu_s: float = 0.0
+    """What it has cost."""
     _decoding: Decoding | None = None
     _n_fed: int = 0
 
@@ -175,7 +103,13 @@ class Hearing:
         if utterance.last_voiced_s is None or self.wanted is None:
             return None
         step = next_step(utterance.silence_ms, self.guess, is_over=utterance.is_over)
-        return None if step is Step.LISTEN and (self.guess or not self._is_worth_feeding) else step
+        is_nothing_new = self.guess or self.is_spent or not self._is_worth_feeding
+        return None if step is Step.LISTEN and is_nothing_new else step
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it has cost so much that it is not decoded any further."""
+        return self.cpu_s >= DECODE_S
 
     @property
     def _is_worth_feeding(self) -> bool:
@@ -207,6 +141,7 @@ class Hearing:
         """Free the decoder of an utterance that nobody needs any more."""
         if self._decoding:
             self._decoding.close()
+        self._decoding = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +263,8 @@ class Channel:
         return True
 
     async def _decode(self, hearing: Hearing, wanted: Wanted) -> Guess:
+        if hearing.is_spent:
+            return NOTHING
         around, speech_ms, audio = self._around, hearing.utterance.speech_ms, hearing.take_unfed()
         decode = partial(hearing.decode, audio, speech_ms, around.today(), wanted)
         try:
@@ -339,6 +276,11 @@ class Channel:
             return NOTHING
         guess, took_s, cpu_s = done
         around.backlog.decoded(len(audio) / BYTES_PER_MS / 1000, took_s, cpu_s)
+        hearing.cpu_s += cpu_s
+        if hearing.is_spent:
+            hearing.close()
+            around.counts["over_time"] += 1
+            log.warning("speech.over_time", cpu_ms=round(hearing.cpu_s * 1000), speech_ms=speech_ms)
         return guess
 
     def _tell_partial(self, hearing: Hearing, guess: Guess) -> None:

@@ -3,6 +3,7 @@
 SpeechError (a NodeError)
   BrokenModel     a model or voice on disk is not what the engine needs: names the file
   EngineFailed    the library gave up on one utterance or prompt; the next one may well succeed
+  PromptTooLong   nobody says so much in one sentence
   EngineBusy      every decoder is in use; the utterance is not heard
   UnknownScript   nobody warmed this script here
   UnknownRule     the script has no such rule
@@ -15,7 +16,7 @@ from typing import ClassVar
 
 from nodes.errors import NodeError
 
-__all__ = ["BrokenModel", "EngineBusy", "EngineFailed", "SpeechError", "UnknownRule", "UnknownScript"]
+__all__ = ["BrokenModel", "EngineBusy", "EngineFailed", "PromptTooLong", "SpeechError", "UnknownRule", "UnknownScript"]
 
 
 class SpeechError(NodeError):
@@ -34,6 +35,16 @@ class BrokenModel(SpeechError):
 
 class EngineFailed(SpeechError):
     """The library reported an error while it worked on one utterance or prompt."""
+
+
+class PromptTooLong(SpeechError):
+    """A sentence of `n_characters`: it is the asker's fault, and no other engine would say it."""
+
+    word = "prompt_too_long"
+
+    def __init__(self, n_characters: int, most: int) -> None:
+        super().__init__(f"a sentence of {n_characters} characters, more than {most}")
+        self.n_characters = n_characters
 
 
 class EngineBusy(SpeechError):

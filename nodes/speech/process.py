@@ -35,7 +35,7 @@ from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
 from nodes.speech.channel import Surroundings
 from nodes.speech.ears import Ears
-from nodes.speech.errors import BrokenModel, EngineFailed, SpeechError
+from nodes.speech.errors import BrokenModel, EngineFailed, PromptTooLong, SpeechError
 from nodes.speech.flite import FliteVoice
 from nodes.speech.listening import Listening
 from nodes.speech.recogniser import Ear
@@ -72,17 +72,20 @@ class Served:
                 await self._ears.warm(script)
                 for sentence in script.prompts:
                     await self._voice.render(sentence)
-        except GrammarError as error:
+        except (GrammarError, PromptTooLong) as error:
             raise Refused(f"bad_script: {error}") from error
         except SpeechError as error:
             raise self._failed("warm", error) from error
         return wire.ScriptWarmed(script.hash, round((time.monotonic() - began) * 1000))
 
     async def render(self, order: wire.Render, sender: Identity) -> wire.Prompt:
-        """Have a sentence on disk. Refused: `engine_failed`."""
+        """Have a sentence on disk. Refused: `engine_failed`, `prompt_too_long`."""
         try:
             with spans.stage("render"):
                 return await self._voice.render(order.parts)
+        except PromptTooLong as error:
+            self._counts["prompts_too_long"] += 1
+            raise Refused(error.word) from error
         except SpeechError as error:
             raise self._failed("render", error) from error
 

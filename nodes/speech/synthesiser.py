@@ -22,7 +22,7 @@ from typing import ParamSpec, TypeVar
 
 from grammars.spoken import normalise, verbalise
 from nodes.files import write_private
-from nodes.speech.errors import EngineFailed
+from nodes.speech.errors import EngineFailed, PromptTooLong
 from nodes.speech.telephone import RATE_HZ, telephone
 from nodes.speech.voice import Voice
 from protocols.wire.ids import PromptHash
@@ -33,6 +33,8 @@ __all__ = ["Synthesiser", "prompt_hash", "spoken", "sweep"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MAX_CHARACTERS = 2000
+"""Of one sentence, as it is written: over two minutes of speech, and a second of the one voice that all calls share."""
 KEEP_S = 30 * 86400.0
 """Prompts hold slots, hence names and dates of people: what nobody has asked for in this time is deleted."""
 DRAFT_S = 60.0
@@ -58,7 +60,9 @@ class Synthesiser:
         self.voice = await self._run(self._start_voice)
 
     async def render(self, parts: Sequence[Part]) -> Prompt:
-        """The prompt of these parts, on disk. Raises: EngineFailed, also when there is nothing to say."""
+        """The prompt of these parts, on disk. Raises: PromptTooLong; EngineFailed, also for nothing to say."""
+        if (n_characters := sum(len(part.text) for part in parts)) > MAX_CHARACTERS:
+            raise PromptTooLong(n_characters, MAX_CHARACTERS)
         words = spoken(parts)
         name = prompt_hash(self.voice.name, self._rate, words)
         path = self.path(name)

@@ -51,6 +51,16 @@ async def test_where_no_engine_speaks_none_is_left(around: Surroundings) -> None
     assert await ears.speak(around.services.engines, CALL, Speak(7, WORDS)) == NoEngineLeft(7)
 
 
+async def test_a_sentence_that_is_too_long_is_its_call_s_fault_and_no_engine_s(around: Surroundings) -> None:
+    """The next engine is not asked, and none counts as failing: callers of others are not moved for it."""
+    around.refusals = {(name, Render): ears.TOO_LONG for name in ("speech-0", "speech-1")}
+    for _ in range(20):
+        told = await ears.speak(around.services.engines, CALL, Speak(7, WORDS))
+        assert told == NoEngineLeft(7, "prompt_too_long")
+    assert around.services.engines.figures()["engine_breakers_open"] == 0
+    assert around.told.qsize() == 20, "one engine each time"
+
+
 async def test_the_engine_that_has_heard_so_far_goes_on_hearing_while_it_lives(around: Surroundings) -> None:
     living = sorted(around.services.engines.living)
     for before in living:

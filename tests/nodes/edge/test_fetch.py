@@ -158,6 +158,8 @@ async def test_a_reply_that_cannot_be_used_is_a_reason_and_nothing_else(api: Api
     api.gives(body, **headers)
     answer = await fetcher.fetch(CALL, get(api.url))
     assert answer == FetchFailed(reason)
+    counted = {word: n for word, n in fetcher.figures.items() if word in ("fetch_too_long", "fetch_too_deep")}
+    assert counted == {**dict.fromkeys(counted, 0.0), **({f"fetch_{reason}": 1.0} if "too" in reason else {})}
 
 
 async def test_no_reply_holds_the_loop(api: Api, fetcher: Fetcher) -> None:

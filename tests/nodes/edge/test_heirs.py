@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.call.inputs import HangUpOrdered
 from nodes.call.record import CallPhase, CallRecord
 from nodes.edge.heir import MAX_TELLERS
-from nodes.edge.heirs import Heirs, Received, bequest, only
+from nodes.edge.heirs import MAX_RECORD, Heirs, Received, bequest, only
 from nodes.edge.record_store import RecordStore
 from nodes.edge.standby_records import StandbyRecords
 from nodes.edge.succession import epoch_after
 from nodes.links.roster import Peer, Roster, State
 from nodes.mesh.mesh import Mesh
+from protocols.sip import Disposition
 from protocols.wire.heirs import ForgetScript, KeepOnly, KeepRecord, KeepScript
 from protocols.wire.ids import CallId, Identity
 from protocols.wire.reconcile import MAX_ASKED
@@ -212,3 +214,25 @@ async def test_a_script_is_kept_for_as_long_as_a_call_has_it_however_many_there_
     async with asyncio.timeout(5):
         while spare.standby.n_scripts:
             await asyncio.sleep(0.001)
+
+
+async def test_a_call_is_ended_before_its_record_is_longer_than_what_heirs_can_be_told(
+    pair: tuple[Heirs, dict[CallId, RecordStore], Spare],
+) -> None:
+    """Then nobody could go on with it. It is told so once, and the heir still gets the record."""
+    heirs, calls, spare = pair
+    told: list[tuple[CallId, HangUpOrdered]] = []
+    heirs.tell = lambda call_id, order: told.append((call_id, order))
+    for name, n_bytes in (("short", MAX_RECORD - 4096), ("long", MAX_RECORD)):
+        made = record(name)
+        order = replace(made.order, slots={"note": "x" * n_bytes})
+        calls[CallId(name)] = store = RecordStore(replace(made, order=order), heirs.wrote)
+        for n in range(3):
+            store.write(n_events=n + 1)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while spare.last != CallId("long"):
+            await asyncio.sleep(0.001)
+    assert told == [(CallId("long"), HangUpOrdered(Disposition.FAILED, "record_too_long"))]
+    assert heirs.figures()["records_too_long"] == 1

@@ -139,6 +139,19 @@ async def test_a_disk_that_is_too_slow_loses_blocks_and_not_memory(rig, far, mon
     assert rig.plane.figures()["recording_blocks_dropped"] >= 2
 
 
+async def test_a_recording_that_nobody_ends_stops_growing_and_is_whole_as_far_as_it_goes(rig, far, monkeypatch) -> None:
+    """Its header counts to 4 GB: beyond it the thread that writes all recordings would end."""
+    monkeypatch.setattr("nodes.media.recording.MAX_BYTES", 100_000)
+    rig.plane.set(rig.channel(far, recording="call"))
+    rig.converse(far, [CALLER] * 400)
+    left, _ = channels((await rig.plane.close(NAME)).recording)
+    assert 100 * 160 < len(left) <= 25_000
+    assert rig.plane.figures()["recording_blocks_too_long"] >= 3
+    rig.plane.set(rig.channel(far, recording="next"))
+    rig.converse(far, [CALLER] * 120)
+    assert (await rig.plane.close(NAME)).recording != "", "the others go on"
+
+
 async def test_publishing_what_a_predecessor_left_needs_no_audio_of_our_own(incarnate, far) -> None:
     first = incarnate()
     wanted = first.channel(far, recording="call")

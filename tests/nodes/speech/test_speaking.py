@@ -53,6 +53,14 @@ async def test_a_prompt_without_words_is_refused(engine, edge) -> None:
         await edge.ask(engine.identity, wire.Render((wire.Part(""),)))
 
 
+async def test_a_sentence_that_is_too_long_is_refused_and_counted_and_the_next_is_said(engine, edge) -> None:
+    """All calls have one voice: it must not read a document to one of them."""
+    with pytest.raises(Refused, match="prompt_too_long"):
+        await edge.ask(engine.identity, wire.Render((wire.Part("So "), wire.Part("and so on " * 200))))
+    assert (await edge.ask(engine.identity, wire.GetStatus())).figures["prompts_too_long"] == 1
+    await edge.ask(engine.identity, wire.Render((wire.Part("So."),)))
+
+
 async def test_a_script_is_warmed_with_all_its_sentences(engine, edge, script) -> None:
     warmed = await edge.ask(engine.identity, wire.WarmScript(pack(script)), 30.0)
     assert warmed.script == script.hash

@@ -1,14 +1,24 @@
 """An utterance's frames: in order, each once, none missing, whoever sends them."""
 
+import asyncio
+import time
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
+from typing import Self, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.speech import channel
 from nodes.speech.channel import FRAME_BYTES, LONGEST_MS, Utterance
-from protocols.wire.ids import ChannelId
-from protocols.wire.messages import AudioFrame
+from nodes.speech.recogniser import Ear
+from nodes.speech.turn import Guess
+from protocols.wire.ids import ChannelId, Identity, ScriptHash
+from protocols.wire.messages import AudioFrame, Hear, Heard
 
 
 def frames(voiced: Sequence[bool], number: int = 7, start_s: float = 100.0) -> list[AudioFrame]:
@@ -103,3 +113,61 @@ def test_the_rest_begins_with_the_silence_and_goes_on_counting() -> None:
     for frame in sent[18:]:
         assert rest.add(frame)
     assert rest.speech_ms == 100
+
+
+class Counting:
+    """An ear that hears nothing, and counts."""
+
+    def __init__(self) -> None:
+        self.n_begun = self.n_freed = 0
+
+    def begin(self, *_: object) -> Self:
+        self.n_begun += 1
+        return self
+
+    def feed(self, audio: bytes) -> None:
+        sum(range(1000))  # it costs something
+
+    def finish(self, speech_ms: int) -> Guess:
+        self.n_freed += 1
+        return channel.NOTHING
+
+    def so_far(self, speech_ms: int) -> Guess:
+        return channel.NOTHING
+
+    def close(self) -> None:
+        self.n_freed += 1
+
+
+@pytest.mark.parametrize(("limit_s", "n_begun", "n_cut"), [(1e-9, 1, 1), (channel.DECODE_S, 5, 0)])
+async def test_an_utterance_that_has_cost_too_much_is_decoded_no_further_and_not_understood(
+    monkeypatch: pytest.MonkeyPatch, limit_s: float, n_begun: int, n_cut: int
+) -> None:
+    """Noise with pauses in it is heard anew after each: that is the square of its length. The next one is heard."""
+    monkeypatch.setattr(channel, "DECODE_S", limit_s)
+    ear, counts, told = Counting(), Counter[str](), asyncio.Queue[object]()
+    with ThreadPoolExecutor(1) as thread:
+        around = channel.Surroundings(
+            thread, lambda _, message: told.put_nowait(message), time.monotonic, date.today, counts
+        )
+        hears = channel.Channel(around)
+        hears.hear(Hear(ChannelId("c"), Identity("n1.edge-0:1"), ScriptHash("s"), ("yes_no",), 1), cast(Ear, ear))
+        attending = asyncio.create_task(hears.attend())
+        try:
+            for number in (1, 2):
+                for frame in frames(([True] * 10 + [False] * 9) * 5, number, start_s=100.0 * number):
+                    n_freed = ear.n_freed
+                    hears.take(frame)
+                    async with asyncio.timeout(60):  # after each pause it is heard anew, or not any more
+                        while frame.index % 19 == 18 and n_freed == ear.n_freed and counts["over_time"] < number:
+                            await asyncio.sleep(0.001)
+                for frame in frames([False] * 45, number, start_s=100.0 * number + 2):
+                    hears.take(replace(frame, index=frame.index + 95))
+                answer = await asyncio.wait_for(told.get(), 60)
+                assert isinstance(answer, Heard)
+                assert answer.meaning is None
+        finally:
+            hears.leave()
+            await attending
+    assert counts == {"not_understood": 2, **({"over_time": 2 * n_cut} if n_cut else {})}
+    assert (ear.n_begun, ear.n_freed) == (2 * n_begun, 2 * n_begun)
