@@ -93,7 +93,17 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         one.add_argument("--debug", action="store_true", help="tracebacks instead of one line, and a log")
         if name == wanted:
             _module(name).describe(one)
+            _also_behind(one)
     return parser
+
+
+def _also_behind(command: argparse.ArgumentParser) -> None:
+    """Have a command's second word take the options that all commands have, too: people put them last."""
+    for action in command._actions:
+        for one in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
+            # Without a default what stands before the word stays said; they are shown there only.
+            one.add_argument("--config", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+            one.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 class _Version(argparse.Action):

@@ -29,6 +29,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
+from operator import itemgetter
 from typing import Final
 
 from nodes import priority, watch
@@ -40,6 +41,7 @@ from nodes.edge_names import edges
 from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
 from nodes.first_process import step_aside
+from nodes.first_start import begin, is_chance
 from nodes.greeting import greeting
 from nodes.histories import History, how, last_words
 from nodes.holdings import epoch, run_directory, sip_of, udp_sockets
@@ -140,8 +142,9 @@ class Launcher:
         self._loading: asyncio.Future[None] | None = None
         """The start of the zygote."""
         self._processes: list[Ref[OsProcess] | Ref[Pair]] = []
-        self._faults: list[str] = []
-        """What processes said that ended while the node was starting: why it cannot start, if it cannot."""
+        self._faults: list[tuple[bool, str]] = []
+        """What processes said that ended while the node was starting: why it cannot start, if it cannot. Those that a
+        signal ended, which may be tried again, are True."""
         self._unfit = ""
         """The same of one that says nothing when it is ready, and has ended by itself: nobody knows that it is."""
         self._is_up = self._is_stopping = False
@@ -169,7 +172,11 @@ class Launcher:
             try:
                 await self._until_stopped(sockets, zygote)
             except (StartFailed, TreeDown, Gone) as error:
-                raise CannotStart(self._faults[0] if self._faults else str(error)) from error
+                raise CannotStart(self._why_not() or str(error)) from error
+
+    def _why_not(self) -> str:
+        """Return what the first process said that cannot start; else how the first has ended, if one has."""
+        return min(self._faults, key=itemgetter(0), default=(False, ""))[1]
 
     def _stop_at_signals(self) -> None:
         """Cancel this task once: whoever presses Ctrl-C twice does not want half of the processes stopped."""
@@ -208,7 +215,7 @@ class Launcher:
             start = system.dynamic("processes", one_process).start
             names = [name for name, role in self._roles.items() if role != "nats"]
             # All at once: they wait for the zygote to have loaded, but none needs another to be ready.
-            refs = await asyncio.gather(*map(start, names))
+            refs = await asyncio.gather(*(begin(start, name) for name in names))
             self._processes = [self._ref(system, f"{ref.path}/{name}") for name, ref in zip(names, refs, strict=True)]
             if self._unfit:  # whoever else has ended meanwhile is there again, and may have calls
                 raise CannotStart(self._unfit)
@@ -264,7 +271,8 @@ class Launcher:
         if report.standing is Standing.GONE:
             self._alive.pop(report.pid, None)
             if report.exit and not self._is_up:
-                self._faults.append(fault := f"{report.id}: {last_words(report.exit)}")
+                fault = f"{report.id}: {last_words(report.exit)}"
+                self._faults.append((is_chance(report.exit), fault))
                 if self._roles[report.id] == "nats" and report.exit.signal is None:
                     self._unfit = self._unfit or fault
         else:

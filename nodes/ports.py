@@ -17,7 +17,7 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -73,10 +73,11 @@ def not_given(low: int, high: int) -> range:
     return most if len(most) >= ENOUGH else range(FIRST, LAST + 1)
 
 
-def is_given(port: int) -> bool:
-    """Say whether the kernel gives this port to whoever asks for any: then it may be another's when it is wanted."""
+def is_given(ports: Collection[int]) -> bool:
+    """Say whether the kernel gives one of these to whoever asks for any: it may be another's when it is wanted."""
     low, high = map(int, _GIVEN.read_text(encoding="ascii").split())
-    return low <= port <= high and port not in reserved(_RESERVED.read_text(encoding="ascii"))
+    kept = reserved(_RESERVED.read_text(encoding="ascii"))
+    return any(low <= port <= high and port not in kept for port in ports)
 
 
 def reserved(text: str) -> set[int]:

@@ -108,12 +108,14 @@ class ServiceManager:
                 self.kept[name] = sock
 
     def drop(self, names: Iterable[str]) -> None:
-        """Close these, and have it let go of them; return when their ports are free."""
+        """Close these, and have it let go of them; return when their ports are free.
+
+        Where it hangs, it has them still, and is waited for once.
+        """
         dropped = [*names]
         for name in dropped:
             self.kept.pop(name).close()
-            self._say(f"FDSTOREREMOVE=1\nFDNAME={name}", waits=True)
-        if dropped:
+        if dropped and all(self._say(f"FDSTOREREMOVE=1\nFDNAME={name}", waits=True) for name in dropped):
             self._has_taken_all()
 
     def _has_taken_all(self) -> None:

@@ -28,6 +28,8 @@ from protocols.wire.roles import Role, inbox, user_of
 _SUFFIX: Final = {"nkey": ".nk", "creds": ".creds"}
 AGAIN_S: Final = 0.2
 """How long a reconnecting that was cancelled may take to end before it is told again."""
+TELLS: Final = 10
+"""So often it is told: one that has not ended by then never does, and whoever ends does not wait for it."""
 
 
 class NotEncrypted(Error):
@@ -85,7 +87,9 @@ class StrictClient(Client):
         nats-py cancels its reconnecting once, which may go by (`asyncio.wait_for` before Python 3.12); a client that
         had been closed, as one whose login is taken from it, then went on for ever, and was nobody's.
         """
-        while (task := self._reconnection_task) is not None and not task.done():
+        for _ in range(TELLS):
+            if (task := self._reconnection_task) is None or task.done():
+                break
             task.cancel()
             await asyncio.wait([task], timeout=AGAIN_S)
         await self.close()

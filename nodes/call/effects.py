@@ -97,12 +97,13 @@ class TakeOverLeg:
     """Tell the far end that we are here from now on, which is also how it is asked whether it is still there.
 
     `listening`: None when nothing is to be heard of it any more. `is_planned`: whoever had the call still has it, and a
-    refusal ends nothing.
+    refusal ends nothing. `asks_nobody`: whoever may have picked up is not asked, and not hung up on.
     """
 
     local: Local
     listening: Listening | None
     is_planned: bool = False
+    asks_nobody: bool = False
 
 
 @dataclass(frozen=True, slots=True)

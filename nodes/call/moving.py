@@ -75,7 +75,7 @@ def is_saved(record: CallRecord) -> bool:
 def is_reachable(record: CallRecord) -> bool:
     """Say whether a callee who had not answered can be asked whether they have meanwhile."""
     is_early = record.phase in (CallPhase.PLACING, CallPhase.RINGING)
-    return is_early and record.leg is not None and record.leg.is_reachable
+    return is_early and not record.is_given_up and record.leg is not None and record.leg.is_reachable
 
 
 def is_anothers(record: CallRecord) -> bool:
@@ -121,8 +121,7 @@ def inherited(record: CallRecord, ahead_s: float, *, is_to_end: bool = False) ->
     up meanwhile, for somebody may talk with them.
     """
     n_moves = record.n_moves + (not record.is_waiting)
-    ours = replace(brought(record, ahead_s), heir=NodeId(""), n_moves=n_moves)
-    return replace(ours, leg=replace(ours.leg, early=None)) if is_to_end and ours.leg else ours
+    return replace(brought(record, ahead_s), heir=NodeId(""), n_moves=n_moves, is_given_up=is_to_end)
 
 
 def heard_first(record: CallRecord, moved: Moved, owner: Identity, epoch: int) -> Channel | None:
@@ -153,8 +152,8 @@ def settle(step: CallStep, moved: Moved) -> None:
 
 
 def lose(step: CallStep, moved: Moved) -> None:
-    """End a call that nobody can have answered: whether it is tried again, the retry rule decides."""
-    step.do(TakeOverLeg(moved.local, None))
+    """End a call that nobody can have answered, or is to be asked if they have: the retry rule decides what follows."""
+    step.do(TakeOverLeg(moved.local, None, asks_nobody=step.record.is_given_up))
     step.write(channel=None, media="")
     ending.over(step, "failed", "node_lost")
 

@@ -179,6 +179,8 @@ class CallRecord:
     """How often it has gone on at another machine: each has its own part of the recording."""
     moved_s: Moment = 0.0
     """When it last did."""
+    is_given_up: bool = False
+    """Its machine was silent for so long that it is to end, whatever a callee who rang has done meanwhile."""
 
     # Times are on this machine's monotonic clock; 0.0: not yet.
 

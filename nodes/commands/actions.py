@@ -22,13 +22,10 @@ ASK_S: Final = 30.0
 def actions(
     parser: argparse.ArgumentParser, purposes: Mapping[str, str]
 ) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Yield the name and parser of each action, to be told more; what every command takes may stand behind it, too."""
+    """Yield the name and parser of each action, to be told more."""
     added = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, purpose in purposes.items():
-        one = added.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
-        one.add_argument("--config", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        one.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        yield name, one
+        yield name, added.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
 
 
 async def ask_central(client: Client, message: Request[R], in_words: Callable[[str, str], NodeError]) -> R:

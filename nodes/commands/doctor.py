@@ -254,7 +254,7 @@ def _free(key: str, kind: socket.SocketKind, host: str, ports: range | list[int]
         return Finding(key, f"{name} {host}, any port that is free")
     found = f"{ports[0]} is free" if len(ports) == 1 else f"{ports[0]} to {ports[-1]}, the even ones, are free"
     mend = ""
-    if any(map(is_given, ports)):
+    if is_given(ports):
         mend = f"the kernel may give them to others: set {key} lower, or sysctl net.ipv4.ip_local_reserved_ports"
     return Finding(key, f"{name} {host}:{found}", mend)
 
@@ -309,15 +309,17 @@ def _disk(config: Config) -> Iterator[Finding]:
 
 
 def _small_writes(config: Config) -> Iterator[Finding]:
-    """Say how fast the recordings' disk is: for a second it has this to do, beside what else it does."""
-    what, path = "small writes", _there(config.paths.recordings)
-    try:
-        n = small_writes.per_second(path)
-    except OSError as error:
-        yield Finding(what, f"{path}: {error.strerror}", "recordings are written there: set paths.state")
-        return
-    late = f"below {small_writes.ENOUGH:.0f} recordings and events of a busy node come late: set paths.state to an SSD"
-    yield Finding(what, f"{path}: {n:.0f} of 4 kB a second", late if n < small_writes.ENOUGH else "")
+    """Say how fast the recordings' disks are: for a second each has this to do, beside what else it does."""
+    for path in dict.fromkeys(map(_there, config.recording_roots)):
+        try:
+            n = small_writes.per_second(path)
+        except OSError as error:
+            yield Finding(
+                "small writes", f"{path}: {error.strerror}", "recordings are written there: set another place"
+            )
+            continue
+        late = f"below {small_writes.ENOUGH:.0f} recordings and events of a busy node come late: have them on an SSD"
+        yield Finding("small writes", f"{path}: {n:.0f} of 4 kB a second", late if n < small_writes.ENOUGH else "")
 
 
 def _there(path: Path) -> Path:

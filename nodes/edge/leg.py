@@ -104,7 +104,7 @@ class SipLeg(Leg, Endpoint):
 
     def take_over(self, order: TakeOverLeg) -> None:
         """Send a re-INVITE that says where we are; who knows of no call any more says so (481)."""
-        self._step(TakeOver(order.local, order.listening, order.is_planned))
+        self._step(TakeOver(order.local, order.listening, order.is_planned, order.asks_nobody))
 
     def renumber(self, cseq: int, version: int) -> None:
         """Count requests and descriptions on from above these."""

@@ -127,6 +127,8 @@ class TakeOver:
     """None: nothing is to be heard any more, the call is being ended."""
     is_planned: bool = False
     """Who had the call lives, and goes on with it unless the far end agrees: a refusal ends nothing here."""
+    asks_nobody: bool = False
+    """Who rings is not rung any more, and nobody is hung up on: if they have picked up, another may talk with them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ class Uac(ConfirmedLeg):
     def _take_over_unanswered(self, given: TakeOver, now: float) -> Effects:
         if self.phase not in (LegPhase.INVITING, LegPhase.CANCELLING):
             return super()._take_over_unanswered(given, now)
-        invite, early = self._requests.invite(), self._early
+        invite, early = self._requests.invite(), None if given.asks_nobody else self._early
         self._early = None
         self._requests.forget_invite()
         self._alarms.clear()
@@ -198,7 +198,7 @@ class Uac(ConfirmedLeg):
             if early is not None:
                 self.dialog = replace(early, local_cseq=self.dialog.local_cseq)
                 self._ack_of(invite.request, early, early.remote_tag, now)
-        if not self.dialog.remote_tag:
+        if not self.dialog.remote_tag or given.asks_nobody:
             return [*told, *self._end(LOST)]
         self._verdict = LOST
         if given.listening is None or self.phase is LegPhase.CANCELLING:

@@ -24,7 +24,7 @@ from nodes.rehearsal.scripted.pace import VARIABLE, Pace
 from tests.conftest import control_group, last_lines, must_run
 from tests.nodes.commands.conftest import COMMAND
 
-WITHIN_S: Final = 60.0
+WITHIN_S: Final = 150.0
 LOOK_S: Final = 0.02
 APART: Final = ("unshare", *(("--user", "--map-root-user") if os.geteuid() else ()), "--pid", "--fork", "--mount-proc")
 LEAVES_AN_ORPHAN: Final = """

@@ -49,3 +49,11 @@ async def test_the_log_says_of_each_process_that_ended_who_ended_it(
         ("process.ended", "edge-0", 0, "silent for 3.0 s"),
         ("process.ended", "edge-0", 1, "ended with code 1"),
     ]
+
+
+async def test_why_a_node_cannot_start_is_what_a_process_said_and_not_that_another_was_killed(tmp_path: Path) -> None:
+    launcher = Launcher(parse('[paths]\nstate = "."', "test", tmp_path), {})
+    launcher._config.paths.run.mkdir(parents=True)
+    for name, exit in (("speech-0", KILLED), ("edge-0", ENDED), ("central-0", ENDED)):
+        launcher._changed(ProcessReport(name, 7, Standing.GONE, {}, exit))
+    assert launcher._why_not() == "edge-0: ended with code 1: bind: address already in use"

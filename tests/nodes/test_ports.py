@@ -170,3 +170,22 @@ def test_they_come_from_where_the_kernel_gives_none_to_who_asks_for_any() -> Non
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     with ports.held(1) as first:
         assert first in not_given(low, high)
+
+
+def test_of_many_ports_the_kernel_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+
+    class Told:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def read_text(self, encoding: str) -> str:
+            reads.append(self.text)
+            return self.text
+
+    monkeypatch.setattr(ports, "_GIVEN", Told("32768\t60999\n"))
+    monkeypatch.setattr(ports, "_RESERVED", Told("40000-40199\n"))
+    assert not ports.is_given(range(20_000, 20_200))
+    assert not ports.is_given(range(40_000, 40_200))
+    assert ports.is_given(range(40_000, 40_202))
+    assert len(reads) == 6

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -254,6 +255,18 @@ def test_a_port_that_somebody_else_has_is_told_and_what_was_kept_stays(manager: 
     assert manager.kept() == before
 
 
+class Counting(ServiceManager):
+    """Says what it said."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.words: list[str] = []
+
+    def _say(self, words: str, *args: Any, **kwargs: Any) -> bool:
+        self.words.append(words.partition("=")[0])
+        return super()._say(words, *args, **kwargs)
+
+
 def test_a_manager_that_hangs_or_is_not_there_holds_up_no_start_and_is_told_of_once(
     tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,10 +280,15 @@ def test_a_manager_that_hangs_or_is_not_there_holds_up_no_start_and_is_told_of_o
                 sock.sendto(b"STATUS=", str(path))
         for address in (str(path), str(tmp_path / "nobody"), "@ringmaster-nobody"):
             other = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            ours = ServiceManager(address, kept={"gone": other})
+            dropped = {
+                "gone": other,
+                **{f"gone-{n}": socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for n in range(9)},
+            }
+            ours = Counting(address, kept=dropped)
             ours.log = lambda event, **fields: told.append((event, fields["error"]))
             with udp_sockets(config_of(first, n=3), ours) as sockets:
                 assert len(sockets) == 4
+            assert ours.words.count("FDSTOREREMOVE") == 1, "each would wait for as long"
             ours.ready("up")
     assert [event for event, _ in told] == ["manager.unheard"] * 3
     assert [error for _, error in told] == ["Resource temporarily unavailable", "No such file or directory",

@@ -50,6 +50,28 @@ async def test_a_client_that_ends_has_ended_although_its_reconnecting_has_not_no
     assert task.done()
 
 
+async def test_a_client_that_ends_does_not_wait_for_a_reconnecting_that_never_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nodes.bus.login.AGAIN_S", 0.001)
+    is_told = asyncio.Event()
+
+    async def reconnects() -> None:
+        while not is_told.is_set():
+            with suppress(asyncio.CancelledError):
+                await is_told.wait()
+
+    client = StrictClient(False)
+    client._status = client.CLOSED
+    client._reconnection_task = task = asyncio.create_task(reconnects())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await client.end()
+    assert not task.done()
+    is_told.set()
+    await task
+
+
 async def test_a_time_limit_around_it_is_a_time_limit_still() -> None:
     async def waits() -> None:
         async with asyncio.timeout(0.01):

@@ -16,11 +16,11 @@ import protocols
 from nodes.call.call import Call
 from nodes.call.effects import Effect, GetReady, GiveBack, HearCallee, Keep, Note, StartRecording, TakeOverLeg, Want
 from nodes.call.inputs import HangUpOrdered, Input, Moved, Resumed
-from nodes.call.moving import LEAVES_S, brought, is_movable, needs_line
+from nodes.call.moving import LEAVES_S, brought, inherited, is_movable, is_reachable, needs_line
 from nodes.call.record import CallPhase, CallRecord
 from protocols.machine import Transmit
 from protocols.moments import moments_of
-from protocols.sip import Disposition, Listening, Offer, TakeoverStage
+from protocols.sip import Disposition, LegPhase, Listening, Offer, TakeoverStage
 from protocols.wire.events import Kind
 from protocols.wire.ids import Identity
 from protocols.wire.messages import Playing
@@ -28,6 +28,8 @@ from tests.nodes.call.audio import Said
 from tests.nodes.call.stages import bridged, placed, talks
 from tests.nodes.call.telephone import Phone
 from tests.nodes.call.world import ELSEWHERE, World
+from tests.nodes.edge.records import leg
+from tests.nodes.edge.records import record as kept
 
 LENGTHS = {
     "PlaceCall.ring_s", "Dial.ring_s", "SessionTimer.interval_s", "Listen.noinput_s", "Listen.speech_s",
@@ -54,6 +56,21 @@ def test_every_time_in_a_record_is_said_to_be_a_moment_or_a_length() -> None:
     times = {(kind, name) for kind in kinds for name in get_type_hints(kind) if name.endswith("_s") or name == "at"}
     unsaid = {f"{kind.__name__}.{name}" for kind, name in times if name not in moments_of(kind)}
     assert unsaid == LENGTHS
+
+
+def test_a_call_of_a_machine_that_is_silent_too_long_ends_whatever_a_successor_had_begun_to_ask() -> None:
+    """Of a second successor's record the dialog that rang was taken, and not the ACKs: the callee was asked."""
+    asked = replace(leg(LegPhase.INVITING), acks=(Transmit(b"ACK"),))
+    record = kept("c1", phase=CallPhase.RINGING, leg=asked, answered_s=0.0)
+    assert is_reachable(inherited(record, 0.0))
+    given_up = inherited(record, 0.0, is_to_end=True)
+    assert not is_reachable(given_up)
+    call = Call(given_up, None)
+    there = Moved("", 0, ELSEWHERE, Listening(ELSEWHERE.host, 0), 60.0)
+    effects = call.step(Resumed(Identity("n2.edge-0:1"), frozenset(), False, 9, there), 1000.0)
+    assert TakeOverLeg(ELSEWHERE, None, asks_nobody=True) in effects
+    (ended,) = [one.fields for one in effects if isinstance(one, Note) and one.kind is Kind.ENDED]
+    assert (ended["disposition"], ended["cause"]) == ("failed", "node_lost")
 
 
 def test_no_moment_is_where_nobody_looks_for_it() -> None:

@@ -11,7 +11,7 @@ import subprocess
 import msgspec
 import pytest
 
-from nodes import lock
+from nodes import cli, lock
 from nodes.commands import cluster as command
 from nodes.errors import NodeError, in_words
 from nodes.links import cluster_keys, nats_keys, neighbours
@@ -210,3 +210,15 @@ class TestRefusals:
         with lock.held(place.path / "state-n1"):
             assert "stop it first" in place.run("cluster", "--config", n1, "init", "prod").refused()
         assert not (place.path / "state-n1/cluster").exists()
+
+
+@pytest.mark.parametrize("words", ["cluster status", "node drain n1", "user list", "config show", "dnc check +1202555"])
+def test_options_of_every_command_may_stand_before_its_second_word_and_behind_it(words: str) -> None:
+    first, *rest = words.split()
+    parser = cli._parser(first)
+    options = ["--config", "F", "--debug"]
+    for said in ([first, *options, *rest], [first, *rest, *options], [first, *options[:2], *rest, "--debug"]):
+        args = parser.parse_args(said)
+        assert (args.config, args.debug) == ("F", True), said
+    args = parser.parse_args([first, *rest])
+    assert (args.config, args.debug) == (None, False)

@@ -380,6 +380,19 @@ class TestFromAnotherMachine:
         assert (cancel.method, ack.method, bye.method) == ("CANCEL", "ACK", "BYE")
         assert peer.told[-1] == NODE_LOST
 
+    @pytest.mark.parametrize("n_successors", [1, 2])
+    def test_where_nobody_is_to_be_asked_nobody_is_hung_up_on_either(self, dialled, invite, n_successors: int) -> None:
+        """The machine that rang them may live, and talk with them: a BYE would be for that call."""
+        dialled.answer(invite, 180)
+        peer = successor(dialled)
+        if n_successors == 2:
+            peer.give(ELSEWHERE)
+            left = replace(peer.leg.record, takeover=TakeoverStage.NONE, invite=None)
+            peer.leg = Uac.resume(sent_away(left), peer.now, random.Random(7).randbytes)
+        sent = peer.give(TakeOver(ELSEWHERE.local, None, asks_nobody=True))
+        assert [one.method for one in sent] == ["CANCEL"] * (n_successors == 1)
+        assert NODE_LOST in peer.told
+
     def test_a_call_that_nobody_has_heard_of_is_not_dialled_again(self, dialled, invite) -> None:
         peer = successor(dialled)
         assert peer.give(ELSEWHERE) == []
