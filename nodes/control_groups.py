@@ -119,7 +119,12 @@ class ControlGroups:
     def settle_in(self, groups: Groups) -> None:
         """Make the groups, and go into the launcher's. Raises: NoGroups, OSError: there are none to be had."""
         self._make()
+        assert self.place is not None
+        delegated = (self.place / "cgroup.controllers").read_text().split()
         for controller in CONTROLLERS:
+            if controller not in delegated:
+                self.lacking[controller] = "not delegated"
+                continue
             try:
                 self._share_out(controller, groups)
             except OSError as error:

@@ -34,6 +34,7 @@ def read(text: str) -> Config:
 def place(tmp_path: Path) -> Path:
     """Plain files where the kernel would have its own: whoever writes one finds that it was written."""
     (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     return tmp_path
 
 
@@ -93,14 +94,16 @@ def test_a_group_in_which_somebody_else_is_stays_as_it_is(place: Path, said: lis
     (place / "cgroup.procs").write_text(f"{os.getpid()}\n{os.getppid()}\n")
     assert make(place, "", said) is NONE
     assert said == [("groups.none", {"why": f"{place} is not the node's alone: 1 other processes are in it"})]
-    assert [one.name for one in place.iterdir()] == ["cgroup.procs"]
+    assert sorted(one.name for one in place.iterdir()) == ["cgroup.controllers", "cgroup.procs"]
 
 
 def test_a_controller_that_is_not_to_be_had_is_named_and_the_others_are_set(place: Path, said: list[Any]) -> None:
+    (place / "cgroup.controllers").write_text("cpu io\n")
     for name in ALL:
-        (place / name / "io.weight").mkdir(parents=True)  # as a file that is not there: it cannot be written
+        (place / name / "io.weight").mkdir(parents=True)  # as a file that cannot be written
     assert make(place, "", said).place == place
-    assert said == [("groups.made", {"place": str(place), "lacking": {"io": "io.weight: Is a directory"}})]
+    lacking = {"io": "io.weight: Is a directory", "memory": "not delegated"}
+    assert said == [("groups.made", {"place": str(place), "lacking": lacking})]
     assert values(place, "cpu.weight")["desk"] == "100"
 
 
