@@ -104,8 +104,9 @@ def roles(config: Config) -> dict[str, str]:
         "recorder": config.recorder.n_databases, "speech": config.speech.processes, "media": config.media.processes,
         "edge": len(edges(config)),
     }  # fmt: skip
+    kept = {"storage-0": "storage"} if config.keeps_recordings else {}
     here = [role for role in ROLES if role in config.node.roles and (role != "nats" or config.has_server)]
-    return {f"{role}-{n}": role for role in here for n in range(several.get(role, 1))}
+    return {f"{role}-{n}": role for role in here for n in range(several.get(role, 1))} | kept
 
 
 def check_ports(config: Config) -> None:

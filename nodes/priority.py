@@ -21,6 +21,7 @@ from typing import Final
 
 NICE: Final[Mapping[str, int]] = {
     "launcher": -10, "zygote": -10, "edge": -10, "successor": -20, "media": -10, "hearing": -5, "callees": -10,
+    "storage": 10,
 }  # fmt: skip
 """By role, once it is up: their work is short then. All others are 0, and so is whoever is still starting, whatever
 their parent is: imports take a core for a second or two, in which others are to be heard.
@@ -28,7 +29,8 @@ their parent is: imports take a core for a second or two, in which others are to
 `successor` is a spare in the moment in which it becomes the edge: until then all calls of that edge have nobody.
 `zygote` is what successors are forked from, in a millisecond.
 `hearing` is what a speech process does for callers who wait for an answer; it does not speak or compile with it.
-`callees` are those of a measurement, whose telephones would have processors of their own."""
+`callees` are those of a measurement, whose telephones would have processors of their own.
+`storage` encrypts and sends recordings of calls that are over: nobody waits for that."""
 _GROUP: Final = Path("/proc/self/autogroup")
 """`/autogroup-25 nice 0`; what is written is the value alone."""
 _AGAIN_S: Final = 0.15

@@ -183,6 +183,10 @@ class Node:
         """Return the other nodes of the cluster, as far as they are known."""
         return self._members.nodes
 
+    def keepers(self) -> list[Peer]:
+        """Return who keeps recordings and can read the store, ours first; nobody, where none is configured to."""
+        return self._members.of_role(KEEPER)
+
     def holders(self) -> list[Peer]:
         """Return, for each other node that lives, who answers for its disk; here only who keeps recordings."""
         return [

@@ -92,7 +92,7 @@ def examine(config: Config) -> Iterator[Finding]:
     """Look at everything a node needs, one finding each."""
     looks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
         _python, _packages, _models, _lexicon, _cluster, _nats, _ports, _limits, _groups, _memory, _disk,
-        _small_writes,
+        _small_writes, _storage,
     )  # fmt: skip
     for look in looks:
         yield from look(config)
@@ -327,6 +327,35 @@ def _there(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
+
+
+def _storage(config: Config) -> Iterator[Finding]:
+    """Say whether recordings can be encrypted and stored, where they are to be."""
+    if not (config.storage.is_wanted or config.owners):
+        return
+    try:
+        from nodes.storage.sealing import Ring
+        from nodes.storage.store import Store
+    except ImportError as error:
+        yield Finding("storage", f"{error.name} is missing", "run `make setup`", True)
+        return
+    keys = {"": config.storage.keys, **{name: one.keys for name, one in config.owners.items()}}
+    try:
+        ring = Ring.read(keys)
+        yield Finding("storage.keys", f"{len(ring.by_id)} keys" if ring.by_id else "none: recordings are not encrypted")
+    except (NodeError, OSError) as error:
+        yield Finding("storage.keys", in_words(error), "bring the file that the cluster's nodes share", fatal=True)
+    if not config.storage.bucket:
+        return
+    try:
+        store = Store(config.storage)
+        try:
+            store.reach()
+        finally:
+            store.close()
+        yield Finding("storage.bucket", f"{config.storage.bucket} answers")
+    except (NodeError, OSError) as error:
+        yield Finding("storage.bucket", in_words(error), "recordings wait on this disk until it is there")
 
 
 __all__ = ["Finding", "describe", "examine", "run"]

@@ -160,7 +160,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     recordings.serve(mesh)
     apis = (
         Api(node, cluster, bus), ListApi(node, contact_key(config.paths.state)),
-        RecordingsApi(mesh, recordings, shelves, node.holders, node.parts),
+        RecordingsApi(mesh, recordings, shelves, node.holders, node.parts, node.keepers),
     )  # fmt: skip
     works: dict[str, Begin] = {"agents": desk.show, "audit": access.audit.run, "sessions": website.watch}
     async with working(works) as system, served(_app(*apis, website, access), config.desk) as address:

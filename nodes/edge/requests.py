@@ -31,8 +31,9 @@ from protocols.sip import Disposition
 from protocols.wire import messages as wire
 from protocols.wire.cluster import EdgeWord
 from protocols.wire.desk import SEAT_NEWS, Drain, MoveShare, SeatNews, ShareMoves
-from protocols.wire.ids import CallId, ChannelId, Identity, process_of
+from protocols.wire.ids import CallId, ChannelId, Identity, node_of, process_of
 from protocols.wire.reconcile import CallsFound, ChannelsOwned, FindCalls, FindChannels
+from protocols.wire.recordings import OwnersFull
 from supervisors import TooManyChildren
 
 log = logs.get(__name__)
@@ -64,10 +65,15 @@ class Requests:
         shelves = Shelves.of(self._services.config)
         shelves.serve(mesh)
         Recordings(shelves).serve(mesh)
+        mesh.serve(OwnersFull, self._owners_full)
         for message in get_args(ChannelNews):  # each goes to the call whose channel it names
             mesh.serve(message, self._told)
         for news in SEAT_NEWS:
             mesh.serve(news, self._seat_told)
+
+    def _owners_full(self, told: OwnersFull, sender: Identity) -> None:
+        if node_of(sender) == self._services.node_id:
+            self._services.full_owners = frozenset(told.owners)
 
     async def place(self, order: wire.PlaceCall, sender: Identity) -> wire.CallAccepted:
         """Take an order, once.

@@ -98,21 +98,21 @@ def is_name(name: str) -> bool:
 
 
 async def pieces(
-    mesh: Mesh, who: Identity, shelf: Shelf, name: str, timeout_s: float, ours: Shelves | None = None
+    mesh: Mesh, who: Identity, shelf: Shelf, name: str, timeout_s: float, ours: Shelves | None = None, start: int = 0
 ) -> AsyncIterator[bytes]:
     """Read a file that another process's machine has, up to the length that it has now; or `ours`, where that is us.
 
-    Raises: LinkError, also `cut_short` when the file has become shorter meanwhile.
+    `start`: from this byte on. Raises: LinkError, also `cut_short` when the file has become shorter meanwhile.
     """
-    offset, size = 0, 1
-    while offset < size:
+    offset, size = start, -1
+    while size < 0 or offset < size:
         asked = GetPiece(shelf, name, offset)
         if who == mesh.identity and ours is not None:
             piece = await ours.get(asked, who)
         else:
             piece = await mesh.ask(who, asked, timeout_s)
-        size = piece.size if not offset else size
-        if size and not piece.data:
+        size = piece.size if size < 0 else size
+        if offset < size and not piece.data:
             raise Refused("cut_short")
         yield piece.data[: size - offset]
         offset += len(piece.data)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from protocols.wire.ids import CallId
+from protocols.wire.ids import CallId, NodeId
 
 
 def name_of(call_id: CallId, part: int) -> str:
@@ -50,7 +50,38 @@ class FindRecording:
     call_id: CallId
 
 
-MOST_ERASED: Final = 500
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part that is in the store: who made it, and the bytes of what was recorded."""
+
+    part: int
+    node: NodeId
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStored:
+    """Which parts are in the store."""
+
+    parts: tuple[StoredPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindStored:
+    """Say which parts of a call's recording are in the store: whoever keeps recordings knows. Refused: `store_away`."""
+
+    Reply: ClassVar[type[RecordingStored]] = RecordingStored
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersFull:
+    """To a node's edges: whose recordings have no room now (`[owners] quota_mb`)."""
+
+    owners: tuple[str, ...]
+
+
+MOST_ERASED: Final = 200
 """Calls in one message."""
 
 
@@ -90,9 +121,12 @@ class EraseRecordings:
     only_look: bool = False
 
 
-RECORDING_MESSAGES: Final = (RecordingFound, FindRecording, RecordingsErased, EraseRecordings)
+RECORDING_MESSAGES: Final = (
+    RecordingFound, FindRecording, StoredPart, RecordingStored, FindStored, OwnersFull, RecordingsErased,
+    EraseRecordings,
+)  # fmt: skip
 
 __all__ = [
-    "MOST_ERASED", "RECORDING_MESSAGES", "EraseRecordings", "FindRecording", "Held", "RecordingFound",
-    "RecordingsErased", "name_of", "part_of",
+    "MOST_ERASED", "RECORDING_MESSAGES", "EraseRecordings", "FindRecording", "FindStored", "Held", "OwnersFull",
+    "RecordingFound", "RecordingStored", "RecordingsErased", "StoredPart", "name_of", "part_of",
 ]  # fmt: skip

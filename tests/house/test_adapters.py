@@ -22,6 +22,9 @@ HOMES = {
     "nats": "nodes/bus/",
     "opentelemetry": "nodes/telemetry/otlp.py",
     "zmq": "nodes/mesh/",
+    "boto3": "nodes/storage/store.py",
+    "botocore": "nodes/storage/store.py",
+    "cryptography": "nodes/storage/sealing.py",
     "mode": "nodes/bench/peers/services.py",
     "pykka": "nodes/bench/peers/threads.py",
 }

@@ -50,6 +50,12 @@ class Rig:
         async with aiohttp.ClientSession() as session, session.get(self.address + path) as reply:
             return reply.status, await (reply.json() if "json" in reply.content_type else reply.read())
 
+    async def ranged(self, call: str, asked: str) -> tuple[int, str, bytes]:
+        """Ask for a range; return the status, which range the answer says that it is, and the bytes."""
+        url, wanted = f"{self.address}/api/recordings/audio?call={call}", {"Range": asked}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=wanted) as reply:
+            return reply.status, reply.headers.get("Content-Range", ""), await reply.read()
+
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
@@ -121,6 +127,39 @@ async def test_the_parts_of_a_call_that_was_moved_are_one_file_in_which_each_is_
     expected = samples(100, 700) + bytes(50 * FRAME_FILE_BYTES) + samples(750, 1200)
     assert status == 200
     assert whole == header(100, len(expected)) + expected
+
+
+RANGES = {
+    "0-0": (0, 1), "0-": (0, None), "-100": (-100, None), "131071-131074": (131071, 131075), "300000-": (300000, None),
+    "100-99999999": (100, None), "66-70": (66, 71), "190000-420000": (190000, 420001),
+}  # fmt: skip
+
+
+async def test_a_range_of_a_recording_is_those_bytes_of_it_also_of_one_in_several_parts(rig: Rig) -> None:
+    alone = rig.write("n2", "c0.wav", 3 * PIECE_BYTES)
+    for node, part, first, last in (("n2", "c1", 100, 400), ("n3", "c1.1", 395, 700), ("n1", "c1.2", 750, 800)):
+        data = samples(first, last)
+        (rig.disks[node] / f"{part}.wav").write_bytes(header(first, len(data)) + data)
+    _, whole = await rig.get("/api/recordings/audio?call=c1")
+    for call, data in (("c0", alone), ("c1", whole)):
+        for asked, (start, end) in RANGES.items():
+            status, told, found = await rig.ranged(call, f"bytes={asked}")
+            assert (status, found) == (206, data[start:end]), asked
+            first = start % len(data)
+            assert told == f"bytes {first}-{first + len(found) - 1}/{len(data)}"
+
+
+@pytest.mark.parametrize("asked", [f"bytes={10**9}-", "bytes=1000-"])
+async def test_a_range_beyond_the_end_is_refused_with_the_length(rig: Rig, asked: str) -> None:
+    rig.write("n2", "c1.wav", 1000)
+    assert (await rig.ranged("c1", asked))[:2] == (416, "bytes */1000")
+
+
+@pytest.mark.parametrize("asked", ["bytes=x", "lines=1-2", "bytes=5-2", "bytes=1-2,4-5"])
+async def test_what_is_no_range_that_we_know_is_answered_with_all_of_it(rig: Rig, asked: str) -> None:
+    data = rig.write("n2", "c1.wav", 1000)
+    status, _, found = await rig.ranged("c1", asked)
+    assert (status, found) == (200, data)
 
 
 async def test_parts_of_which_one_cannot_be_read_are_not_made_one(rig: Rig) -> None:
