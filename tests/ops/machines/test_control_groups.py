@@ -103,6 +103,11 @@ async def test_a_node_s_processes_are_in_the_groups_of_their_classes(say: Callab
             assert (value.status == 0) == (controller not in told["lacking"]), (controller, value)
             say(f"{controller}: {value.out.strip() or told['lacking'][controller]}")
 
+        await machine.run("systemctl kill --signal=KILL --kill-who=main ringmaster")
+        await until(machine, "test $(journalctl -u ringmaster -o cat | grep -c node.up) = 2")
+        await until(machine, f"test $(cat {UNIT}/rest/cgroup.procs | wc -l) = 4")
+        assert len((await groups(machine))["launcher"]) == 1, "the next launcher has divided the group anew"
+
         assert (await machine.run("systemctl stop ringmaster")).status == 0
         state = await machine.run("systemctl show ringmaster -p Result -p ActiveState; ls " + UNIT)
         assert "Result=success" in state.out, state.out
