@@ -19,6 +19,7 @@ REFUSED_NUMBERS: Final = (
     "911", "112", "999", "000",  # emergency lines: no automated voice may call them (47 CFR 64.1200(a)(1)(i))
 )  # fmt: skip
 """What a trunk refuses unless its own `refuse` says something else."""
+_PROXY: Final = re.compile(r"[A-Za-z0-9_.-]+(:\d{1,5})?")
 _PREFIX: Final = re.compile(r"\+[0-9x]{1,15}|[0-9x]{2,15}")
 
 
@@ -29,6 +30,8 @@ class Trunk:
     name: str
     host: str
     port: int = a_port(5060)
+    proxy: str = ""
+    """HOST or HOST:PORT of a proxy of yours, which has all that is for the carrier; who is called is still `host`."""
     user: str = ""
     password: str = field(default="", repr=False)
     register: bool = False
@@ -53,6 +56,8 @@ class Trunk:
     """What campaigns may cost in a day, by `prices`; beyond that none of their calls begins (`held: spend`). 0: any."""
 
     def __post_init__(self) -> None:
+        if self.proxy and not (_PROXY.fullmatch(self.proxy) and 0 < self.first_hop[1] <= LAST_PORT):
+            raise ValueError(f"proxy: {self.proxy!r} is not HOST or HOST:PORT")
         for each in (*self.allow, *self.refuse, *self.prices):
             if not _PREFIX.fullmatch(each):
                 raise ValueError(
@@ -61,6 +66,14 @@ class Trunk:
         for prefix, price in self.prices.items():
             if not 0 <= price < math.inf:
                 raise ValueError(f"prices: {price} is no price of a minute to {prefix}")
+
+    @property
+    def first_hop(self) -> tuple[str, int]:
+        """Where requests for the carrier go: to the proxy, where there is one."""
+        if not self.proxy:
+            return self.host, self.port
+        host, _, port = self.proxy.partition(":")
+        return host, int(port or 5060)
 
 
 @dataclass(frozen=True, slots=True)

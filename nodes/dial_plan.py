@@ -77,8 +77,8 @@ def nothing_barred(target: str, trunk: str) -> str:
 def hop_objection(host: str, address: str, sip: Sip) -> str:
     """Return why no call may be sent to `host`, which is at this IPv4 address; empty when it may be.
 
-    Trunks are named by the operator; so is what `sip.allow` names. What the node itself is bound to tells what it is
-    for: on loopback it reaches loopback, in a private network that kind of network.
+    Trunks are named by the operator, and the proxies before them; so is what `sip.allow` names. What the node itself is
+    bound to tells what it is for: on loopback it reaches loopback, in a private network that kind of network.
 
     >>> hop_objection("pbx", "10.1.2.3", Sip(bind="0.0.0.0"))
     'not_allowed: pbx is at 10.1.2.3, which is not public: name one of the two in sip.allow'
@@ -88,7 +88,7 @@ def hop_objection(host: str, address: str, sip: Sip) -> str:
     at, bound = IPv4Address(address), _bound(sip.bind)
     if any(at in network for network in _NEVER):
         return f"{REFUSED}: {host} is at {address}, where no telephone is"
-    is_named = host.lower() in {name.lower() for name in (*sip.allow, *(trunk.host for trunk in sip.trunks))}
+    is_named = host.lower() in {name.lower() for name in (*sip.allow, *(trunk.first_hop[0] for trunk in sip.trunks))}
     if at.is_global or is_named or any(at in network for network in _networks(sip.allow)):
         return ""
     is_ours = bound.is_loopback if at.is_loopback else _is_inside(bound) and _is_inside(at)

@@ -131,11 +131,13 @@ class Trunk:
             log.warning("sip.not_sent", reason=str(error))
 
     async def next_hop(self, target: str) -> Address:
-        """Return where a request for `target` goes first: the URI's host, a trunk's or a callee's own.
+        """Return where a request for `target` goes first: a trunk's proxy, else the URI's host.
 
         Raises: Unreachable, NotAllowed.
         """
         host, port = _host_of(target)
+        if trunk := dial_plan.trunk_of(target, self._config.sip):
+            host, port = trunk.first_hop
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(5.0):

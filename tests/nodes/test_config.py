@@ -197,6 +197,8 @@ def test_a_password_is_not_shown_with_the_rest():
         ("[sip]\nport = true", "sip.port", "is true or false, not a whole number"),
         ("[sip]\ntrunks = 3", "sip.trunks", "is a whole number, not a list"),
         ("[[sip.trunks]]\nname = 'x'", "sip.trunks[0].host", "is missing"),
+        ("[[sip.trunks]]\nname = 'x'\nhost = 'h'\nproxy = 'sip:h'", "sip.trunks[0]", "proxy: 'sip:h' is not HOST"),
+        ("[[sip.trunks]]\nname = 'x'\nhost = 'h'\nproxy = 'h:99999'", "sip.trunks[0]", "proxy: 'h:99999' is not HOST"),
         ("[[sip.trunks]]\nname = 'x'\nhost = 'h'\ncps = 0", "sip.trunks[0].cps", "0.0 is not between 0.1 and 1000"),
         ("[rtp]\nports = [4]", "rtp.ports", "has 1 values, not 2"),
         ("[rtp]\nports = [5, 'x']", "rtp.ports[1]", "is a string, not a whole number"),

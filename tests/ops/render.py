@@ -1,11 +1,14 @@
 """Renders every template of every role as Ansible does, for each host that `site.yml` gives the role; writes JSON.
 
-    render.py INVENTORY...        [{"inventory", "role", "host", "files": {template: text}, "wrong": [...]}, ...]
+    render.py [--role=ROLE] INVENTORY...
+
+    [{"inventory", "role", "host", "files": {template: text}, "wrong": [...]}, ...]
 
 An inventory without a `group_vars` beside it is one of a test: each of its hosts has every role. `wrong`: what a role's
 argument specification says against the variables. A process of its own, for Ansible is one with everything it imports.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -52,13 +55,15 @@ def given(inventory: Path) -> Iterator[tuple[str, str]]:
                     yield play["hosts"], task[f"ansible.builtin.{word}"]["name"]
 
 
-def rendered(inventory: Path) -> Iterator[dict[str, object]]:
+def rendered(inventory: Path, only: str) -> Iterator[dict[str, object]]:
     loader = DataLoader()
     loader.set_basedir(str(HERE))
     hosts = InventoryManager(loader, sources=[str(inventory)])
     variables = VariableManager(loader, hosts)
     HostVars(hosts, variables, loader)  # gives itself to `variables`
     for pattern, role in given(inventory):
+        if only and role != only:
+            continue
         for host in hosts.get_hosts(pattern):
             variables.set_host_facts(host, FACTS)
             known = of(role, pattern, host, variables, loader)
@@ -96,4 +101,8 @@ def wrong(role: str, templar: Templar, known: dict[str, Any]) -> list[str]:
 if __name__ == "__main__":
     init_plugin_loader()
     context.CLIARGS = ImmutableDict()
-    json.dump([one for path in sys.argv[1:] for one in rendered(Path(path))], sys.stdout)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--role", default="")
+    parser.add_argument("inventories", nargs="+", type=Path)
+    args = parser.parse_args()
+    json.dump([one for path in args.inventories for one in rendered(path, args.role)], sys.stdout)

@@ -123,7 +123,9 @@ def test_every_dotted_name_on_a_page_is_a_setting_an_event_of_the_log_or_a_file(
 @cache
 def source() -> str:
     rooms = ("nodes", "supervisors", "protocols")
-    return "\n".join(path.read_text() for room in rooms for path in (ROOT / room).rglob("*.py"))
+    ours = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    variables = (ROOT / "ops/ansible/roles").glob("*/meta/argument_specs.yml")
+    return "\n".join(path.read_text() for path in (*ours, *variables))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)

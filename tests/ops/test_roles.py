@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,34 @@ from nodes.bus import nats_config
 from nodes.links import nats_keys
 from protocols.wire.ids import NodeId
 from tests.conftest import NEWEST, OLDEST
+from tests.ops.roles import ANSIBLE, ROOT, inventory, rendered
 
-ROOT = Path(__file__).parents[2]
-HERE = ROOT / "ops/ansible"
-ROLES = sorted(path.parents[1] for path in HERE.glob("roles/*/tasks/main.yml"))
+ROLES = sorted(path.parents[1] for path in ANSIBLE.glob("roles/*/tasks/main.yml"))
 TEMPLATES = sorted(path for role in ROLES for path in (role / "templates").glob("*"))
-INVENTORIES = sorted(HERE.glob("inventories/*/hosts.yml"))
+INVENTORIES = sorted(ANSIBLE.glob("inventories/*/hosts.yml"))
+PLAYBOOKS = sorted([*ANSIBLE.glob("*.yml"), *ANSIBLE.glob("playbooks/*.yml")])
+BIN = Path(sys.executable).parent
 PARTS = ("preflight", "install", "configure", "run")
+LINT_S = 240
+"""It wants half a minute, and this much where others want the processors, too."""
 MOST = 2.5
 """Of exposure, of ten (`systemd-analyze security`); a unit that says nothing has 9.2."""
-HOSTS = {
-    "alone": "{n1: {ansible_host: 192.0.2.10}}",
-    "three": "{n1: {ansible_host: 192.0.2.11}, n2: {ansible_host: 192.0.2.12}, n3: {ansible_host: 'fd00::3'}}",
+CARRIERS = [
+    {"name": "plain", "host": "192.0.2.50", "sources": ["192.0.2.50"]},
+    {"name": "secure", "host": "sip.example.net", "transport": "tls", "sources": ["198.51.100.0/24", "2001:db8::/32"]},
+]
+SITES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "alone": {"n1": {"ansible_host": "192.0.2.10"}},
+    "three": {
+        f"n{number}": {"ansible_host": address, "kamailio_carriers": CARRIERS}
+        for number, address in enumerate(("192.0.2.11", "192.0.2.12", "fd00::3"), 1)
+    },
 }
-"""Inventories whose hosts have every role, with nothing but defaults."""
+"""Inventories whose hosts have every role: with nothing but defaults, and with what makes templates longest."""
 
 
 def named(path: Path) -> str:
-    return path.relative_to(HERE).parts[1] if path in ROLES else "/".join(path.relative_to(HERE).parts[1::2])
+    return path.relative_to(ANSIBLE).parts[1] if path in ROLES else "/".join(path.relative_to(ANSIBLE).parts[1::2])
 
 
 def must(*words: str | Path) -> str:
@@ -51,21 +61,11 @@ def must(*words: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """All that `render.py` tells."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What all roles write, for all inventories."""
     place = tmp_path_factory.mktemp("inventories")
-    for name, hosts in HOSTS.items():
-        (place / name).mkdir()
-        (place / name / "hosts.yml").write_text(
-            f"ringmaster: {{children: {{central: {{hosts: {hosts}}}, edge: {{}}}}}}\n"
-        )
-    ours = [place / name / "hosts.yml" for name in HOSTS]
-    command = [sys.executable, Path(__file__).with_name("render.py"), *ours, *INVENTORIES]
-    env = {**os.environ, "ANSIBLE_HOME": str(place / "ansible")}
-    said = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
-    assert said.returncode == 0, said.stderr
-    told: list[dict[str, Any]] = json.loads(said.stdout)
-    return told
+    ours = [inventory(place / name, hosts) for name, hosts in SITES.items()]
+    return rendered(place / "home", [*ours, *INVENTORIES])
 
 
 # ---- the programs --------------------------------------------------------------------------------------------------
@@ -97,21 +97,40 @@ def unit(text: str, place: Path) -> None:
     assert found == {*re.findall(r"^# open: (\S+) \S", text, flags=re.MULTILINE)}
 
 
+def kamailio(text: str, place: Path) -> None:
+    """It knows every word; that it does what it should is what tests/journeys/test_through_a_proxy.py is about."""
+    file = place / "kamailio.cfg"
+    file.write_text(text)
+    assert "config file ok" in must("kamailio", "-c", "-f", file)
+    file.write_text(text.replace("loose_route()", "lose_route()"))
+    with pytest.raises(AssertionError, match="unknown command"):
+        must("kamailio", "-c", "-f", file)
+
+
+def in_journeys(text: str, place: Path) -> None:
+    """A real one reads it in tests/journeys/test_through_a_proxy.py, and nothing says whether it could before that."""
+
+
 CHECKS: Mapping[str, Callable[[str, Path], None]] = {
+    "carriers.list.j2": in_journeys,
+    "edges.list.j2": in_journeys,
+    "kamailio.cfg.j2": kamailio,
+    "kamailio.service.j2": unit,
     "nats-server.conf.j2": nats_server,
     "nats-server.service.j2": unit,
     "ringmaster.service.j2": unit,
+    "tls.cfg.j2": in_journeys,
 }
 """Template -> who says whether what is made of it is good."""
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=named)
 def test_what_a_template_makes_is_good_for_the_program_that_reads_it(
-    template: Path, rendered: list[dict[str, Any]], tmp_path: Path
+    template: Path, made: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     assert template.name in CHECKS, "no program says whether what it makes is good: add a row"
     role = template.parents[1].name
-    texts = {one["files"][template.name] for one in rendered if one["role"] == role}
+    texts = {one["files"][template.name] for one in made if one["role"] == role}
     assert texts
     for text in texts:
         CHECKS[template.name](text, tmp_path)
@@ -139,6 +158,40 @@ def test_every_variable_of_a_role_has_its_name_in_it_and_says_what_it_is(role: P
     assert all(name.startswith(f"{role.name}_") for name in options)
 
 
-def test_the_values_of_every_inventory_are_what_the_roles_take(rendered: list[dict[str, Any]]) -> None:
-    assert {one["role"] for one in rendered} == {role.name for role in ROLES}
-    assert [(one["inventory"], one["host"], one["wrong"]) for one in rendered if one["wrong"]] == []
+def test_the_values_of_every_inventory_are_what_the_roles_take(made: list[dict[str, Any]]) -> None:
+    assert {one["role"] for one in made} == {role.name for role in ROLES}
+    assert [(one["inventory"], one["host"], one["wrong"]) for one in made if one["wrong"]] == []
+
+
+# ---- all of it -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], tuple[int, str]]]:
+    """Returns how ansible-lint ends, and what it says. It is begun before all tests: it takes as long as they do."""
+    home = tmp_path_factory.mktemp("lint")
+    env = {**os.environ, "ANSIBLE_HOME": str(home), "NO_COLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = [sys.executable, BIN / "ansible-lint", "--offline", "--profile=production", "--project-dir=."]
+    with (home / "said").open("w") as said:
+        run = subprocess.Popen(command, cwd=ANSIBLE, env=env, stdout=said, stderr=subprocess.STDOUT)
+    try:
+        yield lambda: (run.wait(LINT_S), (home / "said").read_text())
+    finally:
+        run.kill()
+        run.wait()
+
+
+@pytest.mark.parametrize("where", INVENTORIES, ids=lambda path: path.parent.name)
+def test_ansible_understands_every_playbook(where: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "ANSIBLE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, BIN / "ansible-playbook", "--syntax-check", "-i", where, *PLAYBOOKS],
+        cwd=ANSIBLE, env=env, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(LINT_S + 20)
+def test_ansible_lint_finds_nothing_by_its_strictest_profile(lint: Callable[[], tuple[int, str]]) -> None:
+    status, said = lint()
+    assert status == 0, said

@@ -77,15 +77,20 @@ class Baresip:
 
 
 @asynccontextmanager
-async def baresip(wav: Path, directory: Path, *, answers: bool = True) -> AsyncIterator[Baresip]:
-    """Run a telephone that plays `wav` into each call. `answers`: by itself, or at the command `accept`."""
+async def baresip(
+    wav: Path, directory: Path, *, answers: bool = True, certificate: Path | None = None
+) -> AsyncIterator[Baresip]:
+    """Run a telephone that plays `wav` into each call. `answers`: by itself, or at the command `accept`.
+
+    `certificate`: a file with one and its key; then it has TLS, too, at the port after its own.
+    """
     port, rtp, control = ports.take(2), ports.take(10), ports.take()
     recordings = directory / "recordings"
     recordings.mkdir(parents=True)
     config = CONFIG.format(
         host=HOST, port=port, control=control, wav=wav, first_rtp=rtp, last_rtp=rtp + 9, recordings=recordings
     )
-    (directory / "config").write_text(config)
+    (directory / "config").write_text(config + (f"sip_certificate {certificate}\n" if certificate else ""))
     (directory / "accounts").write_text(ACCOUNT.format(host=HOST, port=port, answers="auto" if answers else "manual"))
     (directory / "contacts").touch()
     async with program(["baresip", "-f", str(directory)], port, directory / "log"):
