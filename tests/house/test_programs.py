@@ -22,6 +22,7 @@ STARTERS = {
 """Functions whose first argument, or `argv`, is a command: the standard library's, the kernel's, and our helpers'."""
 OWNERS = {"subprocess", "asyncio", "shutil", "", "init", "self.init"}
 PACKAGES = {
+    "amtool": "prometheus-alertmanager",
     "baresip": "baresip-core",
     "chromium": "chromium",
     "espeak-ng": "espeak-ng",
@@ -41,6 +42,7 @@ PACKAGES = {
     "systemd-nspawn": "systemd-container",
     "sleep": "coreutils",
     "systemd-analyze": "systemd",
+    "systemd-tmpfiles": "systemd",
     "umount": "mount",
     "unshare": "util-linux",
     "erl": "",  # `bench core --peers` measures it where there is one, and says so where there is none

@@ -19,7 +19,7 @@ _LIMIT_S: Final = 100.0
 def inventory(place: Path, hosts: Mapping[str, Mapping[str, object]]) -> Path:
     """Write an inventory whose hosts, with these variables, are in all groups and have every role."""
     place.mkdir()
-    groups = ("central", "edge", "kamailio", "telemetry")
+    groups = ("ringmaster", "central", "edge", "kamailio", "telemetry")
     (place / "hosts.json").write_text(json.dumps({group: {"hosts": dict(hosts)} for group in groups}))
     return place / "hosts.json"
 

@@ -39,10 +39,16 @@ CARRIERS = [
     {"name": "plain", "host": "192.0.2.50", "sources": ["192.0.2.50"]},
     {"name": "secure", "host": "sip.example.net", "transport": "tls", "sources": ["198.51.100.0/24", "2001:db8::/32"]},
 ]
+TOLD: Mapping[str, object] = {
+    "telemetry_dead_man": "https://192.0.2.60/alive?n=1",
+    "telemetry_receiver": {"webhook_configs": [{"url": "https://192.0.2.60/"}]},
+    "telemetry_desk_scheme": "https",
+    "telemetry_desk_ca": "ca.pem",
+}
 SITES: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "alone": {"n1": {"ansible_host": "192.0.2.10"}},
     "three": {
-        f"n{number}": {"ansible_host": address, "kamailio_carriers": CARRIERS}
+        f"n{number}": {"ansible_host": address, "kamailio_carriers": CARRIERS, **TOLD}
         for number, address in enumerate(("192.0.2.11", "192.0.2.12", "fd00::3"), 1)
     },
 }
@@ -107,18 +113,75 @@ def kamailio(text: str, place: Path) -> None:
         must("kamailio", "-c", "-f", file)
 
 
+def prometheus(text: str, place: Path) -> None:
+    """With our alerts, and with the bearers that it names."""
+    shutil.copy(ROOT / "ops/telemetry/rules.yml", place)
+    shutil.copy(ROOT / "tests/nodes/bus/tls/ca.pem", place / "desk-ca.pem")
+    for name in ("n1", "n2", "n3"):
+        (place / f"{name}.bearer").write_text("prometheus.secret")
+    for name in re.findall(r"/([^/]+)\.bearer", text):
+        (place / f"{name}.bearer").touch()
+    file = place / "prometheus.yml"
+    file.write_text(text.replace("/etc/prometheus/ringmaster", str(place)))
+    assert "rules found" in must("promtool", "check", "config", file)
+    file.write_text(file.read_text().replace("scrape_interval", "scrap_interval"))
+    with pytest.raises(AssertionError, match="scrap_interval"):
+        must("promtool", "check", "config", file)
+
+
+def alertmanager(text: str, place: Path) -> None:
+    file = place / "alertmanager.yml"
+    file.write_text(text)
+    assert "2 receivers" in must("amtool", "check-config", file)
+    assert "dead_man" in must("amtool", "config", "routes", "test", f"--config.file={file}", "alertname=Watchdog")
+    assert "people" in must("amtool", "config", "routes", "test", f"--config.file={file}", "alertname=NodeSilent")
+
+
+def tmpfiles(text: str, place: Path) -> None:
+    """As systemd-tmpfiles(8) does it, below a root of our own."""
+    (place / "etc").mkdir(exist_ok=True)
+    for name in ("passwd", "group"):
+        shutil.copy(f"/etc/{name}", place / "etc")
+    (place / "one.conf").write_text(text)
+    must("systemd-tmpfiles", f"--root={place}", "--create", place / "one.conf")
+
+
+def journal(text: str, place: Path) -> None:
+    """Each word stands in the file that Debian's package brings, where all are, as comments."""
+    section, *told = re.findall(r"^(?:\[(\w+)\]|(\w+)=)", text, flags=re.MULTILINE)
+    debian = Path(f"/etc/systemd/journal-{section[0].lower()}.conf").read_text()
+    assert f"[{section[0]}]" in debian
+    for _, word in told:
+        assert f"# {word}=" in debian, word
+
+
+def grafana(text: str, place: Path) -> None:
+    """There is no Grafana to be had: its shape only."""
+    assert yaml.safe_load(text)["apiVersion"] == 1
+
+
 def in_journeys(text: str, place: Path) -> None:
     """A real one reads it in tests/journeys/test_through_a_proxy.py, and nothing says whether it could before that."""
 
 
 CHECKS: Mapping[str, Callable[[str, Path], None]] = {
+    "alertmanager.yml.j2": alertmanager,
     "carriers.list.j2": in_journeys,
     "edges.list.j2": in_journeys,
+    "grafana-dashboards.yaml.j2": grafana,
+    "grafana-datasource.yaml.j2": grafana,
+    "journal-remote.conf.j2": journal,
+    "journal-upload.conf.j2": journal,
     "kamailio.cfg.j2": kamailio,
     "kamailio.service.j2": unit,
     "nats-server.conf.j2": nats_server,
     "nats-server.service.j2": unit,
+    "prometheus-alertmanager.service.j2": unit,
+    "prometheus.service.j2": unit,
+    "prometheus.yml.j2": prometheus,
+    "ringmaster-journals.conf.j2": tmpfiles,
     "ringmaster.service.j2": unit,
+    "systemd-journal-upload.service.j2": unit,
     "tls.cfg.j2": in_journeys,
 }
 """Template -> who says whether what is made of it is good."""
