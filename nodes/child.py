@@ -28,7 +28,7 @@ from nodes.launcher import PROCESS
 from nodes.links import tasks
 from nodes.links.roster import make_identity
 from nodes.sink import Dropping
-from nodes.telemetry import logs, spans
+from nodes.telemetry import logs, profiles, spans
 from supervisors import eventloop
 from supervisors.parent import Parent
 
@@ -51,6 +51,7 @@ async def become(name: str, role: str) -> None:
     logs.configure(config.telemetry.level, config.node.id, name)
     identity = make_identity(config.node.id, name, f"{time.time_ns():x}")
     spans.configure(config.telemetry, identity, role)
+    profiles.configure(config.telemetry, identity, role)
     asyncio.get_running_loop().set_exception_handler(_told)
     parent = await Parent.attach(watch.over_process(log.warning))
     try:
@@ -62,6 +63,7 @@ async def become(name: str, role: str) -> None:
         fail(error)
     finally:
         spans.close()
+        profiles.close()
         parent.close()
 
 

@@ -15,7 +15,6 @@ the standard library only.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from nodes.config_cluster import Cluster, Nats, is_loopback
 from nodes.config_groups import Groups
 from nodes.config_scale import Scale
 from nodes.config_storage import Owner, Storage, check_owners
+from nodes.config_telemetry import Telemetry
 from nodes.config_trunks import REFUSED_NUMBERS, Sip, Trunk, check_hosts
 from nodes.tables import ConfigError, Reader, a_port, toml, within
 from protocols.wire.ids import NodeId
@@ -260,23 +260,6 @@ class Fetch:
 
     def __post_init__(self) -> None:
         check_hosts(self.allow)
-
-
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """Log lines from `level` up; and spans, where a collector is named. The same on all nodes, or trees have holes."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    otlp: str = ""
-    """Where a collector takes spans by OTLP over HTTP, as `http://127.0.0.1:4318`; empty: none are told."""
-    sample: float = within(1.0, 0, 1)
-    """The share of calls of which spans are told."""
-    sip_trace: bool = False
-    """Tell the far end of a call its trace, too: `X-Ringmaster-Trace` in the INVITE."""
-
-    def __post_init__(self) -> None:
-        if self.otlp and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", self.otlp):
-            raise ValueError("otlp: is no address of a collector, as http://127.0.0.1:4318")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class History:
     def take(self, report: ProcessReport, now: float) -> None:
         """Note what one of its processes has become at `now`."""
         match report.standing:
-            case Standing.ACTIVE:
+            case Standing.ACTIVE if report.pid != self._active_pid:  # else it has only said more of itself
                 self._state, self._active_pid, self._since_s = "running", report.pid, now
             case Standing.STARTING if not self._active_pid:
                 self._state = "starting"

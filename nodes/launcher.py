@@ -42,7 +42,7 @@ from nodes.errors import DEBUG, NodeError, in_words
 from nodes.files import write_private
 from nodes.first_process import step_aside
 from nodes.first_start import begin, is_chance
-from nodes.greeting import greeting
+from nodes.greeting import greeting, ready
 from nodes.histories import History, how, last_words
 from nodes.holdings import epoch, run_directory, sip_of, udp_sockets
 from nodes.service_manager import ServiceManager
@@ -149,6 +149,8 @@ class Launcher:
         self._unfit = ""
         """The same of one that says nothing when it is ready, and has ended by itself: nobody knows that it is."""
         self._is_up = self._is_stopping = False
+        self._started: dict[str, float] = {}
+        """How long it took until the node was ready, as its desk has found it."""
 
     async def run(self) -> None:
         """Start everything; stop it in the opposite order at the first SIGINT, SIGTERM or SIGHUP.
@@ -278,7 +280,19 @@ class Launcher:
                     self._unfit = self._unfit or fault
         else:
             self._alive[report.pid] = report
+            self._first_ready(report.info)
         self._announce()
+
+    def _first_ready(self, info: Mapping[str, object]) -> None:
+        """Take the desk's word that calls can be placed: the first time, whatever becomes of the desk."""
+        after_s, scale_up_s = info.get("ready_s"), info.get("scale_up_s", 0.0)
+        if self._started or not isinstance(after_s, float) or not isinstance(scale_up_s, float):
+            return
+        self._started = {"ready_s": after_s, "scale_up_s": scale_up_s}
+        self._log("info", "node.ready", after_ms=round(after_s * 1000), scale_up_ms=round(scale_up_s * 1000))
+        self._manager.status(f"ready after {after_s:.1f} s")
+        if os.environ.get(GREETS):
+            Spooled(1, "launcher").write(ready(after_s))
 
     def _log_end(self, report: ProcessReport) -> None:
         if report.exit and report.exit.code != 0 and not self._is_stopping:
@@ -295,6 +309,7 @@ class Launcher:
                 "since_s": self._since_s,
                 "epoch": self._epoch,
                 "door": self._door,
+                **self._started,
                 "period_s": PERIOD_S,
                 "histories": [history.row() for history in self._histories.values()],
             },

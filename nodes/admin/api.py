@@ -11,10 +11,10 @@ from aiohttp import web
 
 from nodes.admin import figures
 from nodes.admin.node import Node, Process
-from nodes.admin.readiness import Readiness, readiness
+from nodes.admin.readiness import Readiness
 from nodes.admin.roles import Role
 from nodes.admin.routes import Route, answer
-from nodes.bus.bus import Bus
+from nodes.admin.startup import Startup
 from nodes.links.cluster_view import ClusterView
 from nodes.reading import read_json
 from nodes.telemetry import metrics
@@ -130,8 +130,8 @@ class Placed:
 class Api:
     """The handlers. `document` describes all routes of the server."""
 
-    def __init__(self, node: Node, cluster: ClusterView, bus: Bus) -> None:
-        self._node, self._cluster, self._bus = node, cluster, bus
+    def __init__(self, node: Node, cluster: ClusterView, startup: Startup) -> None:
+        self._node, self._cluster, self._startup = node, cluster, startup
         self.document: Mapping[str, Any] = {}
 
     def table(self) -> tuple[Route, ...]:
@@ -156,13 +156,12 @@ class Api:
 
     async def ready(self, _: web.Request) -> object:
         """Whether calls can be placed here."""
-        node = self._node
-        told = readiness(await node.processes_lately(), self._bus.connected, node.lent(), node.bar)
+        told = await self._startup.judge()
         return answer(told, 200 if told.ready else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Everything that is counted on this node, as Prometheus text."""
-        body = await metrics.render() + figures.of_processes(await self._node.processes())
+        body = await metrics.render() + figures.of_processes(await self._node.processes(), self._startup.figures())
         return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def openapi(self, _: web.Request) -> web.Response:

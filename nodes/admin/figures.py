@@ -32,6 +32,8 @@ PROCESSES: Final = _ALL["ringmaster_processes"]
 SILENT: Final = _ALL["ringmaster_processes_silent"]
 RUN_QUEUE: Final = _ALL["ringmaster_machine_run_queue"]
 CORES: Final = _ALL["ringmaster_machine_cores"]
+START: Final = _ALL["ringmaster_node_start_seconds"]
+SCALE_UP: Final = _ALL["ringmaster_scale_up_seconds"]
 
 
 class Events:
@@ -63,9 +65,13 @@ def _count(event: CallEvent) -> None:
             metrics.count(LOST)
 
 
-def of_processes(processes: Sequence[Process]) -> bytes:
-    """Return what processes say of themselves as Prometheus text: `ringmaster_media_channels{process="media-0"} 12`."""
-    return metrics.text([*_of_machine(), *_how_many(processes), *_said(processes)])
+def of_processes(processes: Sequence[Process], started: tuple[float, float] = (0.0, 0.0)) -> bytes:
+    """Return what processes say of themselves as Prometheus text: `ringmaster_media_channels{process="media-0"} 12`.
+
+    `started`: how long the start took, and that of the machine with it (`Startup.figures`); 0 is not shown.
+    """
+    start = ((metric, (), value) for metric, value in zip((START, SCALE_UP), started, strict=True) if value)
+    return metrics.text([*_of_machine(), *start, *_how_many(processes), *_said(processes)])
 
 
 def _of_machine() -> Iterator[Sample]:

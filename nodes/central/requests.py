@@ -42,6 +42,7 @@ class Requests:
         mesh.serve(wire.SteerCampaign, self.steer)
         mesh.serve(wire.GetCampaign, self.get)
         mesh.serve(wire.ListCampaigns, self.all)
+        mesh.serve(wire.GetScript, self.script)
         mesh.serve(wire.ForgetContact, self.forget)
         mesh.serve(GetScale, self.scale)
 
@@ -98,6 +99,11 @@ class Requests:
     def get(self, request: wire.GetCampaign, sender: Identity) -> wire.CampaignStatus:
         """Say how a campaign is going."""
         return self._leading().status(self._campaign(request.campaign_id))
+
+    def script(self, request: wire.GetScript, sender: Identity) -> wire.CampaignScript:
+        """Say what a campaign's calls say."""
+        self._leading()
+        return wire.CampaignScript(self._campaign(request.campaign_id).script)
 
     def all(self, request: wire.ListCampaigns, sender: Identity) -> wire.Campaigns:
         """Say how all campaigns are going."""

@@ -25,6 +25,7 @@ from nodes.admin.presence import Presence
 from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.admin.signin import SignIn
+from nodes.admin.startup import Startup
 from nodes.bus.bus import Bus
 from nodes.bus.login import login
 from nodes.config import Config
@@ -158,8 +159,10 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     shelves.serve(mesh)
     recordings = Recordings(shelves)
     recordings.serve(mesh)
+    info: dict[str, object] = {**mesh.whereabouts()}
+    startup = Startup(node, config, lambda: bus.connected, lambda took: parent.ready(info | took))
     apis = (
-        Api(node, cluster, bus), ListApi(node, contact_key(config.paths.state)),
+        Api(node, cluster, startup), ListApi(node, contact_key(config.paths.state)),
         RecordingsApi(mesh, recordings, shelves, node.holders, node.parts, node.keepers),
     )  # fmt: skip
     works: dict[str, Begin] = {"agents": desk.show, "audit": access.audit.run, "sessions": website.watch}
@@ -170,7 +173,9 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
         tasks.spawn(presence.run())
         speaker = Spokesman(mesh, bus, config, members, tasks)
         tasks.spawn(speaker.run())
-        await parent.ready(mesh.whereabouts() | {"url": address})
+        info["url"] = address
+        await parent.ready(info)
+        tasks.spawn(startup.run())
         async for order in parent.orders:
             if isinstance(order, Told) and "roster" in order.body:
                 roster = Roster.of(order.body["roster"])

@@ -163,6 +163,27 @@ class Engines:
             finally:
                 self._warming.discard(wanted)
 
+    async def warm_everywhere(self, key: str, script: bytes) -> bool:
+        """Have the script ready on all engines, those that come meanwhile too; say whether all of them have it.
+
+        Waits for one to come up.
+        """
+        try:
+            await self.ordered(key)
+        except NoEngine as error:
+            log.warning("engine.not_warm", reason=str(error))
+            return False
+        before: frozenset[Identity] = frozenset()
+        while (cold := self._cold(script)) and cold != before:
+            before = cold
+            await self.warm_all(script)
+        return not self._cold(script)
+
+    def _cold(self, script: bytes) -> frozenset[Identity]:
+        """Return the engines that do not have the script."""
+        name = script_hash(script)
+        return frozenset(peer.identity for peer in self._peers if (peer.identity, name) not in self._warm)
+
     async def _has_warmed(self, engine: Identity, script: bytes) -> bool:
         pair = engine, script_hash(script)
         if pair in self._warm:

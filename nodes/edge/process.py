@@ -30,6 +30,7 @@ from nodes.edge.requests import Requests
 from nodes.edge.services import EdgeServices
 from nodes.edge.trunk import Trunk
 from nodes.edge.views import Views
+from nodes.edge.warm_up import WarmUp
 from nodes.edge.will import Will
 from nodes.edge_names import edges
 from nodes.links import incarnation, trees
@@ -143,16 +144,21 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
 
         calls.serve()
-        requests = Requests(services, calls, lambda: post.figures() | settings.figures(), lambda: settings.versions)
+        warm_up = WarmUp(services)
+        further = lambda: post.figures() | settings.figures() | warm_up.figures()  # noqa: E731
+        requests = Requests(services, calls, further, lambda: settings.versions)
         requests.serve()
         speaker = Spokesman(mesh, bus, config, services.members, tasks, requests.of_node)
         tasks.spawn(speaker.run())
         trees.serve(mesh, system.census)
         Far(mesh, system)  # other processes may watch the calls
         with failing_at_once():  # a tree that is stopped in order hangs up on everybody
+            if not parent.is_spare:
+                warm_up.begin()
             await parent.ready(mesh.whereabouts())
             if not parent.is_spare:
                 await activate()
+                tasks.spawn(warm_up.run())
             async for order in parent.orders:
                 match order:
                     case Activate():

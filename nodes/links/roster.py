@@ -66,7 +66,8 @@ class Launcher:
     """The launcher itself, and its children by name, in the order of starting. `period_s`: of its restart intensity.
 
     `epoch`: when it began, in nanoseconds of the wall clock: greater at each start of the node. `door`: where other
-    machines see whether it lives (`10.0.0.2:7400`); empty on a node that is alone.
+    machines see whether it lives (`10.0.0.2:7400`); empty on a node that is alone. `ready_s`: how long it took until
+    the node was ready for the first time; `scale_up_s`: the same since the machine was begun. 0: not yet, not known.
     """
 
     pid: int
@@ -75,6 +76,8 @@ class Launcher:
     histories: tuple[History, ...]
     epoch: int = 0
     door: str = ""
+    ready_s: float = 0.0
+    scale_up_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

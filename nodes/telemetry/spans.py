@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, TypeAlias
 
-from nodes.config import Telemetry
+from nodes.config_telemetry import Telemetry
 from nodes.telemetry import logs
 from nodes.telemetry.trace import ROOT, Traceparent, of_call, parse
 from protocols.wire.ids import CallId, Identity, node_of, process_of

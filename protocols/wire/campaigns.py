@@ -258,6 +258,21 @@ class GetCampaign:
 
 
 @dataclass(frozen=True, slots=True)
+class CampaignScript:
+    """A campaign's script, packed as in `PlaceCall`."""
+
+    script: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GetScript:
+    """What do its calls say. Refused: `unknown_campaign`."""
+
+    Reply: ClassVar[type[CampaignScript]] = CampaignScript
+    campaign_id: CampaignId
+
+
+@dataclass(frozen=True, slots=True)
 class ContactForgotten:
     """In how many campaigns the contact was."""
 
@@ -293,7 +308,7 @@ class ListCampaigns:
 
 CAMPAIGN_MESSAGES: tuple[type, ...] = (
     ImportBegun, BeginImport, ListTaken, ListPart, CampaignImported, CommitImport, CampaignStatus, SteerCampaign,
-    GetCampaign, ContactForgotten, ForgetContact, Campaigns, ListCampaigns,
+    GetCampaign, CampaignScript, GetScript, ContactForgotten, ForgetContact, Campaigns, ListCampaigns,
 )  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
@@ -301,7 +316,8 @@ __all__ = [
     "ContactId", "contact_id", "is_contact_id", "attempt_id", "campaign_of", "contact_of",
     "LEAST_RING_S", "RECORDING",
     "Plan", "Problem", "BeginImport", "ImportBegun", "ListPart", "ListTaken", "LIST_PART", "CommitImport",
-    "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "ListCampaigns", "Campaigns",
+    "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "GetScript", "CampaignScript",
+    "ListCampaigns", "Campaigns",
     "ForgetContact", "ContactForgotten",
     "CAMPAIGN_MESSAGES",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ HOMES = {
     "phonenumbers": "nodes/central/contacts.py",
     "nats": "nodes/bus/",
     "opentelemetry": "nodes/telemetry/otlp.py",
+    "pyroscope": "nodes/telemetry/profiler.py",
     "zmq": "nodes/mesh/",
     "boto3": "nodes/storage/store.py",
     "botocore": "nodes/storage/store.py",

@@ -33,7 +33,7 @@ bind = "192.0.2.10"
 name = "carrier"
 host = "sip.example.net"
 user = "100"
-password = "secret"
+password = "hush-hush"
 register = true
 cps = 10
 [rtp]
@@ -183,7 +183,7 @@ def test_a_node_greets_with_what_it_has():
 
 
 def test_a_password_is_not_shown_with_the_rest():
-    assert "secret" not in repr(read(EXAMPLE))
+    assert "hush-hush" not in repr(read(EXAMPLE))
 
 
 @pytest.mark.parametrize(

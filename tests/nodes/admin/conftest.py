@@ -23,6 +23,7 @@ from nodes.admin.presence import Presence
 from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.admin.signin import SignIn
+from nodes.admin.startup import Startup
 from nodes.bus.bus import Bus
 from nodes.config import Desk
 from nodes.links import trees
@@ -61,6 +62,11 @@ class Rig:
         self.roster: Roster = node.roster
         self.orders: list[wire.PlaceCall] = []
         self.is_draining = False
+        self.figures: dict[str, float] = {}
+        """That the edge tells beside its own."""
+        self.startup: Startup
+        self.told: list[dict[str, float]]
+        self.state: Path
 
     async def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Ask without a token but for what is in `headers`."""
@@ -85,7 +91,9 @@ class Rig:
         return wire.CallAccepted(CallId("c1"))
 
     def status(self, _: wire.GetStatus, sender: Identity) -> wire.Status:
-        return wire.Status("edge", 7, {"calls": 2.0, "late p99": 1.5, "draining": float(self.is_draining)})
+        return wire.Status(
+            "edge", 7, {"calls": 2.0, "late p99": 1.5, "draining": float(self.is_draining), **self.figures}
+        )
 
     def drain(self, order: Drain, sender: Identity) -> wire.Done:
         self.is_draining = order.is_draining
@@ -114,7 +122,13 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     cluster.open(tasks)
     state = tmp_path / "state"
     (state / "run").mkdir(parents=True)
-    access, api = door(state), Api(node, cluster, bus)
+    told: list[dict[str, float]] = []
+
+    async def tell(took: dict[str, float]) -> None:
+        told.append(took)
+
+    startup = Startup(node, config, lambda: bus.connected, tell)
+    access, api = door(state), Api(node, cluster, startup)
     shelves = Shelves({Shelf.RECORDINGS: tmp_path / "recordings"})
     recorded = RecordingsApi(meshes["desk"], Recordings(shelves), shelves, node.holders, node.parts)
     table = (*api.table(), *ListApi(node, bytes(32)).table(), *recorded.table(), *SignIn(access).table())
@@ -131,6 +145,7 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
         meshes["edge"].serve(Drain, made.drain)
         meshes["edge"].serve(wire.GetStatus, made.status)
         trees.serve(meshes["edge"], system.census)
+        made.startup, made.told, made.state = startup, told, config.paths.state
         yield made
     await serving.aclose()
     await tasks.close()

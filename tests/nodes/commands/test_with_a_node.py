@@ -28,14 +28,32 @@ def test_a_killed_process_is_replaced_although_the_configuration_has_been_edited
 
 
 def test_up_says_when_it_is_ready_and_where_everything_is(node: Node) -> None:
-    until(lambda: "NATS" in node.place.out)  # an earlier test of the node may have been first to see it up
-    first, *rest = node.place.out.partition("ready after ")[2].splitlines()
+    until(lambda: "ready after" in node.place.out)  # scripts and trunks are there, too
+    assert re.search(r"^ready after \d+\.\d s: calls can be placed$", node.place.out, re.MULTILINE)
+    first, *rest = node.place.out.partition("up after ")[2].splitlines()
+    rest = [line for line in rest if line.startswith("  ")]
     assert re.fullmatch(r"\d+\.\d s; Ctrl-C ends it", first)
     told = {line[2:11].strip(): line[13:].split()[0] for line in rest}
     desk = (node.place.path / "state/run/desk.url").read_text()
     assert told["agents"] == f"{desk}agent"
     assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d+", told["SIP"])
     assert re.fullmatch(r"nats://127\.0\.0\.1:[1-9]\d+", told["NATS"])
+
+
+def test_how_many_machines_should_take_calls_is_said_with_the_reasons_for_people_and_for_machines(node: Node) -> None:
+    def looked() -> dict[str, object]:
+        """Return the advice once the central that leads has asked the edge how it is."""
+        rows = node.run("node", "--json", "scale").rows
+        return rows[0] if rows and rows[0]["machines"] else {}
+
+    until(looked)
+    advice = looked()
+    assert (advice["nodes"], advice["desired"], advice["leave"]) == (1, 1, [])
+    (machine,) = advice["machines"]  # type: ignore[misc]
+    assert machine["memory_bytes"] > machine["memory_free_bytes"] > 0
+    text = node.run("node", "scale").out
+    assert text.startswith("1 take calls, 1 should; so for ")
+    assert re.search(r"^n1 +calls 0 of \d+", text, re.MULTILINE)
 
 
 class TestTree:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nodes.config import Telemetry
+from nodes.config_telemetry import Telemetry
 from nodes.telemetry import spans
 from protocols.wire.ids import Identity
 
