@@ -1,7 +1,8 @@
 """`[groups]`: what each class of a node's processes may take of the machine, where its control groups can be set.
 
-A class is the processes of one role; `rest` is everybody else: edges, central, the nats-server, the zygote. Weights
-count only while there is not enough for all, beside other classes of this node. How: `nodes/control_groups.py`.
+A class is the processes of one role, `recorder` also whoever keeps recordings (`nodes/storage`); `rest` is everybody
+else: edges, central, the nats-server, the zygote. Weights count only while there is not enough for all, beside other
+classes of this node. How: `nodes/control_groups.py`.
 
 There is no quota of processors for `media` and `rest`: who has used one up stands still for the rest of a tenth of a
 second, in the middle of a word. Nor a limit of their memory: who is over it is killed, and callers would hear it.

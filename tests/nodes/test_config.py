@@ -232,7 +232,7 @@ def test_a_mistake_is_named_with_file_key_and_reason(text: str, key: str, reason
     assert isinstance(caught.value, NodeError)
 
 
-SECTIONS = {one.name: one for one in fields(Config)}
+SECTIONS = {one.name: one for one in fields(Config) if is_dataclass(getattr(Config(), one.name))}
 
 
 @given(
