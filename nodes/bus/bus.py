@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
 from pathlib import Path
@@ -29,6 +29,7 @@ from nodes.bus import layout, service
 from nodes.bus.bucket import Body, Bucket
 from nodes.bus.connection import GREETING, Connection, away_for_errors
 from nodes.bus.consumer import Consumer, Received, replay
+from nodes.bus.erasing import data_of, erase
 from nodes.bus.lease import Lease
 from nodes.bus.login import Login, plain
 from nodes.bus.objects import Objects
@@ -187,9 +188,9 @@ class Bus:
         """
         return await self._send(Record(event_id, subject, _json(body)), timeout_s)
 
-    async def replay(self, stream: Stream, after: int = 0) -> AsyncIterator[Received]:
+    async def replay(self, stream: str, after: int = 0, *, headers_only: bool = False) -> AsyncIterator[Received]:
         """Read a stream from the message after sequence `after` up to its end. Raises: `BusAway`, `StreamBroken`."""
-        async for received in replay(self._connection, stream, after):
+        async for received in replay(self._connection, stream, after, headers_only=headers_only):
             yield received
 
     async def extent(self, stream: Stream) -> Extent:
@@ -219,6 +220,14 @@ class Bus:
         """Remove the messages of a stream before a sequence. Raises: `BusAway`."""
         with away_for_errors():
             await self._connection.jetstream.purge_stream(stream, seq=before)
+
+    async def erase(self, stream: Stream, sequences: Iterable[int]) -> int:
+        """Overwrite and delete these messages; return how many were still there. Raises: `BusAway`."""
+        return await erase(self._connection, stream, sequences)
+
+    async def data_of(self, stream: Stream, sequence: int) -> bytes | None:
+        """Return what one message says; None when there is none of this number. Raises: `BusAway`."""
+        return await data_of(self._connection, stream, sequence)
 
     async def stored_of(self, stream: Stream, durable: str) -> int | None:
         """Return up to which sequence the consumers whose name begins so, before `-` or `_`, have stored a stream.

@@ -19,7 +19,7 @@ from nodes.links.errors import BusAway, StreamBroken
 from nodes.reading import read_json
 from nodes.telemetry import logs
 from nodes.telemetry.trace import HEADER
-from protocols.wire.subjects import Stream
+from protocols.wire.subjects import CALL_HEADER, Stream
 
 BATCH: Final = 500
 ACK_WAIT_S: Final = 30.0
@@ -28,6 +28,8 @@ MAX_UNACKED: Final = 5000
 LAG_S: Final = 0.05
 READ_S: Final = 5.0
 """How long a replay waits for a message that must be there."""
+ASK_S: Final = 0.5
+"""When it asks whether that still is there: whoever is forgotten is deleted message by message."""
 
 log = logs.get(__name__)
 
@@ -54,6 +56,11 @@ class Received:
     def trace(self) -> str:
         """The `traceparent` that came with it; empty for none."""
         return (self.message.headers or {}).get(HEADER, "")
+
+    @property
+    def call_id(self) -> str:
+        """Of an event: which call it is of; empty where its header does not say."""
+        return (self.message.headers or {}).get(CALL_HEADER, "")
 
     @property
     def wall_s(self) -> float:
@@ -136,11 +143,14 @@ class Consumer:
         return self._pull
 
 
-async def replay(connection: Connection, stream: str, after: int = 0, subject: str = "") -> AsyncIterator[Received]:
+async def replay(
+    connection: Connection, stream: str, after: int = 0, subject: str = "", *, headers_only: bool = False
+) -> AsyncIterator[Received]:
     """Read a stream from the message after sequence `after` up to its end, and stop there.
 
     Every message that the stream has is told, in order: where one does not come, reading begins anew at it. What was
     deleted from the stream is left out, and the sequence numbers tell that; with a `subject`, so is what is of another.
+    `headers_only`: without what messages say.
     Of several servers any may be the one that is read from, and one that is behind knows less than the leader has said:
     it is read from until it has caught up. Raises: `BusAway`, `StreamBroken` when the stream is shorter than what was
     read of it.
@@ -152,7 +162,7 @@ async def replay(connection: Connection, stream: str, after: int = 0, subject: s
     n_told, was_level, until_s = after, False, time.monotonic() + READ_S
     while n_told < last:
         n_before, n_left = n_told, 0
-        consumer = await _made(connection, stream, n_told, subject)
+        consumer = await _made(connection, stream, n_told, subject, headers_only)
         async for received, n_pending in _run(connection, stream, consumer):
             n_told, n_left = received.sequence, n_pending
             yield received
@@ -184,7 +194,7 @@ async def n_behind(connection: Connection, stream: str, consumer: ConsumerInfo |
     return max((one.lag or not one.current for one in cluster.replicas if one.name == server), default=0)
 
 
-async def _made(connection: Connection, stream: str, after: int, subject: str) -> ConsumerInfo:
+async def _made(connection: Connection, stream: str, after: int, subject: str, headers_only: bool) -> ConsumerInfo:
     """Make a consumer that is read once, on whichever server."""
     with away_for_errors():
         config = ConsumerConfig(
@@ -192,6 +202,7 @@ async def _made(connection: Connection, stream: str, after: int, subject: str) -
             opt_start_seq=after + 1,
             filter_subject=subject or None,
             ack_policy=AckPolicy.NONE,
+            headers_only=headers_only or None,
             inactive_threshold=ACK_WAIT_S,
         )
         return await connection.jetstream.add_consumer(stream, config)
@@ -205,7 +216,9 @@ async def _run(connection: Connection, stream: str, consumer: ConsumerInfo) -> A
     try:
         while n_left:
             with away_for_errors():
-                messages = await pull.fetch(BATCH, READ_S)
+                messages = await _next(connection, pull, consumer, n_come)
+            if messages is None:
+                return
             if not messages:
                 raise BusAway(f"{stream}: {n_left} messages did not come")
             for message in messages:
@@ -220,6 +233,16 @@ async def _run(connection: Connection, stream: str, consumer: ConsumerInfo) -> A
     finally:
         with suppress(BusAway), away_for_errors():
             await pull.close()  # the server forgets the consumer by itself
+
+
+async def _next(connection: Connection, pull: Pull, consumer: ConsumerInfo, n_come: int) -> list[Msg] | None:
+    """Return the next messages; none after `READ_S`; None when there are no more: those left were deleted meanwhile."""
+    until_s = time.monotonic() + READ_S
+    while not (messages := await pull.fetch(BATCH, min(ASK_S, READ_S))) and time.monotonic() < until_s:
+        now = await connection.jetstream.consumer_info(consumer.stream_name, consumer.name)
+        if not now.num_pending and (not now.delivered or now.delivered.consumer_seq <= n_come):
+            return None
+    return messages
 
 
 def _received(message: Msg) -> Received:

@@ -85,6 +85,7 @@ _REST: Final = (
     _bucket(Bucket.DNC, 0.0),
     _bucket(Bucket.LEASES, 15.0),  # longer than any election of a JetStream leader
     _bucket(Bucket.CONFIG, 0.0, history=10),
+    _bucket(Bucket.FORGOTTEN, 0.0),
 )
 WANTED: Final = (*_events(1), *_REST)
 LIMITS: Final = ("max_age", "max_bytes", "num_replicas")

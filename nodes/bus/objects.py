@@ -24,6 +24,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from nodes.bus.connection import Connection, away_for_errors
 from nodes.bus.consumer import LAG_S, READ_S, n_behind, replay
+from nodes.bus.erasing import erase_subject
 from nodes.links.errors import BusAway, ObjectBroken
 from nodes.reading import read_json
 from protocols.wire import subjects
@@ -202,9 +203,8 @@ class Objects:
             await self._connection.jetstream.publish(subject, data, headers=headers)
 
     async def purge(self, subject: str) -> None:
-        """Remove the messages of a subject."""
-        with away_for_errors():
-            await self._connection.jetstream.purge_stream(subjects.OBJECT_STREAM, subject=subject)
+        """Remove the messages of a subject, and their bytes: there are numbers in them."""
+        await erase_subject(self._connection, subjects.OBJECT_STREAM, subject)
 
     async def _last(self, name: str) -> RawStreamMsg | None:
         with away_for_errors():

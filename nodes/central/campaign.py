@@ -25,6 +25,7 @@ from nodes.central.may_call import Callee
 from nodes.central.roll import Roll
 from nodes.central.spend import Spent
 from protocols.wire.campaigns import CampaignStatus, ContactId, Plan
+from protocols.wire.forgetting import Person
 from protocols.wire.ids import AttemptId, CampaignId
 from protocols.wire.journal import (
     Answered,
@@ -131,6 +132,8 @@ class Campaigns:
     """Dials of a contact in all campaigns, in the order of the journal, without those `DAYS_S` before the last."""
     rolls: dict[str, Roll] = field(default_factory=dict, repr=False, compare=False)
     """Rolls by the name of their object, of campaigns that are about to be imported."""
+    forgotten: dict[ContactId, Person] = field(default_factory=dict)
+    """Who is to be forgotten, and up to which moment: for good, for a backup may know them."""
     spent: Spent = field(default_factory=dict)
     """What the trunks' calls have cost in the last day."""
     n_ignored: int = 0
@@ -266,6 +269,8 @@ class Campaigns:
 
     def _forget(self, entry: Forgotten) -> bool:
         """Leave a contact out of every roll. A call that is up goes on, and its end is counted."""
+        wanted, before = Person(entry.contact_id, entry.at, entry.calls), self.forgotten.get(entry.contact_id)
+        self.forgotten[entry.contact_id] = wanted.over(before) if before else wanted
         rows = [(campaign, campaign.roll.find(entry.contact_id)) for campaign in self.campaigns.values()]
         self.dialled.pop(entry.contact_id, None)
         if attempt := self.in_flight.get(entry.contact_id):
@@ -279,7 +284,7 @@ class Campaigns:
             if progress.attempt is None and progress.due is not None:
                 campaign.n_done += 1
                 campaign.refused["forgotten"] += 1
-        return any(row is not None for _, row in rows)
+        return self.forgotten[entry.contact_id] != before or any(row is not None for _, row in rows)
 
     def _find(self, entry: Attempted | Refused) -> tuple[Campaign | None, int | None]:
         campaign = self.campaigns.get(entry.campaign_id)

@@ -24,6 +24,7 @@ from nodes.central.admission import Admission
 from nodes.central.campaign import Campaign
 from nodes.central.dialler import Dialler, Moment
 from nodes.central.edges import Edges
+from nodes.central.forgetting import Forgetting
 from nodes.central.memory import Memory
 from nodes.central.memory_store import JOURNAL_LOST, MemoryStore
 from nodes.central.outcomes import ended, entry_of, lost, returned, trunk_works
@@ -87,6 +88,7 @@ class Leader:
         self.advising, self._n_ended = Advising(config.scale), 0
         self.edges = Edges(mesh, self.places, self._look)
         self.memory_store = MemoryStore(bus, memory)
+        self.forgetting = Forgetting(bus, memory, self.memory_store.is_clean, n_streams)
         self.search = Search(mesh, self.places, self._fold, lambda: lease.token)
         self._given_up: dict[str, GivesUp] = {}
         self._talk: dict[CampaignId, Mean] = {}

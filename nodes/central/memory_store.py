@@ -3,6 +3,8 @@
 A person is forgotten in this order, and a leader that dies in between does the rest in its next life, because the
 journal still has the `Forgotten`: the rolls without them are stored, then a snapshot that names those, which is read
 back, then the journal is purged up to it (but never of what the recorder has not read), and at last the old rolls go.
+What the journal says of them is overwritten before it is purged (`nodes.bus.erasing`): for that moment the journal has
+holes, below the snapshot, where nobody reads who leads.
 
 Objects that somebody has deleted are written again, as long as there is a leader who knows what was in them.
 """
@@ -162,10 +164,27 @@ class MemoryStore:
             return  # somebody more has come since: once more
         stored = await self._bus.stored_of(Stream.CAMPAIGN, RECORDER_READS)
         up_to = kept if stored is None else min(kept, stored)
+        await self._erase(up_to)
         await self._bus.purge(Stream.CAMPAIGN, before=up_to + 1)
         if up_to >= self._memory.forgotten:
             n_rolls = await self._remove_rolls()
             log.info("journal.forgotten", up_to=up_to, rolls=n_rolls)
+
+    async def _erase(self, up_to: int) -> None:
+        """Overwrite what the journal says of people who are forgotten."""
+        names = [name.encode() for name in self._fold.forgotten]
+        after = (await self._bus.extent(Stream.CAMPAIGN)).first - 1
+        theirs = []
+        async for one in self._bus.replay(Stream.CAMPAIGN, after):
+            if one.sequence > up_to:
+                break
+            if any(name in one.data for name in names):
+                theirs.append(one.sequence)
+        await self._bus.erase(Stream.CAMPAIGN, theirs)
+
+    async def is_clean(self) -> bool:
+        """Say whether nothing is left of those who are to be forgotten. Raises: `BusAway`."""
+        return not await self._must_forget() and not await self._unused_rolls()
 
     async def _must_forget(self) -> bool:
         """Say whether the journal still has what somebody is to be forgotten by."""
@@ -196,15 +215,18 @@ class MemoryStore:
 
         Who knows no campaign at all, or has forgotten them, removes nothing: it knows too little.
         """
-        gone = [name for name in await self._objects.names() if name.startswith(f"{ROLL}.")]
-        fold = self._fold
-        if not fold.campaigns or fold is not self._memory.campaigns:
-            return 0
-        used = {campaign.stored.name for campaign in fold.campaigns.values() if campaign.stored}
-        gone = [name for name in gone if name not in used and name not in fold.rolls]
+        gone = await self._unused_rolls()
         for name in gone:
             await self._objects.delete(name)
         return len(gone)
+
+    async def _unused_rolls(self) -> list[str]:
+        gone = [name for name in await self._objects.names() if name.startswith(f"{ROLL}.")]
+        fold = self._fold
+        if not fold.campaigns or fold is not self._memory.campaigns:
+            return []
+        used = {campaign.stored.name for campaign in fold.campaigns.values() if campaign.stored}
+        return [name for name in gone if name not in used and name not in fold.rolls]
 
 
 __all__ = ["MemoryStore", "pause_s", "roll_name"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from nodes.bus.bus import Bus
@@ -28,6 +28,7 @@ from nodes.config import Config
 from nodes.links.contact_key import contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import BusAway, LayoutMismatch, ObjectBroken, StreamBroken
+from nodes.links.finding import Finder
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.members import Members
 from nodes.links.roster import NOBODY, Roster
@@ -38,6 +39,7 @@ from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
 from nodes.telemetry import logs
 from protocols.wire.cluster import EdgeWord
+from protocols.wire.forgetting import Sought
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import CENTRAL_READS, Role
@@ -80,6 +82,7 @@ class Central:
         self.settings.lead(self._mesh, self.members)
         Listings(self.do_not_call, self._config.paths.state / FILE).serve(self._mesh)
         self._mesh.serve(GetStatus, self.status)
+        Finder(self._config, self._find).serve(self._mesh)
 
     def follow(self, roster: Roster) -> None:
         """Take the launcher's word on who lives."""
@@ -118,6 +121,11 @@ class Central:
             **(self._requests.leader.figures() if self._requests.leader else {}),
         }
         return Status("central", os.getpid(), figures)
+
+    async def _find(self, patterns: Sequence[str]) -> Sequence[Sought]:
+        """Look where only who leads can."""
+        leader = self._requests.leader
+        return await leader.forgetting.find(patterns) if leader else ()
 
     def of_node(self) -> EdgeWord:
         """Return what this central adds to its node's word, where there is no edge."""
@@ -208,6 +216,7 @@ class Central:
                 tasks.spawn(leader.edges.watch())
                 tasks.spawn(leader.search.watch())
                 tasks.spawn(leader.memory_store.run())
+                tasks.spawn(leader.forgetting.run())
                 await self._hold(leader, is_over)
         finally:
             self._requests.leader = self._requests.term = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 from nodes.central.campaign import Campaign
 from nodes.central.importing import Importer
@@ -15,6 +16,16 @@ from nodes.people import NotAPerson, person
 from nodes.telemetry import logs
 from protocols.wire import campaigns as wire
 from protocols.wire.campaigns import contact_id
+from protocols.wire.forgetting import (
+    MOST_CALLS,
+    MOST_PEOPLE,
+    ForgetAgain,
+    ForgottenPeople,
+    GetForgotten,
+    GetRemoved,
+    Person,
+    Removed,
+)
 from protocols.wire.ids import CampaignId, Identity
 from protocols.wire.journal import CampaignPhase, Forgotten, Steered
 from protocols.wire.scale import GetScale, ScaleAdvice
@@ -45,6 +56,9 @@ class Requests:
         mesh.serve(wire.GetScript, self.script)
         mesh.serve(wire.ForgetContact, self.forget)
         mesh.serve(GetScale, self.scale)
+        mesh.serve(ForgetAgain, self.forget_again)
+        mesh.serve(GetForgotten, self.forgotten)
+        mesh.serve(GetRemoved, self.removed)
 
     async def begin_import(self, request: wire.BeginImport, sender: Identity) -> wire.ImportBegun:
         """Take plan and script, and expect a list."""
@@ -75,13 +89,43 @@ class Requests:
             name = contact_id(person(request.target), self._key)
         except NotAPerson as error:
             raise Refused(f"bad_target: {error}") from error
-        found = [one for one in self._memory.campaigns.campaigns.values() if one.roll.find(name) is not None]
-        if not found and name not in self._memory.campaigns.dialled:
-            raise Refused("unknown_contact")
-        await self._memory.write(Forgotten(name, self._memory.clock.wall()))
-        leader.memory_store.soon()
+        fold = self._memory.campaigns
+        if len(request.calls) > MOST_CALLS:
+            raise Refused("too_many_calls")
+        if name in fold.in_flight:
+            raise Refused("call_is_up")
+        found = [one for one in fold.campaigns.values() if one.roll.find(name) is not None]
+        at = await self._forget(leader, Person(name, self._memory.clock.wall(), request.calls))
+        if name in fold.in_flight:
+            raise Refused("call_is_up")  # it began in this moment: what it leaves is for whoever asks again
         log.info("contact.forgotten", contact_id=name, campaigns=len(found))
-        return wire.ContactForgotten(len(found))
+        return wire.ContactForgotten(len(found), name, at)
+
+    async def _forget(self, leader: Leader, wanted: Person) -> datetime:
+        await self._memory.write(Forgotten(wanted.contact_id, wanted.at, wanted.calls))
+        leader.memory_store.soon()
+        leader.forgetting.soon()
+        return self._memory.campaigns.forgotten[wanted.contact_id].at
+
+    async def forget_again(self, request: ForgetAgain, sender: Identity) -> ForgottenPeople:
+        """Forget those whom the journal does not know to be forgotten: it is a backup's, which is older."""
+        leader, known = self._leading(), self._memory.campaigns.forgotten
+        latest = {one.contact_id: one.over(known.get(one.contact_id, one)) for one in request.people}
+        news = [one for name, one in latest.items() if known.get(name) != one]
+        for one in news:
+            await self._forget(leader, one)
+        return ForgottenPeople(tuple(news))
+
+    def forgotten(self, asked: GetForgotten, sender: Identity) -> ForgottenPeople:
+        """Say who was forgotten, page by page."""
+        self._leading()
+        people = sorted(self._memory.campaigns.forgotten.values(), key=lambda one: one.contact_id)
+        behind = [one for one in people if one.contact_id > asked.after]
+        return ForgottenPeople(tuple(behind[:MOST_PEOPLE]), len(behind) <= MOST_PEOPLE)
+
+    async def removed(self, asked: GetRemoved, sender: Identity) -> Removed:
+        """Say what central has removed of somebody."""
+        return await self._leading().forgetting.removed(asked)
 
     async def steer(self, request: wire.SteerCampaign, sender: Identity) -> wire.CampaignStatus:
         """Have a campaign running, paused or stopped."""

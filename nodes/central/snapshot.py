@@ -9,7 +9,7 @@ values in them never change. Rolls are objects of their own, which a snapshot na
     ["touched", campaign, [[row, due, n, attempt, n_returned]...]]  those who were dialled
     ["done", campaign, [row...]]
     ["dialled", [[contact, [[journal_s, wall_s]...]]...]]
-    {in_flight, talking, spent}, {end: number of items}
+    {in_flight, talking, spent, forgotten}, {end: number of items}
 
 What is not exactly that is refused (`BadSnapshot`), and the journal read from its beginning.
 """
@@ -33,6 +33,7 @@ from nodes.errors import NodeError
 from nodes.unpacking import BadItem, Items
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import ContactId, Plan
+from protocols.wire.forgetting import Person
 from protocols.wire.ids import CampaignId
 from protocols.wire.journal import Attempted, CampaignPhase, RollRef, from_body, to_body
 
@@ -82,6 +83,7 @@ class Taken:
         self._touched = [dict(campaign.touched) for campaign in fold.campaigns.values()]
         self._dialled, self._in_flight = dict(fold.dialled), list(fold.in_flight.values())
         self._talking, self._spent = list(fold.talking), dict(fold.spent)
+        self._forgotten = list(fold.forgotten.values())
 
     def items(self) -> Iterator[bytes]:
         """Yield the stream; each item is a few milliseconds of work."""
@@ -101,7 +103,8 @@ class Taken:
         for dialled in _batches(self._dialled.items()):
             yield "dialled", [(who, [(at, wall.timestamp()) for at, wall in dials]) for who, dials in dialled]
         in_flight = [to_body(attempt) for attempt in self._in_flight]
-        yield {"in_flight": in_flight, "talking": self._talking, "spent": self._spent}
+        forgotten = msgspec.to_builtins(self._forgotten)
+        yield {"in_flight": in_flight, "talking": self._talking, "spent": self._spent, "forgotten": forgotten}
 
 
 class Reading:
@@ -161,6 +164,8 @@ class Reading:
             for name in self._fold.talking:
                 self._fold.campaigns[self._fold.in_flight[name].campaign_id].n_talking += 1
             self._fold.spent = msgspec.convert(told.get("spent", {}), Spent)
+            people = msgspec.convert(told.get("forgotten", []), list[Person])
+            self._fold.forgotten = {one.contact_id: one for one in people}
         else:
             campaign = _campaign(msgspec.convert(told, _Head))
             self._fold.campaigns[campaign.campaign_id] = campaign

@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "call": "place one call and follow it live",
     "campaign": "check, rehearse, start and stop campaigns",
     "dnc": "who must not be called: add, remove, import, export, check",
+    "forget": "a person who wants to be: out of everything that any node keeps, with a proof",
     "script": "check a script, or talk to it in the terminal",
     "report": "what the calls came to, from the recorder's database",
     "tree": "the supervision tree of the running node, live",

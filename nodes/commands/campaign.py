@@ -36,8 +36,8 @@ REHEARSAL = "[fetch]\nexamples = true\n"
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """What to do, with which files."""
-    parser.add_argument("what", choices=("check", "import", *STEERING, "status", "forget", "rehearse"))
-    parser.add_argument("campaign", help="its id; check, import, rehearse: its TOML file; forget: a number or SIP URI")
+    parser.add_argument("what", choices=("check", "import", *STEERING, "status", "rehearse"))
+    parser.add_argument("campaign", help="its id; check, import, rehearse: its TOML file")
     parser.add_argument("--contacts", metavar="CSV", help="the contact list: number or SIP URI, and slots")
     parser.add_argument("--script", metavar="FILE", help="a script's file, or a shipped script's name")
     parser.add_argument("--seed", type=int, default=1, help="rehearse: what callees answer")
@@ -47,8 +47,6 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was done; a rehearsal: when no call was lost."""
-    if args.what == "forget":
-        return ENDING.run(_forget(args))
     if args.what not in ("check", "import", "rehearse"):
         return ENDING.run(_steer(args))
     if not (args.contacts and args.script):
@@ -123,16 +121,6 @@ def _bytes_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(LIST_PART):
             yield chunk
-
-
-async def _forget(args: argparse.Namespace) -> int:
-    async with connected(configured(args)) as client:
-        n_campaigns = await central.forget(client, args.campaign)
-    if args.json:
-        emit({"campaigns": n_campaigns})
-    else:
-        print(f"forgotten in {n_campaigns} campaign{'' if n_campaigns == 1 else 's'}; never dialled there again")
-    return 0
 
 
 async def _steer(args: argparse.Namespace) -> int:

@@ -25,7 +25,6 @@ from protocols.wire.campaigns import (
     CampaignImported,
     CampaignStatus,
     CommitImport,
-    ForgetContact,
     GetCampaign,
     ImportBegun,
     ListPart,
@@ -49,7 +48,6 @@ IN_WORDS = {
     "not_leading": "central does not lead yet; try again in a few seconds",
     "importing": "another list is being imported; try again when it is done",
     "unknown_import": "central has given this import up, or another central leads now; nothing was imported, try again",
-    "unknown_contact": "nobody of that number or address is in any campaign",
     "not_read": "central could not read the list to its end (its log says why); nothing was imported",
 }
 """What central refuses with, for people."""
@@ -150,15 +148,6 @@ async def _send(
     return n_bytes
 
 
-async def forget(client: Client, target: str) -> int:
-    """Have central forget somebody; return in how many campaigns they were. Raises: Declined."""
-    try:
-        return (await client.ask("central", ForgetContact(target))).campaigns
-    except LinkError as error:
-        reason = IN_WORDS.get(error.reason, error.reason) if isinstance(error, Refused) else str(error)
-        raise Declined(reason) from error
-
-
 async def steer(client: Client, campaign_id: CampaignId, phase: str) -> CampaignStatus:
     """Have the campaign `running`, `paused` or `stopped`. Raises: Declined."""
     try:
@@ -226,6 +215,6 @@ def _at(problem: Problem) -> str:
 
 
 __all__ = [
-    "BadList", "Campaign", "Declined", "bring", "check", "forget", "is_done", "read_campaign", "scale", "status",
+    "BadList", "Campaign", "Declined", "bring", "check", "is_done", "read_campaign", "scale", "status",
     "steer",
 ]  # fmt: skip

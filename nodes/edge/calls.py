@@ -24,7 +24,7 @@ from nodes.edge.elsewhere import Elsewhere
 from nodes.edge.heirs import Heirs, Received
 from nodes.edge.hold_back import HoldBack
 from nodes.edge.load import of_edge
-from nodes.edge.recent import Noted, events_of
+from nodes.edge.recent import Noted, Recent, events_of
 from nodes.edge.record_store import RecordStore
 from nodes.edge.services import AnyCall, EdgeServices
 from nodes.edge.standby_records import StandbyRecords
@@ -77,12 +77,13 @@ class Calls:
         self._heirs = Heirs(services.mesh, self.stores)
         self._standby = StandbyRecords()
         self._heirs.unused, self._heirs.tell = self._standby.forget, self.tell
+        self.recents: Callable[[], tuple[Recent, Recent]] = lambda: (self._standby.recent, self._heirs.recent)
         self.disk = Disk(
             services.config.paths.checkpoint_of(process_of(services.mesh.identity)),
             launcher,
             self.stores,
             self._standby.last_over,
-            lambda: chain(self._standby.recent, self._heirs.recent),
+            lambda: chain(*self.recents()),
             abandoned(process_of(services.mesh.identity), services.config),
         )
         self.load = of_edge(services.mesh, self.records, services.config)

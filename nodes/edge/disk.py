@@ -78,6 +78,8 @@ class Disk:
         self._fd: int | None = None
         self._size = self._limit = 0
         self._is_closed = False
+        self._renewed: asyncio.Future[None] | None = None
+        """Somebody waits for a new file."""
         self.n_failed = 0
 
     def read(self) -> Checkpoint | None:
@@ -138,6 +140,15 @@ class Disk:
         self._urgent.add(call_id)
         self._is_urgent.set()
 
+    async def renew(self) -> None:
+        """Return once the file has nothing but what there is now: somebody is to be forgotten.
+
+        While this runs, its owner (`run`) does too.
+        """
+        self._renewed = self._renewed or asyncio.get_running_loop().create_future()
+        self._due.set()
+        await asyncio.shield(self._renewed)
+
     def keeps(self, call_id: CallId, wanted: Version) -> bool:
         """Say whether this record of a call is on disk, or a later one."""
         return call_id in self._kept and self._kept[call_id] >= wanted
@@ -168,12 +179,15 @@ class Disk:
     async def _flush(self, *, is_urgent: bool = False) -> bool:
         if self._is_closed:
             return True
-        wanted = self._wanted(is_urgent=is_urgent)
+        renewed, wanted = self._renewed, self._wanted(is_urgent=is_urgent)
         is_well = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, *wanted)
         if is_well:
             for record, _ in wanted[1]:
                 self._keeps(record)
             self.wrote_some()
+            if wanted[2] is not None and renewed is not None:
+                renewed.set_result(None)
+                self._renewed = None
         return is_well
 
     def _keeps(self, record: CallRecord) -> None:
@@ -187,7 +201,7 @@ class Disk:
         urgent, self._urgent = self._urgent, set()
         self._is_urgent.clear()
         noted, self._noted = self._noted, []
-        is_new = self._fd is None or self._size > self._limit
+        is_new = self._fd is None or self._size > self._limit or self._renewed is not None
         names = urgent & self._written.keys() if is_urgent and not is_new else self._written.keys()
         written = {name: self._written.pop(name) for name in list(names)}
         if not is_new:

@@ -21,6 +21,7 @@ from nodes.edge.calls import Calls
 from nodes.edge.capacity import MOST
 from nodes.edge.ears import Engines
 from nodes.edge.fetch import Fetcher
+from nodes.edge.forgetting import Forgetting
 from nodes.edge.leg import Leg, SipLeg
 from nodes.edge.post import Post
 from nodes.edge.record_store import RecordStore
@@ -37,6 +38,8 @@ from nodes.links import incarnation, trees
 from nodes.links.cluster_view import ClusterView
 from nodes.links.contact_key import contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
+from nodes.links.finding import Finder
+from nodes.links.forgotten import Forgotten
 from nodes.links.kept_list import FILE, KeptList
 from nodes.links.roster import Roster
 from nodes.links.settings import Settings
@@ -130,6 +133,9 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         views = Views(bus, config.node.id, process_of(mesh.identity), edges(config))
         calls = Calls(services, system.dynamic("calls", start), views, incarnation.of(os.getppid()), tasks)
 
+        forgetting = Forgetting(config.recording_roots, config.paths.checkpoint.parent, calls)
+        forgotten = Forgotten(bus.kv(Bucket.FORGOTTEN), forgetting.forget)
+        tasks.spawn(forgotten.follow())
         seen = ClusterView(bus, watched=(Bucket.AGENTS,))
         services.agents = lambda: seen.things(Bucket.AGENTS).values()
 
@@ -140,6 +146,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
             tasks.spawn(calls.wake_all())
             tasks.spawn(views.run())
             tasks.spawn(calls.load.run())
+            tasks.spawn(forgotten.run())
             for account in registers:
                 await system.dynamic("registrations", TrunkRegistration).start(trunk, account)
 
@@ -148,6 +155,8 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         further = lambda: post.figures() | settings.figures() | warm_up.figures()  # noqa: E731
         requests = Requests(services, calls, further, lambda: settings.versions)
         requests.serve()
+        forgotten.serve(mesh)
+        Finder(config).serve(mesh)
         speaker = Spokesman(mesh, bus, config, services.members, tasks, requests.of_node)
         tasks.spawn(speaker.run())
         trees.serve(mesh, system.census)

@@ -11,7 +11,7 @@ An event is packed once, for the stream, for heirs and for the disk; only who ha
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,6 +59,11 @@ class Recent:
 
     def __init__(self) -> None:
         self._events: OrderedDict[str, tuple[float, Noted]] = OrderedDict()
+
+    def forget(self, is_theirs: Callable[[CallId], bool]) -> None:
+        """Keep nothing of these calls."""
+        for name in [name for name, (_, event) in self._events.items() if is_theirs(event.call_id)]:
+            del self._events[name]
 
     def add(self, event: Noted, now: float) -> None:
         """Keep one, and no longer those that are old. One that is known is as old as it was."""

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ BASE: Final = "base"
 """The name of the base in the database's book."""
 LEFT: Final = "left/"
 """How the names begin under which the book has how many rows a day's file had when it left: `left/2026-03-03`."""
+LACKS: Final = "lacks/"
+"""The same, for how many rows of it were missing, while somebody is taken out of it."""
 FIRST, LAST = ALL_DAYS = "0001-01-01", "9999-12-31"
 
 log = logs.get(__name__)
@@ -97,6 +99,29 @@ class Archive:
         left = {str(name).removeprefix(LEFT): int(value) for name, value in found}
         lacking = {day: n - self._count(reader, self._path(day)) for day, n in sorted(left.items())}
         return {day: n for day, n in lacking.items() if n > 0}
+
+    def files(self) -> list[Path]:
+        """Return the files of all days."""
+        return [self._path(day) for day in self._days()]
+
+    def forget(
+        self, writer: duckdb.DuckDBPyConnection, path: Path, act: Callable[[], tuple[int, int]]
+    ) -> tuple[int, int]:
+        """Have `act` take rows out of a day's file, and miss none of them; return what it returns.
+
+        How many were missing before is in the book meanwhile: who is killed does not miss those that were taken out.
+        """
+        left, lacks = f"{LEFT}{path.parent.name[4:]}", f"{LACKS}{path.parent.name[4:]}"
+        found = writer.execute(f"SELECT name, value FROM {self._book} WHERE name IN (?, ?)", [left, lacks]).fetchall()
+        book = {str(name): int(value) for name, value in found}
+        if left not in book:
+            return act()
+        n_lacks = book.get(lacks, book[left] - self._count(writer, path))
+        self._write_book(writer, lacks, str(n_lacks))
+        done = act()
+        self._write_book(writer, left, str(self._count(writer, path) + n_lacks))
+        writer.execute(f"DELETE FROM {self._book} WHERE name = ?", [lacks])
+        return done
 
     def days_over(self, writer: duckdb.DuckDBPyConnection, today: str) -> list[str]:
         """Return the days before `today` of which the database has events, in order."""

@@ -28,6 +28,8 @@ from nodes.bus.login import login
 from nodes.config import Config
 from nodes.links import trees
 from nodes.links.errors import BusAway, LinkError, Refused
+from nodes.links.finding import Finder
+from nodes.links.forgotten import Done, Forgotten
 from nodes.links.members import Members
 from nodes.links.roster import NOBODY, Roster
 from nodes.links.spokesman import Spokesman
@@ -39,17 +41,18 @@ from nodes.recorder import reports
 from nodes.recorder.aside import opened, renewed
 from nodes.recorder.reports import NotExported, export
 from nodes.recorder.rounds import Rounds
-from nodes.recorder.rows import WHOLE, Share, row_of
+from nodes.recorder.rows import WHOLE, Share, is_forgotten, row_of
 from nodes.recorder.store import Store, StoreBroken, StoreLocked, StoreUnwritable
 from nodes.recorder.together import Together
 from nodes.telemetry import logs, spans
 from protocols.wire import reports as wire
 from protocols.wire.events import Kind
+from protocols.wire.forgetting import Person, Place, Sought
 from protocols.wire.ids import CallId, Identity, NodeId
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.reconcile import MAX_ASKED, FindCalls
 from protocols.wire.roles import Role, recorder_reads
-from protocols.wire.subjects import EVENT_STREAMS, Stream
+from protocols.wire.subjects import EVENT_STREAMS, Bucket, Stream
 from supervisors.parent import Parent, Told
 
 T = TypeVar("T")
@@ -87,6 +90,7 @@ class Recorder:
         self._members: Members | None = None
         self._share, self._durable = share, recorder_reads(share.number)
         self._idle_s: float | None = None
+        self.forgotten = Forgotten(bus.kv(Bucket.FORGOTTEN), self.forget)
         self._writer = ThreadPoolExecutor(1, "recorder-writer")
         self._reader = ThreadPoolExecutor(1, "recorder-reader")
 
@@ -95,6 +99,7 @@ class Recorder:
         self._mesh = mesh
         Together(self, mesh, self._share.n_recorders)
         mesh.serve(GetStatus, self.status)
+        self.forgotten.serve(mesh)
 
     def join(self, members: Members, node: NodeId) -> None:
         """Be the recorder of one of several nodes: each reads everything for itself, so that each can report."""
@@ -103,7 +108,13 @@ class Recorder:
     def works(self) -> dict[str, Begin]:
         """What is to go on all the time: each stream is read as soon as central has made it."""
         streams = (EVENT_STREAMS[self._share.number], Stream.CAMPAIGN)
-        return {stream: partial(self.consume, stream) for stream in streams} | {"archive": self.archive_all}
+        reads: dict[str, Begin] = {str(stream): partial(self.read, stream) for stream in streams}
+        return reads | {"forgotten": self.forgotten.follow, "forget": self.forgotten.run, "archive": self.archive_all}
+
+    async def read(self, stream: Stream) -> None:
+        """Write down a stream as soon as it is known who is forgotten, until cancelled."""
+        await self.forgotten.known.wait()
+        await self.consume(stream)
 
     async def consume(self, stream: Stream) -> None:
         """Write down a stream, batch by batch, until cancelled."""
@@ -133,6 +144,29 @@ class Recorder:
             except BusAway as error:
                 log.warning("recorder.bus_away", stream=stream, error=str(error))
                 await asyncio.sleep(RETRY_S)
+
+    async def forget(self, people: Sequence[Person]) -> Done:
+        """Remove what there is of these people. Raises: StoreError, to be asked again."""
+        store = self._store
+        work = partial(store.forget, people, not self._share.number)
+        # nobody reads meanwhile: the file is replaced, and the reader's thread is who waits for that
+        counts = await self._in(self._reader, lambda: self._writer.submit(work).result())
+        looked, removed = Counter[str](), Counter[str]()
+        for place, n_looked, n_removed in counts:
+            looked[place] += n_looked
+            removed[place] += n_removed
+        if store is not self._store:
+            return await self.forget(people)
+        log.info("recorder.forgot", people=len(people), rows=removed.total())
+        return [(people[0], Place(place, n, removed[place])) for place, n in looked.items()] if len(people) == 1 else []
+
+    async def find(self, patterns: Sequence[str]) -> Sequence[Sought]:
+        """Look for patterns in the database, and in the files of days that are over."""
+        await self._fresh()
+        found = await self._read(lambda store: store.find(patterns))
+        name = self._store.database.name
+        named = [(f"{name}, {table}", n, (f"{n_found} rows",) if n_found else ()) for table, n, n_found in found]
+        return [Sought(place, n, "rows", where) for place, n, where in named]
 
     async def archive_all(self) -> None:
         """Put days that are over into files, hour by hour, until cancelled."""
@@ -196,7 +230,8 @@ class Recorder:
                 await self._renew(store, str(error))
 
     async def _record(self, stream: Stream, received: Sequence[Received]) -> None:
-        rows = [row for one in received if (row := row_of(stream, one.sequence, one.data, self._share))]
+        every = [(one, row) for one in received if (row := row_of(stream, one.sequence, one.data, self._share))]
+        rows = [row for one, row in every if not is_forgotten(self.forgotten, row, one.wall_s)]
         self.counts["received"] += len(received)
         self.counts["dead_letters"] += sum(row.table == "dead_letters" for row in rows)
         store = self._store
@@ -337,6 +372,7 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
 
 async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, recorder: Recorder, tasks: Tasks) -> None:
     recorder.serve(mesh)
+    Finder(config, recorder.find).serve(mesh)
     members = Members(mesh, config)
     if config.cluster.is_joined:
         recorder.join(members, config.node.id)

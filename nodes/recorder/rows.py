@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import msgspec
 
+from nodes.links.forgotten import Forgotten
 from nodes.reading import read_json
 from nodes.recorder.store import Row, dead_letter
 from protocols.errors import RemoteProtocolError
 from protocols.wire import events, journal
+from protocols.wire.campaigns import ContactId
 from protocols.wire.events import CallEvent
 from protocols.wire.subjects import Stream, stream_of
 
@@ -77,4 +80,19 @@ def _entry(entry: journal.Entry, share: Share) -> Row | None:
     return None
 
 
-__all__ = ["Share", "WHOLE", "row_of"]
+def is_forgotten(forgotten: Forgotten, row: Row, taken_s: float) -> bool:
+    """Say whether a row came late of what is forgotten. `taken_s`: when its stream took it, seconds since 1970.
+
+    A moment of the journal may be a rehearsal's, but what is in the journal is never late.
+    """
+    if not forgotten.people or row.table not in (*TABLE_OF.values(), "events"):
+        return False
+    taken, values = datetime.fromtimestamp(taken_s, UTC), row.values
+    attempt = str(values["attempt_id"]) if "attempt_id" in values else ""
+    if row.table == "events":
+        told = datetime.fromisoformat(str(values["wall"]))
+        return forgotten.is_forgotten_call(attempt, str(values["call_id"]), min(told, taken))
+    return forgotten.is_forgotten(ContactId(str(values["contact_id"])), attempt, taken)
+
+
+__all__ = ["Share", "WHOLE", "is_forgotten", "row_of"]

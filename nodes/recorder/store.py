@@ -18,13 +18,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import duckdb
 
 from nodes.errors import NodeError
+from nodes.recorder import forgetting
 from nodes.recorder.archive import ALL_DAYS, Archive, days_around
+from protocols.wire.forgetting import Person
 
 LONGEST = timedelta(days=1)
 """So far from an attempt's beginning may anything lie that is told of it: what is further away is not read."""
@@ -199,6 +202,48 @@ class Store:
             if self._archive.set_aside(self._writer, day, day):
                 return self.archive(day, drops)
             raise
+
+    def forget(self, people: Sequence[Person], exports: bool = True) -> list[tuple[str, int, int]]:
+        """Have nothing of these people any more; return of each place how much was looked through, and was theirs.
+
+        Writer's thread, and nobody may read meanwhile. Nothing where all of it was done already. `exports`: there, too.
+        Raises StoreBroken, StoreUnwritable: some of it may be done.
+        """
+        counts = list[tuple[str, int, int]]()
+        try:
+            with self._telling():
+                if not (left := self._not_forgotten(people)):
+                    return counts
+                for path in self._archive.files():
+                    act = partial(forgetting.without, self._writer, path, left)
+                    counts.append(("archive", *self._archive.forget(self._writer, path, act)))
+                for path in forgetting.tidied(self.directory / "exports") if exports else ():
+                    counts.append(("exports", *forgetting.without(self._writer, path, left)))
+                for table, columns in TABLES.items():
+                    counts.append((table, *self._delete(table, forgetting.condition(list(columns), left))))
+                forgetting.rewrite(self._writer, self.database, FILE)
+                for one in left:
+                    self._write_book(f"{forgetting.FORGOTTEN}{one.contact_id}", _shown(one.body()))
+        except OSError as error:
+            raise StoreUnwritable(f"{self.directory}: {error}") from error
+        return counts
+
+    def find(self, patterns: Sequence[str]) -> list[tuple[str, int, int]]:
+        """Return of each table how many rows there are, and how many have one of these patterns. Reader's thread."""
+        with self._reading() as head:
+            sources = {table: f"({head} SELECT * FROM {table})" for table in TABLES}
+            return list(forgetting.find(self._reader, sources, patterns))
+
+    def _not_forgotten(self, people: Sequence[Person]) -> list[Person]:
+        """Return those of whom the book does not say that they are forgotten."""
+        found = self._writer.execute(f"SELECT name, value FROM {self._book}").fetchall()
+        book = {str(name): str(value) for name, value in found}
+        return [one for one in people if book.get(f"{forgetting.FORGOTTEN}{one.contact_id}") != _shown(one.body())]
+
+    def _delete(self, table: str, theirs: str) -> tuple[int, int]:
+        counted = self._writer.execute(f"SELECT count(*) FROM {FILE}.{table}").fetchone()
+        done = self._writer.execute(f"DELETE FROM {FILE}.{table} WHERE {theirs}").fetchone()
+        return (int(counted[0]) if counted else 0), (int(done[0]) if done else 0)
 
     def stop_reading(self) -> None:
         """Read no more. Reader's thread: a connection that is closed while it is used keeps its file for ever."""

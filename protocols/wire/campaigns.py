@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import blake2b
 from typing import ClassVar, Final, NewType
 
@@ -274,22 +275,27 @@ class GetScript:
 
 @dataclass(frozen=True, slots=True)
 class ContactForgotten:
-    """In how many campaigns the contact was."""
+    """In how many campaigns the contact was, under which name, and up to which moment all is forgotten."""
 
     campaigns: int
+    contact_id: ContactId
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetContact:
-    """Forget a person in all campaigns: they are never dialled again there, and what is known of them is removed.
+    """Forget a person: they are never dialled again in any campaign there is, and what is known of them is removed.
 
-    It is removed within seconds from the memory and the objects of central, and from the journal as soon as the
-    recorder has read it. Refused: `unknown_contact`, `bad_target:` and why it names nobody.
+    From the memory and the objects of central within seconds, from the journal as soon as the recorder has read it,
+    from all other places as soon as their processes hear of it (`protocols.wire.forgetting`). Refused: `call_is_up`
+    while somebody talks with them or their telephone rings, `too_many_calls`, `bad_target:` and why it names nobody.
     """
 
     Reply: ClassVar[type[ContactForgotten]] = ContactForgotten
     target: str
     """As people write it: a number with `+` and the country code, or a SIP URI."""
+    calls: tuple[CallId, ...] = ()
+    """Calls with them that belong to no campaign: nothing else says whose those were."""
 
 
 @dataclass(frozen=True, slots=True)

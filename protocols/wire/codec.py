@@ -22,6 +22,7 @@ from protocols.wire.cluster import CLUSTER_MESSAGES
 from protocols.wire.desk import DESK_MESSAGES
 from protocols.wire.do_not_call import DO_NOT_CALL_MESSAGES
 from protocols.wire.envelope import VERSION, Frame, Refusal
+from protocols.wire.forgetting import FORGETTING_MESSAGES
 from protocols.wire.heirs import HEIR_MESSAGES
 from protocols.wire.inspection import INSPECTION_MESSAGES
 from protocols.wire.lives import LIFE_MESSAGES
@@ -45,7 +46,8 @@ KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
         *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES,
-        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *PIECE_MESSAGES, *SETTINGS_MESSAGES, *SCALE_MESSAGES, Refusal,
+        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *PIECE_MESSAGES, *SETTINGS_MESSAGES, *SCALE_MESSAGES,
+        *FORGETTING_MESSAGES, Refusal,
     )
 )  # fmt: skip
 """Everything that an envelope may carry; a new page of messages is added here."""

@@ -20,7 +20,7 @@ import msgspec
 
 from protocols.errors import RemoteProtocolError
 from protocols.wire.campaigns import ContactId, Plan
-from protocols.wire.ids import AttemptId, CampaignId
+from protocols.wire.ids import AttemptId, CallId, CampaignId
 
 
 class CampaignPhase(Enum):
@@ -155,10 +155,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """Somebody is to be forgotten, in all campaigns: nothing of them stays but their name, which is a hash."""
+    """Somebody is to be forgotten, in all campaigns: nothing of them stays but their name, which is a hash.
+
+    `at`: the wall clock, also in a rehearsal. `calls`: those with them that no campaign has made.
+    """
 
     contact_id: ContactId
     at: datetime
+    calls: tuple[CallId, ...] = ()
 
 
 Entry: TypeAlias = Imported | Steered | Attempted | Answered | Ended | Returned | Refused | Forgotten

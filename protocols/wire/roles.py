@@ -6,7 +6,8 @@ server; `tests/nodes/bus/test_roles.py` asks a real one.
 
 Two rows are narrow on purpose. Only central writes the journal; only edges tell what became of calls. An edge, the
 process that strangers talk to, may put somebody on the do-not-call list and never take them off (`subjects.dnc_*`). A
-viewer sees that there are calls, agents and nodes, and no word, number or key of a contact.
+viewer sees that there are calls, agents and nodes, and no word, number or key of a contact. Central may read and delete
+what became of calls, for it forgets people; it reads headers, and of whom it forgets the rest.
 """
 
 from __future__ import annotations
@@ -141,6 +142,10 @@ def _read(*names: str) -> tuple[str, ...]:
     return tuple(subject for name in names for subject in (*_api(verbs, name), f"$JS.FC.{name}.>"))
 
 
+_ONCE: Final = ("CONSUMER.CREATE.*", "CONSUMER.INFO.*.>", "CONSUMER.MSG.NEXT.*.>")
+"""Read a stream once, with a consumer that the server names and forgets."""
+
+
 def _consume(stream: Stream, *durables: str) -> tuple[str, ...]:
     """Be these durable consumers of a stream."""
     verbs = tuple(
@@ -192,17 +197,20 @@ _TABLE: Final[Mapping[Role, Rights]] = {
             _WORD, ALL_CAMPAIGNS, "rm.state.campaigns.*", "rm.state.load.*",
             "$JS.API.INFO", *_lay(*_ALL), *_read(Stream.CAMPAIGN),
             *(subject for stream in EVENT_STREAMS for subject in _consume(stream, *CENTRAL_READS)),
-            "$JS.API.STREAM.PURGE.RM_CAMPAIGN",  # what is forgotten
+            "$JS.API.STREAM.PURGE.RM_CAMPAIGN",  # what is forgotten; message by message where bytes must not stay
+            *(subject for stream in EVENT_STREAMS for subject in _api(_ONCE, stream)),
+            *(f"$JS.API.STREAM.MSG.{verb}.{name}" for name in (*Stream, OBJECT_STREAM) for verb in ("GET", "DELETE")),
             f"$O.{OBJECTS}.>", *_read(OBJECT_STREAM), f"$JS.API.STREAM.PURGE.{OBJECT_STREAM}",
             f"$JS.API.DIRECT.GET.{OBJECT_STREAM}.>", "$JS.API.CONSUMER.LIST.RM_CAMPAIGN",
-            *_see(*Bucket), *_put(Bucket.LEASES, Bucket.CONFIG), *_put(Bucket.DNC, keys=">"),
+            *_see(*Bucket), *_put(Bucket.LEASES, Bucket.CONFIG, Bucket.FORGOTTEN), *_put(Bucket.DNC, keys=">"),
         ),
         subscribe=(ALL_NODE_WORDS,),
     ),
     Role.EDGE: Rights(
         publish=(
             _WORD, ALL_EVENTS, "rm.state.calls.*", *(f"$JS.API.STREAM.INFO.{stream}" for stream in EVENT_STREAMS),
-            *_see(Bucket.CALLS, Bucket.AGENTS, Bucket.DNC, Bucket.CONFIG), *_put(Bucket.CALLS), *_put(Bucket.DNC),
+            *_see(Bucket.CALLS, Bucket.AGENTS, Bucket.DNC, Bucket.CONFIG, Bucket.FORGOTTEN),
+            *_put(Bucket.CALLS), *_put(Bucket.DNC),
         ),
         subscribe=(ALL_NODE_WORDS, "rm.state.agents.*"),
     ),
@@ -217,7 +225,7 @@ _TABLE: Final[Mapping[Role, Rights]] = {
     ),
     Role.RECORDER: Rights(
         publish=(
-            _WORD,
+            _WORD, *_see(Bucket.FORGOTTEN),
             *(
                 subject
                 for number, events in enumerate(EVENT_STREAMS)

@@ -67,6 +67,7 @@ class Bucket(StrEnum):
     DNC = "rm_dnc"
     LEASES = "rm_leases"
     CONFIG = "rm_config"
+    FORGOTTEN = "rm_forgotten"
 
 
 OBJECTS: Final = "rm_journal"

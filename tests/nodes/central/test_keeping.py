@@ -201,8 +201,8 @@ async def test_who_is_forgotten_is_nowhere_any_more_and_is_not_dialled(node: Nod
         await node.leads(central)
         await node.imports(central)
         await node.imports(central, autumn := CampaignId("autumn"))
-        with pytest.raises(Refused, match="unknown_contact"):
-            await node.operator.ask(central, wire.ForgetContact("sip:stranger@127.0.0.1"))
+        told = await node.operator.ask(central, wire.ForgetContact("sip:stranger@127.0.0.1"))
+        assert told.campaigns == 0  # something else may be known of them
         with pytest.raises(Refused, match="bad_target: is no number"):
             await node.operator.ask(central, wire.ForgetContact("bob"))
         told = await node.operator.ask(central, wire.ForgetContact(" sip:BOB@127.0.0.1:5060"))  # as people write
