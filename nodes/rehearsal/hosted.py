@@ -263,15 +263,17 @@ async def callees(
     seed: int = 1,
     n_phrases: int = 0,
     env: Mapping[str, str] = NO_VARIABLES,
+    settings: Settings = NOTHING,
 ) -> AsyncIterator[Callees]:
     """Have callees on a host who know `scripts` (name -> text), and are told of their calls over NATS.
 
-    `n_phrases`: as on a stage (`nodes/commands/stage.py`). `env`: further variables. Raises: NotReady, NotRun.
+    `n_phrases`: as on a stage (`nodes/commands/stage.py`). `env`: further variables, `settings`: such as how NATS is
+    reached. Raises: NotReady, NotRun.
     """
     paths = [_written(host, f"{name}.yaml", text) for name, text in scripts.items()]
-    settings: Settings = {"node": {"id": host.name}, "paths": {"state": STATE}, "nats": {"url": nats_url}}
+    own: Settings = {"node": {"id": host.name}, "paths": {"state": STATE}, "nats": {"url": nats_url}}
     host.path(host.directory / STATE).mkdir(exist_ok=True)
-    file, log = _written(host, "callees.toml", toml(settings)), _log(host, "callees")
+    file, log = _written(host, "callees.toml", toml(merged(own, settings))), _log(host, "callees")
     environment = {
         ENVIRONMENT: str(file),
         SCRIPTS: ":".join(map(str, paths)),

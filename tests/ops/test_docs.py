@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "ops/docs"
 PAGES = sorted(DOCS.glob("*.md"))
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-FILES = {"md", "py", "toml", "keys", "key", "json", "jsonl", "duckdb", "csv", "pid"}
+FILES = {"md", "py", "toml", "keys", "key", "json", "jsonl", "duckdb", "csv", "pid", "yml", "sh", "tar"}
 """Endings of files that pages name."""
 DOTTED = re.compile(r"[a-z_0-9]+(\.[a-z_0-9]+)+")
 TELLERS = {"debug", "info", "warning", "error", "exception", "log", "_log", "_say"}
@@ -123,9 +123,8 @@ def test_every_dotted_name_on_a_page_is_a_setting_an_event_of_the_log_or_a_file(
 @cache
 def source() -> str:
     rooms = ("nodes", "supervisors", "protocols")
-    ours = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
-    variables = (ROOT / "ops/ansible/roles").glob("*/meta/argument_specs.yml")
-    return "\n".join(path.read_text() for path in (*ours, *variables))
+    files = [*(path for room in rooms for path in (ROOT / room).rglob("*.py")), *(ROOT / "ops/ansible").rglob("*.yml")]
+    return "\n".join(path.read_text() for path in files)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)

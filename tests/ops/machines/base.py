@@ -26,7 +26,10 @@ INSTALLED: Final = (
     "procps", "ca-certificates",
 )  # fmt: skip
 """What a server has when we get it, and what Ansible wants to find."""
-FETCHED: Final = ("nats-server",)
+FETCHED: Final = (
+    "nats-server", "systemd-timesyncd", "systemd-journal-remote", "prometheus", "prometheus-node-exporter", "kamailio",
+    "kamailio-tls-modules",
+)  # fmt: skip
 """What roles install, beside what a node needs (`ops/packages.txt`)."""
 REACH: Final = (
     "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/apt.conf.d", "/etc/apt/trusted.gpg.d",
