@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from nodes.bus import nats_config
+from nodes.config import parse
 from nodes.links import nats_keys
 from protocols.wire.ids import NodeId
 from tests.conftest import NEWEST, OLDEST
@@ -164,6 +165,13 @@ def in_journeys(text: str, place: Path) -> None:
     """A real one reads it in tests/journeys/test_through_a_proxy.py, and nothing says whether it could before that."""
 
 
+def settings(text: str, place: Path) -> None:
+    """The product reads them, and they are what was wanted."""
+    read = parse(text, "ringmaster.toml", place)
+    assert read.paths.state == Path("/var/lib/ringmaster")
+    assert read.media.channels == 100
+
+
 CHECKS: Mapping[str, Callable[[str, Path], None]] = {
     "alertmanager.yml.j2": alertmanager,
     "carriers.list.j2": in_journeys,
@@ -183,6 +191,7 @@ CHECKS: Mapping[str, Callable[[str, Path], None]] = {
     "ringmaster.service.j2": unit,
     "systemd-journal-upload.service.j2": unit,
     "tls.cfg.j2": in_journeys,
+    "ringmaster.toml.j2": settings,
 }
 """Template -> who says whether what is made of it is good."""
 
