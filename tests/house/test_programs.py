@@ -70,7 +70,7 @@ NAMED_AT_RUN_TIME = {
     "tests/nodes/desk/test_process.py": "this Python",
     "tests/ops/machines/base.py": "debootstrap and sh, in namespaces of their own",
     "tests/ops/machines/machine.py": "what it looks for is its own table `NEEDED`",
-    "tests/ops/machines/test_release.py": "ops/release.sh",
+    "tests/ops/machines/releases.py": "ops/release.sh",
     "tests/ops/test_roles.py": "the oldest and the newest nats-server",
     "tests/soak/test_fresh.py": "`unshare`, and in the bare machine what is tested",
     "tests/supervisors/test_watchdog.py": "this Python",

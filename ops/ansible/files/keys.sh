@@ -31,15 +31,14 @@ fi
 set -- --nkeys
 for url in $nats; do set -- "$@" --nats "$url"; done
 for node in $missing; do
-    "$RINGMASTER" cluster remove "$node" 2>/dev/null || true
-    "$RINGMASTER" cluster keys "$node" "$@" --to "$work/$node.keys" 2>/dev/null
-    ansible-vault encrypt "$work/$node.keys" >/dev/null
+    if [ -e "$work/before.tar" ]; then "$RINGMASTER" cluster remove "$node" 2>/dev/null || true; fi
+    "$RINGMASTER" cluster keys "$node" "$@" --to "$work/$node.keys" 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
 done
 "$RINGMASTER" cluster nats-config > "$work/users.json"
 
 # First whom the cluster knows, then what they are known by.
 tar -cf "$work/cluster.tar" -C "$work/state" .
-ansible-vault encrypt "$work/cluster.tar" >/dev/null
+(cd "$work"; set -- *.keys cluster.tar; [ -e "$1" ] || shift; ansible-vault encrypt "$@" >/dev/null)
 mv "$work/cluster.tar" "$secrets/cluster.tar"
 mv "$work/users.json" "$secrets/nats/users.json"
 for node in $missing; do

@@ -38,7 +38,8 @@ def release() -> Path:
             for old in filter(Path.is_dir, PLACE.iterdir()):
                 shutil.rmtree(old)
             with TemporaryDirectory(dir=PLACE) as made:
-                subprocess.run([ROOT / "ops/release.sh", made], check=True, timeout=600)
+                subprocess.run([ROOT / "ops/release.sh", made], check=True, timeout=1200)
+                subprocess.run("sha256sum --check --quiet *.sha256", shell=True, check=True, cwd=made)
                 Path(made).rename(place)
                 Path(made).mkdir()  # for who removes it
     (found,) = place.glob("*.tar")

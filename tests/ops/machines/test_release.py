@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.ops.machines.base import ROOT
 from tests.ops.machines.machine import machines
+from tests.ops.machines.releases import release
 
 INSTALL: Final = """
 set -e
@@ -23,23 +22,14 @@ apt-get install -y -qq --no-install-recommends $(cat /var/tmp/ringmaster-*/packa
 RELEASES: Final = "/opt/ringmaster/releases"
 
 
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file."""
-    to = tmp_path_factory.mktemp("release")
-    subprocess.run([ROOT / "ops/release.sh", to], check=True, timeout=600)
-    (made,) = to.glob("*.tar")
-    subprocess.run(["sha256sum", "--check", "--quiet", f"{made.name}.sha256"], check=True, cwd=to)
-    return made
-
-
 @pytest.mark.timeout(900)
-async def test_a_machine_that_reaches_nobody_installs_the_release(release: Path, say: Callable[[str], None]) -> None:
+async def test_a_machine_that_reaches_nobody_installs_the_release(say: Callable[[str], None]) -> None:
+    made_here = await asyncio.to_thread(release)
     async with machines(["a"]) as made:
         machine = made["a"]
         await machine.boot()
         began = time.monotonic()
-        await machine.copy(release, "/root/release.tar")
+        await machine.copy(made_here, "/root/release.tar")
         done = await machine.run(INSTALL)
         assert done.status == 0, done.out + done.err
         say(f"installed after {time.monotonic() - began:.1f} s: {done.out.strip()}")
