@@ -32,7 +32,7 @@ ASK_S: Final = 30.0
 FIND_S: Final = 600.0
 """So long may a node take to read all its files: 100 MB a second."""
 LOOK_S: Final = 0.5
-KEEPERS: Final = ("central", "recorder", "edge")
+KEEPERS: Final = ("central", "recorder", "edge", "storage")
 """The roles that keep something of people. The first of a node's that there is reads the node's files."""
 IN_WORDS: Final = {
     "call_is_up": "somebody is on the telephone with them, or it rings: nothing was forgotten of this call; when it is "
@@ -122,7 +122,7 @@ async def _every(client: Client, asked: GetRemoved) -> dict[str, Removed | None]
         except LinkError:
             return None
 
-    peers = [peer for role in ("recorder", "edge") for peer in await client.everywhere(role)]
+    peers = [peer for role in KEEPERS[1:] for peer in await client.everywhere(role)]
     said = await asyncio.gather(*map(one, peers))
     answers = {_name(peer): told for peer, told in zip(peers, said, strict=True)}
     try:

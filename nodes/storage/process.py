@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from nodes.config import Config
 from nodes.links import trees
 from nodes.links.errors import Refused
+from nodes.links.finding import Finder
 from nodes.links.members import Members
 from nodes.links.roster import Roster
 from nodes.links.tasks import closing
@@ -26,6 +27,7 @@ from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
 from nodes.storage.claims import Claims
 from nodes.storage.copies import Copies
+from nodes.storage.forgetting import Forgetting
 from nodes.storage.keeper import Keeper
 from nodes.storage.names import places
 from nodes.storage.quotas import Quotas
@@ -136,6 +138,8 @@ class Keeping:
         self.quotas = Quotas(stock, mesh.tell)
         self.copies = _copies(config, stock)
         self.served = Served(mesh, stock, claims, self.figures, self._is_copied)
+        self.forgetting = Forgetting(stock, mesh, self.members, node, self.copies, self.served.erase_now)
+        Finder(config, self.forgetting.find).serve(mesh)
         self.retention = Retention(
             stock, mesh, self.members, node, config.storage.retention_days, self.served.erase_now
         )  # fmt: skip
@@ -144,7 +148,7 @@ class Keeping:
         """What is to go on all the time."""
         works: dict[str, Begin] = {
             "sealing": self.keeper.seal_all, "looking": self.keeper.look_all, "retention": self.retention.run,
-            "quotas": self.quotas.run,
+            "quotas": self.quotas.run, "forgetting": self.forgetting.run,
         }  # fmt: skip
         if self.keeper.has_store:
             works["sending"] = self.keeper.send_all

@@ -118,7 +118,7 @@ class Retention:
     def _due(self, plans: Mapping[CampaignId, int] | None, now_s: float) -> Iterator[CallId]:
         """Yield the calls of which something is over: all of a call is erased then, for its parts end with it."""
         unknown = set[CampaignId]()
-        for call_id, ended_s in (*self._here(), *self._there()):
+        for call_id, ended_s in (*here(self._stock), *there(self._stock, self._members, self._node)):
             days = days_of(call_id, self._otherwise, plans)
             if days is None:
                 unknown.add(campaign_of(call_id))
@@ -127,19 +127,25 @@ class Retention:
         if unknown and plans is not None:
             log.warning("retention.unknown_campaigns", n=len(unknown), first=min(unknown))
 
-    def _here(self) -> Iterator[tuple[CallId, float]]:
-        for place in self._stock.places:
-            yield from ((one.call_id, one.ended_s) for one in waiting(place, [WAV, SEALED]))
 
-    def _there(self) -> Iterator[tuple[CallId, float]]:
-        """Yield what is in the store, on the node that looks there for all: the first by name of those that could."""
-        keepers = {node_of(peer.identity) for peer in self._members.of_role(KEEPER)} | {self._node}
-        if self._stock.store is None or self._node != min(keepers):
-            return
-        for place in self._stock.places:
-            for found in self._stock.store.objects(prefix_of(place)):
-                if one := stored(place, found.key):
-                    yield one.call_id, float(one.second)
+def looks_after_store(members: Members, node: NodeId) -> bool:
+    """Say whether this node looks into the store for all: it is the first by name of those that could."""
+    return node == min({node_of(peer.identity) for peer in members.of_role(KEEPER)} | {node})
 
 
-__all__ = ["Retention", "days_of", "is_over"]
+def here(stock: Stock) -> Iterator[tuple[CallId, float]]:
+    """Yield whose recordings are on this disk, and when they ended, in seconds since 1970."""
+    for place in stock.places:
+        yield from ((one.call_id, one.ended_s) for one in waiting(place, [WAV, SEALED]))
+
+
+def there(stock: Stock, members: Members, node: NodeId) -> Iterator[tuple[CallId, float]]:
+    """Yield the same of the store, on the node that looks there. Raises: StoreError."""
+    for place in stock.places if stock.store and looks_after_store(members, node) else ():
+        assert stock.store is not None
+        for found in stock.store.objects(prefix_of(place)):
+            if one := stored(place, found.key):
+                yield one.call_id, float(one.second)
+
+
+__all__ = ["Retention", "days_of", "here", "is_over", "looks_after_store", "there"]

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -20,7 +21,7 @@ from nodes.admin.routes import handler_of
 from nodes.audio.wav import FRAME_FILE_BYTES, header
 from nodes.config import Config, Owner, Paths, Recorder
 from nodes.config import Node as NodeSettings
-from nodes.links.errors import Refused
+from nodes.links.errors import LinkError, Refused
 from nodes.links.recordings import Recordings
 from nodes.links.roster import Peer, State
 from nodes.links.tasks import closing
@@ -31,7 +32,8 @@ from nodes.mesh.pieces import Shelves
 from nodes.storage.names import places
 from nodes.storage.process import Keeping
 from nodes.storage.sealing import BadKey
-from protocols.wire.campaigns import Campaigns, CampaignStatus, ListCampaigns
+from protocols.wire.campaigns import Campaigns, CampaignStatus, ContactId, ListCampaigns
+from protocols.wire.forgetting import Find, ForgottenPeople, GetForgotten, GetRemoved, Person
 from protocols.wire.ids import CallId, CampaignId, Identity, NodeId
 from protocols.wire.messages import GetStatus
 from protocols.wire.pieces import GetPiece, Shelf
@@ -311,3 +313,51 @@ async def test_a_clock_that_was_set_erases_nothing_at_once(rig: Rig) -> None:
     assert (rig.config.paths.recordings / "c1.wav").exists()
     await retention.look()
     assert not (rig.config.paths.recordings / "c1.wav").exists()
+
+
+async def test_who_is_forgotten_is_removed_from_disk_and_store_and_their_later_calls_stay(
+    rig: Rig, bucket: Bucket
+) -> None:
+    forgetting, now = rig.keeping.forgetting, datetime.now(UTC)
+    his = Person(ContactId("a4"), now - timedelta(days=1), (CallId("7c1f"),))
+    rig.desk.serve(GetForgotten, lambda asked, sender: ForgottenPeople((his,)))
+    for name in ("spring-a4-1", "spring-a5-1", "7c1f"):
+        rig.publish(f"{name}.wav", samples(0, 3), age_s=8 * DAY_S)
+    await rig.keep()
+    rig.publish("may-a4-1.wav", samples(0, 3), age_s=8 * DAY_S)
+    rig.publish("may-a4-2.wav", samples(0, 3), age_s=600.0)
+    asked = GetRemoved(his.contact_id, his.at)
+    with pytest.raises(LinkError):
+        await forgetting.look()
+    assert not (await rig.desk.ask(KEEPER, asked, LONG_S)).is_done
+    central = Peer("central", "central-0", DESK, rig.desk.address, 1, State.ACTIVE)
+    forgetting._members.of_role = lambda role: [central] if role == "central" else []
+    await forgetting.look()
+    told = await rig.desk.ask(KEEPER, asked, LONG_S)
+    assert told.is_done
+    assert [(one.looked, one.removed) for one in told.places] == [(5, 3)]
+    assert [key.split("/")[2] for key in bucket.keys] == ["spring-a5-1"]
+    assert [path.name for path in rig.config.paths.recordings.glob("*.*")] == ["may-a4-2.wav"]
+    found = await rig.desk.ask(KEEPER, Find(("spring-a4",)), LONG_S)
+    assert [(one.place, one.found, one.note) for one in found.places] == [
+        ("names in the store", (), ""), ("copies of the archive in the store", (), ""),
+    ]  # fmt: skip
+
+
+async def test_as_long_as_a_day_that_was_written_anew_is_not_copied_nobody_is_said_to_be_forgotten(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgetting, his = rig.keeping.forgetting, Person(ContactId("a4"), datetime.now(UTC))
+    central = Peer("central", "central-0", DESK, rig.desk.address, 1, State.ACTIVE)
+    rig.desk.serve(GetForgotten, lambda asked, sender: ForgottenPeople((his,)))
+    forgetting._members.of_role = lambda role: [central] if role == "central" else []
+    day = rig.config.paths.state / "archive" / "day=2026-03-03"
+    day.mkdir(parents=True)
+    await forgetting.look()
+    (day / "ringmaster.parquet").write_bytes(b"fewer words")
+    asked = GetRemoved(his.contact_id, his.at)
+    assert not (await rig.desk.ask(KEEPER, asked, LONG_S)).is_done
+    found = await rig.desk.ask(KEEPER, Find(("words",)), LONG_S)
+    assert found.places[1].note == "not copied yet: day=2026-03-03/ringmaster.parquet"
+    await forgetting.look()
+    assert (await rig.desk.ask(KEEPER, asked, LONG_S)).is_done
