@@ -27,7 +27,7 @@ INSTALLED: Final = (
 )  # fmt: skip
 """What a server has when we get it, and what Ansible wants to find."""
 FETCHED: Final = (
-    "nats-server", "systemd-timesyncd", "systemd-journal-remote", "prometheus", "prometheus-node-exporter", "kamailio",
+    "nats-server", "systemd-timesyncd", "systemd-journal-remote", "prometheus", "prometheus-alertmanager", "kamailio",
     "kamailio-tls-modules",
 )  # fmt: skip
 """What roles install, beside what a node needs (`ops/packages.txt`)."""

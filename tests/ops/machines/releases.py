@@ -39,7 +39,7 @@ def release() -> Path:
                 shutil.rmtree(old)
             with TemporaryDirectory(dir=PLACE) as made:
                 subprocess.run([ROOT / "ops/release.sh", made], check=True, timeout=1200)
-                subprocess.run("sha256sum --check --quiet *.sha256", shell=True, check=True, cwd=made)
+                subprocess.run(["sha256sum", "--check", "--quiet", *Path(made).glob("*.sha256")], check=True, cwd=made)
                 Path(made).rename(place)
                 Path(made).mkdir()  # for who removes it
     (found,) = place.glob("*.tar")
