@@ -23,7 +23,6 @@ from typing import Any, Final, Never
 from nodes import collector, priority, watch
 from nodes.config import PINNED, load
 from nodes.errors import DEBUG, NodeError, in_words
-from nodes.histories import FAILED
 from nodes.launcher import PROCESS
 from nodes.links import tasks
 from nodes.links.roster import make_identity
@@ -106,7 +105,7 @@ def fail(error: BaseException) -> Never:
         error = error.exceptions[0]
     is_operators = isinstance(error, NodeError) or (isinstance(error, OSError) and error.errno in OPERATORS)
     place = {} if is_operators and not os.environ.get(DEBUG) else {"traceback": _lines(error)}
-    log.error(FAILED, error=in_words(error), **place)
+    log.error("process.failed", error=in_words(error), **place)
     sys.stderr.flush()
     os._exit(2 if isinstance(error, NodeError | OSError) else 1)
 

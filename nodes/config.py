@@ -109,6 +109,11 @@ class Paths:
         return self.state / "calls" / name
 
     @property
+    def log(self) -> Path:
+        """The newest lines of the log of all its processes."""
+        return self.state / "log"
+
+    @property
     def cluster(self) -> Path:
         """What makes this node one of its cluster: its keys, and whom servers know."""
         return self.state / "cluster"

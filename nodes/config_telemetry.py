@@ -19,6 +19,8 @@ class Telemetry:
     """Log lines from `level` up; and spans, where a collector is named. The same on all nodes, or trees have holes."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    log_mb: int = within(64, 0, 10_000)
+    """So much of the log is kept in `<state>/log`, for `ringmaster logs`; 0: none."""
     otlp: str = ""
     """Where a collector takes spans by OTLP over HTTP, as `http://127.0.0.1:4318`; empty: none are told."""
     sample: float = within(1.0, 0, 1)

@@ -45,6 +45,7 @@ from nodes.first_start import begin, is_chance
 from nodes.greeting import greeting, ready
 from nodes.histories import History, how, last_words
 from nodes.holdings import epoch, run_directory, sip_of, udp_sockets
+from nodes.kept_log import keeping
 from nodes.service_manager import ServiceManager
 from nodes.sink import Spooled, line_of
 from supervisors import (
@@ -165,6 +166,7 @@ class Launcher:
         with ExitStack() as stack:
             stack.enter_context(self._manager.beating())
             stack.enter_context(run_directory(self._config.paths))
+            stack.enter_context(keeping(self._config.paths.log, self._config.telemetry.log_mb, "launcher"))
             sockets = stack.enter_context(udp_sockets(self._config, self._manager))
             if (cluster := self._config.cluster).is_joined:
                 door = stack.enter_context(closing(Doorway(cluster.bind, cluster.port)))

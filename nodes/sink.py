@@ -20,6 +20,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
+from nodes.telemetry.redaction import redact
+
 MAX_BYTES: Final = 1024 * 1024
 """What waits in the launcher until somebody reads: about 4,000 lines. Beyond it new ones are dropped."""
 FLUSH_S: Final = 0.5
@@ -28,8 +30,9 @@ FLUSH_S: Final = 0.5
 
 def line_of(process: str, level: str, event: str, **fields: object) -> str:
     """Return a log line as every process writes them (`nodes.telemetry.logs`), made with the standard library."""
-    wall = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return json.dumps({"process": process, **fields, "event": event, "level": level, "wall": wall}) + "\n"
+    wall = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    line = redact(None, "", {"process": process, **fields, "event": event})
+    return json.dumps({**line, "level": level, "wall": wall}, ensure_ascii=False) + "\n"
 
 
 class Dropping(io.TextIOBase):
@@ -75,7 +78,7 @@ class Spooled(io.TextIOBase):
     """Writes to `fd` from a thread of its own; nobody else waits. Safe in every thread. `process`: whose lines."""
 
     def __init__(self, fd: int, process: str) -> None:
-        self._fd, self._process = fd, process
+        self._fd, self.process = fd, process
         self._news = threading.Condition()
         self._waiting: deque[bytes] = deque()
         self._n_bytes = self._n_dropped = 0
@@ -97,7 +100,12 @@ class Spooled(io.TextIOBase):
     def flush(self) -> None:
         """Wait until all is written, `FLUSH_S` at the most. For the end of the process."""
         with self._news:
-            self._news.wait_for(lambda: not self._waiting and not self._is_writing, FLUSH_S)
+            self._news.wait_for(lambda: not (self._waiting or self._is_writing), FLUSH_S)
+
+    def waits(self) -> bool:
+        """Say whether anything is still to be written."""
+        with self._news:
+            return bool(self._waiting) or self._is_writing
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -113,12 +121,17 @@ class Spooled(io.TextIOBase):
                 batch, n_dropped = b"".join(self._waiting), self._n_dropped
                 self._waiting.clear()
                 self._n_bytes = self._n_dropped = 0
-            self._write(batch + (_told(self._process, n_dropped) if n_dropped else b""))
+            told = _told(self.process, n_dropped) if n_dropped else b""
+            if n_lost := self._write(batch + told):
+                with self._news:
+                    self._n_dropped += n_lost - bool(told) + n_dropped
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> int:
+        """Write it; return how many lines of it are lost and to be told of. Nobody can be told by who does not read."""
         with suppress(OSError):
             while data:
                 data = data[os.write(self._fd, data) :]
+        return 0
 
 
 def _told(process: str, n_dropped: int) -> bytes:

@@ -190,17 +190,23 @@ class Leader:
                 await self._mesh.ask(edge, self._order(attempt))
         except Refused as refused:
             if refused.reason in UNSURE:
-                log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=refused.reason)
+                log.warning(
+                    "attempt.unknown", campaign_id=attempt.campaign_id, call_id=attempt.attempt_id, error=refused.reason
+                )
                 return
             self.places.refused(edge, refused.reason)
-            log.warning("attempt.refused", campaign_id=attempt.campaign_id, reason=refused.reason)
+            log.warning(
+                "attempt.refused", campaign_id=attempt.campaign_id, call_id=attempt.attempt_id, reason=refused.reason
+            )
             if refused.reason in NOT_NOW:
                 return await self._return(attempt, refused.reason)
             at = self._campaign(attempt).at(self._clock.wall())
             disposition = "invalid" if refused.reason.startswith(NEVER) else "failed"
             await self._memory.write(ended(attempt, disposition, refused.reason, at, self._clock.now(), 0.0))
         except (PeerGone, AskTimeout) as error:  # it may have been dialled: its events will tell, or the search
-            log.warning("attempt.unknown", campaign_id=attempt.campaign_id, error=str(error))
+            log.warning(
+                "attempt.unknown", campaign_id=attempt.campaign_id, call_id=attempt.attempt_id, error=str(error)
+            )
 
     def _order(self, attempt: Attempted) -> PlaceCall:
         campaign = self._campaign(attempt)
@@ -251,7 +257,12 @@ class Leader:
                 continue
             at = self._campaign(attempt).at(self._clock.wall())
             entry = lost(attempt, self._fold, at, self._clock.now())
-            log.warning("attempt.lost", campaign_id=entry.campaign_id, disposition=entry.disposition)
+            log.warning(
+                "attempt.lost",
+                campaign_id=attempt.campaign_id,
+                call_id=attempt.attempt_id,
+                disposition=entry.disposition,
+            )
             await self._memory.write(entry)
 
     async def _is_elsewhere(self, attempt: Attempted) -> bool:

@@ -204,7 +204,7 @@ class Central:
         )
         self._tell(leader.places)
         self._requests.leader, self._memory.heard = leader, leader.heard
-        log.info("central.leads", token=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
+        log.info("central.leads", fence=self._lease.token, campaigns=len(self._memory.campaigns.campaigns))
         is_over = asyncio.Event()
         try:
             async with Tasks() as tasks:

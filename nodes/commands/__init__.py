@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "script": "check a script, or talk to it in the terminal",
     "report": "what the calls came to, from the recorder's database",
     "tree": "the supervision tree of the running node, live",
+    "logs": "what all nodes say of a call, or with a word in it",
     "cluster": "several machines as one: make a cluster, join, see who is in it",
     "config": "settings that change while nodes run: check, apply, go back, see who changed what",
     "user": "who may sign in at the desk or ask its API, and as what",

@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -25,8 +25,9 @@ from nodes.links.roster import Peer, Roster, State, make_identity
 from nodes.mesh.mesh import Mesh, Request
 from nodes.mesh.outside import Outside
 from protocols.errors import RemoteProtocolError
-from protocols.wire.cluster import ClusterSeen, GetCluster, NodeProcess, NodeState, spokesman
+from protocols.wire.cluster import SPEAKERS, ClusterSeen, GetCluster, NodeProcess, NodeState, spokesman
 from protocols.wire.events import CallEvent, from_body
+from protocols.wire.ids import NodeId
 from protocols.wire.messages import GetStatus
 from protocols.wire.roles import Role
 from protocols.wire.subjects import ALL_EVENTS
@@ -130,6 +131,22 @@ class Client:
         """Return the active processes of a role, this node's first. Raises: NotUp."""
         return [*self.roster().active(role), *await self._elsewhere(role)]
 
+    async def log_keepers(self) -> dict[NodeId, Peer | str]:
+        """Return of each node of the cluster, this one first, who answers for its log, or why nobody does.
+
+        Not an edge, if there is another: to look through a log takes a second of it. Raises: NotUp.
+        """
+        found = {self.config.node.id: _keeper(self.roster().processes)}
+        if self.config.cluster.is_joined:
+            others: dict[NodeId, Peer | str] = {}
+            for one in (await self.cluster()).nodes:
+                word, state = one.member.word, one.member.state
+                reached = [peer_of(process) for process in word.processes if process.is_active and process.address]
+                others[word.node] = _keeper(reached) if state is NodeState.ALIVE else f"it is {state.value}"
+            self.mesh.members([peer for peer in others.values() if isinstance(peer, Peer)])
+            found |= others
+        return found
+
     async def _elsewhere(self, role: str) -> list[Peer]:
         """Return the active processes of a role in living nodes of the cluster, and let the mesh know them."""
         if not self.config.cluster.is_joined:
@@ -197,6 +214,11 @@ async def connected(config: Config, within_s: float = 0.0) -> AsyncIterator[Clie
 def _process_of(peer: Peer) -> NodeProcess:
     is_active = peer.state is State.ACTIVE
     return NodeProcess(peer.role, peer.name, peer.identity, peer.address, peer.pid, is_active)
+
+
+def _keeper(peers: Iterable[Peer]) -> Peer | str:
+    active = [peer for peer in peers if peer.state is State.ACTIVE and peer.role in SPEAKERS]
+    return max(active, key=lambda peer: SPEAKERS.index(peer.role), default="no process of it is up that could")
 
 
 def _down(role: str) -> str:

@@ -228,7 +228,7 @@ class Engines:
                 if isinstance(error, Refused) and error.reason == TOO_LONG:
                     raise TooLong("a sentence is longer than what an engine says") from error
                 self._told(engine, error)
-                log.warning("engine.not_rendered", engine=engine, reason=str(error))
+                log.warning("engine.not_rendered", engine=engine, call_id=key, reason=str(error))
                 continue
             self._told(engine, None)
             self._rendered[sentence] = prompt
@@ -262,7 +262,7 @@ class Engines:
                 await self._mesh.ask(engine, hear, timeout_s=HEAR_S)
         except LinkError as error:
             self._told(engine, error)
-            log.warning("engine.deaf", engine=engine, reason=str(error))
+            log.warning("engine.deaf", engine=engine, call_id=hear.channel_id, reason=str(error))
             return False
         self._told(engine, None)
         return True

@@ -28,6 +28,7 @@ from nodes.config import Config, ConfigError
 from nodes.links import cluster_state
 from nodes.links.errors import Refused
 from nodes.links.letting_in import let_in_who_lives
+from nodes.links.log_lines import KeptLines
 from nodes.links.members import ASKING, NOT_TOLD, Members
 from nodes.links.others import Others
 from nodes.links.roster import NOBODY, Roster, State
@@ -104,6 +105,7 @@ class Spokesman:
         mesh.serve(EdgeWord, self._from_edge)
         mesh.serve(NodeWord, self._from_mesh)
         mesh.serve(GetCluster, self._show)
+        KeptLines(config.paths.log).serve(mesh)
 
     # ---- whose turn it is --------------------------------------------------------------------------------------------
 

@@ -266,13 +266,14 @@ class Channel:
         if hearing.is_spent:
             return NOTHING
         around, speech_ms, audio = self._around, hearing.utterance.speech_ms, hearing.take_unfed()
+        call_id = hearing.wanted.channel_id if hearing.wanted else None
         decode = partial(hearing.decode, audio, speech_ms, around.today(), wanted)
         try:
             with around.backlog.waiting(around.now):
                 done = await asyncio.get_running_loop().run_in_executor(around.executor, _timed, decode)
         except SpeechError as error:
             around.counts["failed"] += 1
-            log.warning("speech.not_decoded", reason=str(error))
+            log.warning("speech.not_decoded", call_id=call_id, reason=str(error))
             return NOTHING
         guess, took_s, cpu_s = done
         around.backlog.decoded(len(audio) / BYTES_PER_MS / 1000, took_s, cpu_s)
@@ -280,7 +281,7 @@ class Channel:
         if hearing.is_spent:
             hearing.close()
             around.counts["over_time"] += 1
-            log.warning("speech.over_time", cpu_ms=round(hearing.cpu_s * 1000), speech_ms=speech_ms)
+            log.warning("speech.over_time", call_id=call_id, cpu_ms=round(hearing.cpu_s * 1000), speech_ms=speech_ms)
         return guess
 
     def _tell_partial(self, hearing: Hearing, guess: Guess) -> None:

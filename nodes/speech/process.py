@@ -75,7 +75,8 @@ class Served:
         except (GrammarError, PromptTooLong) as error:
             raise Refused(f"bad_script: {error}") from error
         except SpeechError as error:
-            raise self._failed("warm", error) from error
+            log.warning("speech.warm_failed", reason=str(error))
+            raise self._failed("warm_failed", error) from error
         return wire.ScriptWarmed(script.hash, round((time.monotonic() - began) * 1000))
 
     async def render(self, order: wire.Render, sender: Identity) -> wire.Prompt:
@@ -87,7 +88,8 @@ class Served:
             self._counts["prompts_too_long"] += 1
             raise Refused(error.word) from error
         except SpeechError as error:
-            raise self._failed("render", error) from error
+            log.warning("speech.render_failed", reason=str(error))
+            raise self._failed("render_failed", error) from error
 
     def hear(self, order: wire.Hear, sender: Identity) -> wire.Done:
         """Hear a channel from its next utterance on. Refused: `unknown_script` (warm it again), `unknown_rule`."""
@@ -116,9 +118,8 @@ class Served:
         counted = {**self._counts, **{f"mesh_{word}": count for word, count in self._mesh.counts.items()}}
         return wire.Status("speech", os.getpid(), figures | {word: float(n) for word, n in counted.items()})
 
-    def _failed(self, what: str, error: SpeechError) -> Refused:
-        self._counts[f"{what}_failed"] += 1
-        log.warning(f"speech.{what}_failed", reason=str(error))
+    def _failed(self, counted: str, error: SpeechError) -> Refused:
+        self._counts[counted] += 1
         return Refused(error.word)
 
 

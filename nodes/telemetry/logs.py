@@ -5,7 +5,8 @@
 
 `node_id` and `process` are set once for the process; `call_id`, `leg_id` and `campaign_id` are bound by who works for a
 call (`bound`) or given with the event; `trace` follows a message from process to process by itself. Keys without
-a value are left out. No telephone number and none of the caller's words are logged at info.
+a value are left out. Every event and every field stands in a table (`log_table`), and what may be in none of them, a
+telephone number, a secret or a caller's words, is taken out of the line, whoever has put it there (`redaction`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from nodes.telemetry.redaction import redact
 
 KEYS: Final = ("node_id", "call_id", "leg_id", "campaign_id", "trace")
 """The keys that every line may carry, whatever wrote it."""
@@ -41,10 +44,11 @@ def configure(level: str, node_id: str, process: str, out: TextIO | None = None)
         processors=[
             structlog.contextvars.merge_contextvars,
             _with_trace,
+            structlog.processors.format_exc_info,
+            redact,
             identify,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="wall"),
-            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

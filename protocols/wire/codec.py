@@ -27,6 +27,7 @@ from protocols.wire.heirs import HEIR_MESSAGES
 from protocols.wire.inspection import INSPECTION_MESSAGES
 from protocols.wire.lives import LIFE_MESSAGES
 from protocols.wire.load import LOAD_MESSAGES
+from protocols.wire.log_lines import LOG_MESSAGES
 from protocols.wire.messages import MESSAGES
 from protocols.wire.pieces import PIECE_MESSAGES
 from protocols.wire.reconcile import RECONCILE_MESSAGES
@@ -46,7 +47,7 @@ KINDS: Final[frozenset[type]] = frozenset(
     (
         *MESSAGES, *CAMPAIGN_MESSAGES, *REPORT_MESSAGES, *DESK_MESSAGES, *INSPECTION_MESSAGES, *HEIR_MESSAGES,
         *LIFE_MESSAGES, *LOAD_MESSAGES, *RECONCILE_MESSAGES, *DO_NOT_CALL_MESSAGES, *CLUSTER_MESSAGES,
-        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *PIECE_MESSAGES, *SETTINGS_MESSAGES, *SCALE_MESSAGES,
+        *TAKEOVER_MESSAGES, *RECORDING_MESSAGES, *LOG_MESSAGES, *PIECE_MESSAGES, *SETTINGS_MESSAGES, *SCALE_MESSAGES,
         *FORGETTING_MESSAGES, Refusal,
     )
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -129,6 +130,24 @@ async def test_a_node_is_upgraded_at_the_word_of_another_one(two, tmp_path):
         out, _ = await said.communicate()
         assert (said.returncode, out.decode().splitlines()[-1]) == (0, "n2 takes calls")
         await sees(one, "central", N2, is_alive, READY_S)
+
+
+async def test_what_all_nodes_have_logged_is_one_list_and_who_does_not_answer_is_named(two, tmp_path):
+    launcher, one, _ = two
+    words = ("logs", "--config", str(tmp_path / N1 / "ringmaster.toml"), "--grep", "NODE.UP", "--json")
+
+    async def asked() -> tuple[int | None, list[str], str]:
+        pipe = asyncio.subprocess.PIPE
+        command = await asyncio.create_subprocess_exec(COMMAND, *words, stdout=pipe, stderr=pipe)
+        out, err = await command.communicate()
+        return command.returncode, [json.loads(line)["node_id"] for line in out.splitlines()], err.decode()
+
+    assert await asked() == (0, [N1, N2], "")
+    launcher.kill()
+    await sees(one, "central", N2, lambda it: not is_alive(it), READY_S)
+    status, nodes, said = await asked()
+    assert (status, nodes) == (1, [N1])
+    assert said.startswith("n2 does not answer, and may have more: it is ")
 
 
 async def test_a_node_that_is_alone_binds_nothing_for_other_machines(node):

@@ -4,7 +4,6 @@ A page's blocks say what they are: `sh` is typed, `toml` is a file of settings. 
 or an event of the log, unless it is a file, or a subject of NATS (`rm.`).
 """
 
-import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from nodes import cli, config_running
 from nodes.admin.presence import SERVICE
 from nodes.commands import COMMANDS
 from nodes.config import Config, parse
+from nodes.telemetry.log_table import log_events
 from tests.nodes.bus.test_nats_cli import ANSWERED, HEARD, REFUSED, WATCHED
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +29,6 @@ BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 FILES = {"md", "py", "toml", "keys", "key", "json", "jsonl", "duckdb", "csv", "pid", "yml", "sh", "tar"}
 """Endings of files that pages name."""
 DOTTED = re.compile(r"[a-z_0-9]+(\.[a-z_0-9]+)+")
-TELLERS = {"debug", "info", "warning", "error", "exception", "log", "_log", "_say"}
-"""Functions that are given the name of an event of the log."""
 
 
 def named(path: Path) -> str:
@@ -69,21 +67,6 @@ def settings(of: Any, before: str = "") -> Iterator[str]:
         for inner in (kind, *get_args(kind)):
             if is_dataclass(inner):
                 yield from settings(inner, f"{before}{name}.")
-
-
-@cache
-def log_events() -> frozenset[str]:
-    """Return the names of all events that processes write into the log, read from their source."""
-    found: set[str] = set()
-    for path in [*(ROOT / "nodes").rglob("*.py"), *(ROOT / "supervisors").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call):
-                continue
-            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            for word in ast.walk(node) if name in TELLERS else ():
-                if isinstance(word, ast.Constant) and isinstance(word.value, str) and DOTTED.fullmatch(word.value):
-                    found.add(word.value)
-    return frozenset(found)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)
