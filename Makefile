@@ -6,7 +6,7 @@ tested := .venv/.ready-tests
 SOAK ?= kernel
 OPS ?=
 
-.PHONY: setup demo test test-ops bench soak conformance style types layers
+.PHONY: setup demo test test-ops docs bench soak conformance style types layers
 
 setup: $(ready)
 
@@ -34,6 +34,9 @@ soak: $(tested)
 test-ops: $(ready)
 	@ops/setup.sh ops
 	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/ops/machines -k "$(OPS)" -p no:cacheprovider
+
+docs: $(ready)
+	@$(BIN)/mkdocs build --quiet --config-file ops/mkdocs.yml && echo build/docs/index.html
 
 conformance: $(tested)
 	@$(BIN)/python -m pytest tests/conformance -qq --tb=short

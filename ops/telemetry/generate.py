@@ -1,8 +1,9 @@
-"""Makes Prometheus's rules, and promtool's tests of them, from the table of alerts (`alerts.toml`).
+"""Makes what is made from tables: Prometheus's rules and their tests, Grafana's dashboards, the runbook's reference.
 
-    python ops/telemetry/generate.py        writes rules.yml and rules_test.yml beside it
+    python -m ops.telemetry.generate
 
-Both are kept in the repository, so that a site can read and copy them; a test holds them to the table.
+Alerts are `alerts.toml`, dashboards `dashboards.toml`. What is made is kept in the repository, so that a site can read
+and copy it; a test holds it to the tables.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any, Final
 
 import yaml
 
+from ops.telemetry import dashboards, reference
+
 HERE: Final = Path(__file__).parent
-PAGE: Final = "runbook/alerts.md"
+PAGE: Final = "ops/docs/alerts.md"
 HEAD: Final = "# Made by ops/telemetry/generate.py from alerts.toml; change that.\n"
 WHERE: Final = {"job": "ringmaster", "instance": "n1"}
 """Labels that a scrape adds, of series that say nothing else."""
@@ -33,7 +36,7 @@ def page_of(alert: Alert) -> str:
     """Return where the runbook says what to do.
 
     >>> page_of({"name": "NodeSilent"})
-    'runbook/alerts.md#nodesilent'
+    'ops/docs/alerts.md#nodesilent'
     """
     return f"{PAGE}#{alert['name'].lower()}"
 
@@ -89,11 +92,13 @@ def _written(body: object) -> str:
 
 
 def made() -> Mapping[str, str]:
-    """Return the files, by name."""
+    """Return the files, by their names from here."""
     rows = alerts()
-    return {"rules.yml": rules(rows), "rules_test.yml": tests(rows)}
+    pages = {f"../docs/{reference.NAME}": reference.page(rows)}
+    return {"rules.yml": rules(rows), "rules_test.yml": tests(rows), **dashboards.made(rows), **pages}
 
 
 if __name__ == "__main__":
     for name, content in made().items():
+        (HERE / name).parent.mkdir(exist_ok=True)
         (HERE / name).write_text(content, encoding="utf-8")

@@ -31,9 +31,17 @@ def promtool(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["promtool", *words], cwd=HERE, capture_output=True, text=True, timeout=100, check=False)
 
 
-@pytest.mark.parametrize("name", ["rules.yml", "rules_test.yml"])
-def test_what_is_kept_is_what_the_table_makes(name: str) -> None:
-    assert (HERE / name).read_text() == generate.made()[name], "run python ops/telemetry/generate.py"
+@pytest.mark.parametrize("name", generate.made())
+def test_what_is_kept_is_what_the_tables_make(name: str) -> None:
+    assert (HERE / name).read_text() == generate.made()[name], "run python -m ops.telemetry.generate"
+
+
+def test_each_alert_has_its_heading_in_the_runbook_and_no_other_is_there() -> None:
+    page = (ROOT / "ops/docs/alerts.md").read_text()
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE)[1:] == [row["name"] for row in ALERTS]
+    linked = re.findall(r"\]\(#(\w+)\) \|", page)
+    assert set(linked) == {name.lower() for name in SIX}
+    assert {generate.page_of(row).partition("#")[0] for row in ALERTS} == {"ops/docs/alerts.md"}
 
 
 def test_promtool_finds_each_alert_firing_where_it_should_and_nowhere_else() -> None:

@@ -19,6 +19,7 @@ from nodes import cli, config_running
 from nodes.admin.presence import SERVICE
 from nodes.commands import COMMANDS
 from nodes.config import Config, parse
+from nodes.telemetry.catalogue import metrics
 from nodes.telemetry.log_table import log_events
 from tests.nodes.bus.test_nats_cli import ANSWERED, HEARD, REFUSED, WATCHED
 
@@ -106,8 +107,9 @@ def test_every_dotted_name_on_a_page_is_a_setting_an_event_of_the_log_or_a_file(
 @cache
 def source() -> str:
     rooms = ("nodes", "supervisors", "protocols")
-    files = [*(path for room in rooms for path in (ROOT / room).rglob("*.py")), *(ROOT / "ops/ansible").rglob("*.yml")]
-    return "\n".join(path.read_text() for path in files)
+    ours = [path for room in rooms for kind in ("*.py", "*.tsv") for path in (ROOT / room).rglob(kind)]
+    files = [*ours, *(ROOT / "ops/ansible").rglob("*.yml")]
+    return "\n".join([*(path.read_text() for path in files), *metrics()])
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)
