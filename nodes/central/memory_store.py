@@ -62,7 +62,7 @@ class MemoryStore:
         self._fold = memory.campaigns
         self._left: list[Writing] = []
         """Objects that could not be written, and of which something is still there."""
-        self._wanted = asyncio.Event()
+        self._wanted, self._keeping = asyncio.Event(), asyncio.Lock()
         self.swept = asyncio.Event()
         """Set when nothing is left of what a predecessor had begun: from then on something may be imported."""
 
@@ -117,6 +117,10 @@ class MemoryStore:
 
         It takes the place of the one that is there now: of a successor's it never does, however late we are.
         """
+        async with self._keeping:
+            await self._keep()
+
+    async def _keep(self) -> None:
         revision = await self._objects.revision(SNAPSHOT)
         while changed := [one for one in self._memory.campaigns.campaigns.values() if one.stored is None]:
             await self._store(changed[0])

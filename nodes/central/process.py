@@ -24,7 +24,9 @@ from nodes.central.listings import Listings
 from nodes.central.memory import Memory, nobody
 from nodes.central.places import Places
 from nodes.central.requests import Requests
+from nodes.central.restoring import Restoring
 from nodes.config import Config
+from nodes.errors import NodeError
 from nodes.links.contact_key import contact_key, fingerprint
 from nodes.links.do_not_call import DoNotCall
 from nodes.links.errors import BusAway, LayoutMismatch, ObjectBroken, StreamBroken
@@ -39,7 +41,7 @@ from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
 from nodes.telemetry import logs
 from protocols.wire.cluster import EdgeWord
-from protocols.wire.forgetting import Sought
+from protocols.wire.forgetting import ForgetAgain, Sought
 from protocols.wire.ids import Identity
 from protocols.wire.messages import GetStatus, Status
 from protocols.wire.roles import CENTRAL_READS, Role
@@ -67,6 +69,7 @@ class Central:
         self._memory = Memory(bus, self._lease, identity, clock)
         self.settings = Settings(config, bus.kv(Bucket.CONFIG), may_write=True)
         self.settings.changed = self._change
+        self._restoring = Restoring(config.paths.state, bus)
         self._importer = Importer(
             self._memory, bus.objects, key, self.settings.config.sip, lambda plan: keeping_problems(plan, config)
         )
@@ -150,6 +153,8 @@ class Central:
             await self._bus.up()
             try:
                 await self._lay()
+                if self._restoring.is_waiting and not await self._restoring.write(await self._memory.is_first()):
+                    raise NodeError("what was restored here cannot be: this cluster has campaigns")
                 if not self._fresh.done():
                     self._fresh.set_result(await self._memory.is_first())
                 return await self._wait_for_list()
@@ -217,11 +222,19 @@ class Central:
                 tasks.spawn(leader.search.watch())
                 tasks.spawn(leader.memory_store.run())
                 tasks.spawn(leader.forgetting.run())
+                if self._restoring.is_waiting:
+                    await self._forget_since()
                 await self._hold(leader, is_over)
         finally:
             self._requests.leader = self._requests.term = None
             self._memory.heard = nobody
             log.warning("central.leads_no_more")
+
+    async def _forget_since(self) -> None:
+        """Forget whom a backup does not know to be forgotten, and have nothing wait any more."""
+        people = await asyncio.to_thread(self._restoring.people)
+        await self._requests.forget_again(ForgetAgain(tuple(people)), self._mesh.identity)
+        await asyncio.to_thread(self._restoring.finish)
 
     async def _hold(self, leader: Leader, is_over: asyncio.Event) -> None:
         """Renew the lease until it is lost, or the fold, or until one of the works of the term has ended."""

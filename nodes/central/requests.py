@@ -9,7 +9,7 @@ from nodes.central.campaign import Campaign
 from nodes.central.importing import Importer
 from nodes.central.leader import Leader
 from nodes.central.memory import Memory
-from nodes.links.errors import Refused
+from nodes.links.errors import BusAway, ObjectBroken, Refused
 from nodes.links.tasks import Tasks
 from nodes.mesh.mesh import Mesh
 from nodes.people import NotAPerson, person
@@ -56,6 +56,7 @@ class Requests:
         mesh.serve(wire.GetScript, self.script)
         mesh.serve(wire.ForgetContact, self.forget)
         mesh.serve(GetScale, self.scale)
+        mesh.serve(wire.TakeSnapshot, self.take_snapshot)
         mesh.serve(ForgetAgain, self.forget_again)
         mesh.serve(GetForgotten, self.forgotten)
         mesh.serve(GetRemoved, self.removed)
@@ -106,6 +107,14 @@ class Requests:
         leader.memory_store.soon()
         leader.forgetting.soon()
         return self._memory.campaigns.forgotten[wanted.contact_id].at
+
+    async def take_snapshot(self, request: wire.TakeSnapshot, sender: Identity) -> wire.SnapshotTaken:
+        """Have a snapshot of what is known now."""
+        try:
+            await self._leading().memory_store.keep()
+        except (BusAway, ObjectBroken) as error:
+            raise Refused(f"not_taken: {error}") from error
+        return wire.SnapshotTaken(self._memory.kept or 0)
 
     async def forget_again(self, request: ForgetAgain, sender: Identity) -> ForgottenPeople:
         """Forget those whom the journal does not know to be forgotten: it is a backup's, which is older."""

@@ -10,6 +10,8 @@ COMMANDS: dict[str, str] = {
     "campaign": "check, rehearse, start and stop campaigns",
     "dnc": "who must not be called: add, remove, import, export, check",
     "forget": "a person who wants to be: out of everything that any node keeps, with a proof",
+    "backup": "what a node and its cluster know, into a directory, while they run",
+    "restore": "a backup onto a machine that has nothing yet",
     "script": "check a script, or talk to it in the terminal",
     "report": "what the calls came to, from the recorder's database",
     "tree": "the supervision tree of the running node, live",

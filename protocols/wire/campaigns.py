@@ -312,9 +312,24 @@ class ListCampaigns:
     Reply: ClassVar[type[Campaigns]] = Campaigns
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """There is one; `sequence`: of which message of the journal."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Have all that central knows in its objects, now: somebody makes a backup. Refused: `not_taken:` and why."""
+
+    Reply: ClassVar[type[SnapshotTaken]] = SnapshotTaken
+
+
 CAMPAIGN_MESSAGES: tuple[type, ...] = (
     ImportBegun, BeginImport, ListTaken, ListPart, CampaignImported, CommitImport, CampaignStatus, SteerCampaign,
     GetCampaign, CampaignScript, GetScript, ContactForgotten, ForgetContact, Campaigns, ListCampaigns,
+    SnapshotTaken, TakeSnapshot,
 )  # fmt: skip
 """The kinds of this page that an envelope may carry."""
 
@@ -324,6 +339,6 @@ __all__ = [
     "Plan", "Problem", "BeginImport", "ImportBegun", "ListPart", "ListTaken", "LIST_PART", "CommitImport",
     "CampaignImported", "SteerCampaign", "GetCampaign", "CampaignStatus", "GetScript", "CampaignScript",
     "ListCampaigns", "Campaigns",
-    "ForgetContact", "ContactForgotten",
+    "ForgetContact", "ContactForgotten", "SnapshotTaken", "TakeSnapshot",
     "CAMPAIGN_MESSAGES",
 ]  # fmt: skip
