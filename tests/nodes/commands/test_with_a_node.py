@@ -116,9 +116,9 @@ def test_without_its_voice_a_node_speaks_with_the_last_resort_and_says_so(node: 
 
 def test_logs_shows_what_the_node_said_and_refuses_a_moment_that_is_none(node: Node) -> None:
     rows = node.run("logs", "--grep", "node.up", "--json").rows
-    assert [(row["event"], row["process"], row["node_id"]) for row in rows] == [("node.up", "launcher", "local")]
+    assert [(row["event"], row["process"], row["node_id"]) for row in rows] == [("node.up", "launcher", "n1")]
     shown = node.run("logs", "--grep", "node.up", "--since", "1d")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:.]{12}  local  launcher  info  node\.up  after_ms=\d+\n", shown.out)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:.]{12}  n1  launcher  info  node\.up  after_ms=\d+\n", shown.out)
     assert node.run("logs", "--call", "nobodys").err == "no such line\n"
     assert "--since yesterday" in node.run("logs", "--since", "yesterday").refused()
 
