@@ -41,7 +41,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
         yield made
     finally:
         made.up.send_signal(signal.SIGINT)
-        assert made.up.wait(40) == 0
+        assert made.up.wait(120) == 0
 
 
 @pytest.fixture(scope="module")
