@@ -68,6 +68,8 @@ IDLE_S: Final = 7 * 86400.0
 journal no longer keeps for it what is to be forgotten."""
 FRESH_S: Final = 1.0
 """So long may the streams take to be read before a report; one is made in any case."""
+BEGIN_S: Final = 3.0
+"""The same, while a recorder has just begun: it learns first who is forgotten."""
 LATE_S: Final = 60.0
 """After which a row is not told as a span of its call any more."""
 FIND_S: Final = 1.0
@@ -113,11 +115,13 @@ class Recorder:
 
     async def read(self, stream: Stream) -> None:
         """Write down a stream as soon as it is known who is forgotten, until cancelled."""
+        rounds = self._rounds[stream] = Rounds()  # a report waits for the first one
         await self.forgotten.known.wait()
-        await self.consume(stream)
+        await self.consume(stream, rounds)
 
-    async def consume(self, stream: Stream) -> None:
+    async def consume(self, stream: Stream, rounds: Rounds | None = None) -> None:
         """Write down a stream, batch by batch, until cancelled."""
+        self._rounds[stream] = rounds or Rounds()
         consumer = self._bus.consume(stream, self._durable, idle_s=self._idle_s)
         try:
             await self._consume(stream, consumer)
@@ -127,7 +131,7 @@ class Recorder:
             raise
 
     async def _consume(self, stream: Stream, consumer: Consumer) -> None:
-        self._rounds[stream] = rounds = Rounds()
+        rounds = self._rounds[stream]
         store: Store | None = None
         while True:
             try:
@@ -253,7 +257,8 @@ class Recorder:
     async def _fresh(self) -> None:
         """Have what the streams have by now written down, unless NATS or the disk is away."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(FRESH_S):
+            is_begun = self.forgotten.known.is_set() or not self._rounds
+            async with asyncio.timeout(FRESH_S if is_begun else BEGIN_S):
                 await asyncio.gather(*(rounds.fresh() for rounds in self._rounds.values()))
 
     async def figures(self, asked: wire.GetFigures, sender: Identity) -> wire.Figures:
