@@ -162,7 +162,6 @@ class Launcher:
         check_reach(self._config)
         check_ports(self._config)
         self._manager.log = partial(self._log, "warning")
-        self._groups = divided(self._config.groups, self._log)
         with ExitStack() as stack:
             stack.enter_context(self._manager.beating())
             stack.enter_context(run_directory(self._config.paths))
@@ -172,6 +171,7 @@ class Launcher:
                 door = stack.enter_context(closing(Doorway(cluster.bind, cluster.port)))
                 door.open()
                 self._door, self._epoch = door.address, epoch(self._config.paths)
+            self._groups = divided(self._config.groups, self._log)  # a node that cannot start has one line to say
             program = Program(argv=(sys.executable, "-m", "nodes.zygote"), ready_s=LOAD_S, beat_s=0.5, silence_s=1.5)
             zygote = stack.enter_context(closing(Zygote(program)))
             try:
