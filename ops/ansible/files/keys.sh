@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the keys of a cluster that are missing, on the controller; says `made: NAME` for each, nothing where none is.
 #     keys.sh SECRETS CLUSTER "NATS NATS ..." NODE...      RINGMASTER: the command; ANSIBLE_VAULT_PASSWORD_FILE
-# What is secret lies in SECRETS encrypted by ansible-vault, and in the clear only in a directory that is gone in the end.
+# What is secret lies in SECRETS encrypted by ansible-vault, and in the clear in memory only, where there is /dev/shm.
 # Whoever kills it says it again: keys of a node without its file are taken back, and made anew.
 set -eu
 
@@ -13,7 +13,9 @@ if [ -z "$missing" ] && [ -e "$secrets/nats/users.json" ]; then exit 0; fi
 
 umask 077
 mkdir -p "$secrets/nats"
-work=$(mktemp -d "$secrets/.unfinished.XXXXXX")
+clear=/dev/shm
+[ -w "$clear" ] || clear=${TMPDIR:-/tmp}
+work=$(mktemp -d "$clear/ringmaster.XXXXXX")  # a short path: below it are names of sockets
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
 first=${nats%% *}
@@ -39,9 +41,10 @@ done
 # First whom the cluster knows, then what they are known by.
 tar -cf "$work/cluster.tar" -C "$work/state" .
 (cd "$work"; set -- *.keys cluster.tar; [ -e "$1" ] || shift; ansible-vault encrypt "$@" >/dev/null)
-mv "$work/cluster.tar" "$secrets/cluster.tar"
-mv "$work/users.json" "$secrets/nats/users.json"
+keep() { cp "$work/$1" "$secrets/.unfinished"; mv "$secrets/.unfinished" "$secrets/$2"; }
+keep cluster.tar cluster.tar
+keep users.json nats/users.json
 for node in $missing; do
-    mv "$work/$node.keys" "$secrets/$node.keys"
+    keep "$node.keys" "$node.keys"
     echo "made: $node.keys"
 done
