@@ -186,7 +186,9 @@ async def test_an_agent_at_one_machine_serves_the_callers_of_another_and_is_miss
         file = first.state / "recordings" / f"{call}.wav"
         await until(file.exists)
         assert await second.ask("GET", f"/api/recordings?call={call}") == {
-            "parts": [{"part": 0, "node": "n1", "n_bytes": file.stat().st_size}], "silent": [], "missing": [],
+            "parts": [{"part": 0, "node": "n1", "n_bytes": file.stat().st_size, "is_stored": False}],
+            "silent": [], "missing": [],
+            "is_store_away": False,
         }  # fmt: skip
         assert await second.ask("GET", f"/api/recordings/audio?call={call}") == file.read_bytes()
         await ben.say("wrapped_up")
