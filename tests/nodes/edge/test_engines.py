@@ -82,7 +82,9 @@ async def test_an_engine_that_fails_again_and_again_comes_last_and_is_tried_with
     refusals[first] = "engine_failed"
     for n in range(10):
         await engines.warm("c1", b"flow: %d" % n)
-    assert engines.figures() == {"engine_breakers_open": 1.0, "engine_breakers_opened": 1.0}
+    assert engines.figures() == {
+        "engine_breakers_open": 1.0, "engine_breakers_opened": 1.0, "retries_engine": 10.0,
+    }  # fmt: skip
     assert await engines.ordered("c1") == [second, first]
     asked.clear()
     await engines.warm("c1", b"flow: x")
