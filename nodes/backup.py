@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 
 from nodes.errors import NodeError
+from nodes.reading import read_json
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
@@ -89,7 +90,7 @@ class Writing:
 def read(path: Path) -> Manifest:
     """Return what a backup says of itself, after every file was read and found to be what it was. Raises: BadBackup."""
     try:
-        manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+        manifest = read_json((path / MANIFEST).read_bytes(), Manifest)
     except FileNotFoundError as error:
         raise BadBackup(f"{path}: has no {MANIFEST}: it is no backup, or was never finished") from error
     except (msgspec.DecodeError, OSError) as error:

@@ -62,14 +62,16 @@ _CHANGES: Final = {change.key for change in AT_ONCE}
 
 
 def _keys(cls: type, before: str = "") -> Iterator[str]:
-    """Yield the dotted key of every setting that a table may have."""
+    """Yield the dotted key of every setting that a table may have; of what the file names or repeats, trunks alone have
+    settings of their own."""
     hints = get_type_hints(cls)
     for name, hint in hints.items():
-        inner = next((one for one in (hint, *get_args(hint)) if is_dataclass(one)), None)
-        if isinstance(inner, type):
-            yield from _keys(inner, f"{before}{name}.")
+        key = f"{before}{name}"
+        inner = get_args(hint)[0] if key == _TRUNKS[:-1] else hint
+        if is_dataclass(inner):
+            yield from _keys(inner, f"{key}.")
         else:
-            yield f"{before}{name}"
+            yield key
 
 
 EVERY: Final = frozenset(_keys(Config))
@@ -102,6 +104,8 @@ def check(body: Body, file: str = "settings") -> None:
     """Refuse a version that no node could take. Raises: `ConfigError` with the key."""
     for key, _ in _flat(body, lambda n, trunk: f"sip.trunks[{n}]"):
         name = _TRUNKS + key.rpartition(".")[2] if key.startswith("sip.trunks[") else key
+        room = key.partition(".")[0]
+        name = room if room in EVERY else name
         if name in EVERY and name not in _CHANGES and name != f"{_TRUNKS}name":
             raise ConfigError(file, key, why_not(name))
     _typed(body, file)

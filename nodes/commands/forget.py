@@ -89,6 +89,8 @@ async def carry_out(args: argparse.Namespace) -> int:
 async def _removed(args: argparse.Namespace, client: Client) -> bool:
     """Have them forgotten, wait for all who keep something, and say what became of it; whether all is done."""
     told = await _asked(client, ForgetContact(args.who, tuple(map(CallId, args.call))))
+    if told.at is None:
+        raise NotForgotten("central is of an older version, and forgot them in the campaigns alone: upgrade it first")
     give_up_s, said = time.monotonic() + args.within, dict[str, Removed | None]()
     while True:
         said = await _every(client, GetRemoved(told.contact_id, told.at))

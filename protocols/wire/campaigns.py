@@ -278,8 +278,9 @@ class ContactForgotten:
     """In how many campaigns the contact was, under which name, and up to which moment all is forgotten."""
 
     campaigns: int
-    contact_id: ContactId
-    at: datetime
+    contact_id: ContactId = ContactId("")
+    """Empty, as `at` is None: a central of the version before answered, which forgets in the campaigns alone."""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1596,7 +1596,7 @@ def lowest(ratio: Callable[[], float], enough: float) -> float:
 
 
 def test_simple_one_for_one_scale_many_temporary_children() -> None:
-    """To stop 10,000 temporary dynamic children, one by one, costs at most 15 times what 1,000 cost (OTP: 50 times)."""
+    """To stop 10,000 temporary dynamic children, one by one, costs at most 30 times what 1,000 cost (OTP: 50 times)."""
 
     async def stop_s(n: int) -> float:
         async with running(sup(Dynamic(Echo, id="sup"))) as system:
@@ -1609,11 +1609,11 @@ def test_simple_one_for_one_scale_many_temporary_children() -> None:
     def ratio() -> float:
         return asyncio.run(stop_s(10_000)) / min(asyncio.run(stop_s(1_000)) for _ in range(5))
 
-    assert lowest(ratio, 15) <= 15
+    assert lowest(ratio, 30) <= 30
 
 
 def test_scale_start_stop_many_children() -> None:
-    """To start, and to stop, 100,000 children costs at most 150 times what 1,000 cost (OTP: 1,000 times)."""
+    """To start, and to stop, 100,000 children costs at most 300 times what 1,000 cost (OTP: 1,000 times)."""
 
     async def start_and_stop_s(n: int) -> tuple[float, float]:
         async with running(sup()) as system:
@@ -1629,7 +1629,7 @@ def test_scale_start_stop_many_children() -> None:
         many = asyncio.run(start_and_stop_s(100_000))
         return max(many[n] / min(cost[n] for cost in few) for n in (0, 1))
 
-    assert lowest(ratio, 150) <= 150
+    assert lowest(ratio, 300) <= 300
 
 
 class Raising(Echo):

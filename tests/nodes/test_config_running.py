@@ -54,7 +54,7 @@ def document(key: str, value: object) -> dict[str, Any]:
     """Return a version with one setting, as TOML would be read."""
     room, _, name = key.partition(".")
     trunk, _, field = name.partition(".")
-    return {room: {"trunks": [{"name": "carrier", field: value}]} if trunk == "trunks" else {name: value}}
+    return {room: {"trunks": [{"name": "carrier", field: value}]} if trunk == "trunks" else {name or "any": value}}
 
 
 class TestTheTable:
@@ -78,7 +78,7 @@ class TestTheTable:
         value = str(value) if isinstance(value, Path) or value is None else value
         with pytest.raises(ConfigError) as refused:
             check(document(key, value))
-        assert refused.value.key == key.replace("sip.trunks.", "sip.trunks[0].")
+        assert refused.value.key == key.replace("sip.trunks.", "sip.trunks[0].") + (".any" if "." not in key else "")
         assert refused.value.reason == why_not(key)
         assert "drain" in refused.value.reason or "restart" in refused.value.reason
 
@@ -101,6 +101,8 @@ class TestAFile:
             ("[[sip.trunks]]\nname = 'a'\n[[sip.trunks]]\nname = 'a'", 1, "sip.trunks", "has a trunk twice"),
             ("[[sip.trunks]]\nname = 'a'\nprices = {'+1' = nan}", 1, "sip.trunks[0]", "prices: nan is no price"),
             ("\n[telemetry]\nlevel = 'debug'", 3, "telemetry.level", "needs a restart"),
+            ("[owners.acme]\nquota_mb = 3", 1, "owners.acme", "needs a restart"),
+            ("[[scale.peaks]]\nbegins = '08:00'\nends = '09:00'", 1, "scale.peaks", "needs a restart"),
             ("[central]\nbase = 4\n\nversion = 1", 4, "central.version", "is not known"),
             ("version = true", 1, "version", "is a whole number"),
         ],

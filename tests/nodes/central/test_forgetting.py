@@ -29,6 +29,7 @@ async def events_of(node: Node, target: str) -> int:
 
 
 async def is_done(node: Node, central: Identity, told: ContactForgotten) -> None:
+    assert told.at is not None
     async with asyncio.timeout(30):
         while not (await node.operator.ask(central, GetRemoved(told.contact_id, told.at))).is_done:
             await asyncio.sleep(0.05)
