@@ -68,7 +68,7 @@ def _keys(cls: type, before: str = "") -> Iterator[str]:
     for name, hint in hints.items():
         key = f"{before}{name}"
         inner = get_args(hint)[0] if key == _TRUNKS[:-1] else hint
-        if is_dataclass(inner):
+        if isinstance(inner, type) and is_dataclass(inner):
             yield from _keys(inner, f"{key}.")
         else:
             yield key
