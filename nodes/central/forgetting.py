@@ -10,17 +10,17 @@ says its header, so that only theirs are read; what was said after the moment up
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from nodes.bus.bus import Bus
 from nodes.central.memory import Memory
-from nodes.links.errors import BusAway, StreamBroken
 from nodes.links.finding import OVERLAP, Pattern, compiled, first
+from nodes.links.forgotten import Done, Forgotten
 from nodes.reading import read_json
 from nodes.telemetry import logs
 from protocols.errors import RemoteProtocolError
@@ -43,37 +43,15 @@ class Forgetting:
     def __init__(self, bus: Bus, memory: Memory, is_clean: Callable[[], Awaitable[bool]], n_streams: int) -> None:
         self._bus, self._memory, self._is_clean = bus, memory, is_clean
         self._bucket, self._streams = bus.kv(Bucket.FORGOTTEN), EVENT_STREAMS[:n_streams]
-        self._done: dict[ContactId, Person] = {}
-        """For whom all streams were looked through."""
         self._marks: dict[str, int] | None = None
         self._again_s = time.monotonic()
-        self._found: defaultdict[ContactId, dict[str, Place]] = defaultdict(dict)
-        self._wanted = asyncio.Event()
-
-    def soon(self) -> None:
-        """Look at once: somebody is to be forgotten."""
-        self._wanted.set()
-
-    async def run(self) -> None:
-        """Forget, until cancelled."""
-        while True:
-            try:
-                await self._round(dict(self._memory.campaigns.forgotten))
-            except (BusAway, StreamBroken) as error:
-                log.warning("forgetting.not_done", error=str(error))
-            self._wanted.clear()
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
+        self.forgotten = Forgotten(self._forget, self._look, LOOK_S)
 
     async def removed(self, asked: GetRemoved) -> Removed:
         """Say what was removed of somebody. Raises: `BusAway`."""
-        done, is_clean = self._done.get(asked.contact_id), await self._is_clean()
+        told, is_clean = self.forgotten.removed(asked), await self._is_clean()
         journal = Place("journal, contact lists and snapshots", 1, 0, "" if is_clean else "the recorders read it first")
-        is_done = is_clean and done is not None and done.at >= asked.at
-        return Removed(is_done, (journal, *self._found[asked.contact_id].values()))
+        return Removed(is_clean and told.is_done, (journal, *told.places))
 
     async def find(self, patterns: Sequence[str]) -> Sequence[Sought]:
         """Look for patterns in all streams, buckets and objects, as they are told. Raises: `BusAway`, `Refused`."""
@@ -92,48 +70,49 @@ class Forgetting:
                 found.append(f"message {one.sequence}")
         return Sought(f"NATS, {stream}", n, "messages", tuple(first(found)))
 
-    async def _round(self, people: Mapping[ContactId, Person]) -> None:
+    async def _look(self) -> Collection[Person]:
+        """Return who is to be forgotten; of those who are, remove what has come since."""
+        people = dict(self._memory.campaigns.forgotten)
         if self._marks is None:
-            await self._begin(people)
-        if news := [one for one in people.values() if self._done.get(one.contact_id) != one]:
-            for one in news:
-                await self._bucket.put(one.contact_id, one.body())
-            for stream in self._streams:
-                await self._sweep(stream, news, 0)
-            for one in news:
-                await self._bucket.put(one.contact_id, {**one.body(), MARKS: True})
-                self._done[one.contact_id] = one
-            log.info("forgetting.done", people=len(news))
-        if people and time.monotonic() >= self._again_s:
-            await self._again(people)
+            self._marks = await self._begin(people)
+        if self.forgotten.done and time.monotonic() >= self._again_s:
+            await self._again(self._marks)
             self._again_s = time.monotonic() + AGAIN_S
+        return people.values()
 
-    async def _begin(self, people: Mapping[ContactId, Person]) -> None:
-        """Learn what a predecessor has done."""
+    async def _forget(self, people: Sequence[Person]) -> Done:
+        for one in people:
+            await self._bucket.put(one.contact_id, one.body())
+        done = [place for stream in self._streams for place in await self._sweep(stream, people, 0)]
+        for one in people:
+            await self._bucket.put(one.contact_id, {**one.body(), MARKS: True})
+        log.info("forgetting.done", people=len(people))
+        return done
+
+    async def _begin(self, people: Mapping[ContactId, Person]) -> dict[str, int]:
+        """Learn whom a predecessor has forgotten; return up to where it has looked for what comes late."""
         for name, one in people.items():
             found = await self._bucket.get(name)
-            try:
+            with suppress(RemoteProtocolError):  # else it is written again
                 if found and found.value and found.value.get(MARKS) and person_of(name, found.value) == one:
-                    self._done[name] = one
-            except RemoteProtocolError:
-                pass  # written again
+                    self.forgotten.learn(one, is_done=True)
         marks = await self._bucket.get(MARKS)
         told = (marks.value or {}).get("streams") if marks else None
-        self._marks = {str(name): n for name, n in dict(told or {}).items() if isinstance(n, int)}
+        return {str(name): n for name, n in dict(told or {}).items() if isinstance(n, int)}
 
-    async def _again(self, people: Mapping[ContactId, Person]) -> None:
+    async def _again(self, marks: dict[str, int]) -> None:
         """Look through what has come since, for everybody who was ever forgotten."""
-        assert self._marks is not None
-        for one in self._done.values():
+        people = self.forgotten.done
+        for one in people:
             await self._bucket.create(one.contact_id, {**one.body(), MARKS: True})  # where the bucket is another one
         for stream in self._streams:
             last = (await self._bus.extent(stream)).last
-            before = self._marks.get(stream, 0)
-            await self._sweep(stream, list(people.values()), before if before <= last else 0)
-            self._marks[stream] = last
-        await self._bucket.put(MARKS, {"streams": self._marks})
+            before = marks.get(stream, 0)
+            self.forgotten.note(await self._sweep(stream, people, before if before <= last else 0))
+            marks[stream] = last
+        await self._bucket.put(MARKS, {"streams": marks})
 
-    async def _sweep(self, stream: Stream, people: Collection[Person], after: int) -> None:
+    async def _sweep(self, stream: Stream, people: Sequence[Person], after: int) -> Done:
         by_name = {one.contact_id: one for one in people}
         by_call = {call: one for one in people for call in one.calls}
         n_looked, maybe = 0, list[int]()
@@ -148,10 +127,7 @@ class Forgetting:
             for person in people if data is not None else ():
                 if _is_of(data or b"", person):
                     n_removed[person.contact_id] += await self._bus.erase(stream, [sequence])
-        for name in by_name:
-            before = self._found[name].get(stream, Place(stream, 0, 0))
-            place = Place(f"events, {stream}", before.looked + n_looked, before.removed + n_removed[name])
-            self._found[name][stream] = place
+        return [(one, Place(f"events, {stream}", n_looked, n_removed[one.contact_id])) for one in people]
 
 
 def _is_of(data: bytes, person: Person) -> bool:

@@ -221,7 +221,7 @@ class Central:
                 tasks.spawn(leader.edges.watch())
                 tasks.spawn(leader.search.watch())
                 tasks.spawn(leader.memory_store.run())
-                tasks.spawn(leader.forgetting.run())
+                tasks.spawn(leader.forgetting.forgotten.run())
                 if self._restoring.is_waiting:
                     await self._forget_since()
                 await self._hold(leader, is_over)

@@ -105,7 +105,7 @@ class Requests:
     async def _forget(self, leader: Leader, wanted: Person) -> datetime:
         await self._memory.write(Forgotten(wanted.contact_id, wanted.at, wanted.calls))
         leader.memory_store.soon()
-        leader.forgetting.soon()
+        leader.forgetting.forgotten.soon()
         return self._memory.campaigns.forgotten[wanted.contact_id].at
 
     async def take_snapshot(self, request: wire.TakeSnapshot, sender: Identity) -> wire.SnapshotTaken:

@@ -134,8 +134,8 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         calls = Calls(services, system.dynamic("calls", start), views, incarnation.of(os.getppid()), tasks)
 
         forgetting = Forgetting(config.recording_roots, config.paths.checkpoint.parent, calls)
-        forgotten = Forgotten(bus.kv(Bucket.FORGOTTEN), forgetting.forget)
-        tasks.spawn(forgotten.follow())
+        forgotten = Forgotten(forgetting.forget)
+        tasks.spawn(forgotten.follow(bus.kv(Bucket.FORGOTTEN)))
         seen = ClusterView(bus, watched=(Bucket.AGENTS,))
         services.agents = lambda: seen.things(Bucket.AGENTS).values()
 

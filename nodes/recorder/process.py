@@ -92,7 +92,7 @@ class Recorder:
         self._members: Members | None = None
         self._share, self._durable = share, recorder_reads(share.number)
         self._idle_s: float | None = None
-        self.forgotten = Forgotten(bus.kv(Bucket.FORGOTTEN), self.forget)
+        self.forgotten = Forgotten(self.forget)
         self._writer = ThreadPoolExecutor(1, "recorder-writer")
         self._reader = ThreadPoolExecutor(1, "recorder-reader")
 
@@ -111,7 +111,8 @@ class Recorder:
         """What is to go on all the time: each stream is read as soon as central has made it."""
         streams = (EVENT_STREAMS[self._share.number], Stream.CAMPAIGN)
         reads: dict[str, Begin] = {str(stream): partial(self.read, stream) for stream in streams}
-        return reads | {"forgotten": self.forgotten.follow, "forget": self.forgotten.run, "archive": self.archive_all}
+        follow = partial(self.forgotten.follow, self._bus.kv(Bucket.FORGOTTEN))
+        return reads | {"forgotten": follow, "forget": self.forgotten.run, "archive": self.archive_all}
 
     async def read(self, stream: Stream) -> None:
         """Write down a stream as soon as it is known who is forgotten, until cancelled."""

@@ -11,15 +11,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from nodes.errors import NodeError, in_words
 from nodes.links.anywhere import ask_first
 from nodes.links.finding import compiled, first
+from nodes.links.forgotten import Done, Forgotten
 from nodes.links.members import Members
 from nodes.mesh.mesh import Mesh
 from nodes.storage.copies import Copies
 from nodes.storage.retention import here, looks_after_store, there
 from nodes.storage.stock import Stock
-from nodes.telemetry import logs
 from protocols.wire.campaigns import ContactId
 from protocols.wire.forgetting import GetForgotten, GetRemoved, Person, Place, Removed, Sought
 from protocols.wire.ids import CallId, Identity, NodeId
@@ -28,8 +27,6 @@ from protocols.wire.recordings import MOST_ERASED, EraseRecordings, RecordingsEr
 LOOK_S: Final = 60.0
 ASK_S: Final = 10.0
 PLACE: Final = "recordings, and the store"
-
-log = logs.get(__name__)
 
 
 class Forgetting:
@@ -41,43 +38,26 @@ class Forgetting:
     ) -> None:  # fmt: skip
         self._stock, self._mesh, self._members, self._node = stock, mesh, members, node
         self._copies, self._erase = copies, erase
-        self._done: dict[ContactId, tuple[Person, Place]] = {}
-        self._wanted = asyncio.Event()
+        self.forgotten = Forgotten(self._forget, self._look, LOOK_S)
         mesh.serve(GetRemoved, self.removed)
-
-    async def run(self) -> None:
-        """Remove who is to be forgotten, for ever."""
-        while True:
-            try:
-                await self.look()
-            except (NodeError, OSError) as error:  # central is away, or the store: again
-                log.info("forgetting.waits", error=in_words(error))
-            self._wanted.clear()
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
 
     def removed(self, asked: GetRemoved, sender: Identity) -> Removed:
         """Say what was removed here of somebody; if it was not yet, look now."""
-        person, place = self._done.get(asked.contact_id, (None, None))
-        is_done = person is not None and person.at >= asked.at and not self._behind()
+        told = self.forgotten.removed(asked)
+        is_done = told.is_done and not self._behind()
         if not is_done:
-            self._wanted.set()
-        return Removed(is_done, (place,) if place else ())
+            self.forgotten.soon()
+        return Removed(is_done, told.places)
 
-    async def look(self) -> None:
-        """Remove those who are new on the list. Raises: LinkError, StoreError, OSError."""
-        people = [one for one in await self._people() if self._done.get(one.contact_id, (None,))[0] != one]
-        if people:
-            n_looked, calls = await asyncio.to_thread(self._calls, people)
-            n_removed = {one.contact_id: await self._remove(calls[one.contact_id]) for one in people}
-            self._done |= {
-                one.contact_id: (one, Place(PLACE, n_looked, n_removed[one.contact_id])) for one in people
-            }  # fmt: skip
+    async def _look(self) -> Sequence[Person]:
+        people = await self._people()
         if self._copies is not None:
             await asyncio.to_thread(self._copies.look)
+        return people
+
+    async def _forget(self, people: Sequence[Person]) -> Done:
+        n_looked, calls = await asyncio.to_thread(self._calls, people)
+        return [(one, Place(PLACE, n_looked, await self._remove(calls[one.contact_id]))) for one in people]
 
     async def find(self, patterns: Sequence[str]) -> Sequence[Sought]:
         """Look for patterns in the names of all objects; copies are what the files that were looked through are."""

@@ -148,7 +148,7 @@ class Keeping:
         """What is to go on all the time."""
         works: dict[str, Begin] = {
             "sealing": self.keeper.seal_all, "looking": self.keeper.look_all, "retention": self.retention.run,
-            "quotas": self.quotas.run, "forgetting": self.forgetting.run,
+            "quotas": self.quotas.run, "forgetting": self.forgetting.forgotten.run,
         }  # fmt: skip
         if self.keeper.has_store:
             works["sending"] = self.keeper.send_all

@@ -328,11 +328,11 @@ async def test_who_is_forgotten_is_removed_from_disk_and_store_and_their_later_c
     rig.publish("may-a4-2.wav", samples(0, 3), age_s=600.0)
     asked = GetRemoved(his.contact_id, his.at)
     with pytest.raises(LinkError):
-        await forgetting.look()
+        await forgetting.forgotten.round()
     assert not (await rig.desk.ask(KEEPER, asked, LONG_S)).is_done
     central = Peer("central", "central-0", DESK, rig.desk.address, 1, State.ACTIVE)
     forgetting._members.of_role = lambda role: [central] if role == "central" else []
-    await forgetting.look()
+    await forgetting.forgotten.round()
     told = await rig.desk.ask(KEEPER, asked, LONG_S)
     assert told.is_done
     assert [(one.looked, one.removed) for one in told.places] == [(5, 3)]
@@ -353,11 +353,11 @@ async def test_as_long_as_a_day_that_was_written_anew_is_not_copied_nobody_is_sa
     forgetting._members.of_role = lambda role: [central] if role == "central" else []
     day = rig.config.paths.state / "archive" / "day=2026-03-03"
     day.mkdir(parents=True)
-    await forgetting.look()
+    await forgetting.forgotten.round()
     (day / "ringmaster.parquet").write_bytes(b"fewer words")
     asked = GetRemoved(his.contact_id, his.at)
     assert not (await rig.desk.ask(KEEPER, asked, LONG_S)).is_done
     found = await rig.desk.ask(KEEPER, Find(("words",)), LONG_S)
     assert found.places[1].note == "not copied yet: day=2026-03-03/ringmaster.parquet"
-    await forgetting.look()
+    await forgetting.forgotten.round()
     assert (await rig.desk.ask(KEEPER, asked, LONG_S)).is_done
