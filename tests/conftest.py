@@ -124,7 +124,7 @@ class NatsServer:
         with said.open("w") as err:
             self._process = subprocess.Popen(self.plan.argv, stderr=err)  # noqa: ASYNC220  a millisecond
         host, port = self.plan.url.partition("://")[2].split(":")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await _greets(host, int(port)):
                 must_run(self._process, said)
 

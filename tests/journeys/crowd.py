@@ -113,7 +113,7 @@ async def _keys(node: Node, directory: Path) -> Played:
 
 
 async def _heard(telephone: Baresip, keys: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for key in keys:
             await telephone.tells("CALL_DTMF_START", key)
 

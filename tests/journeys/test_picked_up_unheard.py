@@ -55,7 +55,7 @@ class Machine:
     async def goes_on(self, one: Uac | Registration, given: LegInput | Register, until: type[object]) -> object:
         """Give it this, then all that comes, until it tells something of this kind or that the call has ended."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             effects = one.step(given, loop.time())
             while (told := self._carry_out(effects, until)) is None:
                 effects = one.step(await self._next(one.deadline), loop.time())
@@ -72,7 +72,7 @@ class Machine:
 
     async def is_answered(self) -> None:
         """Return when an answer has come, and do nothing about it."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (await asyncio.get_running_loop().sock_recv(self.sock, 65_535)).startswith(b"SIP/2.0 200"):
                 pass
 

@@ -111,7 +111,7 @@ async def end_of(role: str, code: str, url: str, directory: Path, settings: str 
 
 async def ended(reports: asyncio.Queue[ProcessReport]) -> ProcessExit:
     """Wait for the end of the process."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (exit := (await reports.get()).exit) is None:
             pass
         return exit

@@ -204,7 +204,7 @@ async def test_a_node_whose_log_nobody_reads_goes_on_and_says_later_what_is_miss
         n_beats, before = 0, _n_read(launcher.pid)
         # A second and a half: longer than the watchdog and the launcher leave anybody who is held.
         while n_beats < 15 or _n_read(launcher.pid) - before < 2 * module.MAX_BYTES:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert await launcher.stdout.readline() == b"beat\n", "the child has died, or the launcher stands"
             n_beats += 1
         log = Log(reader)

@@ -82,7 +82,7 @@ def test_a_refusal_says_how_to_do_better() -> None:
 
 async def until(rig: Rig, path: str, name: str) -> list[dict[str, object]]:
     """Return what a route lists, once there is something."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (rows := (await rig.ask("GET", path))[1][name]):
             await asyncio.sleep(0.02)
     return rows
@@ -98,7 +98,7 @@ async def test_calls_are_told_as_everybody_may_see_them(rig: Rig) -> None:
 
 async def test_a_change_is_seen_before_the_bucket_has_it(rig: Rig) -> None:
     view = public_view(NODE, CampaignId("spring"), Stage.RINGING, datetime.now(UTC))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await rig.ask("GET", "/api/calls"))[1]["calls"] == []:
             rig.bus.publish(state("calls", "c1"), {**view, "rev": 1})
             await asyncio.sleep(0.02)
@@ -110,7 +110,7 @@ async def test_a_change_is_seen_before_the_bucket_has_it(rig: Rig) -> None:
 async def test_a_view_that_nobody_tells_of_changes_says_for_how_long(rig: Rig, nats_server: NatsServer) -> None:
     assert (await rig.ask("GET", "/api/agents"))[1]["stale_s"] == 0.0
     nats_server.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await rig.ask("GET", "/api/agents"))[1]["stale_s"] < 0.2:
             await asyncio.sleep(0.05)
         await nats_server.start()

@@ -64,7 +64,7 @@ async def door(**settings: int) -> AsyncIterator[int]:
 async def answered(port: int, *sent: bytes) -> tuple[int, dict[str, str]]:
     """Send bytes, and return the status and JSON of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for part in sent:
             writer.write(part)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -185,7 +185,7 @@ async def test_what_is_strange_is_answered_as_the_api_tells_errors_and_without_a
 
 async def test_a_head_that_does_not_arrive_is_given_up_however_slowly_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "HEAD_S", 0.2)
-    async with door() as port, asyncio.timeout(10):
+    async with door() as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /open HTTP/1.1\r\n")
         while not await ended(reader, 0.02):
@@ -219,7 +219,7 @@ async def test_without_a_file_for_a_connection_the_log_says_so_once_a_second_and
 ) -> None:
     monkeypatch.setattr(listener, "RETRY_S", 0.2)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with door() as port, asyncio.timeout(20):
+    async with door() as port, asyncio.timeout(60):
         callers = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]  # the loop has not turned since
         os.close(lowest := os.dup(0))
         began = time.monotonic()

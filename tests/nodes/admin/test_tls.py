@@ -61,7 +61,7 @@ async def test_with_a_certificate_the_desk_speaks_tls_and_nothing_else(tmp_path:
 async def test_who_shakes_no_hands_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "HANDSHAKE_S", 0.1)
     settings = vouch(tmp_path)
-    async with served(app(), settings) as address, asyncio.timeout(10):
+    async with served(app(), settings) as address, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2].strip("/")))
         assert await reader.read() == b""
         writer.close()

@@ -42,7 +42,7 @@ async def recorded(bus: Bus, after: int = 0) -> list[str]:
 
 
 async def settled(bus: Bus) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await bus.settled()
 
 
@@ -58,7 +58,7 @@ async def test_what_is_published_reaches_who_listens_in_order(bus: Bus):
 
     await bus.subscribe(node_beat(N1), listen)
     assert all(bus.publish(node_beat(N1), {"n": n}) for n in range(100))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [await heard.get() for _ in range(100)] == list(range(100))
 
 
@@ -69,7 +69,7 @@ async def test_who_listens_survives_a_bad_message_and_a_handler_that_fails(bus: 
     await raw.connect(nats_server.url)
     for data in (b"{", b"[1]", b"\xff", b'{"n": ' + b"[" * 5000, b'{"no": "n"}', b'{"n": 1}'):
         await raw.publish("rm.state.calls.c1", data)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await heard.get() == 1
     assert bus.counts["malformed"] == 4
     await raw.close()
@@ -81,12 +81,12 @@ async def test_publishing_while_nats_is_away_is_dropped_and_counted_and_listener
     heard: asyncio.Queue[int] = asyncio.Queue()
     await bus.subscribe(node_beat(N1), lambda body, subject: heard.put_nowait(body["n"]))
     nats_server.kill()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while bus.publish(node_beat(N1), {"n": -1}):
             await asyncio.sleep(0)
     assert bus.counts["not_published"] >= 1
     await nats_server.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await bus.up()
         assert bus.publish(node_beat(N1), {"n": 7})
         while await heard.get() != 7:
@@ -106,7 +106,7 @@ async def test_a_connection_that_the_server_has_closed_for_good_is_made_anew_wit
     await bus.subscribe(node_beat(N1), lambda body, subject: heard.put_nowait(body["n"]))
     generation = bus._connection.generation
     await bus._connection.client._process_err("'authorization violation'")  # what nats-py does when the server says it
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while bus._connection.generation == generation or not bus.connected:
             await asyncio.sleep(0)
         bus.publish(node_beat(N1), {"n": 8})
@@ -194,7 +194,7 @@ async def test_a_bus_starts_without_nats_and_connects_when_it_comes(nats_server,
     await bus.subscribe(node_beat(N1), lambda body, subject: heard.put_nowait(body["n"]))
     bus.record(HERE, "early", {})
     await nats_server.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await bus.up()
         await bus.ensure_layout()
         bus.publish(node_beat(N1), {"n": 3})
@@ -283,7 +283,7 @@ async def test_a_consumer_goes_on_where_it_was_after_the_server_has_come_back(bu
         while True:
             await consumer.fetch(timeout_s=0.2)
     await nats_server.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await bus.up()
     await bus.commit(HERE, "e1", {})
     fetched = [one.event_id for one in await consumer.fetch(timeout_s=5)]
@@ -338,7 +338,7 @@ async def test_a_watch_tells_what_is_there_then_what_changes_and_what_changed_wh
     watch = calls.watch()
 
     async def told(n: int) -> list[tuple[str, object] | None]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return [entry and (entry.key, entry.value) for entry in [await anext(watch) for _ in range(n)]]
 
     assert await told(3) == [("c1", {"n": 1}), ("c2", {"n": 2}), None]

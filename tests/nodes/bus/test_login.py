@@ -86,7 +86,7 @@ async def test_each_role_has_an_nkey_of_its_own(nats_server: NatsServer, tmp_pat
     async with up(config, Role.CENTRAL) as central, up(config, Role.EDGE) as edge:
         await central.ensure_layout()
         assert edge.record("rm.ev.c1", "e1", {"kind": "answered"})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await edge.settled()
 
 

@@ -178,7 +178,7 @@ async def viewer(each_nats_server: NatsServer) -> AsyncIterator[Viewer]:
         made.refused.append(str(error))
 
     made.client._error_cb = note
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await made.asks("$SRV.PING")
@@ -230,7 +230,7 @@ async def test_a_bucket_is_watched_and_its_keys_are_listed(viewer: Viewer, only:
     create = {"stream_name": "KV_rm_calls", "config": {**WATCHES, **only, "name": "Xy3", "deliver_subject": inbox}}
     made = json.loads((await viewer.asks("$JS.API.CONSUMER.CREATE.KV_rm_calls.Xy3.$KV.rm_calls.>", create)).data)
     assert (made["type"], made["name"]) == (f"{API}.consumer_create_response", "Xy3")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         first = await told.get()
     assert first.subject == "$KV.rm_calls.c1"
     assert json.loads(first.data or b"{}") == ({} if only else CALL)

@@ -66,7 +66,7 @@ async def _deliver(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def test_all_that_is_there_is_told_first_also_when_the_server_has_sent_it_later_than_that_it_was_sent(
     nats_server: NatsServer,
 ) -> None:
-    async with Slow(nats_server) as url, asyncio.timeout(20):
+    async with Slow(nats_server) as url, asyncio.timeout(60):
         bus = await Bus.connect(url, name="n1.edge-0:1", node_id=N1)
         await bus.ensure_layout()
         for key in ("a", "b", "c"):

@@ -30,7 +30,7 @@ async def events_of(node: Node, target: str) -> int:
 
 async def is_done(node: Node, central: Identity, told: ContactForgotten) -> None:
     assert told.at is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (await node.operator.ask(central, GetRemoved(told.contact_id, told.at))).is_done:
             await asyncio.sleep(0.05)
 
@@ -82,7 +82,7 @@ async def test_events_of_them_go_whoever_leads_and_whenever_they_come(
             await bus.commit(call_event(CallId(order.call_id), late.kind), late.event_id, to_body(late))
             assert bus.record(call_event(order.call_id, late.kind), f"{n}", to_body(late), order.call_id)
         await bus.settled()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await events_of(node, BOB) != 2:  # what is not forgotten, each told twice
                 await asyncio.sleep(0.05)
 

@@ -92,7 +92,7 @@ class World:
         await a.until(lambda: not b.calls.stores and not a.calls.stores[C1].record.is_waiting, 20)
 
     async def says(self, word: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not any(word in line for line in self.said):
                 await asyncio.sleep(0.01)
 
@@ -273,7 +273,7 @@ async def test_whoever_waits_for_a_while_is_told_what_is_left_and_waits_for_nobo
     assert await until_empty(within_s=0.1) == 1, "its calls have not been asked to move, and `a` would take them"
     world.states["a"] = NodeState.SILENT
     world.machines["a"].calls.is_draining = True
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await until_empty(within_s=math.inf) == 1
         assert world.said[-1] == "b: calls left: 1; nobody takes them: a drains"
         world.machines["a"].calls.is_draining = False

@@ -65,7 +65,7 @@ class Side:
             mesh.serve(kind, lambda message, sender: self.news.put_nowait(message))
 
     async def told(self) -> object:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.news.get()
 
 

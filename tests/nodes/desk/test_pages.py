@@ -66,7 +66,7 @@ async def test_a_page_that_says_nothing_and_answers_no_ping_is_gone(rig: Rig, mo
     monkeypatch.setattr(browser, "SILENT_S", 0.4)
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{rig.address}socket", autoping=False) as socket:
         await socket.send_json({"type": "hello", "token": TOKEN, "agent": "ann", "ready": True})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not rig.seats.agents:
                 await asyncio.sleep(0.01)
             while rig.seats.agents:  # the pings that come are not answered

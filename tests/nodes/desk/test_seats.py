@@ -279,7 +279,7 @@ async def test_one_seat_that_fails_again_and_again_ends_no_other_and_where_each_
         await broken()
 
     async with rig.agent("ann"), rig.agent("ben"), rig.page({}):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(rig.seats._seats) < 3:
                 await asyncio.sleep(0.01)
         *agents, telephone = rig.seats._seats.values()

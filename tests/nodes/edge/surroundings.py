@@ -73,7 +73,7 @@ class Surroundings:
 
     async def event(self, kind: Kind, n: int = 1) -> CallEvent:
         """Return the n-th event of a kind, when it has been noted."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(found := [one for one in self.events if one.kind is kind]) < n:
                 self._noted.clear()
                 await self._noted.wait()
@@ -81,7 +81,7 @@ class Surroundings:
 
     async def hears(self, kind: type) -> tuple[str, object]:
         """Return the next message of a kind, and who was told it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not isinstance((said := await self.told.get())[1], kind):
                 pass
         return said

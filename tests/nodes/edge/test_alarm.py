@@ -36,7 +36,7 @@ class Waits(Actor):
         self.told.set()
 
     async def until(self, n: int) -> list[str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.heard) < n:
                 await self.told.wait()
                 self.told.clear()

@@ -101,7 +101,7 @@ class Rig:
             yield system.ref("call", AnyCall)
 
     async def dialled(self) -> Dial:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             order, _ = await self.leg.get()
         assert isinstance(order, Dial)
         return order
@@ -144,7 +144,7 @@ async def test_a_call_is_placed_answered_talked_through_and_ended(rig: Rig) -> N
         await rig.around.event(Kind.PROMPT_STARTED, 3)
         await call.ask(AnyCall.take, PlayEnded(NAME, rig.play_id, 0.0))
         ended = await rig.around.event(Kind.ENDED)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while call.is_alive:
                 await asyncio.sleep(0)
     assert (ended.fields["disposition"], ended.fields["cause"]) == ("completed", "script")
@@ -213,7 +213,7 @@ async def test_what_is_done_is_in_the_record_before_anybody_hears_of_it(rig: Rig
 
     rig.around.services.post = post
     async with rig.life():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             order, record = await rig.leg.get()
         assert isinstance(order, Dial)
         assert (record.media, record.asked) == ("media-0", ())
@@ -305,7 +305,7 @@ async def test_a_call_that_is_another_machines_leaves_nothing_here_and_says_noth
         call.tell(AnyCall.take, LetGo())
         assert (await rig.around.hears(CloseChannel))[0] == "media-0"
         assert (await rig.leg.get())[0] == LetGoLeg()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while call.is_alive:
                 await asyncio.sleep(0)
     assert said == [HandOn(before)]

@@ -53,7 +53,7 @@ async def leave_on_disk(checkpoint: Path, made: CallRecord) -> None:
     disk = Disk(checkpoint, incarnation.own(), {call_id: RecordStore(made, lambda store: None)}, lambda n: [], tuple)
     async with Tasks() as tasks:
         tasks.spawn(disk.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not disk.keeps(call_id, version(made)):
                 await asyncio.sleep(0.01)
     disk.close()
@@ -92,7 +92,7 @@ async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
 async def test_an_edge_whose_launcher_has_died_ends_by_itself_and_hangs_up_on_nobody(edge: Edge) -> None:
     """Its calls go on at another machine, or when the launcher is started again."""
     edge.leash._control.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await edge.leash.gone()
     assert edge.leash.exit is not None
     assert (edge.leash.exit.signal, edge.leash.exit.why) == (signal.SIGKILL, "")

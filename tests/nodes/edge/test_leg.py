@@ -40,6 +40,6 @@ async def test_in_doubt_a_leg_sends_nothing_and_what_it_held_back_goes_out_when_
             with pytest.raises(BlockingIOError):
                 theirs.recv(4096)
             store.is_silent = lambda: False
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 invite = await asyncio.get_running_loop().sock_recv(theirs, 4096)
         assert invite.startswith(b"INVITE")

@@ -33,7 +33,7 @@ async def test_what_is_wanted_is_told_to_who_has_the_sockets_and_to_its_spares(a
     assert told == {("media-0", SetChannel(WANTED)), ("media-0s", SetChannel(WANTED))}
     line.set_channel(around.services, "media-0", WANTED, to_spares=False)
     line.unlink(around.services, "media-0", NAME)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         then = [await around.told.get() for _ in range(3)]  # in its order at each, and in none between two
     assert [one for who, one in then if who == "media-0"] == [SetChannel(WANTED), CloseChannel(NAME)]
     assert [one for who, one in then if who == "media-0s"] == [CloseChannel(NAME)]

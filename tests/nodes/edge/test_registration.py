@@ -69,7 +69,7 @@ async def registrar(*answers: str) -> AsyncIterator[tuple[Registrar, int]]:
 
 
 async def test_a_trunk_that_knows_us_is_counted_for_as_long_as_we_live(tmp_path: Path) -> None:
-    async with registrar("200 OK") as (one, port), asyncio.timeout(10):
+    async with registrar("200 OK") as (one, port), asyncio.timeout(60):
         async with registering(tmp_path, HOST, port) as trunk:
             while not trunk.registered:
                 await asyncio.sleep(0.01)
@@ -80,7 +80,7 @@ async def test_a_trunk_that_knows_us_is_counted_for_as_long_as_we_live(tmp_path:
 
 async def test_each_edge_of_a_node_registers_with_the_port_at_which_it_is_reached(tmp_path: Path) -> None:
     """What a carrier has to say to one of them does not come to another, which knows nothing of the call."""
-    async with registrar("200 OK") as (one, port), asyncio.timeout(10):
+    async with registrar("200 OK") as (one, port), asyncio.timeout(60):
         async with registering(tmp_path, HOST, port) as first, registering(tmp_path, HOST, port) as second:
             while not (first.registered and second.registered):
                 await asyncio.sleep(0.01)
@@ -90,7 +90,7 @@ async def test_each_edge_of_a_node_registers_with_the_port_at_which_it_is_reache
 
 
 async def test_a_trunk_that_refuses_us_is_not_counted_and_troubles_nobody(tmp_path: Path) -> None:
-    async with registrar("403 Forbidden") as (one, port), asyncio.timeout(10):
+    async with registrar("403 Forbidden") as (one, port), asyncio.timeout(60):
         async with registering(tmp_path, HOST, port) as trunk:
             while not one.asked:
                 await asyncio.sleep(0.01)
@@ -109,7 +109,7 @@ async def test_a_trunk_without_an_address_is_looked_up_again(tmp_path: Path, mon
         return HOST, port
 
     monkeypatch.setattr(Trunk, "next_hop", next_hop)
-    async with registrar("200 OK") as (_, port), asyncio.timeout(20):
+    async with registrar("200 OK") as (_, port), asyncio.timeout(60):
         async with registering(tmp_path, "nowhere.invalid", 5060) as trunk:
             while not trunk.registered:
                 await asyncio.sleep(0.01)

@@ -112,7 +112,7 @@ class FarEnd:
 
     async def hears(self) -> tuple[str, tuple[str, int]]:
         """Return the next message, and from where it came."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             data, source = await asyncio.get_running_loop().sock_recvfrom(self.sock, 4096)
         return data.decode(), source
 

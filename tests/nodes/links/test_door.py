@@ -45,13 +45,13 @@ class Seen:
         self.door = Door(address, self.dead.set)
 
     async def met(self) -> Seen:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.door.is_met:
                 await asyncio.sleep(0.01)
         return self
 
     async def proved(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.dead.wait()
 
 
@@ -167,10 +167,10 @@ async def test_a_connection_that_somebody_on_the_way_resets_is_made_again(watch)
         seen = watch(f"{host}:{port}")
         loop = asyncio.get_running_loop()
         for _ in range(8):
-            taken, _ = await asyncio.wait_for(loop.sock_accept(listener), 10)
+            taken, _ = await asyncio.wait_for(loop.sock_accept(listener), 60)
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             taken.close()
-        kept, _ = await asyncio.wait_for(loop.sock_accept(listener), 10)
+        kept, _ = await asyncio.wait_for(loop.sock_accept(listener), 60)
         await seen.met()
         assert not seen.dead.is_set()
         kept.close()
@@ -190,7 +190,7 @@ async def hung_up(sock: socket.socket) -> bool:
     """Whether the other end has let a connection go."""
     sock.setblocking(False)
     try:
-        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 1), 10) == b""
+        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 1), 60) == b""
     except ConnectionError:
         return True
 

@@ -47,7 +47,7 @@ async def test_who_lives_is_let_in_once_and_who_was_never_heard_alive_is_not(tmp
             for revision in (2, 3):
                 members.take(ClusterTold(revision, (member(NodeState.ALIVE, revision),)))
             bus = await Bus.connect(login(second, Role.EDGE), name="n2.edge-0:1", node_id=N2)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await bus.up()
             await bus.close()
     assert cluster_state.known(tmp_path / "n1") == [N1, N2]

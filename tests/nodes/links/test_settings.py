@@ -55,7 +55,7 @@ async def following(url: str, state: Path, *, may_write: bool = False) -> AsyncI
 
 async def taken(settings: Settings, version: int) -> Config:
     """Return what holds once this version does."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while settings.versions != (version, 0):
             await asyncio.sleep(0.01)
     return settings.config
@@ -76,7 +76,7 @@ async def test_everybody_takes_a_new_version_and_it_is_on_their_disks(url: str, 
         assert (await central.apply(ApplySettings(0, most(7), ANN), ASKER)).is_new
         for one in (central, edge):
             assert (await taken(one, 1)).central.max_concurrent == 7
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (tmp_path / "b" / FILE).exists():
                 await asyncio.sleep(0.01)
         assert told == [7]
@@ -91,7 +91,7 @@ async def test_who_starts_without_nats_goes_by_the_last_version_on_its_disk(
     async with following(url, tmp_path, may_write=True) as central:
         await central.apply(ApplySettings(0, most(7), ANN), ASKER)
         await taken(central, 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (tmp_path / FILE).exists():
                 await asyncio.sleep(0.01)
     monkeypatch.setattr(buses, "CONNECT_S", 0.05)
@@ -124,7 +124,7 @@ async def test_whoever_writes_to_the_bucket_by_hand_is_read_like_a_stranger(url:
             ({"settings": 3}, {"version": "x"}, {**good, "settings": host}, {**good, "settings": {"central": 3}}), 2
         ):
             await bucket.put(SETTINGS_KEY, {**body, "version": number} if "wall" in body else body)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not edge.versions[1]:
                     await asyncio.sleep(0.01)
             assert edge.versions[0] == 1
@@ -161,7 +161,7 @@ async def test_a_bucket_that_was_lost_is_filled_by_central_and_versions_go_on_fr
         await taken(central, 3)
         await jetstream.delete_stream("KV_rm_config")
         await bus.ensure_layout()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await bus.kv(Bucket.CONFIG).get(SETTINGS_KEY) is None:
                 await asyncio.sleep(0.05)
         assert (await central.apply(ApplySettings(3, most(1), ANN), ASKER)).version == 4
@@ -273,7 +273,7 @@ async def held(url: str) -> Version:
 
 
 async def holds(url: str, version: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await held(url)).version != version:
             await asyncio.sleep(0.02)
 
@@ -310,7 +310,7 @@ async def test_a_node_that_knows_more_and_does_not_answer_is_asked_again_though_
     ):
         with capture_logs() as lines:
             members.take(word(settings=5))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not any(line["event"] == "settings.not_told" for line in lines):
                     await asyncio.sleep(0.01)
         serves.set()

@@ -29,7 +29,7 @@ async def beats_of(
     pacer = Pacer(on_slot, on_return)
     pacer.start()
     pacer.start()
-    await asyncio.wait_for(done.wait(), 10)
+    await asyncio.wait_for(done.wait(), 60)
     pacer.stop()
     return called, pacer
 
@@ -53,7 +53,7 @@ async def test_slots_that_nobody_has_are_passed_over_but_for_the_first() -> None
 
     pacer = Pacer(on_slot, lambda: None, lambda slot: slot == 2)
     pacer.start()
-    await asyncio.wait_for(done.wait(), 20)
+    await asyncio.wait_for(done.wait(), 60)
     pacer.stop()
     if not pacer.missed:  # who was late goes on at whichever slot it is by then
         assert {slot for slot, _ in called} == {0, 2}

@@ -55,7 +55,7 @@ class Node:
         """Wait for an active process and its spare; return the active one."""
         while len(self.alive) < n_processes:
             self.changed.clear()
-            await asyncio.wait_for(self.changed.wait(), 30)
+            await asyncio.wait_for(self.changed.wait(), 60)
         return next(one for one in self.alive.values() if one.standing is Standing.ACTIVE)
 
 
@@ -93,7 +93,7 @@ async def test_a_killed_media_process_is_a_blink_of_sound_and_no_number_is_used_
     async def until(n: int) -> None:
         while len(arrivals) < n:
             heard.clear()
-            await asyncio.wait_for(heard.wait(), 10)
+            await asyncio.wait_for(heard.wait(), 60)
 
     asyncio.get_running_loop().add_reader(far.sock, listen)
     active = await node.until(2)

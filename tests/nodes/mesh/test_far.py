@@ -155,7 +155,7 @@ async def watched(a: Process, b: Process, path: str = "patient") -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop run until something is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)
 

@@ -82,13 +82,13 @@ class Arrivals:
         self.queue.put_nowait((message, sender))
 
     async def next(self, n: int = 1) -> list[object]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return [(await self.queue.get())[0] for _ in range(n)]
 
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop run until something is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)
 

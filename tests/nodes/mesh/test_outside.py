@@ -64,7 +64,7 @@ def roster_of(*meshes: Mesh) -> Roster:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -127,7 +127,7 @@ async def test_damage_that_shows_later_is_found_and_everything_comes_again_from_
     recorder = Recorder(opened(database), bus)
     recording = asyncio.create_task(recorder.consume(Stream.EVENTS))
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 await recorder._read(lambda store: store.records("SELECT max(body) FROM dead_letters"))
                 (row,) = await recorder._read(lambda store: store.records("SELECT count(*) AS n FROM events"))

@@ -192,7 +192,7 @@ async def test_what_comes_late_of_them_is_not_kept_and_what_comes_of_later_is(
         told(HERS, at - timedelta(seconds=1), 1)
         told(HERS, at + timedelta(days=1), 2)  # as a clock that is ahead has it
         told(HIS, at - timedelta(seconds=1), 3)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while recorder.counts["acknowledged"] < 3:
                 await asyncio.sleep(0.05)
         kept = recorder._store.records("SELECT call_id FROM events ORDER BY 1")

@@ -126,7 +126,7 @@ async def asked(recorder: Recorder) -> AsyncIterator[tuple[Mesh, Identity]]:
 
 async def figure(operator: Mesh, recorder: Identity, word: str, n: int) -> None:
     """Return when the recorder has counted so many: it says so when it is asked."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if (await operator.ask(recorder, GetStatus())).figures.get(word, 0) >= n:
                 return
@@ -136,7 +136,7 @@ async def figure(operator: Mesh, recorder: Identity, word: str, n: int) -> None:
 async def record(bus: Bus, n: int) -> None:
     for made in map(event, range(n)):
         assert bus.record(call_event(made.call_id, made.kind), made.event_id, events.to_body(made))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await bus.settled()
 
 

@@ -111,7 +111,7 @@ class Recorders:
     async def written(self, n_events: int) -> None:
         """Return once the databases have so many events, and what the journal says: a report waits for 1 s at most."""
         first = self.peers[0].identity
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (made := await self.operator.ask(first, wire.GetReport(SPRING))).events < n_events:
                 await asyncio.sleep(0.05)
             while (await self.operator.ask(first, wire.GetLedger(SPRING))).total < made.attempts:

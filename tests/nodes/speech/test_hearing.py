@@ -108,7 +108,7 @@ async def test_words_of_the_grammar_are_told_while_they_are_said(caller, voice) 
     await caller.listen("line")
     frames = caller.frames(voice("two one two five five five nine one seven six"))
     caller.send(frames[:100])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         partial = await caller.partials.get()
     caller.send(frames[100:])
     heard = await caller.next_heard()

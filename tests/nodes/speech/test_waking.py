@@ -68,7 +68,7 @@ class Line:
             self._n += 1
 
     async def next_told(self) -> object:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.told.get()
 
 
