@@ -48,11 +48,12 @@ def test_how_many_machines_should_take_calls_is_said_with_the_reasons_for_people
 
     until(looked)
     advice = looked()
-    assert (advice["nodes"], advice["desired"], advice["leave"]) == (1, 1, [])
+    assert (advice["nodes"], advice["leave"]) == (1, [])
+    assert advice["desired"] in (1, 2)  # two, where others keep the processors busy
     (machine,) = advice["machines"]  # type: ignore[misc]
     assert machine["memory_bytes"] > machine["memory_free_bytes"] > 0
     text = node.run("node", "scale").out
-    assert text.startswith("1 take calls, 1 should; so for ")
+    assert re.match("1 take calls, [12] should; so for ", text)
     assert re.search(r"^n1 +calls 0 of \d+", text, re.MULTILINE)
 
 
