@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import time
+import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodes import ports
 from nodes.telemetry.catalogue import Elsewhere, metrics, of_figure
+from ops.telemetry import dashboards
 from tests.conftest import must_run
 from tests.nodes.commands.conftest import PATIENCE_S, Node, until
 
@@ -55,8 +64,40 @@ def test_a_node_shows_all_that_is_declared_but_what_nothing_feeds_yet(node: Node
     assert families.keys() == {name.removesuffix("_total") for name in wanted}
 
 
-def test_a_prometheus_scrapes_a_node_and_an_alert_that_is_planted_fires(node: Node, tmp_path: Path) -> None:
-    state, port = node.place.path / "state", ports.take(1)
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """One that scrapes the node that tests share, with our alerts and one that is planted."""
+
+    running: subprocess.Popen[bytes]
+    log: Path
+    address: str
+
+    def is_ready(self) -> bool:
+        must_run(self.running, self.log)
+        try:
+            with urllib.request.urlopen(f"{self.address}/-/ready", timeout=20):
+                return True
+        except OSError:
+            return False
+
+    def get(self, path: str, **params: str) -> Any:
+        """Return what its API says, which takes what it is asked."""
+        must_run(self.running, self.log)
+        try:
+            with urllib.request.urlopen(f"{self.address}/api/v1/{path}?{urlencode(params)}", timeout=20) as reply:
+                return json.loads(reply.read())["data"]
+        except urllib.error.HTTPError as refused:
+            pytest.fail(f"{params}: {refused.read().decode()}")
+
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire."""
+        alerts = self.get("alerts")["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+
+@pytest.fixture(scope="module")
+def prometheus(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    place, state, port = tmp_path_factory.mktemp("prometheus"), node.place.path / "state", ports.take(1)
     address = (state / "run/desk.url").read_text().removeprefix("http://").rstrip("/")
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -68,26 +109,47 @@ def test_a_prometheus_scrapes_a_node_and_an_alert_that_is_planted_fires(node: No
             }
         ],
     }  # fmt: skip
-    (tmp_path / "planted.yml").write_text(PLANTED)
-    (tmp_path / "prometheus.yml").write_text(json.dumps(config))
+    (place / "planted.yml").write_text(PLANTED)
+    (place / "prometheus.yml").write_text(json.dumps(config))
     command = [
-        "prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+        "prometheus", f"--config.file={place}/prometheus.yml", f"--storage.tsdb.path={place}/data",
         f"--web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
-    with (tmp_path / "log").open("w") as log:
+    with (place / "log").open("w") as log:
         running = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def firing() -> set[str]:
-        must_run(running, tmp_path / "log")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/alerts", timeout=20) as reply:
-                alerts = json.loads(reply.read())["data"]["alerts"]
-        except OSError:  # it is not up yet
-            return set()
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
-
     try:
-        until(lambda: {"Planted", "Watchdog"} <= firing())
+        made = Prometheus(running, place / "log", f"http://127.0.0.1:{port}")
+        until(made.is_ready)
+        yield made
     finally:
         running.terminate()
         assert running.wait(PATIENCE_S) == 0
+
+
+def test_a_prometheus_scrapes_a_node_and_an_alert_that_is_planted_fires(prometheus: Prometheus) -> None:
+    until(lambda: {"Planted", "Watchdog"} <= prometheus.firing())
+
+
+def test_every_question_of_the_dashboards_is_answered_with_series_where_a_node_shows_what_it_asks_for(
+    prometheus: Prometheus,
+) -> None:
+    """What is counted by reason, say, has no series until that has happened once, and neither has its panel."""
+    until(lambda: "Planted" in prometheus.firing())
+    asked = dashboards.queries(panel for row in dashboards.dashboards() for panel in row["panels"])
+
+    def answered() -> dict[bool, list[str]]:
+        """Return the questions of whose metrics all are there, by whether they are answered, at one moment."""
+        now = str(time.time())
+
+        def answer(query: str) -> bool:
+            return bool(prometheus.get("query", query=query, time=now)["result"])
+
+        found: dict[bool, list[str]] = {True: [], False: []}
+        for query in asked:
+            is_answered = answer(query)
+            if is_answered or all(map(answer, re.findall(r"ringmaster_\w+(?:{[^}]*})?", query))):
+                found[is_answered].append(query)
+        return found
+
+    until(lambda: not answered()[False])  # a rate wants a second look
+    assert len(answered()[True]) > len(asked) / 2
