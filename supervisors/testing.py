@@ -57,6 +57,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return virtual seconds since the loop was made."""
         return self._jumping.now
 
+    def get_debug(self) -> bool:
+        """Return False: futures, tasks and handles need not know where they were made, which takes most of the time.
+
+        What the debug mode checks, threads and callbacks, is checked all the same.
+        """
+        return False
+
     def jump(self, seconds: float) -> None:
         """Let time pass in which the loop does nothing, as when its process is stopped."""
         self._jumping.now += seconds

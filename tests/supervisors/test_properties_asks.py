@@ -158,7 +158,6 @@ async def storm(seed: int) -> int:
     intensity = dice.choice([10, 10**6, 10**6])
     inner = Supervisor(fixed, id="inner", strategy=dice.choice([*Strategy]), intensity=intensity)
     calls = Dynamic(kinds[seed % 2], id="calls", restart=dice.choice([*Restart]), intensity=intensity)
-    asyncio.get_running_loop().set_debug(False)  # it would take most of the time
     async with running(Supervisor([inner, calls], intensity=10**6), hook=witness) as system:
         inner_ref, calls_ref = system.ref("inner", Supervisor), system.ref("calls", Dynamic)
         for _ in range(200):
