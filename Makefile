@@ -22,7 +22,7 @@ demo: $(ready)
 	@$(BIN)/ringmaster demo
 
 test: $(tested) style types layers
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 bench: $(ready)
 	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn && $(BIN)/ringmaster bench sync && $(BIN)/ringmaster bench core && $(BIN)/ringmaster bench crowd

@@ -35,7 +35,13 @@ PASSED = pytest.StashKey[bool]()
 N_LINES = 20
 GONE_S = 30.0
 LOOK_S = 0.02
+LONGEST = ("tests/journeys", "tests/nodes/commands", "tests/ops", "tests/nodes", "tests/supervisors")
+"""Where tests take longest, the longest first."""
 
+
+# Hundreds of processes are started, and where no bytecode is kept each compiles all of it again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A busy machine is no fault of what is tested: no example is judged by how long it took.
 settings.register_profile("ringmaster", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,11 +61,26 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.config.stash[PASSED] = exitstatus == 0
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A folder's tests share a worker, in which what they share is set up once."""
+    """A file's tests share a worker, and so do those that share what lives as long as the run: it is set up once.
+
+    What takes longest comes first, so that no worker is idle in the end while another has a long group before it.
+    """
     for item in items:
-        folder = item.path.parent.relative_to(HERE).as_posix()
-        item.add_marker(pytest.mark.xdist_group(folder))
+        item.add_marker(pytest.mark.xdist_group(_shared_by(item)))
+    items.sort(key=lambda item: _turn(item.nodeid))
+
+
+def _shared_by(item: pytest.Item) -> str:
+    """Return the folder of what a test shares with other files, or else its own file."""
+    infos = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    folders = {one.baseid for defined in infos.values() for one in defined if one.scope == "session"}
+    return min(filter(None, folders), key=len, default=item.nodeid.partition("::")[0])
+
+
+def _turn(name: str) -> int:
+    return next((turn for turn, begins in enumerate(LONGEST) if name.startswith(begins)), len(LONGEST))
 
 
 def must_run(process: subprocess.Popen[bytes], said: Path) -> None:

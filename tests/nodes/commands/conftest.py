@@ -54,7 +54,6 @@ class Place:
     """A directory of its own for commands: configuration, state, and an empty one for temporary files."""
 
     path: Path
-    bytecode: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -74,9 +73,7 @@ class Place:
 
     def environment(self, more: Mapping[str, str] = {}) -> dict[str, str]:
         """Return the environment of this place's commands."""
-        # Dozens of short commands: without a place for bytecode they would compile for longer than they run.
-        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(self.bytecode)}
-        return {**os.environ, MARK: self.mark, "TMPDIR": str(self.temporary), **compiled, **more}
+        return {**os.environ, MARK: self.mark, "TMPDIR": str(self.temporary), **more}
 
     def run(self, *words: str, given: str = "", more: Mapping[str, str] = {}) -> Done:
         """Run a command to its end."""
@@ -147,17 +144,16 @@ def until(what: Callable[[], object]) -> None:
         time.sleep(LOOK_S)
 
 
-def make(path: Path, config: pytest.Config) -> Place:
+def make(path: Path) -> Place:
     """Return a new place."""
     (path / "tmp").mkdir(parents=True)
-    assert config.cache
-    return Place(path, config.cache.mkdir("bytecode"))
+    return Place(path)
 
 
 @pytest.fixture
-def place(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Place]:
+def place(tmp_path: Path) -> Iterator[Place]:
     """A place for one test; what a failed one has left is killed."""
-    made = make(tmp_path, pytestconfig)
+    made = make(tmp_path)
     yield made
     for pid in made.alive():
         os.kill(pid, signal.SIGKILL)
@@ -187,9 +183,9 @@ class Node:
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Node]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """The node that tests share: its voice is missing on purpose, so that the last resort speaks."""
-    place = make(tmp_path_factory.mktemp("node"), pytestconfig)
+    place = make(tmp_path_factory.mktemp("node"))
     config = place.configure('[sip]\nport = 0\n[nats]\nport = 0\n[models]\nvoice = "missing"\n')
     made = Node(place, config, place.start("up", "--config", str(config)))
     place.until(lambda: all(word in place.err for word in ('"node.up"', '"central.leads"')), made.up)

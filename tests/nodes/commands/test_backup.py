@@ -31,9 +31,9 @@ ROLES = '[sip]\nport = 0\n[nats]\nport = 0\n[node]\nroles = ["nats", "recorder",
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Node]:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node of its own: what it knows is counted here."""
-    place = make(tmp_path_factory.mktemp("source"), pytestconfig)
+    place = make(tmp_path_factory.mktemp("source"))
     config = place.configure(ROLES)
     made = Node(place, config, place.start("up", "--config", str(config)))
     try:
