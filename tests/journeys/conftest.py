@@ -24,10 +24,10 @@ TALK = (HERE / "talk.yaml").read_text()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All journeys are marked as such, and share the loop on which their node is followed."""
     for item in items:
-        if HERE in item.path.parents:
+        if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.journey)
-        if HERE in item.path.parents and iscoroutinefunction(getattr(item, "function", None)):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if iscoroutinefunction(getattr(item, "function", None)):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from nodes.media.bench import speech
 from nodes.media.line import LOST_S
 from protocols.wire.messages import AudioArrived, AudioLost, PlayEnded, Playing, SpeechEnded, SpeechStarted
 
-SPEECH = [speech()[k : k + 160] for k in range(0, 160 * 60, 160)]
+SPOKEN = speech()
+SPEECH = [SPOKEN[k : k + 160] for k in range(0, 160 * 60, 160)]
 
 
 @pytest.mark.parametrize("gap_ms", [5, 35, 90])

@@ -11,7 +11,8 @@ from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.messages import Audio, Playing, SpeechEnded, SpeechStarted
 
 OTHER = Identity("n1.speech-1:1")
-TALK = [speech()[k : k + 160] for k in range(0, 160 * 60, 160)]  # 1.2 s in three syllables
+SPOKEN = speech()
+TALK = [SPOKEN[k : k + 160] for k in range(0, 160 * 60, 160)]  # 1.2 s in three syllables
 HUSH = [SILENCE] * 60
 
 
