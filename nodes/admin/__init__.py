@@ -18,6 +18,9 @@ node.py       this node's processes, asked one by one
 routes.py     what a route is
 api.py        the routes, as one table, and what they answer
 openapi.py    the document that describes them, made from the table
+do_not_call.py  the do-not-call list, over HTTP
+forgetting.py   forgetting a person, over HTTP
+recordings.py   where a call's recording is, and how it sounds
 figures.py    `/metrics`
 presence.py   the node's heartbeat, its entry in `rm_nodes`, and the service `ringmaster-node`
 """

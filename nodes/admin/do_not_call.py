@@ -71,7 +71,7 @@ class ListApi:
 
     async def page(self, request: web.Request) -> DoNotCallPage:
         """The list as it holds."""
-        return await self._node.do_not_call(ListDoNotCall(request.query.get("after", "")))
+        return await self._node.of_people(ListDoNotCall(request.query.get("after", "")))
 
     async def add(self, request: web.Request) -> DoNotCallChanged:
         """Put people on the list."""
@@ -85,7 +85,7 @@ class ListApi:
         """Look people up."""
         asked = read_json(await request.read(), Asked)
         names = self._names(asked.numbers)
-        page = await self._node.do_not_call(CheckDoNotCall(tuple(names)))
+        page = await self._node.of_people(CheckDoNotCall(tuple(names)))
         listed = {one.contact_id for one in page.listings if one.is_on}
         found = {number: name in listed for number, name in zip(asked.numbers, names, strict=True)}
         return Found(found, page.is_known)
@@ -94,7 +94,7 @@ class ListApi:
         wanted = read_json(await request.read(), People)
         by = request[WHO].name[:MOST_WORDS]
         said = tuple(Listing(name, is_on, by, wanted.why[:MOST_WORDS], wall="") for name in self._names(wanted.numbers))
-        return await self._node.do_not_call(ChangeDoNotCall(said))
+        return await self._node.of_people(ChangeDoNotCall(said))
 
     def _names(self, numbers: tuple[str, ...]) -> list[ContactId]:
         """Return what people are called here. Raises: Refused."""

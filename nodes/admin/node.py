@@ -18,13 +18,15 @@ from nodes.links.anywhere import ask_each, ask_first, spread
 from nodes.links.errors import LinkError, Refused
 from nodes.links.members import Members
 from nodes.links.recordings import KEEPER, holders
+from nodes.links.removed import KEEPERS, removed_everywhere
 from nodes.links.roster import NOBODY, Peer, Roster
 from nodes.mesh.mesh import Mesh, Request
 from nodes.telemetry import spans
 from protocols.wire import messages as wire
 from protocols.wire.campaigns import Campaigns, ListCampaigns
-from protocols.wire.cluster import Member
+from protocols.wire.cluster import Member, NodeState
 from protocols.wire.desk import Drain
+from protocols.wire.forgetting import GetRemoved, Removed
 from protocols.wire.ids import CallId, Identity, NodeId, node_of
 from protocols.wire.inspection import TreeRow
 from protocols.wire.reports import GetParts
@@ -146,9 +148,15 @@ class Node:
         """Ask the central that leads how many machines there should be. Raises: LinkError, as `campaigns`."""
         return await self._ask("central", GetScale(), ASK_S)
 
-    async def do_not_call(self, asked: Request[R]) -> R:
-        """Ask central about the do-not-call list. Raises: LinkError."""
+    async def of_people(self, asked: Request[R]) -> R:
+        """Ask central about people: who must not be called, who is to be forgotten. Raises: LinkError."""
         return await self._ask("central", asked)
+
+    async def removed(self, asked: GetRemoved) -> tuple[Mapping[str, Removed | None], list[NodeId]]:
+        """Return what each process of the cluster has removed of somebody, and which nodes are away."""
+        keepers = {role: self._members.of_role(role) for role in KEEPERS}
+        away = [one.word.node for one in self._members.nodes if one.state is not NodeState.ALIVE]
+        return await removed_everywhere(self._mesh, keepers, asked, ASK_LONG_S), sorted(away)
 
     async def drain(self, is_draining: bool) -> None:
         """Take no new calls on this node, or take them again. Raises: NotAll, with the edges that do not know it."""

@@ -12,6 +12,7 @@ from nodes.central.memory import Memory
 from nodes.links.errors import BusAway, ObjectBroken, Refused
 from nodes.links.tasks import Tasks
 from nodes.mesh.mesh import Mesh
+from nodes.mesh.pieces import is_name
 from nodes.people import NotAPerson, person
 from nodes.telemetry import logs
 from protocols.wire import campaigns as wire
@@ -93,6 +94,8 @@ class Requests:
         fold = self._memory.campaigns
         if len(request.calls) > MOST_CALLS:
             raise Refused("too_many_calls")
+        if not all(map(is_name, request.calls)):
+            raise Refused("bad_call")  # what is empty would be in everything
         if name in fold.in_flight:
             raise Refused("call_is_up")
         found = [one for one in fold.campaigns.values() if one.roll.find(name) is not None]

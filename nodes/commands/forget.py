@@ -19,6 +19,7 @@ from nodes.commands.client import Client, configured, connected
 from nodes.commands.terminal import ENDING, emit
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
+from nodes.links.removed import KEEPERS, process_name, removed_everywhere
 from nodes.links.roster import Peer
 from nodes.people import NotAPerson, person
 from protocols.errors import RemoteProtocolError
@@ -32,12 +33,11 @@ ASK_S: Final = 30.0
 FIND_S: Final = 600.0
 """So long may a node take to read all its files: 100 MB a second."""
 LOOK_S: Final = 0.5
-KEEPERS: Final = ("central", "recorder", "edge", "storage")
-"""The roles that keep something of people. The first of a node's that there is reads the node's files."""
 IN_WORDS: Final = {
     "call_is_up": "somebody is on the telephone with them, or it rings: nothing was forgotten of this call; when it is "
     "over, do it again",
     "too_many_calls": "more calls than can be named at once",
+    "bad_call": "--call: is no call's name",
     "not_leading": "no central leads just now; try again in a few seconds",
 }
 
@@ -117,21 +117,8 @@ async def _asked(client: Client, wanted: ForgetContact) -> ContactForgotten:
 
 async def _every(client: Client, asked: GetRemoved) -> dict[str, Removed | None]:
     """Ask everybody who keeps something; None: no answer."""
-
-    async def one(peer: Peer) -> Removed | None:
-        try:
-            return await client.mesh.ask(peer.identity, asked, ASK_S)
-        except LinkError:
-            return None
-
-    peers = [peer for role in KEEPERS[1:] for peer in await client.everywhere(role)]
-    said = await asyncio.gather(*map(one, peers))
-    answers = {_name(peer): told for peer, told in zip(peers, said, strict=True)}
-    try:
-        leader, told = await client.first("central", asked, ASK_S)
-        return {_name(leader): told, **answers}
-    except LinkError:
-        return {"central": None, **answers}
+    keepers = {role: await client.everywhere(role) for role in KEEPERS}
+    return await removed_everywhere(client.mesh, keepers, asked, ASK_S)
 
 
 async def _prove(args: argparse.Namespace, client: Client, patterns: Sequence[str]) -> bool:
@@ -150,12 +137,17 @@ async def _prove(args: argparse.Namespace, client: Client, patterns: Sequence[st
 
     is_clean = True
     for peer, places in await asyncio.gather(*map(one, peers)):
+        name = process_name(peer.identity)
         if places is None:
             is_clean = False
-            _tell(args, {"process": _name(peer), "state": "silent"}, f"{_name(peer)}: silent, so not looked through")
+            _tell(
+                args,
+                {"process": process_name(peer.identity), "state": "silent"},
+                f"{process_name(peer.identity)}: silent, so not looked through",
+            )
         for place in places or ():
             is_clean &= not place.found and not place.note
-            _show_sought(args, _name(peer), place)
+            _show_sought(args, name, place)
     for node in await _away(client):
         is_clean = False
         _tell(args, {"node": node, "state": "away"}, f"{node}: away: not looked through")
@@ -198,10 +190,6 @@ def _tell(args: argparse.Namespace, row: dict[str, object], line: str) -> None:
         emit(row)
     else:
         print(line)
-
-
-def _name(peer: Peer) -> str:
-    return peer.identity.partition(":")[0]
 
 
 async def _list(args: argparse.Namespace) -> int:

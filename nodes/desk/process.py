@@ -17,6 +17,7 @@ from nodes.admin.access import Access, own_token
 from nodes.admin.api import Api
 from nodes.admin.do_not_call import ListApi
 from nodes.admin.figures import Events
+from nodes.admin.forgetting import ForgetApi
 from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
 from nodes.admin.node import Node
@@ -161,8 +162,9 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     recordings.serve(mesh)
     info: dict[str, object] = {**mesh.whereabouts()}
     startup = Startup(node, config, lambda: bus.connected, lambda took: parent.ready(info | took))
+    key = contact_key(config.paths.state)
     apis = (
-        Api(node, cluster, startup), ListApi(node, contact_key(config.paths.state)),
+        Api(node, cluster, startup), ListApi(node, key), ForgetApi(node, key, access.audit),
         RecordingsApi(mesh, recordings, shelves, node.holders, node.parts, node.keepers),
     )  # fmt: skip
     works: dict[str, Begin] = {"agents": desk.show, "audit": access.audit.run, "sessions": website.watch}
@@ -195,8 +197,11 @@ def _access(config: Config) -> Access:
     return Access(token, known, begun, audit.Audit(state / audit.FILE), cookie=f"ringmaster_{config.node.id}")
 
 
-def _app(api: Api, listing: ListApi, recorded: RecordingsApi, website: pages.Web, access: Access) -> web.Application:
-    table = (*api.table(), *listing.table(), *recorded.table(), *SignIn(access).table())
+def _app(
+    api: Api, listing: ListApi, forgetting: ForgetApi, recorded: RecordingsApi, website: pages.Web, access: Access
+) -> web.Application:
+    tables = (one.table() for one in (api, listing, forgetting, recorded, SignIn(access)))
+    table = tuple(route for one in tables for route in one)
     api.document = document(table, version("ringmaster"), access.cookie)
     app = web.Application(middlewares=[guard(access, table, pages.OPEN)], client_max_size=MAX_BODY)
     app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])

@@ -289,7 +289,8 @@ class ForgetContact:
 
     From the memory and the objects of central within seconds, from the journal as soon as the recorder has read it,
     from all other places as soon as their processes hear of it (`protocols.wire.forgetting`). Refused: `call_is_up`
-    while somebody talks with them or their telephone rings, `too_many_calls`, `bad_target:` and why it names nobody.
+    while somebody talks with them or their telephone rings, `too_many_calls`, `bad_call` for what is no call's name,
+    `bad_target:` and why it names nobody.
     """
 
     Reply: ClassVar[type[ContactForgotten]] = ContactForgotten

@@ -8,7 +8,9 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
+import aiohttp
 import duckdb
 import pytest
 
@@ -78,6 +80,16 @@ async def _forgets(play: Stage, monkeypatch: pytest.MonkeyPatch, *words: str) ->
     return await forget.carry_out(args), rows
 
 
+async def _over_http(play: Stage, method: str, **order: Any) -> Any:
+    token, address = ((play.config.paths.run / name).read_text() for name in ("token", "desk.url"))
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+        session.request(method, f"{address}api/forget", **order) as reply,
+    ):
+        assert reply.status == 200, await reply.text()
+        return await reply.json()
+
+
 async def test_who_is_forgotten_is_in_no_byte_any_more_and_nobody_else_lacks_anything(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +121,11 @@ async def test_who_is_forgotten_is_in_no_byte_any_more_and_nobody_else_lacks_any
     assert not any(_rows(export, hers).values())
     status, again = await _forgets(play, monkeypatch, she)
     assert status == 0, again
+    assert await _over_http(play, "POST", json={"target": she}) == {"campaigns": 0, "contact_id": hers, "at": ANY}
+    async with asyncio.timeout(PATIENCE_S):
+        while not (await _over_http(play, "GET", params={"contact": hers}))["is_done"]:
+            await asyncio.sleep(LOOK_S)
+    assert hers in (state / "audit.jsonl").read_text()
     status, his_rows = await _forgets(play, monkeypatch, he, "--only-prove")
     assert status == 1
     assert "NATS, OBJ_rm_journal" in {row["place"] for row in his_rows if row["found"]}

@@ -14,7 +14,9 @@ from aiohttp import web
 
 from nodes import config as configuration
 from nodes.admin.api import Api
+from nodes.admin.audit import Audit
 from nodes.admin.do_not_call import ListApi
+from nodes.admin.forgetting import ForgetApi
 from nodes.admin.guard import MAX_BODY, guard
 from nodes.admin.listener import served
 from nodes.admin.node import Node
@@ -67,6 +69,8 @@ class Rig:
         self.startup: Startup
         self.told: list[dict[str, float]]
         self.state: Path
+        self.edge: Mesh
+        self.audit: Audit
 
     async def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Ask without a token but for what is in `headers`."""
@@ -131,7 +135,8 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     access, api = door(state), Api(node, cluster, startup)
     shelves = Shelves({Shelf.RECORDINGS: tmp_path / "recordings"})
     recorded = RecordingsApi(meshes["desk"], Recordings(shelves), shelves, node.holders, node.parts)
-    table = (*api.table(), *ListApi(node, bytes(32)).table(), *recorded.table(), *SignIn(access).table())
+    apis = (api, ListApi(node, bytes(32)), ForgetApi(node, bytes(32), access.audit), recorded, SignIn(access))
+    table = tuple(route for one in apis for route in one.table())
     api.document = document(table, "0.1.0", access.cookie)
     app = web.Application(middlewares=[guard(access, table, ())], client_max_size=MAX_BODY)
     app.add_routes([web.route(one.method, one.path, handler_of(one)) for one in table])
@@ -146,6 +151,7 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
         meshes["edge"].serve(wire.GetStatus, made.status)
         trees.serve(meshes["edge"], system.census)
         made.startup, made.told, made.state = startup, told, config.paths.state
+        made.edge, made.audit = meshes["edge"], access.audit
         yield made
     await serving.aclose()
     await tasks.close()

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +18,7 @@ import aiohttp
 from nodes.admin.roles import Role
 from nodes.links.roster import Peer, State
 from nodes.mesh.mesh import Mesh
-from protocols.wire.campaigns import Campaigns, ListCampaigns
+from protocols.wire.campaigns import Campaigns, ContactForgotten, ContactId, ForgetContact, ListCampaigns
 from protocols.wire.do_not_call import (
     ChangeDoNotCall,
     CheckDoNotCall,
@@ -25,6 +26,7 @@ from protocols.wire.do_not_call import (
     DoNotCallPage,
     ListDoNotCall,
 )
+from protocols.wire.forgetting import ForgottenPeople, GetForgotten
 from protocols.wire.ids import Identity
 from tests.nodes.admin.conftest import Rig
 from tests.nodes.admin.people import COOKIE, PASSWORD, let_in
@@ -76,6 +78,8 @@ async def _central(rig: Rig, root: Path) -> Mesh:
     mesh.serve(ListDoNotCall, lambda _, sender: nobody)
     mesh.serve(CheckDoNotCall, lambda _, sender: nobody)
     mesh.serve(ChangeDoNotCall, lambda _, sender: DoNotCallChanged(0, True))
+    mesh.serve(GetForgotten, lambda _, sender: ForgottenPeople(()))
+    mesh.serve(ForgetContact, lambda _, sender: ContactForgotten(0, ContactId("0" * 32), datetime.now(UTC)))
     peer = Peer("central", "central-0", mesh.identity, mesh.endpoint, 7, State.ACTIVE)
     whole = replace(rig.roster, processes=(*rig.roster.processes, peer))
     mesh.roster(whole)

@@ -84,7 +84,7 @@ async def test_a_wish_holds_also_over_what_a_clock_in_the_future_has_said(listed
 async def test_an_entry_that_names_nobody_is_refused_before_it_is_written_down(listed: Rig, tmp_path: Path) -> None:
     for odd in ("", "x" * 32, "0" * 31 + " ", "0" * 33):
         with pytest.raises(Refused, match="bad_contact"):
-            await listed.node.do_not_call(ChangeDoNotCall((Listing(ContactId(odd), True, "import", "", ""),)))
+            await listed.node.of_people(ChangeDoNotCall((Listing(ContactId(odd), True, "import", "", ""),)))
     assert b"import" not in (tmp_path / FILE).read_bytes()
 
 

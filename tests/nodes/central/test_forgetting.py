@@ -99,6 +99,8 @@ async def test_a_list_of_people_is_forgotten_once(node: Node) -> None:
         assert (await node.operator.ask(central, ForgetAgain((later, known)))).people == ()
         with pytest.raises(Refused, match="too_many_calls"):
             await node.operator.ask(central, wire.ForgetContact(BOB, (CallId("x"),) * 101))
+        with pytest.raises(Refused, match="bad_call"):
+            await node.operator.ask(central, wire.ForgetContact(BOB, (CallId(""),)))
     async with node.central("central-1") as successor:
         await node.leads(successor)
         people = (await node.operator.ask(successor, GetForgotten())).people
