@@ -104,4 +104,4 @@ def _filled(sentence: Sentence, slots: Mapping[str, str]) -> Prompt:
 
 
 def _part(value: Value, text: str) -> Part:
-    return Part(text, "" if value.kind is Kind.TEXT else value.kind.value)
+    return Part(text, value.kind.value)

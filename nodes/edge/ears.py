@@ -12,6 +12,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Final
 
 from grammars.script_pack import script_hash
@@ -23,7 +24,7 @@ from nodes.links.errors import LinkError, PeerGone, Refused
 from nodes.links.roster import Peer, Roster
 from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
-from protocols.wire.ids import CallId, ChannelId, Identity, ScriptHash
+from protocols.wire.ids import CallId, ChannelId, Identity, ScriptHash, is_filled
 from protocols.wire.messages import Deafen, Hear, Part, Prompt, Render, WarmScript
 
 log = logs.get(__name__)
@@ -58,8 +59,9 @@ class TooLong(NoEngine):
 class Engines:
     """All speech engines as this edge sees them. One for the process."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self._mesh = mesh
+    def __init__(self, mesh: Mesh, prompts: Path) -> None:
+        """`prompts`: where they put what they have rendered."""
+        self._mesh, self._prompts = mesh, prompts
         self._peers: list[Peer] = []
         self._changed = asyncio.Event()
         self._await_s = AWAIT_FIRST_S
@@ -205,11 +207,20 @@ class Engines:
 
     def known(self, sentences: Sentences) -> tuple[Prompt, ...] | None:
         """Return the files of what is to be said, if all are on disk."""
-        if not all(sentence in self._rendered for sentence in sentences):
+        found = tuple(prompt for one in sentences if (prompt := self._known(one)))
+        return found if len(found) == len(sentences) else None
+
+    def forget(self) -> None:
+        """Forget what was said with somebody's words in it."""
+        self._rendered = OrderedDict(one for one in self._rendered.items() if not is_filled(one[1].prompt))
+
+    def _known(self, sentence: tuple[Part, ...]) -> Prompt | None:
+        """Return a sentence's file. One with a slot's value may have been removed: somebody was forgotten."""
+        prompt = self._rendered.get(sentence)
+        if prompt is None or (is_filled(prompt.prompt) and not (self._prompts / f"{prompt.prompt}.ulaw").exists()):
             return None
-        for sentence in sentences:
-            self._rendered.move_to_end(sentence)
-        return tuple(self._rendered[sentence] for sentence in sentences)
+        self._rendered.move_to_end(sentence)
+        return prompt
 
     async def render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:
         """Return the file of one sentence, rendered now if it has not been. Raises: NoEngine."""
@@ -218,8 +229,7 @@ class Engines:
         return prompt
 
     async def _render(self, key: str, sentence: tuple[Part, ...]) -> Prompt:
-        if known := self._rendered.get(sentence):
-            self._rendered.move_to_end(sentence)
+        if known := self._known(sentence):
             return known
         async for engine in self._in_turn(key):
             try:

@@ -115,8 +115,9 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
     listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key)))
     refusals = Refusals(listed, key, tasks)
     settings = Settings(config, bus.kv(Bucket.CONFIG))
+    engines = Engines(mesh, config.paths.prompts)
     services = EdgeServices(
-        settings.config, mesh, trunk, Engines(mesh), post.take, refusals, fetcher=fetcher, fills_up=post.fills_up
+        settings.config, mesh, trunk, engines, post.take, refusals, fetcher=fetcher, fills_up=post.fills_up
     )
     settings.changed = services.change
     settings.serve(mesh)
@@ -133,7 +134,8 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         views = Views(bus, config.node.id, process_of(mesh.identity), edges(config))
         calls = Calls(services, system.dynamic("calls", start), views, incarnation.of(os.getppid()), tasks)
 
-        forgetting = Forgetting(config.recording_roots, config.paths.checkpoint.parent, calls)
+        paths = config.paths
+        forgetting = Forgetting(config.recording_roots, paths.checkpoint.parent, paths.prompts, calls, engines)
         forgotten = Forgotten(forgetting.forget)
         tasks.spawn(forgotten.follow(bus.kv(Bucket.FORGOTTEN)))
         seen = ClusterView(bus, watched=(Bucket.AGENTS,))
@@ -156,7 +158,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
         requests = Requests(services, calls, further, lambda: settings.versions)
         requests.serve()
         forgotten.serve(mesh)
-        Finder(config).serve(mesh)
+        Finder(config, lambda _: forgetting.find(forgotten.people.values())).serve(mesh)
         speaker = Spokesman(mesh, bus, config, services.members, tasks, requests.of_node)
         tasks.spawn(speaker.run())
         trees.serve(mesh, system.census)

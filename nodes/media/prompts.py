@@ -1,4 +1,4 @@
-"""Prompts as bytes: `<root>/<hash>.ulaw`, kept in memory by least recent use.
+"""Prompts as bytes: `<root>/<hash>.ulaw`, kept in memory by least recent use, but for what is said to one person only.
 
 What it does: gives a prompt's audio. What it does not: render one, or wait for it: a prompt's name is told only when
 its file is complete, and the file was written a moment ago, so it comes from the page cache (30 us, measured), and
@@ -11,7 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from protocols.wire.ids import PromptHash
+from protocols.wire.ids import PromptHash, is_filled
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """More than two hours of speech."""
@@ -33,7 +33,7 @@ class Prompts:
             self._kept.move_to_end(prompt)
             return self._kept[prompt]
         audio = self._read(prompt)
-        if audio:
+        if audio and not is_filled(prompt):
             self._keep(prompt, audio)
         return audio
 

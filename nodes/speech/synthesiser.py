@@ -2,7 +2,8 @@
 
 A prompt's name is the hash of the voice, the rate and the words as they are spoken. So the same sentence is the same
 file for every call, process and restart on this machine, and a file that exists is finished: it is written beside
-its place and moved there whole.
+its place and moved there whole. The name says, too, whether a slot's value is said in it, and so something of a person:
+those go when somebody is forgotten (`nodes.edge.forgetting`).
 
 All speaking happens on one warmed thread (`mimic` says why). A voice that does not start is replaced by `flite`, and
 said to be.
@@ -25,7 +26,7 @@ from nodes.files import write_private
 from nodes.speech.errors import EngineFailed, PromptTooLong
 from nodes.speech.telephone import RATE_HZ, telephone
 from nodes.speech.voice import Voice
-from protocols.wire.ids import PromptHash
+from protocols.wire.ids import FILLED, PromptHash
 from protocols.wire.messages import Part, Prompt
 
 __all__ = ["Synthesiser", "prompt_hash", "spoken", "sweep"]
@@ -37,6 +38,8 @@ MAX_CHARACTERS = 2000
 """Of one sentence, as it is written: over two minutes of speech, and a second of the one voice that all calls share."""
 KEEP_S = 30 * 86400.0
 """Prompts hold slots, hence names and dates of people: what nobody has asked for in this time is deleted."""
+AS_IT_IS = ("", "text")
+"""Kinds that are read with what stands around them: the script's words, and a slot's that are free text."""
 DRAFT_S = 60.0
 """No writer takes that long."""
 
@@ -64,7 +67,8 @@ class Synthesiser:
         if (n_characters := sum(len(part.text) for part in parts)) > MAX_CHARACTERS:
             raise PromptTooLong(n_characters, MAX_CHARACTERS)
         words = spoken(parts)
-        name = prompt_hash(self.voice.name, self._rate, words)
+        is_somebodys = any(part.kind for part in parts)
+        name = PromptHash(prompt_hash(self.voice.name, self._rate, words) + (FILLED if is_somebodys else ""))
         path = self.path(name)
         if not touched(path):
             await self._run(self._write, path, words)
@@ -100,7 +104,7 @@ def spoken(parts: Sequence[Part]) -> str:
     >>> spoken([Part("You owe"), Part("42.50", "money"), Part(".")])
     'You owe forty two dollars and fifty cents.'
     """
-    return normalise(" ".join(verbalise(part.text, part.kind) if part.kind else part.text for part in parts))
+    return normalise(" ".join(one.text if one.kind in AS_IT_IS else verbalise(one.text, one.kind) for one in parts))
 
 
 def prompt_hash(voice: str, rate: float, words: str) -> PromptHash:

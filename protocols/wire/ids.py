@@ -1,6 +1,6 @@
 """The identities that travel between processes. Each is an opaque string; only its maker knows how it was made."""
 
-from typing import NewType
+from typing import Final, NewType
 
 CallId = NewType("CallId", str)
 """One answered-or-not telephone call: all its legs and its conversation."""
@@ -15,7 +15,19 @@ NodeId = NewType("NodeId", str)
 ScriptHash = NewType("ScriptHash", str)
 """blake2b-128 of a script's bytes, in hex: what a call is pinned to."""
 PromptHash = NewType("PromptHash", str)
-"""blake2b-128 of voice, rate and spoken text, in hex: the name of a file of G.711 mu-law."""
+"""blake2b-128 of voice, rate and spoken text, in hex, and `FILLED` where some of that is a slot's: the name of a file
+of G.711 mu-law."""
+FILLED: Final = "s"
+"""Ends the name of a prompt in which something is said that is one person's; no hash in hex does."""
+
+
+def is_filled(prompt: str) -> bool:
+    """Say whether a prompt, by its name, has the value of a slot in it: a name, an amount.
+
+    >>> is_filled("9f86d081884c7d659a2feaa0c55ad015s"), is_filled("9f86d081884c7d659a2feaa0c55ad015"), is_filled("s")
+    (True, False, False)
+    """
+    return len(prompt) == 33 and prompt.endswith(FILLED)
 
 
 def node_of(identity: Identity) -> NodeId:
@@ -41,10 +53,12 @@ __all__ = [
     "CallId",
     "CampaignId",
     "ChannelId",
+    "FILLED",
     "Identity",
     "NodeId",
     "PromptHash",
     "ScriptHash",
+    "is_filled",
     "node_of",
     "process_of",
 ]

@@ -245,7 +245,7 @@ class BeepHeard:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a prompt: words as they are, or a value to be said as `kind` (date, time, money, digits, ...)."""
+    """A piece of a prompt: words of the script, or a slot's value to be said as `kind` (text, date, money, ...)."""
 
     text: str
     kind: str = ""

@@ -71,7 +71,7 @@ def test_the_first_words_say_who_calls_and_nothing_can_interrupt_them() -> None:
     assert talk.step(Begin()) == [
         Say(
             (
-                (Part("Hello "), Part("Ann"), Part(".")),
+                (Part("Hello "), Part("Ann", "text"), Part(".")),
                 (Part("This is Ringmaster, an automated caller."),),
                 (Part("Press nine to get no more calls."),),
             )

@@ -206,14 +206,14 @@ def test_a_slot_may_be_said_where_a_condition_has_made_sure_of_it() -> None:
 def test_a_prompt_is_cut_into_sentences_and_its_slots_become_parts_of_their_kind() -> None:
     script = load(HELLO.replace("Can you hear me well?", "Mr. {name}, it is {name:digits}. Can you hear me?"))
     assert script.states["hello"].say.prompts({"name": "42"}) == (
-        (Part("Mr. "), Part("42"), Part(", it is "), Part("42", "digits"), Part(".")),
+        (Part("Mr. "), Part("42", "text"), Part(", it is "), Part("42", "digits"), Part(".")),
         (Part("Can you hear me?"),),
     )
 
 
 def test_sentences_without_slots_are_known_before_the_first_call_and_the_others_when_their_slots_are() -> None:
     script = load(HELLO)
-    greeting = (Part("Hello "), Part("Ann"), Part("."))
+    greeting = (Part("Hello "), Part("Ann", "text"), Part("."))
     assert (Part("Thank you, and goodbye."),) in script.prompts
     assert greeting not in script.prompts
     assert greeting in script.speakable({"name": "Ann"})

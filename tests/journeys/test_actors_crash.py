@@ -115,7 +115,9 @@ async def clumsy_edge(node: Node, calls: dict[str, Followed]) -> AsyncIterator[R
             tasks,
         )
         config = replace(config, paths=Elsewhere(config.paths.state))
-        services = EdgeServices(config, mesh, ClumsyTrunk(config, sock), Engines(mesh), post, refusals)
+        services = EdgeServices(
+            config, mesh, ClumsyTrunk(config, sock), Engines(mesh, config.paths.prompts), post, refusals
+        )
         start = process.one_call(services)
         tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
         async with running(tree) as system:

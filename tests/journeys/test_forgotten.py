@@ -19,7 +19,7 @@ from nodes.commands.stage import SETTINGS, Stage
 from nodes.links.contact_key import contact_key
 from nodes.rehearsal.process import REPORTS
 from protocols.wire.campaigns import Plan, contact_id
-from protocols.wire.ids import CampaignId
+from protocols.wire.ids import CampaignId, is_filled
 from protocols.wire.reports import Export
 from tests.journeys.conftest import TALK
 from tests.journeys.following import Node
@@ -27,6 +27,8 @@ from tests.journeys.following import Node
 PATIENCE_S = 60.0
 LOOK_S = 0.1
 SPRING = CampaignId("spring")
+TALK = TALK.replace("Thank you. Did it", "Thank you for {code}. Did it")
+"""In which something of theirs is said to them, too."""
 
 
 def _having(directory: Path, text: str) -> list[str]:
@@ -104,6 +106,7 @@ async def test_who_is_forgotten_is_in_no_byte_any_more_and_nobody_else_lacks_any
     before, said = _rows(export, his), _words(_rows(export, hers)["events"])
     assert all(before.values()), before
     assert said not in str(before)
+    assert [path for path in play.config.paths.prompts.iterdir() if is_filled(path.stem)]
     assert _having(state, "cooperative-471100")
     assert _having(state, said)
     _, rows = await _forgets(play, monkeypatch, she, "--prove", "--words", said)
@@ -113,6 +116,8 @@ async def test_who_is_forgotten_is_in_no_byte_any_more_and_nobody_else_lacks_any
     removed = {(row["process"].partition(".")[2], row["place"]): row["removed"] for row in rows if "removed" in row}
     assert removed["recorder-0", "events"] == removed["recorder-0", "exports"] - 2 >= 5
     assert (removed["recorder-0", "ledger"], removed["edge-0", "recordings"]) == (1, 1)
+    assert removed["edge-0", "prompts with values in them"] >= 1
+    assert not [path for path in play.config.paths.prompts.iterdir() if is_filled(path.stem)]
     assert removed["central-0", "events, RM_EVENTS"] == removed["recorder-0", "events"]
     assert _having(state, "cooperative-471100") == _having(state, said) == []
     assert [file.name.partition(".")[0] for file in recordings.glob("spring-*.wav")] == [f"spring-{his}-1"]

@@ -141,7 +141,9 @@ async def surroundings(tmp_path: Path, *names: str, is_known: bool = True) -> As
             KeptList(tmp_path / FILE, "").add([], is_whole=True)
         us, listed = peers["edge-0"], DoNotCall(Bucket(nowhere, Name.DNC), KeptList(tmp_path / FILE, ""))
         refusals = Refusals(listed, KEY, tasks)
-        services = EdgeServices(config, us, Trunk(config, sock), Engines(us), lambda event: made.note(event), refusals)
+        services = EdgeServices(
+            config, us, Trunk(config, sock), Engines(us, config.paths.prompts), lambda event: made.note(event), refusals
+        )
         made = Surroundings(services, peers, listed)
         for name in names:
             made.serve(name)

@@ -41,7 +41,7 @@ async def two(tmp_path: Path) -> AsyncIterator[Two]:
     me = Peer("edge", "edge-0", EDGE, edge.endpoint, 1, State.ACTIVE)
     for mesh in (edge, *engines):
         mesh.roster(Roster(1, (me, *peers)))
-    made = Engines(edge)
+    made = Engines(edge, tmp_path / "prompts")
     made.follow(Roster(1, (me, *peers)))
     yield made, asked, refusals
     for mesh in (edge, *engines):

@@ -98,7 +98,9 @@ async def an_edge(tmp_path: Path, *, wakes: bool = True) -> AsyncIterator[Rig]:
         async with Tasks() as tasks:
             listed = DoNotCall(nowhere.kv(Bucket.DNC), KeptList(tmp_path / FILE, ""))
             refusals = Refusals(listed, KEY, tasks)
-            services = EdgeServices(config, mesh, Trunk(config, sock), Engines(mesh), events.append, refusals)
+            services = EdgeServices(
+                config, mesh, Trunk(config, sock), Engines(mesh, config.paths.prompts), events.append, refusals
+            )
             start = process.one_call(services)
             tree = Supervisor([Dynamic(start, id="calls", max_children=9, restart=Restart.TEMPORARY)])
             async with running(tree) as system:

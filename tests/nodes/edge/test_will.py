@@ -57,7 +57,12 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         services = EdgeServices(
-            config, mesh, Trunk(config, sock), Engines(mesh), lambda event: made.events.append(event), None
+            config,
+            mesh,
+            Trunk(config, sock),
+            Engines(mesh, config.paths.prompts),
+            lambda event: made.events.append(event),
+            None,
         )  # type: ignore[arg-type]
         made = Rig(services)
 

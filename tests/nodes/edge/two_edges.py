@@ -179,7 +179,7 @@ async def machine(
             events.append(event)
             calls.noted(Noted.of(event))
 
-        services = EdgeServices(config, us, Trunk(config, sock), Engines(us), post, refusals)
+        services = EdgeServices(config, us, Trunk(config, sock), Engines(us, config.paths.prompts), post, refusals)
         start = process.one_call(services)
         tree = Supervisor([Dynamic(start, id="calls", max_children=200, restart=Restart.TEMPORARY)])
         system = await stack.enter_async_context(running(tree))
@@ -218,7 +218,9 @@ async def spare(of: Machine, number: int) -> AsyncIterator[Calls]:
         mesh = await stack.enter_async_context(closing(await Mesh.start(name, f"ipc://{state}/edge")))
         tasks = await stack.enter_async_context(Tasks())
         sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        services = EdgeServices(config, mesh, Trunk(config, sock), Engines(mesh), of.events.append, theirs.refusals)
+        services = EdgeServices(
+            config, mesh, Trunk(config, sock), Engines(mesh, config.paths.prompts), of.events.append, theirs.refusals
+        )
         start = process.one_call(services)
         tree = Supervisor([Dynamic(start, id="calls", max_children=200, restart=Restart.TEMPORARY)])
         system = await stack.enter_async_context(running(tree))
