@@ -56,7 +56,15 @@ class Manifest:
     files: tuple[Entry, ...]
     rows: dict[str, int] = field(default_factory=dict)
     is_whole: bool = True
-    """Campaigns and database, too; else what one machine alone has."""
+    """Campaigns, too; else what one machine alone has."""
+    holds: dict[str, int] = field(default_factory=dict)
+    """How much of what somebody would miss: of a node that was only just started all are 0."""
+    sealed: str = ""
+    """The id of the key without which its files cannot be read (`nodes.backup_sealed`); empty: there is none."""
+
+    def name_of(self, place: str) -> str:
+        """Return by which name a file of it is sealed: it opens as no other file, and in no other backup."""
+        return f"{self.node} {self.at} {place}"
 
 
 class Writing:
@@ -70,17 +78,17 @@ class Writing:
         self.path.mkdir(parents=True, mode=0o700)
 
     def copy(self, source: Path, place: str) -> None:
-        """Copy a file. Raises: OSError."""
+        """Copy a file, with the time of its last change: by that recordings have their end. Raises: OSError."""
         target = self.path / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        shutil.copy2(source, target)
 
     def finish(self, manifest: Manifest) -> Path:
         """Have the backup be there, with every file on the disk. Raises: OSError."""
         files = tuple(entry_of(path, self.path) for path in regular(self.path))
         told = replace(manifest, files=files)
         (self.path / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
-        for path in regular(self.path):
+        for path in (*regular(self.path), self.path / MANIFEST):
             _sync(path)
         self.path.rename(self.final)
         _sync(self.final.parent)

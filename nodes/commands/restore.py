@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from nodes.commands.terminal import emit
 from nodes.config import Config
 from nodes.errors import NodeError
 from nodes.links.contact_key import FILE as KEY
+from nodes.links.contact_key import contact_key, fingerprint
 from nodes.recorder.restoring import Differs, restored
 from protocols.wire.forgetting import Person
 
@@ -35,17 +37,23 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--forgotten", action="append", default=[], metavar="FILE", help="a list of who was forgotten since, as well"
     )
+    parser.add_argument("--key", metavar="FILE", help="what it is encrypted with")
+    parser.add_argument("--check", action="store_true", help="restore nothing: is it whole, and what has it")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when all of it is there, and is what was backed up."""
-    config, source = configured(args), Path(args.backup)
+    source = Path(args.backup)
     told = backup.read(source)
+    if args.check:
+        return _told(args, told)
+    config = configured(args)
     _check(config, told)
     lists = [source.parent / FORGOTTEN, *map(Path, args.forgotten)]
     people = [one for path in lists if path.exists() or path != lists[0] for one in read_list(path)]
-    rows = _restore(config, source, told, people)
+    with _readable(args.key, source, told) as files:
+        rows = _restore(config, files, told, people)
     if args.json:
         emit({"node": told.node, "at": told.at, "rows": rows, "forgotten_since": len(people)})
     else:
@@ -54,13 +62,43 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _told(args: argparse.Namespace, told: backup.Manifest) -> int:
+    row = {"node": told.node, "at": told.at, "version": told.version, "key": told.key, "is_whole": told.is_whole}
+    row |= {"sealed": told.sealed, "files": len(told.files), "rows": told.rows, "holds": told.holds}
+    if args.json:
+        emit(row)
+    else:
+        holds = ", ".join(f"{name} {n}" for name, n in told.holds.items() if n)
+        print(f"{told.node} as of {told.at}: {len(told.files)} files, each as it was written; {holds or 'nothing'}")
+    return 0
+
+
+@contextmanager
+def _readable(key: str | None, source: Path, told: backup.Manifest) -> Iterator[Path]:
+    """Have the files of a backup, opened if it is sealed. Raises: BadBackup, BadKey, NotSealed, OSError."""
+    if not told.sealed:
+        yield source
+        return
+    if key is None:
+        raise backup.BadBackup(f"{source}: is encrypted: --key, with the file of key {told.sealed}")
+    from nodes.backup_sealed import opened
+    from nodes.storage.sealing import Key
+
+    with opened(Key.read(Path(key)), source, told) as files:
+        yield files
+
+
 def _check(config: Config, told: backup.Manifest) -> None:
     """Refuse what cannot be restored here. Raises: NotEmpty, BadBackup."""
     state = config.paths.state
     if (pid := lock.holder(state)) is not None:
         raise NotEmpty(f"{state}: a node (process {pid}) is up with it")
     assert config.recorder.database is not None
-    there = [state / name for name in NEW] + [config.recorder.database, *config.recording_roots, config.paths.nats]
+    if is_joined := config.cluster.is_joined and (state / KEY).exists():  # a cluster's key came with the others
+        if fingerprint(contact_key(state)) != told.key:
+            raise NotEmpty(f"{state / KEY}: is of another cluster than the backup: nobody that it names would be known")
+    new = [name for name in NEW if not (is_joined and name == KEY)]
+    there = [state / name for name in new] + [config.recorder.database, *config.recording_roots, config.paths.nats]
     for path in there:
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
             raise NotEmpty(f"{path}: is there already: a backup is restored onto a machine that has nothing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ import pytest
 
 from tests.nodes.commands.conftest import Node, Place, make, until
 
+ENDED_S = 1_772_532_000
+NOTHING = dict.fromkeys(
+    ("rows", "contact_lists", "do_not_call", "forgotten", "recordings", "settings.json", "users.json", "audit.jsonl"), 0
+)
 ADA, BEN, CYD = (f"sip:{name}@127.0.0.1:9" for name in ("adaline", "benedict", "cydonia"))
 
 
@@ -54,15 +59,17 @@ def backups(source: Node, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recordings = node.place.path / "state" / "recordings"
     recordings.mkdir(exist_ok=True)
     (recordings / "7c1f.wav").write_bytes(b"what was said")
+    os.utime(recordings / "7c1f.wav", (ENDED_S, ENDED_S))
     (told,) = node.run("backup", str(made), "--json").rows
     assert Path(str(told["backup"])).parent == made
     assert node.run("forget", BEN).status == 0
-    (made / "since.jsonl").write_text(node.run("forget", "--list").out)
+    (told,) = node.run("backup", str(made / "lists"), "--forgotten-only", "--json").rows
+    assert told == {"forgotten": 2}
     return made
 
 
 def _backup(backups: Path) -> Path:
-    (found,) = (path for path in backups.iterdir() if path.is_dir())
+    (found,) = (path for path in backups.iterdir() if path.is_dir() and path.name != "lists")
     return found
 
 
@@ -70,11 +77,15 @@ def test_it_is_there_again_and_nobody_who_was_forgotten_since(backups: Path, pla
     config = str(place.configure(ROLES))
     backup = _backup(backups)
     wanted = json.loads((backup / "manifest.json").read_text())
-    since = ("--forgotten", str(backups / "since.jsonl"))
+    (looked,) = place.run("restore", str(backup), "--check", "--json").rows
+    held = {"contact_lists": 1, "do_not_call": 1, "forgotten": 1, "recordings": 1}
+    assert looked["holds"] == {**NOTHING, **held}
+    since = ("--forgotten", str(backups / "lists/forgotten.jsonl"))
     (restored,) = place.run("restore", str(backup), *since, "--json", "--config", config).rows
     assert (restored["rows"], restored["at"]) == (wanted["rows"], wanted["at"])
     state = place.path / "state"
     assert (state / "recordings" / "7c1f.wav").read_bytes() == b"what was said"
+    assert (state / "recordings" / "7c1f.wav").stat().st_mtime == ENDED_S, "by that it has its end"
     assert "is there already" in place.run("restore", str(backup), "--config", config).refused()
     up = place.start("up", "--config", config)
     try:
@@ -94,7 +105,7 @@ def test_it_is_there_again_and_nobody_who_was_forgotten_since(backups: Path, pla
         assert up.wait(40) == 0
 
 
-@pytest.mark.parametrize("what", ["unfinished", "changed", "missing", "newer", "newer product"])
+@pytest.mark.parametrize("what", ["unfinished", "changed", "missing", "newer", "newer product", "encrypted"])
 def test_half_a_backup_or_a_newer_one_is_refused_before_anything_is_written(
     backups: Path, place: Place, tmp_path: Path, what: str
 ) -> None:
@@ -111,11 +122,23 @@ def test_half_a_backup_or_a_newer_one_is_refused_before_anything_is_written(
             key.unlink()
         case "newer":
             manifest.write_text(json.dumps({**told, "format": 2}))
+        case "encrypted":
+            manifest.write_text(json.dumps({**told, "sealed": "0123"}))
         case _:
             manifest.write_text(json.dumps({**told, "version": "99.0"}))
     config = str(place.configure(""))
     refused = place.run("restore", str(copied), "--config", config).refused()
     said = {"unfinished": "never finished", "changed": "is not what was written", "missing": "No such file",
-            "newer": "newer version", "newer product": "upgrade first"}  # fmt: skip
+            "newer": "newer version", "newer product": "upgrade first",
+            "encrypted": "is encrypted: --key"}  # fmt: skip
     assert said[what] in refused
     assert not (place.path / "state").exists() or not list((place.path / "state").iterdir())
+
+
+def test_a_machine_that_was_given_the_keys_of_another_cluster_is_refused(backups: Path, place: Place) -> None:
+    config = str(place.configure('[cluster]\nbind = "127.0.0.1"\n'))
+    (place.path / "state").mkdir(exist_ok=True)
+    (place.path / "state/contact.key").write_text("ab" * 32)
+    refused = place.run("restore", str(_backup(backups)), "--config", config).refused()
+    assert "is of another cluster than the backup" in refused
+    assert [path.name for path in (place.path / "state").iterdir()] == ["contact.key"]

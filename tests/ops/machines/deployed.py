@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from nodes.rehearsal.remote import Done
 from tests.ops.machines.base import ROOT
-from tests.ops.machines.machine import Machines
+from tests.ops.machines.machine import Machine, Machines
 
 ANSIBLE: Final = ROOT / "ops/ansible"
 BIN: Final = ROOT / ".venv/bin"
@@ -50,17 +50,24 @@ class Played:
 
 
 class Controller:
-    """Where Ansible is run, for one of the inventories."""
+    """Where Ansible is run, for one of the inventories. `hosts`: name in it -> machine; none: each by its own."""
 
-    def __init__(self, made: Machines, inventory: str, directory: Path, all_vars: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        made: Machines,
+        inventory: str,
+        directory: Path,
+        all_vars: Mapping[str, Any],
+        hosts: Mapping[str, Machine] | None = None,
+    ) -> None:
         self._made, self._own = made, directory / "inventory"
         self.secrets = directory / "secrets"
         self._inventory = ANSIBLE / "inventories" / inventory
         (self._own / "group_vars").mkdir(parents=True)
         own = {**all_vars, "ringmaster_secrets": str(self.secrets)}
         (self._own / "group_vars/all.json").write_text(json.dumps(own))
-        hosts = {name: _reached(machine.address, machine.ssh) for name, machine in made.items()}
-        (self._own / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+        reached = {name: _reached(machine.address, machine.ssh) for name, machine in (hosts or made).items()}
+        (self._own / "hosts.json").write_text(json.dumps({"all": {"hosts": reached}}))
         password = directory / "vault.password"
         password.write_text("rehearsal\n")
         self.env = {

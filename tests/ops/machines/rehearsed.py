@@ -31,6 +31,7 @@ spacing_s = 0.0
 ring_s = 20.0
 per_day = 100
 retries = {{}}
+recording = "{2}"
 """
 PHRASES: Final = 3
 LOOK_S: Final = 1.0
@@ -52,12 +53,22 @@ async def until(machine: Machine, within_s: float, *words: str, is_so: Any) -> A
         await asyncio.sleep(LOOK_S)
 
 
-async def begin(machine: Machine, name: str, script: str, callees: Callees, users: list[str], at_once: int) -> None:
-    """Import a campaign, and start it. Raises: AssertionError."""
-    contacts = "number,consent,company\n" + "".join(f"{callees.target(user)},rehearsal,Acme\n" for user in users)
+async def begin(
+    machine: Machine,
+    name: str,
+    script: str,
+    callees: Callees,
+    users: list[str],
+    at_once: int,
+    companies: Mapping[str, str] = {},
+    recording: str = "none",
+) -> None:
+    """Import a campaign, and start it. `companies`: user -> who they are told is calling. Raises: AssertionError."""
+    rows = (f"{callees.target(user)},rehearsal,{companies.get(user, 'Acme')}\n" for user in users)
+    contacts = "number,consent,company\n" + "".join(rows)
     place = f"/tmp/{name}"
     await machine.run(f"mkdir -p {place}")
-    files = {"plan.toml": PLAN.format(name, at_once), "list.csv": contacts, "talk.yaml": script}
+    files = {"plan.toml": PLAN.format(name, at_once, recording), "list.csv": contacts, "talk.yaml": script}
     for file, text in files.items():
         await machine.run(f"cat > {place}/{file}", text)
     plan, people, talk = (f"{place}/{file}" for file in files)
