@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "restore": "a backup onto a machine that has nothing yet",
     "script": "check a script, or talk to it in the terminal",
     "report": "what the calls came to, from the recorder's database",
+    "recording": "a call's recording as a WAV file, from this disk or the store, opened with our keys",
     "tree": "the supervision tree of the running node, live",
     "logs": "what all nodes say of a call, or with a word in it",
     "cluster": "several machines as one: make a cluster, join, see who is in it",
