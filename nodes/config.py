@@ -236,6 +236,9 @@ class Recorder:
     up stay in their streams. Databases of streams that are no more stay in reports; to be rid of one, move it away."""
     keep_days: int = within(30, 0, 36500)
     """After so many days events leave the database; reports read them from the archive then. 0: never."""
+    hourly: bool = True
+    """The day that goes on has its file in the archive, too, written anew hour by hour, and so its copy in the store.
+    False: it is written when it is over. For nodes with tens of millions of events a day, whose file takes long."""
 
     def __post_init__(self) -> None:
         if self.streams not in STREAM_COUNTS:

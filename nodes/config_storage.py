@@ -30,7 +30,7 @@ class Storage:
     keeps: bool = False
     """Have the process that keeps recordings although nothing else here is set: campaigns' `retention_days` want it."""
     bucket: str = ""
-    """Of a store that speaks S3: recordings go there, and so do events of days that are over, as Parquet."""
+    """Of a store that speaks S3: recordings go there, and so do events, day by day, as Parquet."""
     endpoint: str = ""
     """The store's address, as `https://s3.example.net`; empty: AWS, in `region`."""
     region: str = "us-east-1"

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     with closing(Whole(config)) as whole:
         pieces = whole.wav(call)
         first = next(pieces)  # before there is a file: what is missing is told first
-        line = {"what": "recording.opened", "who": operator(), "role": "operator", "call_id": call}
+        line: dict[str, object] = {"what": "recording.opened", "who": operator(), "role": "operator", "call_id": call}
         audit.append(config.paths.state / audit.FILE, audit.written(line))
         if args.output == "-":
             for piece in (first, *pieces):

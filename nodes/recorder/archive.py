@@ -1,8 +1,9 @@
-"""The events of days that are over, as Parquet beside the database; reports read both, and no event twice.
+"""The events of each day, as Parquet beside the database; reports read both, and no event twice.
 
     archive/day=2026-03-03/ringmaster.parquet
 
-A day that has ended is written within the hour, and again when more of it has come. Its rows stay in the database for
+A day is written hour by hour while it goes on and more of it has come, or, where that is not wanted, when it has ended.
+Its rows stay in the database for
 so many days as are configured, and then leave it. One day, `base`, says where each event is to be looked for: days
 before it in their files, the others in the database. It moves in the transaction in which rows leave, and a report
 reads it in the transaction in which it reads the rows: so at no moment a day is in both, or in neither.

@@ -60,7 +60,7 @@ T = TypeVar("T")
 RETRY_S: Final = 1.0
 """Pause before NATS or the disk is tried again."""
 ARCHIVE_S: Final = 3600.0
-"""Between two looks for days that are over."""
+"""Between two rounds in which days are put into files."""
 FIRST_S: Final = 60.0
 """Before the first one, while a node starts."""
 IDLE_S: Final = 7 * 86400.0
@@ -81,11 +81,11 @@ log = logs.get(__name__)
 class Recorder:
     """One database, what fills it and what reads it. `counts`: batches, rows and letters by word."""
 
-    def __init__(self, store: Store, bus: Bus, keep_days: int = 0, share: Share = WHOLE) -> None:
-        """`keep_days`: how long events stay in the database; 0: for ever. `share`: which of the streams it reads."""
+    def __init__(self, store: Store, bus: Bus, keep_days: int = 0, share: Share = WHOLE, hourly: bool = True) -> None:
+        """`keep_days`: in the database; 0: for ever. `share`: of the streams. `hourly`: today has a file, too."""
         self.counts: Counter[str] = Counter()
         self.roster: Roster = NOBODY
-        self._store, self._bus, self._keep_days = store, bus, keep_days
+        self._store, self._bus, self._keep_days, self._hourly = store, bus, keep_days, hourly
         self._renewing = asyncio.Lock()
         self._rounds: dict[Stream, Rounds] = {}
         self._mesh: Mesh | None = None
@@ -166,7 +166,7 @@ class Recorder:
         return [(people[0], Place(place, n, removed[place])) for place, n in looked.items()] if len(people) == 1 else []
 
     async def find(self, patterns: Sequence[str]) -> Sequence[Sought]:
-        """Look for patterns in the database, and in the files of days that are over."""
+        """Look for patterns in the database, and in the files of days that are only there."""
         await self._fresh()
         found = await self._read(lambda store: store.find(patterns))
         name = self._store.database.name
@@ -174,21 +174,22 @@ class Recorder:
         return [Sought(place, n, "rows", where) for place, n, where in named]
 
     async def archive_all(self) -> None:
-        """Put days that are over into files, hour by hour, until cancelled."""
+        """Put days into files, hour by hour, until cancelled."""
         await asyncio.sleep(FIRST_S)
         while True:
             await self.archive(datetime.now(UTC))
             await asyncio.sleep(ARCHIVE_S)
 
     async def archive(self, now: datetime) -> None:
-        """Put the days that are over into files, day by day; between two the writer's thread is there for others.
+        """Put days into files, one by one; between two the writer's thread is there for others.
 
         A day is over an hour after midnight: what was told in it has come by then.
         """
         store, over = self._store, now - timedelta(seconds=ARCHIVE_S)
+        until = now + timedelta(days=1) if self._hourly else over
         kept = (over - timedelta(days=self._keep_days)).date().isoformat() if self._keep_days else ""
         try:
-            for day in await self._in(self._writer, partial(store.days_over, over.date().isoformat())):
+            for day in await self._in(self._writer, partial(store.days_over, until.date().isoformat())):
                 written = await self._in(self._writer, partial(store.archive, day, day < kept))
                 log.info("archive.written", day=day, rows=written)
         except StoreBroken as error:
@@ -362,15 +363,16 @@ def _number(identity: Identity) -> int:
 
 async def run(parent: Parent, config: Config, identity: Identity) -> None:
     """Be the recorder until the launcher says stop. Raises: `StoreUnwritable`, `OSError`."""
-    database, archived, keep_days = config.recorder.database, config.recorder.archive, config.recorder.keep_days
+    database, archived = config.recorder.database, config.recorder.archive
     assert database is not None  # the configuration has put a path in the place of None
     share = Share(_number(identity), config.recorder.n_databases)
+    how = config.recorder.keep_days, share, config.recorder.hourly
     if share.number:
         database = database.with_stem(f"{database.stem}_{share.number}")
     async with (
         closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
         closing(await Bus.connect(login(config, Role.RECORDER), name=identity, node_id=config.node.id)) as bus,
-        closing(Recorder(await asyncio.to_thread(opened, database, archived), bus, keep_days, share)) as recorder,
+        closing(Recorder(await asyncio.to_thread(opened, database, archived), bus, *how)) as recorder,
         Tasks() as tasks,
     ):
         await _run(parent, config, mesh, bus, recorder, tasks)

@@ -57,9 +57,11 @@ def reported(store: Store, since: str = "", until: str = "") -> Report:
     return report(figures(store, GetFigures(since=since, until=until)))
 
 
-def archive(store: Store, today: str, kept_from: str) -> None:
+def archive(store: Store, today: str, kept_from: str, is_hourly: bool = False) -> None:
     for day in store.days_over(today):
         store.archive(day, drops=day < kept_from)
+    if is_hourly and today in store.days_over("9999-12-31"):
+        store.archive(today, drops=False)
 
 
 def files(directory: Path) -> list[str]:
@@ -222,12 +224,12 @@ class Archiving(RuleBasedStateMachine):
         self.store.write(rows)
         self.kept |= {f"{day}-{n}": day for day, n in calls}
 
-    @rule(today=st.sampled_from(DAYS), kept_from=st.sampled_from(DAYS))
-    def archive(self, today: str, kept_from: str) -> None:
-        archive(self.store, today, kept_from)
+    @rule(today=st.sampled_from(DAYS), kept_from=st.sampled_from(DAYS), is_hourly=st.booleans())
+    def archive(self, today: str, kept_from: str, is_hourly: bool) -> None:
+        archive(self.store, today, kept_from, is_hourly)
 
-    @rule(today=st.sampled_from(DAYS), kept_from=st.sampled_from(DAYS), at=st.integers(0, 150))
-    def be_killed_while_archiving(self, today: str, kept_from: str, at: int) -> None:
+    @rule(today=st.sampled_from(DAYS), kept_from=st.sampled_from(DAYS), is_hourly=st.booleans(), at=st.integers(0, 150))
+    def be_killed_while_archiving(self, today: str, kept_from: str, is_hourly: bool, at: int) -> None:
         """Go on from what is on the disk before the line that is reached as the `at`th, or after the last."""
         left, lines = Path(self.directory.name) / "left", count()
 
@@ -235,7 +237,7 @@ class Archiving(RuleBasedStateMachine):
             if next(lines) == at:
                 shutil.copytree(self.database.parent, left, ignore=shutil.ignore_patterns("left"))
 
-        at_each_line(lambda: archive(self.store, today, kept_from), copy)
+        at_each_line(lambda: archive(self.store, today, kept_from, is_hourly), copy)
         self.store.close()
         if left.exists():
             for path in [path for path in self.database.parent.iterdir() if path != left]:

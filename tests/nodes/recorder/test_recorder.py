@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import msgspec
 import pytest
 from structlog.testing import capture_logs
@@ -298,6 +299,22 @@ async def _start(url: str, database: Path, stdin: int) -> asyncio.subprocess.Pro
     return await asyncio.create_subprocess_exec(
         *argv, stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
+
+
+@pytest.mark.parametrize("is_hourly", [True, False])
+async def test_the_day_that_goes_on_has_its_file_where_that_is_wanted(
+    bus: Bus, database: Path, tmp_path: Path, is_hourly: bool
+) -> None:
+    recorder = Recorder(store := Store(database), bus, keep_days=1, hourly=is_hourly)
+    file = database.parent / "archive" / f"day={LONG_AGO.date()}" / "ringmaster.parquet"
+    for n in (1, 2):
+        store.write([Row("events", {**msgspec.to_builtins(event(n)), "wall": LONG_AGO.isoformat()})])
+        await recorder.archive(LONG_AGO + timedelta(minutes=n))
+        rows = duckdb.sql(f"SELECT * FROM '{file}'").fetchall() if file.exists() else []
+        assert len(rows) == (n if is_hourly else 0)
+        assert store.records("SELECT count(*) AS n FROM events") == [{"n": n}]
+        assert store.records("SELECT n FROM archived") == [{"n": 0}], "it is read from the database"
+    await recorder.close()
 
 
 async def test_a_day_that_finds_no_room_is_told_of_once_and_written_when_there_is_some(

@@ -277,6 +277,39 @@ async def test_the_archive_is_copied_encrypted_and_again_when_it_has_changed(rig
     assert b"fewer words" == _unsealed(rig, key, bucket.get(key))
 
 
+async def test_a_copy_goes_with_its_file_and_stays_when_the_whole_archive_is_away_or_the_file_is_set_aside(
+    rig: Rig, bucket: Bucket
+) -> None:
+    copies, archive = rig.keeping.copies, rig.config.paths.state / "archive"
+    looks = EraseRecordings((CallId("c1"),), only_look=True)
+    for day in ("2026-03-03", "2026-03-04", "2026-03-05"):
+        (archive / f"day={day}").mkdir(parents=True)
+        (archive / f"day={day}" / "ringmaster.parquet").write_bytes(b"words of a day")
+        bucket.put(f"rm/events/n2/day={day}/ringmaster.parquet", b"of a time without a key")
+    copies.look()
+    assert [key.rpartition("day=")[2] for key in bucket.keys] == [
+        f"2026-03-0{n}/ringmaster.parquet.sealed" for n in (3, 4, 5)
+    ]
+    archive.rename(archive.with_name("away"))
+    copies.look()
+    archive.mkdir()
+    copies.look()
+    assert (len(bucket.keys), copies.behind) == (3, [])
+    archive.rmdir()
+    archive.with_name("away").rename(archive)
+    (archive / "day=2026-03-03" / "ringmaster.parquet").unlink()
+    broken = archive / "day=2026-03-04" / "ringmaster.broken-20260305T000000Z"
+    (archive / "day=2026-03-04" / "ringmaster.parquet").rename(broken)
+    assert copies.behind == ["day=2026-03-03/ringmaster.parquet"]
+    assert (await rig.desk.ask(KEEPER, looks, LONG_S)).unseen == ("archive",)
+    copies.look()
+    assert [key.rpartition("day=")[2][:10] for key in bucket.keys] == ["2026-03-04", "2026-03-05"]
+    assert (await rig.desk.ask(KEEPER, looks, LONG_S)).unseen == ()
+    broken.unlink()
+    copies.look()
+    assert [key.rpartition("day=")[2][:10] for key in bucket.keys] == ["2026-03-05"]
+
+
 def _unsealed(rig: Rig, key: str, data: bytes) -> bytes:
     from nodes.storage.sealing import Ring, Sealed
 
