@@ -5,7 +5,8 @@ import importlib.util
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,20 +22,54 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
+NAMES = [f"/{named(path)}" for path in (*MODULES, *TESTS)]
+
+
+def each(paths: Sequence[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """Have one test look at all of these files, and name those that are not as they should be."""
+
+    def of_all(test: Callable[[Path], None]) -> Callable[[], None]:
+        def run() -> None:
+            wrong: dict[str, str] = {}
+            for path in paths:
+                try:
+                    test(path)
+                except AssertionError as error:
+                    wrong[named(path)] = str(error)
+            assert wrong == {}
+
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        return run
+
+    return of_all
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trees() -> Iterator[None]:
+    """Whoever comes afterwards need not carry all of them."""
+    yield
+    parsed.cache_clear()
+
+
+@each(MODULES)
 def test_no_module_is_longer_than_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
+@each(MODULES)
 def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text())), "a module starts with its docstring"
+    assert ast.get_docstring(parsed(path)), "a module starts with its docstring"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
+@each(MODULES)
 def test_no_task_is_started_without_a_parent(path: Path) -> None:
     """A bare `create_task` or `ensure_future` statement drops the task: nobody awaits it, nobody sees it fail."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             called = node.value.func
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
@@ -47,16 +82,14 @@ STAND_APART = ("bench", "rehearsal", "speech/bench.py")
 """Of `nodes`: measurements, and who is called. They have no bus, which is where a cancellation is swallowed."""
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if not named(path).removeprefix("nodes/").startswith(STAND_APART)], ids=named
-)
+@each([path for path in MODULES if not named(path).removeprefix("nodes/").startswith(STAND_APART)])
 def test_whoever_ends_tasks_of_a_process_tells_them_again(path: Path) -> None:
     """A group of asyncio's own cancels each of its tasks once, and waits for ever for one that has not noticed."""
     if path.name != "tasks.py":
         assert "asyncio.TaskGroup(" not in path.read_text()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
+@each(MODULES)
 def test_no_module_is_named_after_a_library(path: Path) -> None:
     assert path.stem not in LIBRARIES
 
@@ -101,7 +134,7 @@ def test_no_page_has_both_sides_of_a_merge(path: Path) -> None:
 def told(path: Path) -> Iterator[str]:
     """What a module says to people: its docstrings, those below attributes too, and its comments."""
     source = path.read_text()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.value.value
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -121,12 +154,12 @@ def is_ours(name: str) -> bool:
     return not rest or re.search(rf"\b{rest[0]}\b", module.read_text()) is not None
 
 
-@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=named)
+@each([*MODULES, *TESTS])
 def test_what_a_docstring_or_a_comment_names_exists(path: Path) -> None:
     """A file of ours, by its whole path, by its end or as a neighbour; a module of ours by its dotted name."""
     for text in told(path):
         for name in re.findall(r"(?<![\w/.])((?:[\w-]+/)*\w+\.py)(?![\w/])", text):
-            assert any(f"/{named(file)}".endswith(f"/{name}") for file in (*MODULES, *TESTS)), name
+            assert any(file.endswith(f"/{name}") for file in NAMES), name
         for name in re.findall(rf"`((?:{'|'.join(ROOMS)})(?:\.\w+)+)`", text):
             assert is_ours(name), name
 
@@ -134,10 +167,10 @@ def test_what_a_docstring_or_a_comment_names_exists(path: Path) -> None:
 CLOCKS_AND_DICE = {"datetime", "monotonic", "perf_counter", "time", "sleep", "urandom", "uuid4", "randrange", "random"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "nodes/call").glob("*.py")), ids=named)
+@each(sorted((ROOT / "nodes/call").glob("*.py")))
 def test_a_call_asks_no_clock_and_throws_no_dice(path: Path) -> None:
     """Whoever goes on from its record must come to the same: what the contract on imports cannot see is a word here."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     said = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     said |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not said & CLOCKS_AND_DICE
@@ -146,7 +179,7 @@ def test_a_call_asks_no_clock_and_throws_no_dice(path: Path) -> None:
 def imports(path: Path) -> set[Path]:
     """Return the modules of ours that a module imports anywhere in it, also those that only its annotations need."""
     found: set[Path] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]

@@ -84,10 +84,6 @@ def installed(needs: set[str]) -> set[str]:
     return {line[0] for line in lines if line and not line[0].startswith("#") and line[1] in needs}
 
 
-def sources(*rooms: str) -> list[Path]:
-    return sorted(path for room in rooms for path in (ROOT / room).rglob("*.py") if path != Path(__file__))
-
-
 def commands(tree: ast.Module) -> Iterator[ast.expr]:
     """Yield what is started: the expression that stands for the program, or for the whole command."""
     for node in ast.walk(tree):
@@ -95,8 +91,10 @@ def commands(tree: ast.Module) -> Iterator[ast.expr]:
             continue
         called = node.func
         name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        if name not in STARTERS:
+            continue
         owner = ast.unparse(called.value) if isinstance(called, ast.Attribute) else ""
-        if name not in STARTERS or owner not in OWNERS or (name in ("run", "call") and owner != "subprocess"):
+        if owner not in OWNERS or (name in ("run", "call") and owner != "subprocess"):
             continue
         argv = next((word.value for word in node.keywords if word.arg in ("argv", "args")), None)
         if argv or node.args:
@@ -138,11 +136,20 @@ def programs(path: Path) -> Iterator[str]:
 
 
 @cache
-def started(*rooms: str) -> dict[str, list[str]]:
+def started_in(room: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for path in sources(*rooms):
-        for program in programs(path):
+    for path in sorted((ROOT / room).rglob("*.py")):
+        for program in programs(path) if path != Path(__file__) else ():
             found.setdefault(program, []).append(path.relative_to(ROOT).as_posix())
+    return found
+
+
+def started(*rooms: str) -> dict[str, list[str]]:
+    """Return who starts what: program -> files."""
+    found: dict[str, list[str]] = {}
+    for room in rooms:
+        for program, paths in started_in(room).items():
+            found.setdefault(program, []).extend(paths)
     return found
 
 
