@@ -70,6 +70,8 @@ class Engines:
         self._rendered: OrderedDict[tuple[Part, ...], Prompt] = OrderedDict()
         self.on_prompt: Callable[[str, Prompt], None] = lambda key, prompt: None
         """Hears of each prompt that a call may play."""
+        self.on_forget: Callable[[], None] = lambda: None
+        """Hears that prompts are removed, on all machines."""
         self._breakers = Breakers("engine")
         self._n_retries = 0
         """What an engine did not do, and the next one was asked."""
@@ -213,6 +215,7 @@ class Engines:
     def forget(self) -> None:
         """Forget what was said with somebody's words in it."""
         self._rendered = OrderedDict(one for one in self._rendered.items() if not is_filled(one[1].prompt))
+        self.on_forget()
 
     def _known(self, sentence: tuple[Part, ...]) -> Prompt | None:
         """Return a sentence's file. One with a slot's value may have been removed: somebody was forgotten."""

@@ -60,6 +60,7 @@ class Elsewhere:
         services.take_over = self.turns.take
         self._prompts = PromptsAhead(services.mesh, services.config.paths.prompts, spawn)
         services.engines.on_prompt = lambda key, prompt: self._copy_ahead(CallId(key), (prompt.prompt,))
+        services.engines.on_forget = self._prompts.forget
         self.mover = Mover(services, calls, self.ownership, self._prompts.is_here, spawn)
         self.is_back = False
         """Calls that were found on the disk may be another machine's: their heirs are asked."""

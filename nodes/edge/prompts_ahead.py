@@ -19,7 +19,7 @@ from nodes.links.errors import LinkError, Refused
 from nodes.mesh.mesh import Mesh
 from nodes.mesh.pieces import SUFFIXES, pieces
 from nodes.telemetry import logs
-from protocols.wire.ids import Identity, PromptHash
+from protocols.wire.ids import Identity, PromptHash, is_filled
 from protocols.wire.pieces import Shelf
 from protocols.wire.takeover import PromptsOf
 
@@ -52,6 +52,10 @@ class PromptsAhead:
             self._told |= {(heir, prompt): None for prompt in new}
             while len(self._told) > MAX_TOLD:
                 self._told.popitem(last=False)
+
+    def forget(self) -> None:
+        """Somebody was forgotten: heirs have removed what was said to one person only, and are told it again."""
+        self._told = OrderedDict(one for one in self._told.items() if not is_filled(one[0][1]))
 
     def is_here(self, prompts: Sequence[PromptHash]) -> bool:
         """Say whether all of these are on this disk."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nodes.edge.ears import Engines
 from nodes.edge.forgetting import latest, remove_prompts
+from nodes.edge.prompts_ahead import PromptsAhead
 from nodes.links.roster import Peer, Roster, State
 from nodes.links.tasks import closing
 from nodes.media.prompts import Prompts
@@ -16,11 +18,12 @@ from nodes.speech.flite import FliteVoice
 from nodes.speech.synthesiser import Synthesiser
 from protocols.wire.campaigns import ContactId
 from protocols.wire.forgetting import Person
-from protocols.wire.ids import Identity, is_filled
+from protocols.wire.ids import Identity, PromptHash, is_filled
 from protocols.wire.messages import Part, Prompt, Render
+from protocols.wire.takeover import PromptsOf
 
 FIXED, HERS = (Part("Good morning."),), (Part("Hello "), Part("Ada Lovelace", "text"), Part("."))
-EDGE, ENGINE = Identity("n1.edge-0:1"), Identity("n1.speech-0:1")
+EDGE, ENGINE, HEIR = (Identity(f"n1.{name}:1") for name in ("edge-0", "speech-0", "edge-1"))
 
 
 async def test_a_prompt_with_a_slot_s_value_bears_that_in_its_name_and_sounds_as_if_it_had_none(tmp_path: Path) -> None:
@@ -81,6 +84,33 @@ async def test_an_edge_whose_prompt_was_removed_has_it_rendered_again_and_what_a
         engines.forget()
         assert (engines.known((FIXED,)) is not None, engines.known((HERS,))) == (True, None)
     assert asked == [FIXED, HERS, HERS]
+
+
+async def test_an_heir_that_has_removed_a_prompt_is_told_it_again(tmp_path: Path) -> None:
+    fixed, hers = PromptHash("a" * 32), PromptHash("a" * 32 + "s")
+    heard, all_of_it = list[PromptHash](), asyncio.Event()
+
+    def hear(given: PromptsOf, sender: Identity) -> None:
+        heard.extend(given.prompts)
+        if len(heard) == 3:
+            all_of_it.set()
+
+    async with (
+        closing(await Mesh.start(EDGE, f"ipc://{tmp_path}/edge")) as edge,
+        closing(await Mesh.start(HEIR, f"ipc://{tmp_path}/heir")) as heir,
+    ):
+        heir.serve(PromptsOf, hear)
+        peers = [Peer("edge", who.identity, who.identity, who.endpoint, 1, State.ACTIVE) for who in (edge, heir)]
+        for mesh in (edge, heir):
+            mesh.roster(Roster(1, tuple(peers)))
+        ahead = PromptsAhead(edge, tmp_path, lambda work: work.close())
+        for _ in range(2):
+            ahead.tell(HEIR, [fixed, hers])
+        ahead.forget()
+        ahead.tell(HEIR, [fixed, hers])
+        async with asyncio.timeout(60):
+            await all_of_it.wait()
+    assert heard == [fixed, hers, hers]
 
 
 def test_media_keeps_in_memory_what_everybody_hears_and_nothing_of_one_person(tmp_path: Path) -> None:
