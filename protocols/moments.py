@@ -7,9 +7,11 @@ time (`ring_s`) means the same everywhere. Both are floats whose names end in `_
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_type_hints
+
+from protocols.replacing import replace
 
 _MARK: Final = "moment"
 Moment: TypeAlias = Annotated[float, _MARK]
@@ -35,18 +37,23 @@ def moments_of(kind: type) -> frozenset[str]:
     return frozenset(name for name, hint in hints.items() if _MARK in _marks(hint))
 
 
-def _shifted(value: object, by_s: float) -> object:
+def _shifted(value: Any, by_s: float) -> Any:
     if isinstance(value, tuple):
         return tuple(_shifted(one, by_s) for one in value) if value else value
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    moments, changes = moments_of(type(value)), {}
-    for field in fields(value):
-        before = getattr(value, field.name)
-        after = _moved(before, by_s) if field.name in moments else _shifted(before, by_s)
+    kind: Any = type(value)
+    changes = {}
+    for name, is_moment in _fields_of(kind):
+        before = getattr(value, name)
+        after = _moved(before, by_s) if is_moment else _shifted(before, by_s)
         if after is not before:
-            changes[field.name] = after
+            changes[name] = after
     return replace(value, **changes) if changes else value
+
+
+@cache
+def _fields_of(kind: type) -> tuple[tuple[str, bool], ...]:
+    """Return a dataclass's fields, and which are moments; of another type nothing."""
+    return tuple((one.name, one.name in moments_of(kind)) for one in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _moved(at_s: float | None, by_s: float) -> float | None:
