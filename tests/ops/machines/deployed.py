@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +50,10 @@ class Played:
 
 
 class Controller:
-    """Where Ansible is run, for one of the inventories. `hosts`: name in it -> machine; none: each by its own."""
+    """Where Ansible is run, for one of the inventories.
+
+    `hosts`: name in it -> machine; none: each by its own. `also`: group -> hosts that it has, too.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Controller:
         directory: Path,
         all_vars: Mapping[str, Any],
         hosts: Mapping[str, Machine] | None = None,
+        also: Mapping[str, Sequence[str]] = {},
     ) -> None:
         self._made, self._own = made, directory / "inventory"
         self.secrets = directory / "secrets"
@@ -67,7 +71,8 @@ class Controller:
         own = {**all_vars, "ringmaster_secrets": str(self.secrets)}
         (self._own / "group_vars/all.json").write_text(json.dumps(own))
         reached = {name: _reached(machine.address, machine.ssh) for name, machine in (hosts or made).items()}
-        (self._own / "hosts.json").write_text(json.dumps({"all": {"hosts": reached}}))
+        groups = {group: {"hosts": {name: {} for name in names}} for group, names in also.items()}
+        (self._own / "hosts.json").write_text(json.dumps({"all": {"hosts": reached}, **groups}))
         password = directory / "vault.password"
         password.write_text("rehearsal\n")
         self.env = {

@@ -22,7 +22,7 @@ from nodes.rehearsal.hosted import Callees
 from tests.ops.machines import rehearsed
 from tests.ops.machines.base import ROOT
 from tests.ops.machines.deployed import SMALL, Controller, Played
-from tests.ops.machines.machine import CONTROLLER, Machines, machines
+from tests.ops.machines.machine import CONTROLLER, Machine, Machines, machines
 from tests.ops.machines.rehearsed import begin, command, until
 from tests.ops.machines.releases import another, release
 
@@ -30,6 +30,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1500
 
 CENTRALS: Final = ("central-1", "central-2", "central-3")
 EDGES: Final = ("edge-1", "edge-2")
+SPARE: Final = "edge-3"
+"""Bare, until more are needed."""
 SURVEY: Final = (ROOT / "grammars/scripts/survey.yaml").read_text()
 TALK: Final = bench_takeover.SCRIPT.read_text().replace("turns: 100", "turns: 12")
 """A conversation of a minute or two."""
@@ -51,11 +53,14 @@ class Cluster:
     deployed: Played
     releases: dict[str, Path]
 
+    @property
+    def nodes(self) -> dict[str, Machine]:
+        """The machines that were deployed: all but the spare one."""
+        return {name: machine for name, machine in self.made.items() if name != SPARE}
+
     async def versions(self) -> dict[str, str]:
-        """Return the release that each machine starts next."""
-        links = {
-            name: (await machine.run("readlink /opt/ringmaster/current")).out for name, machine in self.made.items()
-        }
+        """Return the release that each node starts next."""
+        links = {name: (await one.run("readlink /opt/ringmaster/current")).out for name, one in self.nodes.items()}
         return {name: link.strip().rpartition("/")[2] for name, link in links.items()}
 
 
@@ -69,16 +74,17 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         NEXT: await asyncio.to_thread(another, first, NEXT, place),
         BROKEN: await asyncio.to_thread(another, first, BROKEN, place, WRONG),
     }
+    own = {"sip": {"allow": ["10.77.0.0/16"]}, "scale": {"least": len(EDGES) + 1}}
     variables = {
         **SMALL,
-        "ringmaster_node_own_settings": {**SMALL["ringmaster_node_own_settings"], "sip": {"allow": ["10.77.0.0/16"]}},
+        "ringmaster_node_own_settings": {**SMALL["ringmaster_node_own_settings"], **own},
         "ringmaster_node_release": str(first),
         "ringmaster_secrets_also": [CONTROLLER],
         "nats_store_mb": 2000,
     }
-    async with machines([*CENTRALS, *EDGES]) as made:
+    async with machines([*CENTRALS, *EDGES, SPARE]) as made:
         await made.boot()
-        controller = Controller(made, "edge_central", place, variables)
+        controller = Controller(made, "edge_central", place, variables, also={"spare": [SPARE]})
         deployed = await controller.play("deploy.yml")
         assert deployed.status == 0, deployed.end
         urls = [f"tls://{made[name].address}:4222" for name in CENTRALS]
@@ -145,19 +151,59 @@ async def test_a_broken_version_is_refused_before_anything_has_changed_and_the_l
     cluster: Cluster, say: Callable[[str], None]
 ) -> None:
     before = await cluster.versions()
-    pids = {name: await _pid(cluster, name) for name in cluster.made}
+    pids = {name: await _pid(cluster, name) for name in cluster.nodes}
     refused = await cluster.controller.play(
         "upgrade.yml", ringmaster_node_version=BROKEN, ringmaster_node_release=str(cluster.releases[BROKEN])
     )
     assert refused.status != 0
     assert "no_such_library" in refused.said
     assert await cluster.versions() == before
-    assert {name: await _pid(cluster, name) for name in cluster.made} == pids
+    assert {name: await _pid(cluster, name) for name in cluster.nodes} == pids
     say(f"a broken version: refused within {refused.took_s:.0f} s, nothing changed")
     back = await cluster.controller.play("rollback.yml")
     assert back.status == 0, back.end
     assert set((await cluster.versions()).values()) == {"0.1.0"}
     say(f"rolled back within {back.took_s:.0f} s")
+
+
+async def test_a_machine_that_stands_by_becomes_an_edge_where_more_are_advised(
+    cluster: Cluster, say: Callable[[str], None]
+) -> None:
+    where = cluster.made["central-1"]
+    advice = await until(where, 150, "node", "scale", is_so=lambda it: it["desired"] == len(EDGES) + 1)
+    assert (advice["nodes"], advice["leave"]) == (len(EDGES), [])
+    done = await cluster.controller.play("scale.yml")
+    assert done.status == 0, done.end
+    advice = await until(where, 60, "node", "scale", is_so=lambda it: it["nodes"] == len(EDGES) + 1)
+    assert {one["node"] for one in advice["machines"] if one["takes"]} == {*EDGES, SPARE}
+    say(f"scale.yml: advised {len(EDGES) + 1} edges; a bare machine was one within {done.took_s:.0f} s")
+    again = await cluster.controller.play("scale.yml")
+    assert again.status == 0, again.end
+    assert again.changed == 0, again.said
+    drained = await cluster.controller.play("drain.yml", "--limit", EDGES[0])
+    assert drained.status == 0, drained.end
+    advice = await until(where, 150, "node", "scale", is_so=lambda it: it["desired"] > it["nodes"])
+    back = await cluster.controller.play("scale.yml")
+    assert back.status == 0, back.end
+    advice = await until(where, 60, "node", "scale", is_so=lambda it: it["nodes"] == len(EDGES) + 1)
+    say(f"scale.yml: an edge that was drained takes calls again within {back.took_s:.0f} s")
+
+
+async def test_a_bundle_for_whoever_helps_names_nobody(
+    cluster: Cluster, say: Callable[[str], None], tmp_path: Path
+) -> None:
+    done = await cluster.controller.play("inspect.yml", ringmaster_bundle=str(tmp_path))
+    assert done.status == 0, done.end
+    bundle = _read(tmp_path)
+    assert {path.parent.name for path in bundle} == {*cluster.made}
+    assert not [path for path, said in bundle.items() if b"cooperative" in said], "the name of a callee"
+    n_bytes = sum(map(len, bundle.values()))
+    say(f"inspect.yml: {len(bundle)} files, {n_bytes / 1e6:.1f} MB, within {done.took_s:.0f} s")
+
+
+def _read(directory: Path) -> dict[Path, bytes]:
+    """Return all files below a directory."""
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +246,7 @@ async def _whole(cluster: Cluster, n_calls: int = 0) -> None:
     while True:
         done = await command(cluster.made["central-1"], "cluster", "status", "--json")
         nodes: list[dict[str, Any]] = [json.loads(line) for line in done.out.splitlines()]
-        is_alive = len(nodes) == len(cluster.made) and {one["state"] for one in nodes} == {"alive"}
+        is_alive = len(nodes) == len(cluster.nodes) and {one["state"] for one in nodes} == {"alive"}
         if is_alive and sum(one["calls"] for one in nodes) >= n_calls and not any(one["without_heir"] for one in nodes):
             return
         assert time.monotonic() < end_s, done.out + done.err
