@@ -153,8 +153,9 @@ async def test_a_broken_version_is_refused_before_anything_has_changed_and_the_l
     before = await cluster.versions()
     pids = {name: await _pid(cluster, name) for name in cluster.nodes}
     refused = await cluster.controller.play(
-        "upgrade.yml", ringmaster_node_version=BROKEN, ringmaster_node_release=str(cluster.releases[BROKEN])
-    )
+        "upgrade.yml", "--limit", ",".join(EDGES),
+        ringmaster_node_version=BROKEN, ringmaster_node_release=str(cluster.releases[BROKEN]),
+    )  # fmt: skip
     assert refused.status != 0
     assert "no_such_library" in refused.said
     assert await cluster.versions() == before
