@@ -13,7 +13,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[2]
 ANSIBLE: Final = ROOT / "ops/ansible"
 _RENDER: Final = Path(__file__).with_name("render.py")
-_LIMIT_S: Final = 100.0
+_LIMIT_S: Final = 300.0
 
 
 def inventory(place: Path, hosts: Mapping[str, Mapping[str, object]]) -> Path:

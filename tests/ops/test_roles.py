@@ -62,7 +62,7 @@ def named(path: Path) -> str:
 
 def must(*words: str | Path) -> str:
     """Run a program that has to agree; return what it says."""
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

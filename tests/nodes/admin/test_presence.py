@@ -25,7 +25,7 @@ from tests.nodes.admin.conftest import NODE, Rig
 
 async def asked(client, subject: str, body: object = None) -> dict:
     data = b"" if body is None else json.dumps(body).encode()
-    return json.loads((await client.request(subject, data, timeout=5)).data)
+    return json.loads((await client.request(subject, data, timeout=60)).data)
 
 
 @pytest.fixture

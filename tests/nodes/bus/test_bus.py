@@ -406,7 +406,7 @@ async def test_a_node_answers_the_requests_of_the_nats_command_line(each_nats_se
     await cli.connect(each_nats_server.url)
 
     async def request(subject: str, data: bytes = b"") -> tuple[dict, dict]:
-        message = await cli.request(subject, data, timeout=5)
+        message = await cli.request(subject, data, timeout=60)
         return msgspec.json.decode(message.data or b"{}"), message.headers or {}
 
     assert await request(node_command(N1, "status")) == ({"ok": True}, {})

@@ -151,7 +151,7 @@ class Viewer:
 
     async def asks(self, subject: str, body: object = None) -> Msg:
         data = b"" if body is None else json.dumps(body).encode()
-        return await self.client.request(subject, data, timeout=20)
+        return await self.client.request(subject, data, timeout=60)
 
     async def is_refused(self) -> bool:
         """Return whether the server has said no to what was sent last: it says so before it answers two PINGs."""
