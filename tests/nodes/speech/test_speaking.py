@@ -19,7 +19,7 @@ def file_of(engine, prompt: wire.Prompt) -> Path:
 async def test_a_prompt_is_a_file_named_by_what_it_says(engine, edge) -> None:
     parts = (wire.Part("Your balance is"), wire.Part("42.50", "money"), wire.Part("."))
     first = await edge.ask(engine.identity, wire.Render(parts))
-    again = await edge.ask(engine.identity, wire.Render((wire.Part(first.spoken),)))
+    again = await edge.ask(engine.identity, wire.Render((wire.Part(first.spoken, "text"),)))
     assert first.spoken == "Your balance is forty two dollars and fifty cents."
     assert again == first
     assert first.ms == file_of(engine, first).stat().st_size // 8
