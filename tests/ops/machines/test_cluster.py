@@ -74,7 +74,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         NEXT: await asyncio.to_thread(another, first, NEXT, place),
         BROKEN: await asyncio.to_thread(another, first, BROKEN, place, WRONG),
     }
-    own = {"sip": {"allow": ["10.77.0.0/16"]}, "scale": {"least": len(EDGES) + 1}}
+    own = {"sip": {"allow": ["10.77.0.0/16"]}, "scale": {"least": len(EDGES) + 1, "most": len(EDGES) + 1}}
     variables = {
         **SMALL,
         "ringmaster_node_own_settings": {**SMALL["ringmaster_node_own_settings"], **own},
@@ -198,6 +198,7 @@ async def test_a_bundle_for_whoever_helps_names_nobody(
     bundle = _read(tmp_path)
     assert {path.parent.name for path in bundle} == {*cluster.made}
     assert not [path for path, said in bundle.items() if b"cooperative" in said], "the name of a callee"
+    assert not [path for path, said in bundle.items() if b"Traceback" in said and path.name != "journal.jsonl"]
     n_bytes = sum(map(len, bundle.values()))
     say(f"inspect.yml: {len(bundle)} files, {n_bytes / 1e6:.1f} MB, within {done.took_s:.0f} s")
 
