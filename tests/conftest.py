@@ -61,8 +61,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.config.stash[PASSED] = exitstatus == 0
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # around pytest-xdist, which reads the marks in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """A file's tests share a worker, and so do those that share what lives as long as the run: it is set up once.
 
     What takes longest comes first, so that no worker is idle in the end while another has a long group before it.
@@ -70,6 +70,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_shared_by(item)))
     items.sort(key=lambda item: _turn(item.nodeid))
+    yield
+    for item in items:  # pytest 9.2 has ids elsewhere than pytest-xdist 3.8 writes them, with the group
+        if grouped := getattr(item, "_nodeid", ""):
+            item._id = type(item.id).parse(grouped)
 
 
 def _shared_by(item: pytest.Item) -> str:
