@@ -188,6 +188,11 @@ async def test_a_machine_that_stands_by_becomes_an_edge_where_more_are_advised(
     assert back.status == 0, back.end
     advice = await until(where, 60, "node", "scale", is_so=lambda it: it["nodes"] == len(EDGES) + 1)
     say(f"scale.yml: an edge that was drained takes calls again within {back.took_s:.0f} s")
+    before = await cluster.versions()
+    refused = await cluster.controller.play("rollback.yml")
+    assert refused.status != 0
+    assert f"{SPARE} had no release before this one" in refused.said
+    assert await cluster.versions() == before
 
 
 async def test_a_bundle_for_whoever_helps_names_nobody(
