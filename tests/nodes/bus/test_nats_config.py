@@ -237,10 +237,8 @@ async def test_what_a_nodes_processes_do_first_works_with_its_own_keys_at_each_s
 
 
 @pytest.mark.parametrize("site", BOTH[:1], indirect=True)
-async def test_a_whole_node_is_up_there_and_leads_and_people_see_it(
-    site: Site, tmp_path: Path, pytestconfig: pytest.Config
-) -> None:
-    place = make(tmp_path / "place", pytestconfig)
+async def test_a_whole_node_is_up_there_and_leads_and_people_see_it(site: Site, tmp_path: Path) -> None:
+    place = make(tmp_path / "place")
     shutil.copytree(site.path / "n1", place.path / "state")
     file = place.configure(
         "[sip]\nport = 0\n[models]\nvoice = 'missing'\n[cluster]\nbind = '127.0.0.1'\nport = 0\nports = [0, 0]\n"
