@@ -129,9 +129,9 @@ async def until(what: Any) -> None:
 
 
 @pytest.fixture
-async def machines(tmp_path: Path, pytestconfig: pytest.Config) -> AsyncIterator[tuple[Machine, Machine]]:
+async def machines(tmp_path: Path) -> AsyncIterator[tuple[Machine, Machine]]:
     """Both, up and in one cluster."""
-    place = make(tmp_path, pytestconfig)
+    place = make(tmp_path)
     first, second = Machine(place, "n1"), Machine(place, "n2")
     port = ports.take()
     first.configure(1, CALLS, f"[nats]\nport = {port}\n")
