@@ -4,7 +4,8 @@ Only what nats-server 2.9 knows: it drops what it does not know without a word, 
 compared field by field. Limits follow the settings of whoever leads, also of a stream that is there (two nodes whose
 settings differ would change them by turns, and each smaller limit deletes); any other difference is an error with both
 values, and is never repaired from here. Replicas only become more: a node without a server of its own need not know how
-many servers there are, and a cluster that has grown gets its copies.
+many servers there are, and a cluster that has grown gets its copies. Those are waited for: when a stream's leader dies
+before its new copies have caught up, no other server leads it until that one is back, not even two of three.
 
 Only the events have a limit in bytes, a share of the room that all streams have (`nats.events_share`): beyond it the
 oldest go. So they can fill their share and never the disk, and what nobody is dialled without finds room.
@@ -12,6 +13,9 @@ oldest go. So they can fill their share and never the disk, and what nobody is d
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +30,9 @@ from protocols.wire.subjects import EVENT_STREAMS, STREAM_COUNTS, Bucket, Stream
 DAY_S: Final = 86400.0
 DEDUP_S: Final = 120.0
 """How long a stream remembers message ids (the server's own default)."""
+LEVEL_S: Final = 60.0
+"""The longest to wait for copies; one on a server that is away is not waited for any longer."""
+LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,19 @@ async def ensure(
             touched.append(wanted.name)
         if wrong:
             raise LayoutMismatch(wanted.name, wrong)
+    await _level(jetstream, touched)
     return touched
+
+
+async def _level(jetstream: JetStreamContext, names: Iterable[str]) -> None:
+    """Return once every copy of these streams has what their leader has; at the latest after a minute."""
+    end_s = time.monotonic() + LEVEL_S
+    for name in names:
+        while time.monotonic() < end_s:
+            cluster = (await jetstream.stream_info(name)).cluster
+            if cluster is None or (cluster.leader and all(one.current for one in cluster.replicas or ())):
+                break
+            await asyncio.sleep(LOOK_S)
 
 
 async def n_event_streams(jetstream: JetStreamContext) -> int:

@@ -28,7 +28,7 @@ HANDED_ON = {
     "nodes/watch.py": {"path", "ms"},
     "nodes/storage/quotas.py": {"used_mb", "quota_mb"},
     "nodes/edge/load.py": {"cores", "capacity", "room", "used", "late_ms", "gives_up"},
-    "nodes/admin/audit.py": {"what", "who", "role", "from", "name", "seat", "reason", "status", "unsaid"},
+    "nodes/admin/audit.py": {"what", "who", "role", "from", "name", "seat", "reason", "status", "unsaid", "contact_id"},
 }
 """What modules hand on as `**fields`, by hand."""
 
