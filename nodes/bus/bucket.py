@@ -20,7 +20,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NoKeysEr
 from nats.js.kv import KeyValue
 
 from nodes.bus.connection import Connection, away_for_errors, obey_cancellation
-from nodes.bus.consumer import n_behind
+from nodes.bus.consumer import is_left
 from nodes.links.errors import BusAway
 from nodes.reading import read_json
 from protocols.wire.subjects import Bucket as Name
@@ -159,7 +159,7 @@ class Bucket:
         try:
             gone, is_snapshot, is_end = set(known), True, False
             bucket, look_s = await self._info(), time.monotonic() + MADE_S
-            is_empty = not bucket.state.messages
+            is_empty, told = not bucket.state.messages, 0
             while generation == self._connection.generation:
                 obey_cancellation()
                 update = None
@@ -173,12 +173,12 @@ class Bucket:
                                 return  # another bucket of this name: our watch is on the one that was deleted
                             is_empty = not now.state.messages  # what was there has expired
                 if update is not None:
-                    is_end = not update.delta
+                    is_end, told = not update.delta, update.revision or 0
                     entry = Entry(update.key, None if update.operation else _body(update.value), update.revision or 0)
                     gone.discard(entry.key)
                     known.add(entry.key) if entry.value is not None else known.discard(entry.key)
                     yield entry
-                if is_snapshot and (is_empty or (is_end and await self._has_told(update, bucket, watcher))):
+                if is_snapshot and (is_empty or (is_end and await self._has_told(told, bucket.state.last_seq))):
                     is_snapshot = False
                     known -= gone
                     for key in sorted(gone):
@@ -188,13 +188,9 @@ class Bucket:
             with suppress(nats.errors.Error):
                 await feed.stop()
 
-    async def _has_told(self, last: KeyValue.Entry | None, bucket: StreamInfo, watcher: KeyValue.KeyWatcher) -> bool:
-        """Say whether nothing was in the bucket that is not told yet, now that the server has no more."""
-        if last is not None and (last.revision or 0) >= bucket.state.last_seq:
-            return True
-        with away_for_errors():
-            consumer = await watcher._sub.consumer_info() if watcher._sub else None
-        return not await n_behind(self._connection, f"KV_{self._name}", consumer)
+    async def _has_told(self, told: int, last: int) -> bool:
+        """Say whether nothing up to `last` is in the bucket that is not told yet, now that the server has no more."""
+        return told >= last or not await is_left(self._connection, f"KV_{self._name}", told, last)
 
     async def _info(self) -> StreamInfo:
         """Return what the server knows of the bucket. Raises: `BusAway`, also where there is none."""

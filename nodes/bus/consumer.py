@@ -152,14 +152,14 @@ async def replay(
     deleted from the stream is left out, and the sequence numbers tell that; with a `subject`, so is what is of another.
     `headers_only`: without what messages say.
     Of several servers any may be the one that is read from, and one that is behind knows less than the leader has said:
-    it is read from until it has caught up. Raises: `BusAway`, `StreamBroken` when the stream is shorter than what was
-    read of it.
+    it is read from until the leader has nothing more. Raises: `BusAway`, `StreamBroken` when the stream is shorter than
+    what was read of it.
     """
     with away_for_errors():
         last = (await connection.jetstream.stream_info(stream)).state.last_seq
     if last < after:
         raise StreamBroken(stream, after, 0)
-    n_told, was_level, until_s = after, False, time.monotonic() + READ_S
+    n_told, until_s = after, time.monotonic() + READ_S
     while n_told < last:
         n_before, n_left = n_told, 0
         consumer = await _made(connection, stream, n_told, subject, headers_only)
@@ -168,30 +168,33 @@ async def replay(
             yield received
         if n_told != n_before:
             until_s = time.monotonic() + READ_S
-        elif was_level:
-            return  # nothing of it is left
         if n_told >= last or n_left:
             continue
-        if (lag := await n_behind(connection, stream, consumer)) is None:
+        if not await is_left(connection, stream, n_told, last, subject):
             return
-        was_level = not lag
-        if lag and time.monotonic() > until_s:
-            raise BusAway(f"{stream}: a server is {lag} messages behind, and does not catch up")
-        if lag:
-            await asyncio.sleep(LAG_S)
+        if time.monotonic() > until_s:
+            raise BusAway(f"{stream}: a server is behind, and does not catch up")
+        await asyncio.sleep(LAG_S)
 
 
-async def n_behind(connection: Connection, stream: str, consumer: ConsumerInfo | None = None) -> int | None:
-    """Return how far the server that a consumer reads from is behind the stream's leader; None: there is only one.
+async def is_left(connection: Connection, stream: str, after: int, last: int, subject: str = "") -> bool:
+    """Ask the stream's leader whether it has a message after sequence `after`, up to `last`. Raises: `BusAway`.
 
-    Others that are behind, or stand still, are nothing to whoever reads there.
+    How far the other servers are behind it can't say: it counts what they have been sent, not what they have stored.
     """
     with away_for_errors():
+        try:
+            found = await connection.jetstream.get_msg(stream, after + 1, subject or ">", next=True)
+        except NotFoundError:
+            return False
+    return (found.seq or 0) <= last
+
+
+async def has_copies(connection: Connection, stream: str) -> bool:
+    """Return whether several servers have the stream. Raises: `BusAway`."""
+    with away_for_errors():
         cluster = (await connection.jetstream.stream_info(stream)).cluster
-    if cluster is None or not cluster.replicas:
-        return None
-    server = consumer.cluster.leader if consumer is not None and consumer.cluster else None
-    return max((one.lag or not one.current for one in cluster.replicas if one.name == server), default=0)
+    return cluster is not None and bool(cluster.replicas)
 
 
 async def _made(connection: Connection, stream: str, after: int, subject: str, headers_only: bool) -> ConsumerInfo:
@@ -250,4 +253,4 @@ def _received(message: Msg) -> Received:
     return Received(message.subject, message.metadata.sequence.stream, event_id, message.data, message)
 
 
-__all__ = ["LAG_S", "READ_S", "Consumer", "Received", "n_behind", "replay"]
+__all__ = ["LAG_S", "READ_S", "Consumer", "Received", "has_copies", "is_left", "replay"]

@@ -23,7 +23,7 @@ from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
 
 from nodes.bus.connection import Connection, away_for_errors
-from nodes.bus.consumer import LAG_S, READ_S, n_behind, replay
+from nodes.bus.consumer import LAG_S, READ_S, has_copies, replay
 from nodes.bus.erasing import erase_subject
 from nodes.links.errors import BusAway, ObjectBroken
 from nodes.reading import read_json
@@ -147,7 +147,7 @@ class Objects:
         """
         info, until_s = await self.info(name), time.monotonic() + READ_S
         while digest and (info is None or info.digest != digest) and time.monotonic() < until_s:
-            if await n_behind(self._connection, subjects.OBJECT_STREAM) is None:
+            if not await has_copies(self._connection, subjects.OBJECT_STREAM):
                 break
             await asyncio.sleep(LAG_S)  # of several servers any may be asked, and one that is behind has an earlier one
             info = await self.info(name)
