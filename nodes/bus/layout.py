@@ -16,9 +16,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+import nats.errors
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
@@ -149,9 +151,10 @@ async def _level(jetstream: JetStreamContext, names: Iterable[str]) -> None:
     end_s = time.monotonic() + LEVEL_S
     for name in names:
         while time.monotonic() < end_s:
-            cluster = (await jetstream.stream_info(name)).cluster
-            if cluster is None or (cluster.leader and all(one.current for one in cluster.replicas or ())):
-                break
+            with suppress(nats.errors.Error):  # a leader is being elected
+                cluster = (await jetstream.stream_info(name)).cluster
+                if cluster is None or (cluster.leader and all(one.current for one in cluster.replicas or ())):
+                    break
             await asyncio.sleep(LOOK_S)
 
 
