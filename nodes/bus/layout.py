@@ -22,7 +22,7 @@ from typing import Final
 
 import nats.errors
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import NotFoundError
 
 from nodes.links.errors import LayoutMismatch
@@ -32,8 +32,8 @@ from protocols.wire.subjects import EVENT_STREAMS, STREAM_COUNTS, Bucket, Stream
 DAY_S: Final = 86400.0
 DEDUP_S: Final = 120.0
 """How long a stream remembers message ids (the server's own default)."""
-LEVEL_S: Final = 60.0
-"""The longest to wait for copies; one on a server that is away is not waited for any longer."""
+LEVEL_S: Final = 15.0
+"""The longest to wait for copies, which take a second or two; one on a server that stands still does not come."""
 LOOK_S: Final = 0.2
 
 
@@ -119,6 +119,7 @@ async def ensure(
     before those are made. Returns what was made or changed, by name. Raises: `LayoutMismatch`.
     """
     touched: list[str] = []
+    behind: list[str] = []
     n_streams = max(n_streams, await n_event_streams(jetstream))
     for wanted in (*_events(n_streams), *_REST):
         config = wanted.config(replicas, events_bytes // n_streams)
@@ -142,20 +143,29 @@ async def ensure(
             touched.append(wanted.name)
         if wrong:
             raise LayoutMismatch(wanted.name, wrong)
-    await _level(jetstream, touched)
+        if not _is_level(found):
+            behind.append(wanted.name)
+    await _level(jetstream, behind)
     return touched
 
 
 async def _level(jetstream: JetStreamContext, names: Iterable[str]) -> None:
-    """Return once every copy of these streams has what their leader has; at the latest after a minute."""
+    """Return once every copy of these streams has what their leader has, or after `LEVEL_S`."""
     end_s = time.monotonic() + LEVEL_S
     for name in names:
         while time.monotonic() < end_s:
             with suppress(nats.errors.Error):  # a leader is being elected
-                cluster = (await jetstream.stream_info(name)).cluster
-                if cluster is None or (cluster.leader and all(one.current for one in cluster.replicas or ())):
+                if _is_level(await jetstream.stream_info(name)):
                     break
             await asyncio.sleep(LOOK_S)
+
+
+def _is_level(info: StreamInfo) -> bool:
+    """Whether there is a leader, and nobody who is there is behind it."""
+    if info.cluster is None:
+        return True
+    copies = info.cluster.replicas or ()
+    return bool(info.cluster.leader) and all(one.current or one.offline for one in copies)
 
 
 async def n_event_streams(jetstream: JetStreamContext) -> int:
