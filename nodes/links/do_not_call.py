@@ -246,8 +246,8 @@ class DoNotCall:
         if self._is_fresh is None:
             return
         if not self._is_whole and self._made_with is None and await self._was_never():
+            await self._keep([], is_whole=True)  # on the disk before anybody hears that it is known
             self._is_whole = True
-            await self._keep([], is_whole=True)
         if not self.is_known:
             is_others = self._made_with is not None or self._kept.is_others
             log.error("do_not_call.not_known", do=OTHER_KEY if is_others else "ringmaster dnc import --whole FILE")
