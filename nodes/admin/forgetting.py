@@ -20,6 +20,7 @@ from nodes.admin.places import origin_of
 from nodes.admin.roles import Role
 from nodes.admin.routes import Route
 from nodes.links.errors import Refused
+from nodes.links.removed import OLD_CENTRAL
 from nodes.mesh.pieces import is_name
 from nodes.people import NotAPerson, person
 from nodes.reading import read_json
@@ -88,7 +89,7 @@ class ForgetApi:
         self._audit.note("contact.to_forget", request[WHO], origin_of(request.remote), contact_id=name)
         told = await self._node.of_people(ForgetContact(target, tuple(map(CallId, wanted.calls))))
         if told.at is None:
-            raise Refused("central is of an older version, and forgot them in the campaigns alone: upgrade it first")
+            raise Refused(OLD_CENTRAL)
         return told
 
     async def became(self, request: web.Request) -> Became:

@@ -16,6 +16,7 @@ from nodes.audio.g711 import FRAME_BYTES
 
 RATE_HZ, CHANNELS, SAMPLE_BYTES = 8000, 2, 2
 FRAME_FILE_BYTES: Final = FRAME_BYTES * CHANNELS * SAMPLE_BYTES
+BYTES_PER_S: Final = RATE_HZ * CHANNELS * SAMPLE_BYTES
 _HEADER = struct.Struct("<4sI4s 4sIHHIIHH 4sIq 4sI")
 HEADER_BYTES: Final = _HEADER.size
 MOST_APART: Final = 120 * 50
@@ -78,5 +79,6 @@ def joined(parts: Sequence[tuple[int, int]]) -> list[Share]:
 
 
 __all__ = [
-    "CHANNELS", "FRAME_FILE_BYTES", "HEADER_BYTES", "RATE_HZ", "SAMPLE_BYTES", "Share", "first_of", "header", "joined",
+    "BYTES_PER_S", "CHANNELS", "FRAME_FILE_BYTES", "HEADER_BYTES", "RATE_HZ", "SAMPLE_BYTES", "Share", "first_of",
+    "header", "joined",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from nodes.commands.client import Client, configured, connected
 from nodes.commands.terminal import ENDING, emit
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, Refused
-from nodes.links.removed import KEEPERS, process_name, removed_everywhere
+from nodes.links.removed import KEEPERS, OLD_CENTRAL, process_name, removed_everywhere
 from nodes.links.roster import Peer
 from nodes.people import NotAPerson, person
 from protocols.errors import RemoteProtocolError
@@ -90,7 +90,7 @@ async def _removed(args: argparse.Namespace, client: Client) -> bool:
     """Have them forgotten, wait for all who keep something, and say what became of it; whether all is done."""
     told = await _asked(client, ForgetContact(args.who, tuple(map(CallId, args.call))))
     if told.at is None:
-        raise NotForgotten("central is of an older version, and forgot them in the campaigns alone: upgrade it first")
+        raise NotForgotten(OLD_CENTRAL)
     give_up_s, said = time.monotonic() + args.within, dict[str, Removed | None]()
     while True:
         said = await _every(client, GetRemoved(told.contact_id, told.at))

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from nodes.admin import audit
+from nodes.audio.wav import BYTES_PER_S, HEADER_BYTES
 from nodes.commands.actions import operator
 from nodes.commands.client import configured
 from nodes.errors import NodeError
@@ -56,5 +57,5 @@ def run(args: argparse.Namespace) -> int:
         except BaseException:
             path.unlink()
             raise
-    print(f"{path}: {n_bytes / 32000:.1f} s")
+    print(f"{path}: {(n_bytes - HEADER_BYTES) / BYTES_PER_S:.1f} s")
     return 0

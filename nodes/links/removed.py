@@ -18,6 +18,8 @@ from protocols.wire.ids import Identity
 
 KEEPERS: Final = ("central", "recorder", "edge", "storage")
 """The roles that keep something of people. The first of a node's that there is reads the node's files."""
+OLD_CENTRAL: Final = "central is of an older version, and forgot them in the campaigns alone: upgrade it first"
+"""What is said where `ContactForgotten.at` is None."""
 
 
 async def removed_everywhere(
@@ -49,4 +51,4 @@ def process_name(identity: Identity) -> str:
     return identity.partition(":")[0]
 
 
-__all__ = ["KEEPERS", "process_name", "removed_everywhere"]
+__all__ = ["KEEPERS", "OLD_CENTRAL", "process_name", "removed_everywhere"]
