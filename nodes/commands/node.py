@@ -46,7 +46,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
     undrain = what.add_parser("undrain", help=told, description=told)
     undrain.add_argument("node", nargs="?", default="", metavar="NODE", help=whose)
     told = "how many machines should take calls, and why"
-    what.add_parser("scale", help=told, description=told)
+    scale = what.add_parser("scale", help=told, description=told)
+    scale.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object")
     told = "move a node's calls to the others, have it restarted, and take it in again"
     renew = what.add_parser("upgrade", help=told, description=told)
     renew.add_argument("node", nargs="?", default="", metavar="NODE", help=whose)
@@ -113,8 +114,7 @@ async def _drain(config: Config, node: str, moves: bool, within_s: float | None)
         return 0
     wants_takers = moves and within_s < math.inf
     left = await draining.until_empty(config, place.node, within_s, say, wants_takers=wants_takers)
-    if left:
-        say(f"{place.node} is not empty; calls left: {left}")
+    say(f"{place.node} is not empty; calls left: {left}" if left else f"{place.node} has no call any more")
     return 1 if left else 0
 
 

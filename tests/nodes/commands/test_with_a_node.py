@@ -43,7 +43,7 @@ def test_up_says_when_it_is_ready_and_where_everything_is(node: Node) -> None:
 def test_how_many_machines_should_take_calls_is_said_with_the_reasons_for_people_and_for_machines(node: Node) -> None:
     def looked() -> dict[str, object]:
         """Return the advice once the central that leads has asked the edge how it is."""
-        rows = node.run("node", "--json", "scale").rows
+        rows = node.run("node", "scale", "--json").rows
         return rows[0] if rows and rows[0]["machines"] else {}
 
     until(looked)
