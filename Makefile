@@ -5,6 +5,9 @@ ready := .venv/.ready
 tested := .venv/.ready-tests
 SOAK ?= kernel
 OPS ?=
+# Machines, and what else of operations is proven on this one: a node as the first process, and that who is forgotten is.
+machines := tests/ops/machines tests/nodes/test_first_process.py tests/journeys/test_forgotten.py \
+	tests/ops/test_roles.py::test_ansible_lint_finds_nothing_by_its_strictest_profile
 
 .PHONY: setup demo test test-ops docs bench soak conformance style types layers
 
@@ -31,9 +34,9 @@ soak: $(tested)
 	@ops/setup.sh soak
 	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/soak -k "$(SOAK)" --timeout=1200 -s
 
-test-ops: $(ready)
+test-ops: $(tested)
 	@ops/setup.sh ops
-	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -q" tests/ops/machines -k "$(OPS)" -p no:cacheprovider
+	@$(BIN)/python -m pytest -o addopts="--import-mode=importlib -v" $(machines) -k "$(OPS)" -p no:cacheprovider
 
 docs: $(ready)
 	@$(BIN)/mkdocs build --quiet --config-file ops/mkdocs.yml && echo build/docs/index.html

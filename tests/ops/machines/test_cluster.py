@@ -19,7 +19,9 @@ import pytest_asyncio
 from nodes.commands import bench_takeover
 from nodes.commands.takeover import SILENT_S
 from nodes.rehearsal.hosted import Callees
+from nodes.storage.sealing import Key
 from tests.ops.machines import rehearsed
+from tests.ops.machines.backed_up import Kept, kept, new_key, restored
 from tests.ops.machines.base import ROOT
 from tests.ops.machines.deployed import SMALL, Controller, Played
 from tests.ops.machines.machine import CONTROLLER, Machine, Machines, machines
@@ -39,6 +41,9 @@ NEXT: Final = "0.1.1"
 BROKEN: Final = "0.1.2"
 WRONG: Final = {"nodes/speech/kag.py": b"import no_such_library\n"}
 """What is broken about it."""
+NUMBER: Final = "+493012345678"
+LOST: Final = "systemctl stop ringmaster nats-server; rm -rf /var/lib/ringmaster /var/lib/nats"
+"""What makes a machine one that has nothing, but for packages and the release, which take long to bring."""
 AT_ONCE: Final = 4
 MANY: Final = 400
 
@@ -52,6 +57,7 @@ class Cluster:
     callees: Callees
     deployed: Played
     releases: dict[str, Path]
+    key: Key
 
     @property
     def nodes(self) -> dict[str, Machine]:
@@ -80,6 +86,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         "ringmaster_node_own_settings": {**SMALL["ringmaster_node_own_settings"], **own},
         "ringmaster_node_release": str(first),
         "ringmaster_secrets_also": [CONTROLLER],
+        "ringmaster_backup_key": str(place / "backup.key"),
         "nats_store_mb": 2000,
     }
     async with machines([*CENTRALS, *EDGES, SPARE]) as made:
@@ -90,7 +97,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         urls = [f"tls://{made[name].address}:4222" for name in CENTRALS]
         scripts = {"survey": SURVEY, "talk": TALK}
         async with rehearsed.callees(made, controller, urls, scripts, place) as callees:
-            yield Cluster(made, controller, callees, deployed, releases)
+            yield Cluster(made, controller, callees, deployed, releases, new_key(place / "backup.key"))
 
 
 async def test_five_bare_machines_become_a_cluster_and_a_second_run_changes_nothing(
@@ -206,6 +213,44 @@ async def test_a_bundle_for_whoever_helps_names_nobody(
     assert not [path for path, said in bundle.items() if b"Traceback" in said and path.name != "journal.jsonl"]
     n_bytes = sum(map(len, bundle.values()))
     say(f"inspect.yml: {len(bundle)} files, {n_bytes / 1e6:.1f} MB, within {done.took_s:.0f} s")
+
+
+async def test_fresh_machines_take_the_places_of_all_that_were_lost(
+    cluster: Cluster, say: Callable[[str], None], tmp_path: Path
+) -> None:
+    where = cluster.made["central-1"]
+    done = await command(where, "dnc", "add", NUMBER, "--why", "asked")
+    assert done.status == 0, done.err
+    done = await cluster.controller.play("backup.yml", ringmaster_backups=str(tmp_path / "before"))
+    assert done.status == 0, done.end
+    before = await asyncio.to_thread(_kept, tmp_path / "before", cluster.key)
+    assert {*before} == {*cluster.made}
+    say(f"five machines and one: backed up within {done.took_s:.0f} s: {before['central-1']}")
+
+    for machine in cluster.made.values():
+        gone = await machine.run(LOST)
+        assert gone.status == 0, gone.err
+    done = await cluster.controller.play("deploy.yml")
+    assert done.status == 0, done.end
+    done = await cluster.controller.play("restore.yml", ringmaster_backups=str(tmp_path / "before"))
+    assert done.status == 0, done.end
+    say(f"all of them were lost, and are restored within {done.took_s:.0f} s: {restored(done.said)}")
+
+    done = await cluster.controller.play("backup.yml", ringmaster_backups=str(tmp_path / "after"))
+    assert done.status == 0, done.end
+    after = await asyncio.to_thread(_kept, tmp_path / "after", cluster.key)
+    assert after == before
+    numbers = [line for one in after.values() for line in one.do_not_call]
+    assert numbers
+    users = ["cooperative-again"]
+    await begin(where, "again", SURVEY, cluster.callees, users, 1)
+    status = await until(where, 300, "campaign", "status", "again", is_so=lambda it: it["done"] == len(users))
+    say(f"they call again: {status['dispositions']}")
+
+
+def _kept(backups: Path, key: Key) -> dict[str, Kept]:
+    """Return what each machine has in the one backup that is there."""
+    return {path.name: kept(path, key) for path in sorted(backups.glob("20*/*"))}
 
 
 def _read(directory: Path) -> dict[Path, bytes]:
