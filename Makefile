@@ -24,8 +24,9 @@ $(tested): $(ready)
 demo: $(ready)
 	@$(BIN)/ringmaster demo
 
+# Three workers for two cores: they wait for sockets, timers and processes more than they work.
 test: $(tested) style types layers
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 bench: $(ready)
 	@$(BIN)/ringmaster bench media && $(BIN)/ringmaster bench turn && $(BIN)/ringmaster bench sync && $(BIN)/ringmaster bench core && $(BIN)/ringmaster bench crowd
