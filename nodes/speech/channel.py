@@ -1,8 +1,9 @@
 """One caller's channel: a task that wakes when something arrives, decodes what is new, and tells what was heard.
 
 It asks `turn` what to do: go on listening, guess, or answer. A guess ends the decoding; speech that goes on makes it
-void, and the whole utterance is decoded again, at some 20 ms per second of it. What goes wrong in one utterance ends
-that utterance: it was not understood, and is counted.
+void, and the whole utterance is decoded again, at some 20 ms per second of it. Media ends an utterance after 800 ms of
+silence; one that has only begun a phrase by then is held, and what is said soon after goes on with it. What goes wrong
+in one utterance ends that utterance: it was not understood, and is counted.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum, auto
 from functools import partial
+from math import inf
 from typing import assert_never
 
 from grammars.rules.rule import Completeness
 from nodes.speech.backlog import Backlog
 from nodes.speech.errors import SpeechError
 from nodes.speech.recogniser import Decoding, Ear
-from nodes.speech.turn import Guess, Step, begins, next_step
+from nodes.speech.turn import Guess, Step, begins, next_step, patience_ms
 from nodes.speech.utterance import BYTES_PER_MS, FRAME_BYTES, LONGEST_MS, Utterance
 from nodes.telemetry import logs, spans
 from protocols.wire.ids import CallId, Identity
@@ -71,6 +73,8 @@ class Hearing:
     ear: Ear | None = None
     guess: Guess | None = None
     """What it is if it ends here; None when there is no guess for all that was said."""
+    latest_s: float = -inf
+    """When the last of its frames came, if more may come even after its end; long ago: nothing more can come."""
     told: tuple[str, bool] = ("", False)
     """The words of the last partial, and whether they could be an answer."""
     cpu_s: float = 0.0
@@ -97,12 +101,26 @@ class Hearing:
         return len(self.utterance.audio) - (self._n_fed if self._decoding else 0)
 
     @property
-    def step(self) -> Step | None:
-        """What is to be done for it now; None until something arrives."""
+    def due_s(self) -> float:
+        """When it is answered if nobody goes on: of one that is over, and has its guess."""
+        left_ms = patience_ms(self.guess or NOTHING) - self.utterance.silence_ms
+        return self.latest_s + left_ms / 1000
+
+    def is_held(self, now: float) -> bool:
+        """Whether all is known of it, and more may still come."""
+        return self.utterance.is_over and self.guess is not None and now < self.due_s
+
+    def may_go_on(self, now: float) -> bool:
+        """Whether what is said now, after its end, belongs to it: it is not due yet, or not even looked at."""
+        return not self.utterance.is_cut and (self.guess is None or now < self.due_s)
+
+    def step(self, now: float) -> Step | None:
+        """What is to be done for it now; None until something arrives, or until it is due."""
         utterance = self.utterance
         if utterance.last_voiced_s is None or self.wanted is None:
             return None
-        step = next_step(utterance.silence_ms, self.guess, is_over=utterance.is_over)
+        silence_ms = utterance.silence_ms + ((now - self.latest_s) * 1000 if utterance.is_over else 0.0)
+        step = next_step(silence_ms, self.guess, is_over=utterance.is_over)
         is_nothing_new = self.guess or self.is_spent or not self._is_worth_feeding
         return None if step is Step.LISTEN and is_nothing_new else step
 
@@ -191,16 +209,26 @@ class Channel:
 
     def take(self, frame: AudioFrame) -> None:
         """Add a frame to the utterance it belongs to, or begin one with it; wake the task when a step is due."""
-        self._latest_s = self._around.now()
+        now = self._latest_s = self._around.now()
         if self._newest.is_over and self._newest.is_newer(frame):
-            self._begin(Utterance())
+            if (hearing := self._of_newest) and hearing.may_go_on(now):
+                self._newest.go_on(frame)
+            else:
+                self._begin(Utterance())
         if not self._newest.add(frame):
             self._around.counts["late_frames"] += 1
             return
-        if frame.voiced and self._hearings:
-            self._hearings[-1].guess = None
-        if self._newest.is_over or (self._hearings and self._hearings[0].step is not None):
+        if hearing := self._of_newest:
+            hearing.guess = None if frame.voiced else hearing.guess
+            hearing.latest_s = -inf if self._newest.is_cut else now
+        if self._newest.is_over or (self._hearings and self._hearings[0].step(now) is not None):
             self._news.set()
+
+    @property
+    def _of_newest(self) -> Hearing | None:
+        """The newest utterance's, if it is to be heard and not answered yet."""
+        hearing = self._hearings[-1] if self._hearings else None
+        return hearing if hearing and hearing.utterance is self._newest else None
 
     def leave(self) -> None:
         """End the task after what it is doing."""
@@ -219,17 +247,22 @@ class Channel:
     async def _wait(self) -> None:
         """Return when there may be something to do: something has arrived, or nothing for long."""
         patience_s = IDLE_S if self._newest.is_over else STALL_S
+        due_s = self._latest_s + patience_s
+        if self._hearings and self._hearings[0].is_held(self._around.now()):
+            due_s = min(due_s, self._hearings[0].due_s)
         try:
-            async with asyncio.timeout(self._latest_s + patience_s - self._around.now()):
+            async with asyncio.timeout(due_s - self._around.now()):
                 await self._news.wait()
             self._news.clear()
         except TimeoutError:
             if self._around.now() < self._latest_s + patience_s:
-                return  # frames came that there was nothing to do for
+                return  # frames came that there was nothing to do for, or one is due
             self._has_left = self._newest.is_over
             self._newest.is_over = True
 
     def _begin(self, utterance: Utterance) -> None:
+        for hearing in self._hearings:
+            hearing.latest_s = -inf
         self._newest = utterance
         self._news.set()  # from now on it is waited for less long
         if self._wish:
@@ -245,7 +278,7 @@ class Channel:
         if utterance.is_over and (utterance.last_voiced_s is None or hearing.wanted is None):
             self._hearings.popleft()
             return True
-        match hearing.step:
+        match hearing.step(self._around.now()):
             case None:
                 return False
             case Step.LISTEN if utterance.is_over_prompt:

@@ -18,15 +18,19 @@ from protocols.wire.messages import Meaning
 
 __all__ = ["GUESS_MS", "Guess", "Step", "begins", "next_step", "patience_ms"]
 
-GUESS_MS, MORE_MS, UNFINISHED_MS = PAUSES_MS
+GUESS_MS, MORE_MS, NOTHING_MS = PAUSES_MS
 """The pauses at which something is decided. Media knows them, too: it lets no frame wait that completes one.
 
 150 ms of silence before the first guess: shorter falls into the closure of a `t` or `p` too often.
 300 after a phrase that may go on, or was perhaps not said: longer than the pauses inside one ("forty dollars | and
 fifty cents"), short enough for the promise of the whole turn (p95 350 ms): one answer in twelve is unsure, and 500 ms
 after those made it 440. What is said later is heard under the next question.
-800 after what is no phrase, or not yet: the whole tail of the voice detector.
+800 after what is no phrase: the whole tail of the voice detector.
 """
+UNFINISHED_MS = 1500
+"""After the beginning of a phrase: whoever thinks about the third digit is not answered before the fourth. It is longer
+than the tail of the voice detector, so speech that begins anew meanwhile is the same utterance (VoiceXML's
+`incompletetimeout`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,10 @@ class Step(Enum):
     """Tell the guess: the turn is ours."""
 
 
-def next_step(silence_ms: int, guess: Guess | None, *, is_over: bool) -> Step:
-    """Decide. `guess` is None until there is one for all the speech so far; `is_over`: nothing more will come.
+def next_step(silence_ms: float, guess: Guess | None, *, is_over: bool) -> Step:
+    """Decide. `guess` is None until there is one for all the speech so far; `is_over`: it is not decoded any further.
+
+    `silence_ms` is infinite when nothing more can come.
 
     >>> yes = Guess("yes", Completeness.COMPLETE, 0.9, None)
     >>> next_step(100, None, is_over=False), next_step(160, None, is_over=False), next_step(160, yes, is_over=False)
@@ -58,7 +64,7 @@ def next_step(silence_ms: int, guess: Guess | None, *, is_over: bool) -> Step:
     """
     if guess is None:
         return Step.GUESS if is_over or silence_ms >= GUESS_MS else Step.LISTEN
-    return Step.ANSWER if is_over or silence_ms >= patience_ms(guess) else Step.LISTEN
+    return Step.ANSWER if silence_ms >= patience_ms(guess) else Step.LISTEN
 
 
 def begins(guess: Guess) -> bool:
@@ -76,9 +82,11 @@ def patience_ms(guess: Guess) -> int:
     300
     """
     match guess.completeness:
-        case Completeness.PREFIX | Completeness.NO:
-            return UNFINISHED_MS
+        case Completeness.NO:
+            return NOTHING_MS
         case _ if guess.confidence < REJECT:
+            return NOTHING_MS
+        case Completeness.PREFIX:
             return UNFINISHED_MS
         case Completeness.COMPLETE if guess.confidence >= ACCEPT:
             return GUESS_MS

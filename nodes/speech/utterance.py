@@ -35,7 +35,7 @@ class Utterance:
         self.last_voiced_s: float | None = None
         """When the last voiced frame was heard; None before the first."""
         self.is_over = False
-        """Nothing more will come."""
+        """Its frames have ended; who was silent may still `go_on`."""
         self.is_over_prompt = False
         """A prompt was played while the newest frame was heard."""
         self._voiced_from: int | None = None
@@ -67,6 +67,18 @@ class Utterance:
         self._note(frame)
         return True
 
+    @property
+    def is_cut(self) -> bool:
+        """It is too long, and nothing more is added."""
+        return len(self.audio) >= LONGEST_MS * BYTES_PER_MS
+
+    def go_on(self, frame: AudioFrame) -> None:
+        """Be what a frame goes on with that came after the end of it: between the two, there was silence."""
+        n_lost = max(0, round((frame.at_s - self._at_s) * 1000 / FRAME_MS) - 1)
+        self.audio += _SILENCE * min(n_lost, LONGEST_MS // FRAME_MS)
+        self.silence_ms += n_lost * FRAME_MS
+        self.number, self._next_index, self.is_over = frame.utterance, frame.index, False
+
     def rest(self) -> Utterance:
         """What may still come of this utterance after it was answered; begins with the silence that was waited out."""
         kept = bytes(self.audio[len(self.audio) - self.silence_ms * BYTES_PER_MS :])
@@ -83,4 +95,4 @@ class Utterance:
         elif self.last_voiced_s is not None:
             self.silence_ms += FRAME_MS
         self.is_over_prompt = frame.over_prompt
-        self.is_over = frame.last or len(self.audio) >= LONGEST_MS * BYTES_PER_MS
+        self.is_over = frame.last or self.is_cut

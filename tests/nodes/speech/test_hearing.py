@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nodes.audio import g711
+from nodes.audio.vad import TAIL_FRAMES
 from protocols.wire import messages as wire
 
 YEAR = datetime.now(UTC).year + 1
@@ -102,6 +103,43 @@ async def test_an_answer_that_may_go_on_is_waited_for(caller, voice) -> None:
     heard = await caller.next_heard()
     assert heard.meaning is not None
     assert heard.meaning.slots == {"value": "23"}
+
+
+@pytest.mark.parametrize("voice_name", ["kal16", "slt", "awb", "rms", "espeak"])
+@pytest.mark.parametrize(
+    ("state", "said"), [("pin", "four two seven"), ("line", "two one two five five five"), ("day", "the day after")]
+)
+async def test_what_is_missing_of_an_answer_is_not_made_up(caller, voice, state, said, voice_name) -> None:
+    heard = await caller.answer(state, voice(said, voice_name))
+    assert heard.meaning is None
+
+
+@pytest.mark.parametrize("pause_ms", [300, 500, 700, 900, 1200])
+@pytest.mark.parametrize(
+    ("state", "said", "then", "value"),
+    [
+        ("pin", "four two", "seven one", "4271"),
+        ("line", "two one two", "five five five nine one seven six", "2125559176"),
+        ("hour", "half past", "nine", "09:30"),
+    ],
+)
+async def test_whoever_pauses_in_the_middle_of_an_answer_is_waited_for(
+    caller, voice, silence, pause_ms: int, state: str, said: str, then: str, value: str
+) -> None:
+    await caller.listen(state)
+    first = caller.frames(voice(said, after_ms=0) + silence(pause_ms), is_over=False)
+    n_voiced = max(frame.index for frame in first if frame.voiced) + 1
+    cut = n_voiced + TAIL_FRAMES  # where media ends an utterance; it begins another 300 ms before somebody speaks again
+    ends = len(first) > cut
+    caller.send([*first[: cut - 1], replace(first[cut - 1], last=True)] if ends else first)
+    second = caller.frames(voice(then, before_ms=0))
+    if not ends:
+        second = tuple(replace(one, utterance=1, index=one.index + len(first)) for one in second)
+    caller.send(second)
+    heard = await caller.next_heard()
+    assert heard.meaning is not None
+    assert heard.meaning.slots == {"value": value}
+    assert caller.heard.empty()
 
 
 async def test_words_of_the_grammar_are_told_while_they_are_said(caller, voice) -> None:

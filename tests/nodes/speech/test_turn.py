@@ -1,12 +1,14 @@
 """When the turn is ours: the decision, for every kind of guess."""
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grammars.rules.rule import Completeness
 from nodes.speech.confidence import ACCEPT, REJECT
-from nodes.speech.turn import GUESS_MS, MORE_MS, UNFINISHED_MS, Guess, Step, begins, next_step, patience_ms
+from nodes.speech.turn import GUESS_MS, MORE_MS, NOTHING_MS, UNFINISHED_MS, Guess, Step, begins, next_step, patience_ms
 from protocols.wire.messages import Meaning
 
 COMPLETE, EXTENDABLE, PREFIX, NO = (
@@ -30,12 +32,13 @@ def guess(completeness: Completeness, confidence: float) -> Guess:
     [
         (COMPLETE, ACCEPT, GUESS_MS),
         (COMPLETE, ACCEPT - 0.01, MORE_MS),
-        (COMPLETE, REJECT - 0.01, UNFINISHED_MS),
+        (COMPLETE, REJECT - 0.01, NOTHING_MS),
         (EXTENDABLE, 1.0, MORE_MS),
         (EXTENDABLE, ACCEPT - 0.01, MORE_MS),
-        (EXTENDABLE, REJECT - 0.01, UNFINISHED_MS),
+        (EXTENDABLE, REJECT - 0.01, NOTHING_MS),
         (PREFIX, 1.0, UNFINISHED_MS),
-        (NO, 1.0, UNFINISHED_MS),
+        (PREFIX, REJECT - 0.01, NOTHING_MS),
+        (NO, 1.0, NOTHING_MS),
     ],
 )
 def test_how_long_the_caller_may_pause(completeness: Completeness, confidence: float, silence_ms: int) -> None:
@@ -54,10 +57,14 @@ def test_a_complete_answer_needs_no_further_silence() -> None:
     assert next_step(GUESS_MS, guess(COMPLETE, 1.0), is_over=False) is Step.ANSWER
 
 
+@given(GUESSES, st.integers(UNFINISHED_MS, 5000) | st.just(inf), st.booleans())
+def test_every_utterance_ends_in_an_answer(made: Guess, silence_ms: float, is_over: bool) -> None:
+    assert next_step(silence_ms, made, is_over=is_over) is Step.ANSWER
+
+
 @given(GUESSES, st.integers(0, 5000))
-def test_every_utterance_ends_in_an_answer(made: Guess, silence_ms: int) -> None:
-    assert next_step(silence_ms, made, is_over=True) is Step.ANSWER
-    assert next_step(max(silence_ms, UNFINISHED_MS), made, is_over=False) is Step.ANSWER
+def test_the_end_of_the_frames_is_no_end_of_patience(made: Guess, silence_ms: int) -> None:
+    assert next_step(silence_ms, made, is_over=True) is next_step(silence_ms, made, is_over=False)
 
 
 @given(GUESSES, st.integers(0, 2000), st.integers(0, 2000))

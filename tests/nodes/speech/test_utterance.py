@@ -93,6 +93,18 @@ def test_the_last_frame_ends_it() -> None:
     assert not utterance.add(replace(last, index=9, at_s=200.0))
 
 
+def test_what_goes_on_after_the_end_comes_after_as_much_silence_as_there_was() -> None:
+    *sent, last = frames([True] * 5 + [False] * 40)
+    utterance = heard([*sent, replace(last, last=True)])
+    more = frames([False, True], number=200, start_s=101.1)  # ten frames were not sent
+    utterance.go_on(more[0])
+    assert utterance.silence_ms == 1000
+    assert all(utterance.add(frame) for frame in more)
+    assert not utterance.is_over
+    assert len(utterance.audio) == (5 + 40 + 10 + 2) * FRAME_BYTES
+    assert (utterance.number, utterance.silence_ms, utterance.speech_ms) == (200, 0, 1140)
+
+
 def test_a_caller_who_never_pauses_is_cut() -> None:
     utterance = heard(frames([True] * (LONGEST_MS // 20 + 50)))
     assert utterance.is_over

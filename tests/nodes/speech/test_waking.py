@@ -10,10 +10,11 @@ from datetime import date
 import pytest
 
 from grammars.rules.rule import Completeness
-from nodes.audio.vad import DECISIVE_FRAMES
+from nodes.audio.vad import DECISIVE_FRAMES, TAIL_FRAMES
 from nodes.speech import channel as module
 from nodes.speech.channel import Channel, Surroundings
-from nodes.speech.turn import Guess
+from nodes.speech.turn import NOTHING_MS, UNFINISHED_MS, Guess
+from nodes.speech.utterance import FRAME_MS, LONGEST_MS
 from protocols.wire.ids import ChannelId, Identity, ScriptHash
 from protocols.wire.messages import AudioFrame, Hear, Heard, Meaning, Partial
 
@@ -52,20 +53,21 @@ class Line:
     def __init__(self, ear: Deaf, executor: ThreadPoolExecutor) -> None:
         self.told: asyncio.Queue[object] = asyncio.Queue()
         around = Surroundings(executor, self._tell, time.monotonic, date.today, Counter())
-        self.channel, self._n = Channel(around), 0
+        self.channel, self._n, self._utterance = Channel(around), 0, 1
         self.channel.hear(Hear(ChannelId("c"), EDGE, ScriptHash(""), ("yes_no",), 1), ear)  # type: ignore[arg-type]
 
     def _tell(self, to: Identity, message: object) -> bool:
         self.told.put_nowait(message)
         return True
 
-    def say(self, n_frames: int, *, voiced: bool, over_prompt: bool = False) -> None:
-        for _ in range(n_frames):
-            at_s = 100.0 + self._n * 0.02
+    def say(self, n_frames: int, *, voiced: bool, over_prompt: bool = False, last: bool = False) -> None:
+        for n in range(n_frames):
+            at_s, is_last = 100.0 + self._n * 0.02, last and n == n_frames - 1
             self.channel.take(
-                AudioFrame(ChannelId("c"), 1, self._n, voiced, bytes(160), at_s, over_prompt=over_prompt)
+                AudioFrame(ChannelId("c"), self._utterance, self._n, voiced, bytes(160), at_s, is_last, over_prompt)
             )  # fmt: skip
             self._n += 1
+            self._utterance += is_last
 
     async def next_told(self) -> object:
         async with asyncio.timeout(60):
@@ -74,7 +76,7 @@ class Line:
 
 @pytest.mark.parametrize(
     ("completeness", "n_silent"),
-    [*zip((Completeness.COMPLETE, Completeness.EXTENDABLE, Completeness.PREFIX), sorted(DECISIVE_FRAMES), strict=True)],
+    [*zip((Completeness.COMPLETE, Completeness.EXTENDABLE, Completeness.NO), sorted(DECISIVE_FRAMES), strict=True)],
 )
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_an_answer_is_told_with_the_frame_of_silence_that_makes_it_one(
@@ -116,3 +118,58 @@ async def test_what_it_may_become_is_asked_only_while_something_is_played(monkey
     assert isinstance(second, Heard)
     assert ear.asked.count("so_far") == n_asked
     assert ear.asked.count("feed") > 2, "and it is decoded all the same"
+
+
+async def test_whoever_pauses_longer_than_the_tail_goes_on_with_the_same_phrase() -> None:
+    ear = Deaf(Completeness.PREFIX)
+    with ThreadPoolExecutor(1) as executor:
+        line = Line(ear, executor)
+        attending = asyncio.ensure_future(line.channel.attend())
+        line.say(30, voiced=True)
+        line.say(TAIL_FRAMES, voiced=False, last=True)
+        while "finish" not in ear.asked:
+            await asyncio.sleep(0.001)
+        line.say(15, voiced=False)
+        line.say(30, voiced=True)
+        ear.guess = Guess("yes indeed", Completeness.COMPLETE, 0.9, Meaning("yes_no", "yes"))
+        line.say(TAIL_FRAMES, voiced=False, last=True)
+        told = await line.next_told()
+        line.channel.leave()
+        await attending
+    assert isinstance(told, Heard)
+    assert (told.words, told.utterance) == ("yes indeed", 2)
+    assert line.told.empty(), "two halves are one answer"
+
+
+async def test_whoever_stops_in_the_middle_of_a_phrase_is_not_waited_for_longer_than_patience_lasts() -> None:
+    ear = Deaf(Completeness.PREFIX)
+    ear.guess = Guess("yes", Completeness.PREFIX, 0.9, None)
+    with ThreadPoolExecutor(1) as executor:
+        line = Line(ear, executor)
+        attending = asyncio.ensure_future(line.channel.attend())
+        line.say(30, voiced=True)
+        line.say(TAIL_FRAMES, voiced=False, last=True)
+        began_s = time.monotonic()
+        told = await line.next_told()
+        took_s = time.monotonic() - began_s
+        line.say(30, voiced=True)
+        line.say(TAIL_FRAMES, voiced=False, last=True)
+        again = await line.next_told()
+        line.channel.leave()
+        await attending
+    assert isinstance(told, Heard)
+    assert isinstance(again, Heard)
+    assert (told.meaning, told.utterance, again.utterance) == (None, 1, 2)
+    assert took_s > (UNFINISHED_MS - NOTHING_MS) / 1000 - 0.05
+
+
+async def test_of_one_that_is_too_long_nothing_is_waited_for() -> None:
+    ear = Deaf(Completeness.PREFIX)
+    with ThreadPoolExecutor(1) as executor:
+        line = Line(ear, executor)
+        attending = asyncio.ensure_future(line.channel.attend())
+        line.say(LONGEST_MS // FRAME_MS, voiced=True)
+        told = await line.next_told()
+        line.channel.leave()
+        await attending
+    assert isinstance(told, Heard)
