@@ -162,7 +162,15 @@ class Walk:
         """Return the effect that opens the question."""
         gather = self.gather
         rules = self.script.heard_in(gather)
-        return Listen(self.state.n_turns, rules, gather.bargein, gather.noinput_s, gather.speech_s)
+        return Listen(
+            self.state.n_turns,
+            rules,
+            gather.bargein,
+            gather.noinput_s,
+            gather.speech_s,
+            gather.complete_s,
+            gather.incomplete_s,
+        )
 
     def fetch(self, verb: model.Fetch) -> Fetch:
         """Return the effect that asks the business API; values are quoted into the address."""

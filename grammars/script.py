@@ -37,6 +37,7 @@ from grammars.script_tree import Items, Reading, Table, Text, Tree, parse, plain
 from grammars.template import Kind, Sentence, Template, Value
 from protocols.floor import Bargein
 from protocols.wire.ids import ScriptHash
+from protocols.wire.messages import COMPLETE_S, INCOMPLETE_S
 
 _MOST_STATES = 200
 _MOST_CHARACTERS = 600
@@ -45,6 +46,8 @@ _MOST_ACTIONS = 20
 """Actions to choose from at one place; a global choice is one of every state."""
 _VERBS = ("listen", "fetch", "enqueue", "hangup", "redirect")
 _LADDERS = ("nomatch", "noinput")
+TIMEOUTS = ("noinput_s", "speech_s", "complete_s", "incomplete_s")
+"""VoiceXML's `timeout`, `maxspeechtimeout`, `completetimeout` and `incompletetimeout`."""
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!Ms\.)(?<!Dr\.)(?<!St\.)\s+")
 _LABEL = r"[^/?#{}\s@:.\[\]]{1,63}"
@@ -240,7 +243,7 @@ class _Reader(Reading):
 
     def _gather(self, name: str, tree: Tree, on: Tree) -> Gather:
         entries = self.fields(tree, "listen", ("rule", "slot", "bargein", "timeouts"), ("rule",))
-        times = self.fields(entries.get("timeouts", Table(tree.line, {})), "timeouts", ("noinput_s", "speech_s"))
+        times = self.fields(entries.get("timeouts", Table(tree.line, {})), "timeouts", TIMEOUTS)
         events = self.fields(on, "on", ("match", *_LADDERS, "dtmf"), ("match",))
         own = {ladder: self._ladder(events[ladder]) for ladder in _LADDERS if ladder in events}
         for ladder in _LADDERS:
@@ -255,6 +258,8 @@ class _Reader(Reading):
             bargein=Bargein(self.one_of(entries.get("bargein"), "bargein", list(Bargein), Bargein.GRAMMAR)),
             noinput_s=self.number(times.get("noinput_s"), "noinput_s", 1, 30, 5.0),
             speech_s=self.number(times.get("speech_s"), "speech_s", 2, 60, 15.0),
+            complete_s=self.number(times.get("complete_s"), "complete_s", 0.15, 2.5, COMPLETE_S),
+            incomplete_s=self.number(times.get("incomplete_s"), "incomplete_s", 0.8, 2.5, INCOMPLETE_S),
             match={answer: self._choice(each, answer) for answer, each in self.table(branches, "match").items()},
             nomatch=own.get("nomatch", self._ladders.get("nomatch", {})),
             noinput=own.get("noinput", self._ladders.get("noinput", {})),

@@ -15,6 +15,7 @@ from grammars.rules.spec import INTENTS, RuleSpec
 from grammars.template import Kind, Prompt, Template
 from protocols.floor import Bargein
 from protocols.wire.ids import ScriptHash
+from protocols.wire.messages import COMPLETE_S, INCOMPLETE_S
 
 OPT_OUT_KEY = "9"
 """The key that means `stop` in every state (47 CFR 64.1200(a)(7): an automated key-press opt-out)."""
@@ -109,6 +110,8 @@ class Gather(msgspec.Struct, frozen=True, tag=True):
     """Key -> the answer or the global intent that it means."""
     lines: Mapping[str, int]
     """`slot`, `match`, a key -> where it is written."""
+    complete_s: float = COMPLETE_S
+    incomplete_s: float = INCOMPLETE_S
 
 
 class Fetch(msgspec.Struct, frozen=True, tag=True):

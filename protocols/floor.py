@@ -23,7 +23,16 @@ from typing import TypeAlias, assert_never
 from protocols.machine import Expired, Notify
 from protocols.moments import Moment, shifted
 from protocols.replacing import replace
-from protocols.wire.messages import DigitPressed, Heard, Meaning, Partial, SpeechEnded, SpeechStarted
+from protocols.wire.messages import (
+    COMPLETE_S,
+    INCOMPLETE_S,
+    DigitPressed,
+    Heard,
+    Meaning,
+    Partial,
+    SpeechEnded,
+    SpeechStarted,
+)
 
 BARGE_IN_S = 0.3
 """So much speech stops a prompt under `speech` (the usual confirmation is 0.2 to 0.5 s)."""
@@ -57,6 +66,9 @@ class Listen:
     """So long may nobody speak."""
     speech_s: float
     """So long may the callee speak without being understood."""
+    complete_s: float = COMPLETE_S
+    incomplete_s: float = INCOMPLETE_S
+    """So long may they pause (`Hear`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,7 +294,10 @@ async def hear(
     engines: Engines, call_id: CallId, packed: bytes, script: ScriptHash, effect: HearCallee
 ) -> Hears | NoEngineLeft:
     """Have an engine hear the callee with this script, packed in case that it is new to it."""
-    wanted = Hear(ChannelId(call_id), engines.owner, script, effect.listen.rules, effect.listen.turn)
+    asked = effect.listen
+    wanted = Hear(
+        ChannelId(call_id), engines.owner, script, asked.rules, asked.turn, asked.complete_s, asked.incomplete_s
+    )
     try:
         return Hears(effect.number, await engines.listen(wanted, packed, effect.before))
     except NoEngine as error:

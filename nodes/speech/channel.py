@@ -24,7 +24,7 @@ from grammars.rules.rule import Completeness
 from nodes.speech.backlog import Backlog
 from nodes.speech.errors import SpeechError
 from nodes.speech.recogniser import Decoding, Ear
-from nodes.speech.turn import Guess, Step, begins, next_step, patience_ms
+from nodes.speech.turn import Guess, Patience, Step, begins, next_step, patience_ms
 from nodes.speech.utterance import BYTES_PER_MS, FRAME_BYTES, LONGEST_MS, Utterance
 from nodes.telemetry import logs, spans
 from protocols.wire.ids import CallId, Identity
@@ -82,6 +82,12 @@ class Hearing:
     _decoding: Decoding | None = None
     _n_fed: int = 0
 
+    @property
+    def patience(self) -> Patience:
+        """What its question allows."""
+        wanted = self.wanted
+        return Patience(wanted.complete_s * 1000, wanted.incomplete_s * 1000) if wanted else Patience()
+
     def ask(self, wanted: Hear, ear: Ear) -> None:
         """Say how to hear it."""
         self.wanted, self.ear = wanted, ear
@@ -103,7 +109,7 @@ class Hearing:
     @property
     def due_s(self) -> float:
         """When it is answered if nobody goes on: of one that is over, and has its guess."""
-        left_ms = patience_ms(self.guess or NOTHING) - self.utterance.silence_ms
+        left_ms = patience_ms(self.guess or NOTHING, self.patience) - self.utterance.silence_ms
         return self.latest_s + left_ms / 1000
 
     def is_held(self, now: float) -> bool:
@@ -120,7 +126,7 @@ class Hearing:
         if utterance.last_voiced_s is None or self.wanted is None:
             return None
         silence_ms = utterance.silence_ms + ((now - self.latest_s) * 1000 if utterance.is_over else 0.0)
-        step = next_step(silence_ms, self.guess, is_over=utterance.is_over)
+        step = next_step(silence_ms, self.guess, self.patience, is_over=utterance.is_over)
         is_nothing_new = self.guess or self.is_spent or not self._is_worth_feeding
         return None if step is Step.LISTEN and is_nothing_new else step
 

@@ -14,23 +14,17 @@ from typing import assert_never
 from grammars.rules.rule import Completeness
 from nodes.audio.vad import PAUSES_MS
 from nodes.speech.confidence import ACCEPT, REJECT
-from protocols.wire.messages import Meaning
+from protocols.wire.messages import COMPLETE_S, INCOMPLETE_S, Meaning
 
-__all__ = ["GUESS_MS", "Guess", "Step", "begins", "next_step", "patience_ms"]
+__all__ = ["GUESS_MS", "Guess", "Patience", "Step", "begins", "next_step", "patience_ms"]
 
-GUESS_MS, MORE_MS, NOTHING_MS = PAUSES_MS
+GUESS_MS, _, NOTHING_MS = PAUSES_MS
 """The pauses at which something is decided. Media knows them, too: it lets no frame wait that completes one.
 
 150 ms of silence before the first guess: shorter falls into the closure of a `t` or `p` too often.
-300 after a phrase that may go on, or was perhaps not said: longer than the pauses inside one ("forty dollars | and
-fifty cents"), short enough for the promise of the whole turn (p95 350 ms): one answer in twelve is unsure, and 500 ms
-after those made it 440. What is said later is heard under the next question.
 800 after what is no phrase: the whole tail of the voice detector.
+How long who may go on is waited for is the question's (`Patience`).
 """
-UNFINISHED_MS = 1500
-"""After the beginning of a phrase: whoever thinks about the third digit is not answered before the fourth. It is longer
-than the tail of the voice detector, so speech that begins anew meanwhile is the same utterance (VoiceXML's
-`incompletetimeout`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +37,17 @@ class Guess:
     meaning: Meaning | None
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What a question allows, in ms of silence (VoiceXML's `completetimeout` and `incompletetimeout`)."""
+
+    complete_ms: float = COMPLETE_S * 1000
+    """After a phrase that may go on, or was perhaps not said. What is said later is heard under the next question."""
+    incomplete_ms: float = INCOMPLETE_S * 1000
+    """After the beginning of a phrase. It is longer than the tail of the voice detector, so speech that begins anew
+    meanwhile is the same utterance."""
+
+
 class Step(Enum):
     """What to do now with an utterance."""
 
@@ -53,18 +58,20 @@ class Step(Enum):
     """Tell the guess: the turn is ours."""
 
 
-def next_step(silence_ms: float, guess: Guess | None, *, is_over: bool) -> Step:
+def next_step(silence_ms: float, guess: Guess | None, patience: Patience, *, is_over: bool) -> Step:
     """Decide. `guess` is None until there is one for all the speech so far; `is_over`: it is not decoded any further.
 
     `silence_ms` is infinite when nothing more can come.
 
     >>> yes = Guess("yes", Completeness.COMPLETE, 0.9, None)
-    >>> next_step(100, None, is_over=False), next_step(160, None, is_over=False), next_step(160, yes, is_over=False)
-    (<Step.LISTEN: 1>, <Step.GUESS: 2>, <Step.ANSWER: 3>)
+    >>> [next_step(ms, None, Patience(), is_over=False) for ms in (100, 160)]
+    [<Step.LISTEN: 1>, <Step.GUESS: 2>]
+    >>> next_step(160, yes, Patience(), is_over=False)
+    <Step.ANSWER: 3>
     """
     if guess is None:
         return Step.GUESS if is_over or silence_ms >= GUESS_MS else Step.LISTEN
-    return Step.ANSWER if silence_ms >= patience_ms(guess) else Step.LISTEN
+    return Step.ANSWER if silence_ms >= patience_ms(guess, patience) else Step.LISTEN
 
 
 def begins(guess: Guess) -> bool:
@@ -75,11 +82,11 @@ def begins(guess: Guess) -> bool:
     return guess.completeness is not Completeness.NO and guess.confidence >= ACCEPT
 
 
-def patience_ms(guess: Guess) -> int:
+def patience_ms(guess: Guess, allowed: Patience) -> float:
     """How much silence makes the turn ours after this guess.
 
-    >>> patience_ms(Guess("twenty", Completeness.EXTENDABLE, 0.9, None))
-    300
+    >>> patience_ms(Guess("twenty", Completeness.EXTENDABLE, 0.9, None), Patience(complete_ms=700))
+    700
     """
     match guess.completeness:
         case Completeness.NO:
@@ -87,10 +94,10 @@ def patience_ms(guess: Guess) -> int:
         case _ if guess.confidence < REJECT:
             return NOTHING_MS
         case Completeness.PREFIX:
-            return UNFINISHED_MS
+            return allowed.incomplete_ms
         case Completeness.COMPLETE if guess.confidence >= ACCEPT:
             return GUESS_MS
         case Completeness.COMPLETE | Completeness.EXTENDABLE:
-            return MORE_MS
+            return allowed.complete_ms
         case other:
             assert_never(other)

@@ -27,11 +27,8 @@ from protocols.floor import Bargein, Listen, NotUnderstood, Pressed, PromptEnded
 from protocols.handover import HandoverDone, HandoverFailed
 from protocols.wire.messages import Meaning, Part
 
-SCRIPTS = {
-    path.stem: load(path.read_text())
-    for path in sorted((Path(grammars.__file__).parent / "scripts").glob("*.yaml"))
-    if "cases" not in path.name
-}
+SHIPPED = Path(grammars.__file__).parent / "scripts"
+SCRIPTS = {path.stem: load(path.read_text()) for path in sorted(SHIPPED.glob("*.yaml")) if "cases" not in path.name}
 CONTACT = {
     "name": "Ann", "clinic": "Elm", "company": "Acme", "account": "1234", "date": "2026-03-03", "time": "15:30",
 }  # fmt: skip
@@ -87,6 +84,16 @@ def test_the_question_follows_the_identification_and_is_open_while_it_is_asked()
     assert entered == Entered("hello")
     assert say == Say(((Part("Can you hear me well?"),),), Bargein.GRAMMAR)
     assert listen == Listen(0, ("yes_no", "repeat", "stop", "who"), Bargein.GRAMMAR, 5.0, 15.0)
+
+
+def test_a_question_says_how_long_who_answers_it_may_pause() -> None:
+    waits = "listen: {rule: yes_no, timeouts: {complete_s: 0.9, incomplete_s: 2}}"
+    script = load((SHIPPED / "hello.yaml").read_text().replace("listen: {rule: yes_no}", waits))
+    talk = Conversation(script, ConversationState.new(script, CONTACT))
+    talk.step(Begin())
+    *_, listen = talk.step(PromptEnded())
+    assert isinstance(listen, Listen)
+    assert (listen.complete_s, listen.incomplete_s) == (0.9, 2.0)
 
 
 def test_where_nobody_may_interrupt_the_question_opens_after_it() -> None:

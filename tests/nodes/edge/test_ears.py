@@ -18,8 +18,8 @@ from tests.nodes.edge.surroundings import EDGE, PROMPT, Surroundings, surroundin
 
 CALL, SCRIPT = CallId("c1"), ScriptHash("5")
 WORDS: Sentences = ((Part("Hello."),), (Part("Who is there?"),))
-LISTEN = Listen(2, ("yes_no",), Bargein.OFF, 4.0, 15.0)
-HEAR = Hear(ChannelId(CALL), EDGE, SCRIPT, ("yes_no",), 2)
+LISTEN = Listen(2, ("yes_no",), Bargein.OFF, 4.0, 15.0, 0.7, 2.0)
+HEAR = Hear(ChannelId(CALL), EDGE, SCRIPT, ("yes_no",), 2, 0.7, 2.0)
 NOBODY = Identity("")
 
 

@@ -145,9 +145,9 @@ class Caller:
         """What is listened to in a state: its own rule and what may be said anywhere."""
         return self.script.heard_in(cast(Gather, self.script.states[state].verb))
 
-    async def listen(self, state: str, turn: int = 1) -> None:
+    async def listen(self, state: str, turn: int = 1, complete_s: float = wire.COMPLETE_S) -> None:
         """Have the next utterance heard as in this state."""
-        hear = wire.Hear(self.channel, EDGE, self.script.hash, self.rules(state), turn)
+        hear = wire.Hear(self.channel, EDGE, self.script.hash, self.rules(state), turn, complete_s)
         await self.edge.ask(self.engine, hear)
 
     def frames(self, audio: bytes, *, is_over: bool = True) -> tuple[wire.AudioFrame, ...]:

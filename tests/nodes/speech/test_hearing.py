@@ -142,6 +142,21 @@ async def test_whoever_pauses_in_the_middle_of_an_answer_is_waited_for(
     assert caller.heard.empty()
 
 
+@pytest.mark.parametrize("pause_ms", [300, 500, 700])
+@pytest.mark.parametrize(
+    ("state", "said", "then", "value"),
+    [("amount", "two hundred", "and ten dollars", "210.00"), ("hour", "three", "thirty p m", "15:30")],
+)
+async def test_a_question_may_wait_longer_for_what_may_go_on(
+    caller, voice, silence, pause_ms: int, state: str, said: str, then: str, value: str
+) -> None:
+    await caller.listen(state, complete_s=0.9)
+    caller.send(caller.frames(voice(said, after_ms=0) + silence(pause_ms) + voice(then, before_ms=0, after_ms=1000)))
+    heard = await caller.next_heard()
+    assert heard.meaning is not None
+    assert heard.meaning.slots == {"value": value}
+
+
 async def test_words_of_the_grammar_are_told_while_they_are_said(caller, voice) -> None:
     await caller.listen("line")
     frames = caller.frames(voice("two one two five five five nine one seven six"))

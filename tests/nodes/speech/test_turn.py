@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from grammars.rules.rule import Completeness
 from nodes.speech.confidence import ACCEPT, REJECT
-from nodes.speech.turn import GUESS_MS, MORE_MS, NOTHING_MS, UNFINISHED_MS, Guess, Step, begins, next_step, patience_ms
+from nodes.speech.turn import GUESS_MS, NOTHING_MS, Guess, Patience, Step, begins, next_step, patience_ms
 from protocols.wire.messages import Meaning
 
 COMPLETE, EXTENDABLE, PREFIX, NO = (
@@ -23,6 +23,10 @@ GUESSES = st.builds(
 )
 
 
+COMPLETE_MS, INCOMPLETE_MS = 300.0, 1500.0
+ASKED = Patience(COMPLETE_MS, INCOMPLETE_MS)
+
+
 def guess(completeness: Completeness, confidence: float) -> Guess:
     return Guess("words", completeness, confidence, None)
 
@@ -31,46 +35,46 @@ def guess(completeness: Completeness, confidence: float) -> Guess:
     ("completeness", "confidence", "silence_ms"),
     [
         (COMPLETE, ACCEPT, GUESS_MS),
-        (COMPLETE, ACCEPT - 0.01, MORE_MS),
+        (COMPLETE, ACCEPT - 0.01, COMPLETE_MS),
         (COMPLETE, REJECT - 0.01, NOTHING_MS),
-        (EXTENDABLE, 1.0, MORE_MS),
-        (EXTENDABLE, ACCEPT - 0.01, MORE_MS),
+        (EXTENDABLE, 1.0, COMPLETE_MS),
+        (EXTENDABLE, ACCEPT - 0.01, COMPLETE_MS),
         (EXTENDABLE, REJECT - 0.01, NOTHING_MS),
-        (PREFIX, 1.0, UNFINISHED_MS),
+        (PREFIX, 1.0, INCOMPLETE_MS),
         (PREFIX, REJECT - 0.01, NOTHING_MS),
         (NO, 1.0, NOTHING_MS),
     ],
 )
-def test_how_long_the_caller_may_pause(completeness: Completeness, confidence: float, silence_ms: int) -> None:
-    assert patience_ms(guess(completeness, confidence)) == silence_ms
+def test_how_long_the_caller_may_pause(completeness: Completeness, confidence: float, silence_ms: float) -> None:
+    assert patience_ms(guess(completeness, confidence), ASKED) == silence_ms
 
 
 def test_nothing_is_guessed_in_the_closure_of_a_plosive() -> None:
-    assert next_step(GUESS_MS - 10, None, is_over=False) is Step.LISTEN
+    assert next_step(GUESS_MS - 10, None, ASKED, is_over=False) is Step.LISTEN
 
 
 def test_a_guess_comes_before_any_answer() -> None:
-    assert next_step(5000, None, is_over=True) is Step.GUESS
+    assert next_step(5000, None, ASKED, is_over=True) is Step.GUESS
 
 
 def test_a_complete_answer_needs_no_further_silence() -> None:
-    assert next_step(GUESS_MS, guess(COMPLETE, 1.0), is_over=False) is Step.ANSWER
+    assert next_step(GUESS_MS, guess(COMPLETE, 1.0), ASKED, is_over=False) is Step.ANSWER
 
 
-@given(GUESSES, st.integers(UNFINISHED_MS, 5000) | st.just(inf), st.booleans())
+@given(GUESSES, st.floats(INCOMPLETE_MS, 5000) | st.just(inf), st.booleans())
 def test_every_utterance_ends_in_an_answer(made: Guess, silence_ms: float, is_over: bool) -> None:
-    assert next_step(silence_ms, made, is_over=is_over) is Step.ANSWER
+    assert next_step(silence_ms, made, ASKED, is_over=is_over) is Step.ANSWER
 
 
 @given(GUESSES, st.integers(0, 5000))
 def test_the_end_of_the_frames_is_no_end_of_patience(made: Guess, silence_ms: int) -> None:
-    assert next_step(silence_ms, made, is_over=True) is next_step(silence_ms, made, is_over=False)
+    assert next_step(silence_ms, made, ASKED, is_over=True) is next_step(silence_ms, made, ASKED, is_over=False)
 
 
 @given(GUESSES, st.integers(0, 2000), st.integers(0, 2000))
 def test_more_silence_never_takes_an_answer_back(made: Guess, less: int, more: int) -> None:
-    if next_step(less, made, is_over=False) is Step.ANSWER:
-        assert next_step(less + more, made, is_over=False) is Step.ANSWER
+    if next_step(less, made, ASKED, is_over=False) is Step.ANSWER:
+        assert next_step(less + more, made, ASKED, is_over=False) is Step.ANSWER
 
 
 @given(GUESSES)

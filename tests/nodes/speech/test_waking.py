@@ -13,10 +13,10 @@ from grammars.rules.rule import Completeness
 from nodes.audio.vad import DECISIVE_FRAMES, TAIL_FRAMES
 from nodes.speech import channel as module
 from nodes.speech.channel import Channel, Surroundings
-from nodes.speech.turn import NOTHING_MS, UNFINISHED_MS, Guess
+from nodes.speech.turn import NOTHING_MS, Guess
 from nodes.speech.utterance import FRAME_MS, LONGEST_MS
 from protocols.wire.ids import ChannelId, Identity, ScriptHash
-from protocols.wire.messages import AudioFrame, Hear, Heard, Meaning, Partial
+from protocols.wire.messages import INCOMPLETE_S, AudioFrame, Hear, Heard, Meaning, Partial
 
 EDGE = Identity("n1.edge-0:1")
 LONG_S = 1000.0
@@ -160,7 +160,7 @@ async def test_whoever_stops_in_the_middle_of_a_phrase_is_not_waited_for_longer_
     assert isinstance(told, Heard)
     assert isinstance(again, Heard)
     assert (told.meaning, told.utterance, again.utterance) == (None, 1, 2)
-    assert took_s > (UNFINISHED_MS - NOTHING_MS) / 1000 - 0.05
+    assert took_s > INCOMPLETE_S - NOTHING_MS / 1000 - 0.05
 
 
 async def test_of_one_that_is_too_long_nothing_is_waited_for() -> None:
