@@ -1,4 +1,4 @@
-"""`ringmaster bench bus|cluster|core|crowd|media|sync|takeover|turn`: what the design promises, measured."""
+"""`ringmaster bench bus|cluster|core|crowd|hearing|media|sync|takeover|turn`: what the design promises, measured."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ SYNC_S = 4.0
 """For each view."""
 TURN_MS = 350.0
 """p95 from the callee's last speech sample to our first answer sample, stamped at the callee."""
+BENCHES = ("bus", "cluster", "core", "crowd", "hearing", "media", "sync", "takeover", "turn")
 CALLS = (100, 300, 500)
 MOST_CALLS = 1000
 SECONDS = 8.0
@@ -42,7 +43,7 @@ TURN_CALLS = 8
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Which, and for whom."""
-    parser.add_argument("what", choices=("bus", "cluster", "core", "crowd", "media", "sync", "takeover", "turn"))
+    parser.add_argument("what", choices=BENCHES)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--peers", action="store_true", help="core: other people's actors, too, where installed")
     parser.add_argument("--calls", type=_numbers, default=(), metavar="N,N", help="crowd: how many are wanted, in turn")
@@ -56,7 +57,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table. Cluster, core, crowd and takeover: exit 1 when a promise is broken.
+    """Print the table. Cluster, core, crowd, hearing and takeover: exit 1 when a promise is broken.
 
     Bus, media, sync and turn: exit 0 whatever it says, for a shared machine is no judge of elapsed time.
     """
@@ -82,6 +83,10 @@ def run(args: argparse.Namespace) -> int:
 
         calls, seconds = args.calls or bench_crowd.CALLS, args.seconds or bench_crowd.SECONDS
         return bench_crowd.crowd(calls, seconds, Path(args.state).resolve(), args.json)
+    if args.what == "hearing":
+        from nodes.commands.bench_hearing import hearing
+
+        return hearing(args.json)
     if args.what == "takeover":
         from nodes.commands import bench_takeover
 

@@ -125,8 +125,9 @@ class Hearing:
         utterance = self.utterance
         if utterance.last_voiced_s is None or self.wanted is None:
             return None
-        silence_ms = utterance.silence_ms + ((now - self.latest_s) * 1000 if utterance.is_over else 0.0)
-        step = next_step(silence_ms, self.guess, self.patience, is_over=utterance.is_over)
+        if utterance.is_over and self.guess:  # not by adding up: who wakes for it at `due_s` must find it due
+            return None if now < self.due_s else Step.ANSWER
+        step = next_step(utterance.silence_ms, self.guess, self.patience, is_over=utterance.is_over)
         is_nothing_new = self.guess or self.is_spent or not self._is_worth_feeding
         return None if step is Step.LISTEN and is_nothing_new else step
 

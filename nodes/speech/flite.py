@@ -21,13 +21,13 @@ TIMEOUT_S = 10.0
 
 
 class FliteVoice:
-    """Flite's `rms`, 16 kHz."""
+    """One of Flite's voices of 16 kHz."""
 
-    name = "flite rms"
     rate_hz = 16000
 
-    def __init__(self) -> None:
+    def __init__(self, voice: str = "rms") -> None:
         """Find the command. Raises: EngineFailed when it is not installed."""
+        self.name, self._voice = f"flite {voice}", voice
         command = shutil.which("flite")
         if command is None:
             raise EngineFailed("flite is not installed")
@@ -36,7 +36,7 @@ class FliteVoice:
     def speak(self, words: str, rate: float) -> NDArray[np.int16]:
         """Say `words`, `rate` times as fast as usual. Raises: EngineFailed."""
         stretch = f"duration_stretch={1 / rate:.3f}"
-        said = [self._command, "-voice", "rms", "--setf", stretch, "-t", words, "-o", "/dev/stdout"]
+        said = [self._command, "-voice", self._voice, "--setf", stretch, "-t", words, "-o", "/dev/stdout"]
         try:
             done = subprocess.run(said, capture_output=True, timeout=TIMEOUT_S, check=True)
             with wave.open(io.BytesIO(done.stdout)) as audio:

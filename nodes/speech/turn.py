@@ -18,10 +18,12 @@ from protocols.wire.messages import COMPLETE_S, INCOMPLETE_S, Meaning
 
 __all__ = ["GUESS_MS", "Guess", "Patience", "Step", "begins", "next_step", "patience_ms"]
 
-GUESS_MS, _, NOTHING_MS = PAUSES_MS
+GUESS_MS, UNSURE_MS, NOTHING_MS = PAUSES_MS
 """The pauses at which something is decided. Media knows them, too: it lets no frame wait that completes one.
 
 150 ms of silence before the first guess: shorter falls into the closure of a `t` or `p` too often.
+300 after a phrase that was perhaps not said: one answer in twelve, and half a second after those made the whole turn
+440 (p95; 350 is promised).
 800 after what is no phrase: the whole tail of the voice detector.
 How long who may go on is waited for is the question's (`Patience`).
 """
@@ -42,7 +44,7 @@ class Patience:
     """What a question allows, in ms of silence (VoiceXML's `completetimeout` and `incompletetimeout`)."""
 
     complete_ms: float = COMPLETE_S * 1000
-    """After a phrase that may go on, or was perhaps not said. What is said later is heard under the next question."""
+    """After a phrase that may go on. What is said later is heard under the next question."""
     incomplete_ms: float = INCOMPLETE_S * 1000
     """After the beginning of a phrase. It is longer than the tail of the voice detector, so speech that begins anew
     meanwhile is the same utterance."""
@@ -59,9 +61,7 @@ class Step(Enum):
 
 
 def next_step(silence_ms: float, guess: Guess | None, patience: Patience, *, is_over: bool) -> Step:
-    """Decide. `guess` is None until there is one for all the speech so far; `is_over`: it is not decoded any further.
-
-    `silence_ms` is infinite when nothing more can come.
+    """Decide. `guess` is None until there is one for all the speech so far; `is_over`: its frames have ended.
 
     >>> yes = Guess("yes", Completeness.COMPLETE, 0.9, None)
     >>> [next_step(ms, None, Patience(), is_over=False) for ms in (100, 160)]
@@ -95,9 +95,9 @@ def patience_ms(guess: Guess, allowed: Patience) -> float:
             return NOTHING_MS
         case Completeness.PREFIX:
             return allowed.incomplete_ms
-        case Completeness.COMPLETE if guess.confidence >= ACCEPT:
-            return GUESS_MS
-        case Completeness.COMPLETE | Completeness.EXTENDABLE:
+        case Completeness.COMPLETE:
+            return GUESS_MS if guess.confidence >= ACCEPT else UNSURE_MS
+        case Completeness.EXTENDABLE:
             return allowed.complete_ms
         case other:
             assert_never(other)

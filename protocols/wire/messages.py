@@ -286,8 +286,7 @@ class WarmScript:
 
 
 COMPLETE_S: Final = 0.3
-"""Longer than the pauses inside a phrase ("forty dollars | and fifty cents"), short enough for the promise of the whole
-turn (p95 350 ms): one answer in twelve is unsure, and half a second after those made it 440 ms."""
+"""As long as most pauses inside a phrase ("two hundred | and fifty"); `ringmaster bench hearing` has the curve."""
 INCOMPLETE_S: Final = 1.5
 """Whoever thinks about the third digit is not answered before the fourth."""
 
@@ -308,7 +307,7 @@ class Hear:
     turn: int
     """Echoed in partials and results, so that a late one is known."""
     complete_s: float = COMPLETE_S
-    """Silence after an answer that may go on, or is not sure."""
+    """Silence after an answer that may go on."""
     incomplete_s: float = INCOMPLETE_S
     """Silence after the beginning of one."""
 

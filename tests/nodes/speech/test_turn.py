@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from grammars.rules.rule import Completeness
 from nodes.speech.confidence import ACCEPT, REJECT
-from nodes.speech.turn import GUESS_MS, NOTHING_MS, Guess, Patience, Step, begins, next_step, patience_ms
+from nodes.speech.turn import GUESS_MS, NOTHING_MS, UNSURE_MS, Guess, Patience, Step, begins, next_step, patience_ms
 from protocols.wire.messages import Meaning
 
 COMPLETE, EXTENDABLE, PREFIX, NO = (
@@ -23,7 +23,7 @@ GUESSES = st.builds(
 )
 
 
-COMPLETE_MS, INCOMPLETE_MS = 300.0, 1500.0
+COMPLETE_MS, INCOMPLETE_MS = 700.0, 1500.0
 ASKED = Patience(COMPLETE_MS, INCOMPLETE_MS)
 
 
@@ -35,7 +35,7 @@ def guess(completeness: Completeness, confidence: float) -> Guess:
     ("completeness", "confidence", "silence_ms"),
     [
         (COMPLETE, ACCEPT, GUESS_MS),
-        (COMPLETE, ACCEPT - 0.01, COMPLETE_MS),
+        (COMPLETE, ACCEPT - 0.01, UNSURE_MS),
         (COMPLETE, REJECT - 0.01, NOTHING_MS),
         (EXTENDABLE, 1.0, COMPLETE_MS),
         (EXTENDABLE, ACCEPT - 0.01, COMPLETE_MS),

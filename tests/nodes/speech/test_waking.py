@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grammars.rules.rule import Completeness
 from nodes.audio.vad import DECISIVE_FRAMES, TAIL_FRAMES
 from nodes.speech import channel as module
-from nodes.speech.channel import Channel, Surroundings
-from nodes.speech.turn import NOTHING_MS, Guess
-from nodes.speech.utterance import FRAME_MS, LONGEST_MS
+from nodes.speech.channel import Channel, Hearing, Surroundings
+from nodes.speech.turn import NOTHING_MS, Guess, Step
+from nodes.speech.utterance import FRAME_MS, LONGEST_MS, Utterance
 from protocols.wire.ids import ChannelId, Identity, ScriptHash
 from protocols.wire.messages import INCOMPLETE_S, AudioFrame, Hear, Heard, Meaning, Partial
 
@@ -161,6 +163,18 @@ async def test_whoever_stops_in_the_middle_of_a_phrase_is_not_waited_for_longer_
     assert isinstance(again, Heard)
     assert (told.meaning, told.utterance, again.utterance) == (None, 1, 2)
     assert took_s > INCOMPLETE_S - NOTHING_MS / 1000 - 0.05
+
+
+@given(st.floats(0, 1e7), st.integers(40, 70), st.floats(0.8, 2.5))
+def test_whoever_wakes_when_an_answer_is_due_finds_it_due(latest_s: float, n_silent: int, incomplete_s: float) -> None:
+    """Not a rounding error before it: nothing would wake the task again."""
+    utterance = Utterance()
+    for n in range(30 + n_silent):
+        utterance.add(AudioFrame(ChannelId("c"), 1, n, n < 30, bytes(160), n * 0.02, n == 29 + n_silent))
+    wanted = Hear(ChannelId("c"), EDGE, ScriptHash(""), ("yes_no",), 1, 0.3, incomplete_s)
+    hearing = Hearing(utterance, wanted, latest_s=latest_s)
+    hearing.guess = Guess("yes", Completeness.PREFIX, 0.9, None)
+    assert hearing.step(hearing.due_s) is Step.ANSWER
 
 
 async def test_of_one_that_is_too_long_nothing_is_waited_for() -> None:

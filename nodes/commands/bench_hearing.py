@@ -1,0 +1,156 @@
+"""`ringmaster bench hearing`: how many callees are cut off in the middle of an answer, against how long others wait.
+
+The method is that of benchmarks of end-of-turn detection (LiveKit's eot-bench): a detector may buy fewer cut-offs with
+more dead air, so each is shown as a curve. Answers with pauses are heard by the product's own ears, in virtual time
+(`hearing.py`); a detector that knows only how long nobody has spoken stands beside it, over the same frames.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import yaml
+from rich.table import Table
+
+from nodes.commands.terminal import console, emit
+from nodes.errors import NodeError
+
+ANSWERS: Final = Path(__file__).with_suffix(".yaml")
+PAUSES_MS: Final = (60, 300, 500, 700, 900)
+COMPLETE_S: Final = (0.15, 0.3, 0.5, 0.7, 0.9)
+"""The curve: how long whoever may go on is waited for. The second is what a question has that says nothing."""
+USUAL_MS: Final = 300.0
+SILENCE_MS: Final = (150, 300, 450, 600, 750, 900, 1050)
+"""The other curve: after so much silence the turn is ours, whatever was said."""
+PROMISES: Final = {300.0: 5.0, 600.0: 2.0}
+"""Mean dead air in ms -> cut off, in per cent, at the most."""
+ONE_WORD_MS: Final = 200.0
+"""p95 of complete answers of one word."""
+_ROOT: Final = Path(__file__).parents[2]
+
+
+class NotMeasured(NodeError):
+    """The process that hears has ended with an error."""
+
+
+def hearing(as_json: bool) -> int:
+    """Measure and print; 1 when a promise is broken. Raises: NotMeasured."""
+    answers = yaml.safe_load(ANSWERS.read_text())
+    wanted = {"answers": answers, "pauses_ms": PAUSES_MS, "complete_s": COMPLETE_S}
+    command = [sys.executable, "-m", "nodes.commands.hearing"]
+    done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, cwd=_ROOT, check=False)
+    if done.returncode:
+        raise NotMeasured(f"hearing: {done.stderr[-2000:]}")
+    found = judged([json.loads(row) for row in done.stdout.splitlines()])
+    if as_json:
+        emit({"bench": "hearing", **found})
+    else:
+        _print(found)
+    return 0 if found["held"] else 1
+
+
+def judged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the figures of outcomes (`hearing.Outcome`), per cent and ms, and whether the promises hold."""
+    usual = [row for row in rows if row["complete_ms"] == USUAL_MS]
+    ours = [_point([row for row in rows if row["complete_ms"] == ms]) | {"complete_ms": ms} for ms in _each(rows)]
+    silence = [_silent(usual, ms) for ms in SILENCE_MS]
+    at = {ms: (_at_most(ours, ms), _at_most(silence, ms)) for ms in PROMISES}
+    one_word = [row["dead_air_ms"] for row in usual if row["is_one_word"] and _is_right(row)]
+    p95 = float(np.percentile(one_word, 95)) if one_word else float("inf")
+    held = p95 <= ONE_WORD_MS and all(at[ms][0] <= most for ms, most in PROMISES.items())
+    return {
+        **{f"cut_off_{ms:.0f}": ours_at for ms, (ours_at, _) in at.items()},
+        "one_word_p95_ms": round(p95, 1),
+        **_shares(usual),
+        "baselines": {"silence": {f"cut_off_{ms:.0f}": theirs for ms, (_, theirs) in at.items()} | {"curve": silence}},
+        "curve": ours,
+        "by_rule": {rule: _shares(of) | _point(of) for rule, of in _by(usual, "rule").items()},
+        "by_voice": {voice: _shares(of) | _point(of) for voice, of in _by(usual, "voice").items()},
+        "answers": len(usual),
+        "held": held,
+    }
+
+
+def _is_right(row: Mapping[str, Any]) -> bool:
+    return bool(row["heard"] == row["means"])
+
+
+def _is_cut_off(row: Mapping[str, Any]) -> bool:
+    return row["dead_air_ms"] < 0 and not _is_right(row)
+
+
+def _point(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return a point of a curve; whoever is answered before the end, and rightly, has waited for nothing."""
+    waited = [max(0.0, row["dead_air_ms"]) for row in rows if not _is_cut_off(row)]
+    return {
+        "dead_air_ms": round(float(np.mean(waited)), 1) if waited else 0.0,
+        "cut_off": _per_cent(sum(map(_is_cut_off, rows)), len(rows)),
+    }
+
+
+def _silent(rows: Sequence[Mapping[str, Any]], after_ms: int) -> dict[str, float]:
+    """Return the point of a detector that answers after so much silence."""
+    cut = sum(max(row["silences_ms"], default=0) >= after_ms for row in rows)
+    return {"silence_ms": after_ms, "dead_air_ms": float(after_ms), "cut_off": _per_cent(cut, len(rows))}
+
+
+def _at_most(curve: Iterable[Mapping[str, float]], dead_air_ms: float) -> float:
+    """Return the fewest cut off, in per cent, of those that are not slower."""
+    return min((one["cut_off"] for one in curve if one["dead_air_ms"] <= dead_air_ms), default=100.0)
+
+
+def _shares(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    n_right, n_refused = sum(map(_is_right, rows)), sum(row["heard"] is None for row in rows)
+    of = len(rows)
+    return {
+        "right": _per_cent(n_right, of),
+        "wrong": _per_cent(of - n_right - n_refused, of),
+        "refused": _per_cent(n_refused, of),
+    }
+
+
+def _per_cent(n: int, of: int) -> float:
+    return round(100 * n / of, 1) if of else 0.0
+
+
+def _each(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    return sorted({row["complete_ms"] for row in rows})
+
+
+def _by(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[Mapping[str, Any]]]:
+    found = defaultdict[str, list[Mapping[str, Any]]](list)
+    for row in rows:
+        found[row[key]].append(row)
+    return dict(found)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    to = console()
+    curves = Table("waited for what may go on, ms", "dead air, ms", "cut off, %")
+    for one in found["curve"]:
+        curves.add_row(f"{one['complete_ms']:.0f}", f"{one['dead_air_ms']:.0f}", f"{one['cut_off']:.1f}")
+    to.print(curves)
+    silence = Table("silence alone, ms", "dead air, ms", "cut off, %")
+    for one in found["baselines"]["silence"]["curve"]:
+        silence.add_row(f"{one['silence_ms']}", f"{one['dead_air_ms']:.0f}", f"{one['cut_off']:.1f}")
+    to.print(silence)
+    for by in ("by_rule", "by_voice"):
+        table = Table(by.removeprefix("by_"), "right, %", "wrong", "refused", "cut off", "dead air, ms")
+        for name, one in found[by].items():
+            figures = (one["right"], one["wrong"], one["refused"], one["cut_off"])
+            table.add_row(name, *(f"{each:.1f}" for each in figures), f"{one['dead_air_ms']:.0f}")
+        to.print(table)
+    at = "; ".join(
+        f"cut off at {ms:.0f} ms of dead air {found[f'cut_off_{ms:.0f}']:.1f} % (at most {most:g}; silence alone "
+        f"{found['baselines']['silence'][f'cut_off_{ms:.0f}']:.1f})"
+        for ms, most in PROMISES.items()
+    )
+    word = f"one word: p95 {found['one_word_p95_ms']:.0f} ms (at most {ONE_WORD_MS:g})"
+    to.print(f"{found['answers']} answers; {at}; {word}: {'held' if found['held'] else 'broken'}")
