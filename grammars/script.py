@@ -36,8 +36,8 @@ from grammars.script_pack import MAX_PACKED, pack, script_hash
 from grammars.script_tree import Items, Reading, Table, Text, Tree, parse, plain
 from grammars.template import Kind, Sentence, Template, Value
 from protocols.floor import Bargein
+from protocols.pauses import COMPLETE_S, INCOMPLETE_S
 from protocols.wire.ids import ScriptHash
-from protocols.wire.messages import COMPLETE_S, INCOMPLETE_S
 
 _MOST_STATES = 200
 _MOST_CHARACTERS = 600

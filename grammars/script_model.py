@@ -14,8 +14,8 @@ import msgspec
 from grammars.rules.spec import INTENTS, RuleSpec
 from grammars.template import Kind, Prompt, Template
 from protocols.floor import Bargein
+from protocols.pauses import COMPLETE_S, INCOMPLETE_S
 from protocols.wire.ids import ScriptHash
-from protocols.wire.messages import COMPLETE_S, INCOMPLETE_S
 
 OPT_OUT_KEY = "9"
 """The key that means `stop` in every state (47 CFR 64.1200(a)(7): an automated key-press opt-out)."""

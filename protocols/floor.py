@@ -22,17 +22,9 @@ from typing import TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
 from protocols.moments import Moment, shifted
+from protocols.pauses import COMPLETE_S, INCOMPLETE_S
 from protocols.replacing import replace
-from protocols.wire.messages import (
-    COMPLETE_S,
-    INCOMPLETE_S,
-    DigitPressed,
-    Heard,
-    Meaning,
-    Partial,
-    SpeechEnded,
-    SpeechStarted,
-)
+from protocols.wire.messages import DigitPressed, Heard, Meaning, Partial, SpeechEnded, SpeechStarted
 
 BARGE_IN_S = 0.3
 """So much speech stops a prompt under `speech` (the usual confirmation is 0.2 to 0.5 s)."""

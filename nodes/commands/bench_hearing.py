@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import yaml
 from rich.table import Table
 
 from nodes.commands.terminal import console, emit
 from nodes.errors import NodeError
 
-ANSWERS: Final = Path(__file__).with_suffix(".yaml")
+ANSWERS: Final = Path(__file__).with_suffix(".jsonl")
+"""What callees answer, in parts between which they may pause, and what it means on 2026-03-02, a Monday."""
 PAUSES_MS: Final = (60, 300, 500, 700, 900)
 COMPLETE_S: Final = (0.15, 0.3, 0.5, 0.7, 0.9)
 """The curve: how long whoever may go on is waited for. The second is what a question has that says nothing."""
@@ -42,7 +42,7 @@ class NotMeasured(NodeError):
 
 def hearing(as_json: bool) -> int:
     """Measure and print; 1 when a promise is broken. Raises: NotMeasured."""
-    answers = yaml.safe_load(ANSWERS.read_text())
+    answers = [json.loads(line) for line in ANSWERS.read_text().splitlines()]
     wanted = {"answers": answers, "pauses_ms": PAUSES_MS, "complete_s": COMPLETE_S}
     command = [sys.executable, "-m", "nodes.commands.hearing"]
     done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, cwd=_ROOT, check=False)

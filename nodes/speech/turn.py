@@ -14,7 +14,8 @@ from typing import assert_never
 from grammars.rules.rule import Completeness
 from nodes.audio.vad import PAUSES_MS
 from nodes.speech.confidence import ACCEPT, REJECT
-from protocols.wire.messages import COMPLETE_S, INCOMPLETE_S, Meaning
+from protocols.pauses import COMPLETE_S, INCOMPLETE_S
+from protocols.wire.messages import Meaning
 
 __all__ = ["GUESS_MS", "Guess", "Patience", "Step", "begins", "next_step", "patience_ms"]
 

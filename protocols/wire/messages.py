@@ -11,10 +11,11 @@ moved to its clock there (`protocols/moments.py`). Wall time is an ISO 8601 stri
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from protocols.machine import Address
 from protocols.moments import Moment
+from protocols.pauses import COMPLETE_S, INCOMPLETE_S
 from protocols.wire.ids import AttemptId, CallId, CampaignId, ChannelId, Identity, PromptHash, ScriptHash
 
 
@@ -96,10 +97,8 @@ class Channel:
     remote_port: int = 0
     payload_type: int = 0
     """0 PCMU or 8 PCMA (RFC 3551)."""
-    dtmf_type: int = -1
-    """The payload type of telephone-event; -1 when it was not agreed."""
-    sends: bool = True
-    """False while the far end holds us (RFC 3264 s.8.4)."""
+    dtmf_type: int = -1  # the payload type of telephone-event; -1 when it was not agreed
+    sends: bool = True  # False while the far end holds us (RFC 3264 s.8.4)
     playing: Playing | None = None
     engine: Identity = Identity("")
     """The speech process that hears this channel's utterances; empty: none."""
@@ -285,12 +284,6 @@ class WarmScript:
     script: bytes  # packed, as in `PlaceCall`
 
 
-COMPLETE_S: Final = 0.3
-"""As long as most pauses inside a phrase ("two hundred | and fifty"); `ringmaster bench hearing` has the curve."""
-INCOMPLETE_S: Final = 1.5
-"""Whoever thinks about the third digit is not answered before the fourth."""
-
-
 @dataclass(frozen=True, slots=True)
 class Hear:
     """From the next utterance on, hear this channel with these rules of the script, and tell `owner`.
@@ -304,12 +297,9 @@ class Hear:
     script: ScriptHash
     rules: tuple[str, ...]
     """Rule ids of the script (`Script.rules`), in order of preference; the first is the state's own."""
-    turn: int
-    """Echoed in partials and results, so that a late one is known."""
+    turn: int  # echoed in partials and results, so that a late one is known
     complete_s: float = COMPLETE_S
-    """Silence after an answer that may go on."""
     incomplete_s: float = INCOMPLETE_S
-    """Silence after the beginning of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import pytest
-import yaml
 
 from nodes.commands.bench_hearing import ANSWERS, COMPLETE_S, USUAL_MS, judged
 
@@ -47,7 +46,7 @@ def test_what_a_question_usually_allows_is_on_the_curve() -> None:
 
 @pytest.mark.parametrize("number", [0, 5])
 def test_answers_are_heard_by_the_product_in_virtual_time(number: int) -> None:
-    answer = yaml.safe_load(ANSWERS.read_text())[number]
+    answer = json.loads(ANSWERS.read_text().splitlines()[number])
     wanted = {"answers": [answer], "pauses_ms": [900], "complete_s": [0.3]}
     done = subprocess.run(
         [sys.executable, "-m", "nodes.commands.hearing"], input=json.dumps(wanted), capture_output=True, text=True,

@@ -30,6 +30,7 @@ from nodes.launcher import PROCESS
 from nodes.links.roster import Peer, Roster, State
 from nodes.mesh.mesh import Mesh
 from nodes.speech.telephone import at_8_khz
+from protocols.pauses import COMPLETE_S
 from protocols.wire import messages as wire
 from protocols.wire.ids import ChannelId, Identity
 from supervisors import Supervisor, running
@@ -145,7 +146,7 @@ class Caller:
         """What is listened to in a state: its own rule and what may be said anywhere."""
         return self.script.heard_in(cast(Gather, self.script.states[state].verb))
 
-    async def listen(self, state: str, turn: int = 1, complete_s: float = wire.COMPLETE_S) -> None:
+    async def listen(self, state: str, turn: int = 1, complete_s: float = COMPLETE_S) -> None:
         """Have the next utterance heard as in this state."""
         hear = wire.Hear(self.channel, EDGE, self.script.hash, self.rules(state), turn, complete_s)
         await self.edge.ask(self.engine, hear)

@@ -17,8 +17,9 @@ from nodes.speech import channel as module
 from nodes.speech.channel import Channel, Hearing, Surroundings
 from nodes.speech.turn import NOTHING_MS, Guess, Step
 from nodes.speech.utterance import FRAME_MS, LONGEST_MS, Utterance
+from protocols.pauses import INCOMPLETE_S
 from protocols.wire.ids import ChannelId, Identity, ScriptHash
-from protocols.wire.messages import INCOMPLETE_S, AudioFrame, Hear, Heard, Meaning, Partial
+from protocols.wire.messages import AudioFrame, Hear, Heard, Meaning, Partial
 
 EDGE = Identity("n1.edge-0:1")
 LONG_S = 1000.0

@@ -1,0 +1,14 @@
+"""How long who answers may pause before the turn is ours, where a question does not say otherwise."""
+
+from __future__ import annotations
+
+from typing import Final
+
+COMPLETE_S: Final = 0.3
+"""After an answer that may go on: as long as most pauses inside a phrase ("two hundred | and fifty");
+`ringmaster bench hearing` has the curve. VoiceXML's `completetimeout`."""
+INCOMPLETE_S: Final = 1.5
+"""After the beginning of one: whoever thinks about the third digit is not answered before the fourth. VoiceXML's
+`incompletetimeout`."""
+
+__all__ = ["COMPLETE_S", "INCOMPLETE_S"]
