@@ -126,7 +126,7 @@ def test_the_launcher_waits_for_nobody_and_what_it_has_kept_comes_out_when_someb
         began = time.monotonic()
         for _ in range(n):
             sink.write(LINE)
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 60.0
         text = ""
         while text.count(LINE) + sum(told(text)) < n:
             text += os.read(reader, 65536).decode()
@@ -145,7 +145,7 @@ def test_its_last_lines_are_written_before_it_ends_if_somebody_reads() -> None:
             sink.write(LINE)
         began = time.monotonic()
         sink.flush()
-        assert 0.4 < time.monotonic() - began < 5.0, "and if nobody does, not for long"
+        assert 0.4 < time.monotonic() - began < 60.0, "and if nobody does, not for long"
 
 
 def test_a_terminal_that_was_stopped_with_ctrl_s_stops_nobody() -> None:

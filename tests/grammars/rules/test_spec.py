@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from datetime import date
 
 import pytest
@@ -54,9 +53,10 @@ def test_specifications_and_compiled_rules_are_had_without_pynini() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_compiling_takes_well_under_a_second_whatever_the_rule_and_its_bounds() -> None:
+def test_what_is_compiled_stays_small_whatever_the_rule_and_its_bounds() -> None:
+    """Which is why it takes less than a tenth of a second."""
     large = [RuleSpec("digits", {"max": 24}), RuleSpec("date", {"first_year": 1900}), RuleSpec("ordinal")]
     for spec in large + [RuleSpec(name) for name in NAMES if name != "choices"]:
-        before = time.process_time()
-        compile_rule(spec, date(2026, 3, 4))
-        assert time.process_time() - before < 0.5  # measured: 0.07 and less
+        rule = compile_rule(spec, date(2026, 3, 4))
+        assert len(rule.states) < 1000, spec
+        assert len(rule.acceptor.arcs) < 1000, spec
