@@ -224,8 +224,8 @@ async def test_fresh_machines_take_the_places_of_all_that_were_lost(
     done = await cluster.controller.play("backup.yml", ringmaster_backups=str(tmp_path / "before"))
     assert done.status == 0, done.end
     before = await asyncio.to_thread(_kept, tmp_path / "before", cluster.key)
-    assert {*before} == {*cluster.made}
-    say(f"five machines and one: backed up within {done.took_s:.0f} s: {before['central-1']}")
+    assert {*cluster.nodes} <= {*before}
+    say(f"{len(before)} machines: backed up within {done.took_s:.0f} s: {before['central-1']}")
 
     for machine in cluster.made.values():
         gone = await machine.run(LOST)
