@@ -84,13 +84,14 @@ async def open_port(services: EdgeServices, channel_id: ChannelId) -> tuple[str,
 async def open_channel(services: EdgeServices, order: PlaceCall) -> tuple[str, Channel]:
     """Return the name of a media process, and the call's new channel there. Raises: NoMedia.
 
-    A browser's needs no port: its far end is a seat of a desk.
+    A browser's needs no port: its far end is a seat of a desk. It sends nothing before it is answered, as a telephone's
+    does not: media may be told of it earlier (`MediaLacks`), and the first frame tells a page that the two talk.
     """
     channel_id, us, peers = ChannelId(order.call_id), services.mesh.identity, services.roster.active("media")
     if seat := seat_of(order.target):
         if not peers:
             raise NoMedia("no media process is up")
-        return peers[0].name, Channel(channel_id, us, 0, 0, 0, 0, born_s=time.monotonic(), link=seat[0])
+        return peers[0].name, Channel(channel_id, us, 0, 0, 0, 0, born_s=time.monotonic(), sends=False, link=seat[0])
     name, port = await open_port(services, channel_id)
     strict = services.trunk.is_strict(order.target)
     return name, Channel(channel_id, us, port, *_rtp_numbers(), born_s=time.monotonic(), strict=strict)

@@ -80,10 +80,13 @@ class Page:
         await self.do("Runtime.evaluate", expression=f"document.getElementById('{name}').click()", userGesture=True)
 
     async def until(self, expression: str) -> None:
-        """Return once an expression is true in the page."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not await self.value(expression):
-                await asyncio.sleep(LOOK_S)
+        """Return once an expression is true in the page. Raises: AssertionError, with what the page shows instead."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not await self.value(expression):
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            raise AssertionError(f"{expression}: {await self.value('document.body.innerText')}") from None
 
     async def reads(self, name: str, text: str) -> None:
         """Return once an element says this."""

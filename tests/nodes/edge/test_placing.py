@@ -52,6 +52,7 @@ async def test_a_browser_needs_no_port_and_no_list(tmp_path: Path) -> None:
         ready = await placing.get_ready(around.services, AT_A_BROWSER, ASKED)
     assert isinstance(ready, Ready)
     assert (ready.media, ready.channel.port, ready.channel.link) == ("media-0", 0, "n1.desk-0:1")
+    assert not ready.channel.sends, "a page that still rings hears nothing, whoever tells media what it lacks"
 
 
 async def test_who_comes_on_the_list_while_a_line_is_opened_is_not_dialled_and_the_line_is_given_back(
