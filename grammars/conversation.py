@@ -30,6 +30,7 @@ from grammars.conversation_state import (
     Turn,
 )
 from grammars.conversation_walk import Walk
+from grammars.doubt import YES_NO, Meant, is_doubtful
 from grammars.errors import WrongScript
 from grammars.rules.spec import INTENTS
 from grammars.script_model import OPT_OUT_KEY, Gather, Script, rung, taken
@@ -38,6 +39,7 @@ from protocols.floor import Bargein, NotUnderstood, Pressed, PromptEnded, Silenc
 from protocols.handover import HandoverDone, HandoverFailed
 from protocols.replacing import replace
 
+_ASK_AGAIN, _SAY_NOTHING = (model.Action(0, reprompt=True),), (model.Action(0),)
 _WITH_BOT = (TalkPhase.IDENTIFYING, TalkPhase.SPEAKING, TalkPhase.LISTENING, TalkPhase.FETCHING)
 
 
@@ -125,11 +127,25 @@ def _prompt_ended(walk: Walk) -> None:
 
 
 def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
+    doubt, is_patient = walk.state.doubt, walk.state.is_patient
+    walk.state = replace(walk.state, doubt=None, is_patient=False)
     match given:
+        case Understood(meaning=meaning) if doubt and meaning.rule == YES_NO:
+            turn = Turn("callee", given.words, meaning.rule, meaning.intent)
+            if meaning.intent == "yes":
+                _meant(walk, turn, doubt)
+            else:
+                walk.turn(turn)
+                walk.act(_ASK_AGAIN)
         case Understood(meaning=meaning) if meaning.rule in walk.script.heard_in(walk.gather):
             turn = Turn("callee", given.words, meaning.rule, meaning.intent)
             intent = meaning.rule if meaning.rule in INTENTS else ""
-            _meant(walk, turn, intent, meaning.slots.get("value", meaning.intent))
+            meant = Meant(meaning.rule, intent, meaning.slots.get("value", meaning.intent))
+            _meant(walk, turn, meant, 1.0 if meant == doubt else given.confidence)  # said again, it is meant
+        case Understood(words=words) | NotUnderstood(words=words) if is_patient:
+            walk.state = replace(walk.state, is_patient=True)
+            walk.turn(Turn("callee", words, intent="nomatch"))
+            walk.act(_SAY_NOTHING)
         case Understood(words=words) | NotUnderstood(words=words):
             _missed(walk, words)
         case Silence():
@@ -137,16 +153,19 @@ def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
             walk.act(rung(walk.gather.noinput, walk.state.silences))
 
 
-def _meant(walk: Walk, turn: Turn, intent: str, answer: str) -> None:
-    """Follow a global intent, or fill the question's slot and take the answer's branch."""
-    gather = walk.gather
+def _meant(walk: Walk, turn: Turn, meant: Meant, confidence: float = 1.0) -> None:
+    """Follow a global intent, or fill the question's slot and take the answer's branch; or ask first."""
+    gather, intent, answer = walk.gather, meant.intent, meant.answer
     branch = walk.script.intents[intent] if intent else gather.match.get(answer, gather.match.get("any"))
-    if intent == "stop":
-        _stop(walk, turn)
-    elif branch is None or not (intent or _fits(walk.script, gather.slot, answer)):
+    if not branch or not (intent or _fits(walk.script, gather.slot, answer)):
         _missed(walk, turn.text)
+    elif is_doubtful(walk.script, gather, intent, confidence) and walk.wonder(turn, meant):
+        pass  # the answer to that comes back here
+    elif intent == "stop":
+        _stop(walk, turn)
     else:
         walk.turn(turn)
+        walk.state = replace(walk.state, is_patient=intent == "wait")
         if gather.slot and not intent:
             walk.fill({gather.slot: answer})
         walk.act(branch)
@@ -168,6 +187,7 @@ def _pressed(walk: Walk, digit: str) -> None:
     """Take a key: the opt-out whenever the bot has the callee, the others while a question is open."""
     phase = walk.state.phase
     turn = Turn("callee", digit, "dtmf", digit)
+    walk.state = replace(walk.state, doubt=None)
     if digit == OPT_OUT_KEY and phase in _WITH_BOT and walk.state.disposition != "opted_out":
         _stop(walk, turn)
     elif phase is TalkPhase.LISTENING or (phase is TalkPhase.SPEAKING and walk.bargein() is Bargein.DTMF):
@@ -175,7 +195,7 @@ def _pressed(walk: Walk, digit: str) -> None:
         if meant is None:
             _missed(walk, digit)
         else:
-            _meant(walk, turn, meant if meant in walk.script.intents else "", meant)
+            _meant(walk, turn, Meant("", meant if meant in walk.script.intents else "", meant))
 
 
 def _fetched(walk: Walk, given: Fetched | FetchFailed) -> None:
@@ -203,6 +223,10 @@ def _handover(walk: Walk, given: HandoverDone | HandoverFailed) -> None:
 
 
 def _hung_up(walk: Walk) -> None:
+    """They have gone. Who goes while asked whether they want no more calls has answered that."""
+    if walk.state.doubt and walk.state.doubt.intent == "stop":
+        walk.state = replace(walk.state, disposition="opted_out")
+        walk.effects.append(OptOut())
     default = "abandoned" if walk.state.phase is TalkPhase.HANDING_OVER else "human"
     disposition = walk.state.disposition or default
     walk.state = replace(walk.state, phase=TalkPhase.ENDED, playing=False, disposition=disposition)

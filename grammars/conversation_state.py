@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from grammars.doubt import Meant
 from grammars.script_model import Script
 from grammars.template import Prompt
 from protocols.amd import MessageMayStart
@@ -68,6 +69,10 @@ class ConversationState:
     tags: tuple[str, ...] = ()
     disposition: str = ""
     """How the call will have ended if it ends now; empty: a person answered, nothing more."""
+    doubt: Meant | None = None
+    """What the callee has perhaps said, and is being asked about in place of the state's question."""
+    is_patient: bool = False
+    """They have asked us to wait: what they say to somebody else meanwhile is no answer."""
 
     @classmethod
     def new(cls, script: Script, contact: Mapping[str, str]) -> ConversationState:

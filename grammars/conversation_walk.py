@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import assert_never
 from urllib.parse import quote
 
+from grammars import doubt
 from grammars import script_model as model
 from grammars.conversation_state import (
     ConversationState,
@@ -29,6 +30,9 @@ from grammars.script_model import Action, Choice, Gather, Script, State, taken
 from grammars.template import Prompt
 from protocols.floor import Bargein, Listen
 from protocols.replacing import replace
+
+WAIT_S = 30.0
+"""How long who has asked us to wait is waited for: as long as it takes to find a letter, or a calendar."""
 
 
 class Walk:
@@ -73,11 +77,21 @@ class Walk:
             question = self._here().say.prompts(self.state.slots) if action.reprompt else ()
             self._ask((*said, *question))
 
+    def wonder(self, turn: Turn, meant: doubt.Meant) -> bool:
+        """Ask whether that was meant; False, and nothing is done, when there are no words or no turns left for it."""
+        said = doubt.question(self.script, self.gather, meant)
+        if not said or self.state.n_turns + 1 >= self.script.turns:
+            return False
+        self.turn(turn)
+        self.state = replace(self.state, doubt=meant)
+        self._ask(said)
+        return True
+
     def identify(self, then: Action) -> None:
         """Say who calls, whole; what follows the identification waits for its end."""
         self._tag(then.tag)
         said = (*self.script.identify.prompts(self.state.slots), *then.say.prompts(self.state.slots))
-        self.state = replace(self.state, phase=TalkPhase.IDENTIFYING, state=then.redirect)
+        self.state = replace(self.state, phase=TalkPhase.IDENTIFYING, state=then.redirect, doubt=None)
         self._say(said, Bargein.OFF)
         if not said:
             self.enter(then.redirect)
@@ -87,7 +101,7 @@ class Walk:
         state = self.script.states[name]
         if isinstance(state.verb, Gather) and self.state.n_turns >= self.script.turns:
             return self.act(self.script.exhausted)
-        self.state = replace(self.state, state=name, silences=0, misses=0, event="")
+        self.state = replace(self.state, state=name, silences=0, misses=0, event="", doubt=None, is_patient=False)
         self.effects.append(Entered(name))
         self._tag(state.tag)
         self._do(state.verb, (*said, *state.say.prompts(self.state.slots)))
@@ -162,11 +176,13 @@ class Walk:
         """Return the effect that opens the question."""
         gather = self.gather
         rules = self.script.heard_in(gather)
+        if self.state.doubt:
+            rules = tuple(dict.fromkeys((doubt.YES_NO, *rules)))
         return Listen(
             self.state.n_turns,
             rules,
             gather.bargein,
-            gather.noinput_s,
+            max(gather.noinput_s, WAIT_S if self.state.is_patient else 0.0),
             gather.speech_s,
             gather.complete_s,
             gather.incomplete_s,

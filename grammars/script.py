@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from grammars import script_check
+from grammars.doubt import ANSWER, SURE, YES_NO, words
 from grammars.errors import BadRule, Reason, ScriptError
 from grammars.rules.spec import INTENTS, MOST_PHRASES, RuleSpec
 from grammars.script_law import LANGUAGES
@@ -76,8 +77,9 @@ class _Reader(Reading):
     def __init__(self) -> None:
         super().__init__()
         self._slots: Mapping[str, Slot] = {}
-        self._rules: dict[str, RuleSpec] = {name: RuleSpec(name) for name in INTENTS}
+        self._rules: dict[str, RuleSpec] = {name: RuleSpec(name) for name in (*INTENTS, YES_NO)}
         self._ladders: Mapping[str, Ladder] = {}
+        self._confirms: Mapping[str, Template] = {}
         self._n_phrases = 0
 
     def script(self, tree: Tree) -> Script:
@@ -87,12 +89,15 @@ class _Reader(Reading):
         self._slots = {name: self._slot(each) for name, each in self.named(top.get("slots"), "slots")}
         common = self._common(top.get("global", Table(tree.line, {})))
         self._ladders = {name: self._ladder(common[name]) for name in _LADDERS if name in common}
+        language = self.one_of(top.get("language"), "language", LANGUAGES, LANGUAGES[0])
+        self._confirms = self._confirm(common.get("confirm"), language)
         states = dict(self.named(top.get("states"), "states"))
         if len(states) > _MOST_STATES:
             self.refuse(top["states"].line, f"a script has {_MOST_STATES} states at most")
             states = {}
         intents = {name: self._choice(common[name], name) for name in INTENTS if name in common}
         identify = self._template(common.get("identify"), "identify")
+        known = _built_in(identify, words(language).get("wait", "")) | intents
         return Script(
             hash=ScriptHash(""),
             flow=self.text(top.get("flow"), "flow"),
@@ -101,12 +106,13 @@ class _Reader(Reading):
             slots=self._slots,
             rules=self._rules,
             identify=identify,
-            intents=_built_in(identify) | intents,
+            intents=known,
             machine=self._choice(common.get("machine"), "machine"),
             exhausted=self._choice(common.get("exhausted"), "exhausted"),
             turns=int(self.number(common.get("turns"), "turns", 3, 100, 30)),
             states={name: self._state(name, each) for name, each in states.items()},
-            language=self.one_of(top.get("language"), "language", LANGUAGES, LANGUAGES[0]),
+            language=language,
+            confirm={what: text for what, text in self._confirms.items() if what in (ANSWER, *known)},
         )
 
     def _initial(self, tree: Tree | None) -> Action:
@@ -114,7 +120,8 @@ class _Reader(Reading):
 
     def _common(self, tree: Tree) -> dict[str, Tree]:
         needed = ("identify", "stop", "machine", "exhausted")
-        return self.fields(tree, "global", ("identify", *INTENTS, "machine", "exhausted", "turns", *_LADDERS), needed)
+        known = ("identify", *INTENTS, "machine", "exhausted", "turns", "confirm", *_LADDERS)
+        return self.fields(tree, "global", known, needed)
 
     # ---- words and slots ------------------------------------------------------------------------------------------
 
@@ -156,6 +163,19 @@ class _Reader(Reading):
         return Value(
             name, Kind(self.one_of(Text(line, kind or self._slots[name].kind), "the kind", list(Kind), "text"))
         )
+
+    def _confirm(self, tree: Tree | None, language: str) -> dict[str, Template]:
+        """Read what is asked about what was perhaps not said: the script's words, else those of its language."""
+        usual = {what: Text(0, text) for what, text in words(language).items() if what in (*SURE, ANSWER)}
+        given = self.fields(tree, "confirm", (*SURE, ANSWER)) if tree else {}
+        return {what: self._asked(what, each) for what, each in (usual | given).items()}
+
+    def _asked(self, what: str, tree: Tree) -> Template:
+        before, hole, after = self.text(tree, what).partition("{}")
+        if bool(hole) is not (what == ANSWER) or "{" in before + after:
+            self.refuse(tree.line, f"{what}: {{}} stands for an answer, once; there is no other slot here")
+        pieces = (before, Value("", Kind.TEXT), after) if hole else (before,)
+        return Template(tree.line, (tuple(piece for piece in pieces if piece),))
 
     # ---- actions --------------------------------------------------------------------------------------------------
 
@@ -242,7 +262,7 @@ class _Reader(Reading):
         return {name: self._choice(each, name) for name, each in entries.items()}
 
     def _gather(self, name: str, tree: Tree, on: Tree) -> Gather:
-        entries = self.fields(tree, "listen", ("rule", "slot", "bargein", "timeouts"), ("rule",))
+        entries = self.fields(tree, "listen", ("rule", "slot", "bargein", "timeouts", "confirm"), ("rule",))
         times = self.fields(entries.get("timeouts", Table(tree.line, {})), "timeouts", TIMEOUTS)
         events = self.fields(on, "on", ("match", *_LADDERS, "dtmf"), ("match",))
         own = {ladder: self._ladder(events[ladder]) for ladder in _LADDERS if ladder in events}
@@ -252,8 +272,9 @@ class _Reader(Reading):
         branches = events.get("match", Table(on.line, {}))
         keys = self.table(events.get("dtmf", Table(on.line, {})), "dtmf")
         slot = entries.get("slot", tree)
+        rule = self._rule(name, entries["rule"]) if "rule" in entries else ""
         return Gather(
-            rule=self._rule(name, entries["rule"]) if "rule" in entries else "",
+            rule=rule,
             slot=self.text(slot, "slot") if slot is not tree else "",
             bargein=Bargein(self.one_of(entries.get("bargein"), "bargein", list(Bargein), Bargein.GRAMMAR)),
             noinput_s=self.number(times.get("noinput_s"), "noinput_s", 1, 30, 5.0),
@@ -264,8 +285,16 @@ class _Reader(Reading):
             nomatch=own.get("nomatch", self._ladders.get("nomatch", {})),
             noinput=own.get("noinput", self._ladders.get("noinput", {})),
             dtmf={key: self.text(each, f"key {key}") for key, each in keys.items()},
+            confirm=self._confirmed_below(entries.get("confirm"), rule),
             lines={"slot": slot.line, "match": branches.line} | {key: each.line for key, each in keys.items()},
         )
+
+    def _confirmed_below(self, tree: Tree | None, rule: str) -> float:
+        if tree and rule in self._rules and self._rules[rule].name == YES_NO:
+            self.refuse(tree.line, "a yes or no is not asked about: the answer would be one")
+        if tree and ANSWER not in self._confirms:
+            self.refuse(tree.line, "this language has no words to confirm with: give them in global, confirm: answer")
+        return self.number(tree, "confirm", 0, 1, 0.0)
 
     def _rule(self, state: str, tree: Tree) -> str:
         """Read a rule: its name alone, or a mapping of its name to its parameters. Returns the rule's id."""
@@ -330,7 +359,12 @@ class _Reader(Reading):
         return Enqueue(skill, self.text(entries.get("reason"), "reason"), urgency, events.get("failed", ()))
 
 
-def _built_in(identify: Template) -> dict[str, Choice]:
-    """What `repeat` and `who` do in a script that does not say otherwise."""
-    again = Action(identify.line, reprompt=True)
-    return {"repeat": (again,), "who": (Action(identify.line, say=identify, reprompt=True),)}
+def _built_in(identify: Template, waits: str) -> dict[str, Choice]:
+    """What intents do in a script that does not say otherwise; who is unsure has not answered: `nomatch`."""
+    line = identify.line
+    return {
+        "repeat": (Action(line, reprompt=True),),
+        "who": (Action(line, say=identify, reprompt=True),),
+        "wait": (Action(line, say=Template(line, ((waits,),) if waits else ())),),
+        "unsure": (),
+    }

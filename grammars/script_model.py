@@ -112,6 +112,8 @@ class Gather(msgspec.Struct, frozen=True, tag=True):
     """`slot`, `match`, a key -> where it is written."""
     complete_s: float = COMPLETE_S
     incomplete_s: float = INCOMPLETE_S
+    confirm: float = 0.0
+    """An answer with less confidence is asked about ("Did you say four two seven one?"); 0: never."""
 
 
 class Fetch(msgspec.Struct, frozen=True, tag=True):
@@ -186,6 +188,8 @@ class Script:
     """So many turns at most, then `exhausted`."""
     states: Mapping[str, State]
     language: str = "en"
+    confirm: Mapping[str, Template] = field(default_factory=dict)
+    """Intent, or `answer` -> what is asked when it was perhaps not said (`doubt.py`)."""
 
     def heard_in(self, gather: Gather) -> tuple[str, ...]:
         """Return the ids of the rules that are heard together: the state's own first."""
@@ -202,7 +206,7 @@ class Script:
 
     def templates(self) -> Iterator[Template]:
         """Yield everything that may be said."""
-        yield self.identify
+        yield from (self.identify, *self.confirm.values())
         yield from (state.say for state in self.states.values())
         yield from (action.say for choice in self.choices() for action in choice if action.say)
 

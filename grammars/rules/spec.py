@@ -13,7 +13,7 @@ from typing import NamedTuple
 from grammars.errors import BadRule
 from grammars.rules.phrase import expand
 
-INTENTS = ("repeat", "human", "stop", "wrong_number", "call_later", "who", "busy")
+INTENTS = ("repeat", "human", "stop", "wrong_number", "call_later", "who", "busy", "wait", "unsure")
 """The rules that hold in every state of a script; each means its own name."""
 
 MOST_PHRASES = 2000

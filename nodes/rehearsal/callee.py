@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
+from grammars.rules.backchannel import is_backchannel
 from grammars.script_model import Gather, Script
 from nodes.audio import g711
 from nodes.audio.tones import tone
@@ -252,8 +253,8 @@ class Callee:
 
     def _answer(self, verb: Gather) -> Said:
         persona, asked = self._persona, verb.rule
-        if persona.intent and not self.report.said:
-            asked = persona.intent
+        if persona.intent and all(said.state == self._state for said in self.report.said):
+            asked = persona.intent  # also when they are asked whether they mean it
         words, meaning = self._repertoire.answer(asked, self._random)
         if asked == "yes_no":
             wanted = persona.yes_no or ("no" if self._random.random() < REFUSES else "yes")
@@ -261,6 +262,8 @@ class Callee:
                 wanted = "yes"  # nobody says no to the same question for ever
             while meaning.intent != wanted:
                 words, meaning = self._repertoire.answer(asked, self._random)
+        while persona.barges_in_s and is_backchannel(words):  # nobody interrupts with an "okay"
+            words, meaning = self._repertoire.answer(asked, self._random)
         return Said(self._state, words, meaning.intent, dict(meaning.slots))
 
 

@@ -1,5 +1,6 @@
 """The conversation machine: what it does with each thing that can happen, and what is always true of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_question_follows_the_identification_and_is_open_while_it_is_asked()
     entered, say, listen = talk.step(PromptEnded())
     assert entered == Entered("hello")
     assert say == Say(((Part("Can you hear me well?"),),), Bargein.GRAMMAR)
-    assert listen == Listen(0, ("yes_no", "repeat", "stop", "who"), Bargein.GRAMMAR, 5.0, 15.0)
+    assert listen == Listen(0, ("yes_no", "repeat", "stop", "who", "wait", "unsure"), Bargein.GRAMMAR, 5.0, 15.0)
 
 
 def test_a_question_says_how_long_who_answers_it_may_pause() -> None:
@@ -183,6 +184,35 @@ def test_who_is_calling_is_answered_with_the_identification_and_the_question() -
     )
 
 
+def test_who_asks_us_to_wait_has_half_a_minute_and_may_speak_to_others_meanwhile() -> None:
+    talk = asked("hello")
+    effects = talk.step(intent("wait"))
+    assert spoken(effects) == "Of course."
+    assert [listen.noinput_s for listen in effects if isinstance(listen, Listen)] == [30.0]
+    for _ in range(3):
+        assert [type(effect) for effect in talk.step(NotUnderstood("honey"))] == [Listen], "it is not for us"
+    assert talk.state.misses == 0
+    assert spoken(talk.step(YES)) == "Wonderful. So can I. Thank you, and goodbye."
+
+
+def test_after_that_silence_is_silence_again() -> None:
+    talk = asked("hello", intent("wait"))
+    effects = talk.step(Silence())
+    assert spoken(effects) == "I did not hear you. Can you hear me well?"
+    assert [listen.noinput_s for listen in effects if isinstance(listen, Listen)] == [5.0]
+
+
+def test_who_is_unsure_has_not_answered_unless_the_script_says_what_then() -> None:
+    talk = asked("hello")
+    assert spoken(talk.step(intent("unsure"))) == "Sorry Can you hear me well?"
+    text = (SHIPPED / "hello.yaml").read_text().replace("global:\n", "global:\n  unsure: {redirect: badly}\n")
+    script = load(text)
+    talk = Conversation(script, ConversationState.new(script, CONTACT))
+    for given_ in (Begin(), PromptEnded()):
+        talk.step(given_)
+    assert Entered("badly") in talk.step(intent("unsure"))
+
+
 def test_each_question_has_a_turn_number_of_its_own() -> None:
     talk = asked("survey")
     numbers = [e.turn for i in (Silence(), YES, intent("repeat")) for e in talk.step(i) if isinstance(e, Listen)]
@@ -233,6 +263,99 @@ def test_a_call_without_end_is_ended_by_its_number_of_turns() -> None:
     assert talk.state.phase is TalkPhase.LISTENING
     assert spoken(talk.step(intent("repeat"))) == "Thank you, and goodbye."
     assert talk.step(PromptEnded()) == [HangUp("completed")]
+
+
+# ---- what was perhaps said ----------------------------------------------------------------------------------------
+
+PERHAPS_STOP = Understood(Meaning("stop", "stop"), "stop", confidence=0.79)
+ASKS_STOP = "Do you want us to stop calling you?"
+ORDER_SURE = (SHIPPED / "survey.yaml").read_text().replace("slot: order\n", "slot: order\n      confirm: 0.5\n")
+
+
+def order(value: str, confidence: float) -> Understood:
+    return Understood(Meaning("digits:which_order", "digits", {"value": value}), "", confidence)
+
+
+def a_survey() -> Conversation:
+    """The order is asked for, and asked about when it was heard badly."""
+    script = load(ORDER_SURE)
+    talk = Conversation(script, ConversationState.new(script, CONTACT))
+    for given_ in (Begin(), PromptEnded(), PromptEnded(), YES, PromptEnded()):
+        talk.step(given_)
+    return talk
+
+
+def test_who_has_perhaps_said_stop_is_asked_and_their_yes_opts_them_out() -> None:
+    talk = asked("payment_reminder", YES, ACCOUNT)
+    effects = talk.step(PERHAPS_STOP)
+    assert spoken(effects) == ASKS_STOP
+    assert [listen.rules[0] for listen in effects if isinstance(listen, Listen)] == ["yes_no"]
+    assert talk.pending()[-1] == effects[-1], "whoever goes on with the call waits for the same answer"
+    assert talk.step(YES)[0] == OptOut()
+    assert talk.state.disposition == "opted_out"
+
+
+def test_their_no_brings_the_question_again_and_nobody_is_on_a_list() -> None:
+    talk = asked("hello", PERHAPS_STOP)
+    assert spoken(talk.step(NO)) == "Can you hear me well?"
+    assert talk.step(HungUp()) == []
+    assert talk.state.disposition == "human"
+
+
+@pytest.mark.parametrize("given_", [PERHAPS_STOP, Pressed("9"), HungUp()], ids=["says it again", "nine", "hangs up"])
+def test_so_does_whoever_then_does_this(given_: Input) -> None:
+    talk = asked("hello", PERHAPS_STOP)
+    assert talk.step(given_)[0] == OptOut()
+    assert talk.state.disposition == "opted_out"
+
+
+@pytest.mark.parametrize("given_", [Silence(), NotUnderstood("um"), intent("repeat"), MessageMayStart()], ids=str)
+def test_whoever_answers_something_else_has_not_opted_out(given_: Input) -> None:
+    talk = asked("hello", PERHAPS_STOP)
+    assert OptOut() not in talk.step(given_)
+    assert OptOut() not in talk.step(HungUp())
+
+
+def test_a_wrong_number_is_asked_about_too_and_a_wish_that_costs_nothing_is_not() -> None:
+    talk = asked("appointment_reminder")
+    assert spoken(talk.step(Understood(Meaning("wrong_number", "wrong_number"), "", 0.5))) == (
+        "Have I reached the wrong person?"
+    )
+    assert Entered("call_again") in talk.step(Understood(Meaning("busy", "busy"), "", 0.2))
+
+
+def test_an_answer_is_read_back_where_its_question_wants_to_be_sure() -> None:
+    talk = a_survey()
+    assert spoken(talk.step(order("4271", 0.4))) == "Did you say 4271?"
+    assert talk.step(YES)[0] == Filled("order", "4271")
+
+
+def test_whoever_is_asked_about_an_answer_may_say_the_right_one_at_once() -> None:
+    talk = a_survey()
+    talk.step(order("4271", 0.4))
+    assert talk.step(order("4279", 0.6))[0] == Filled("order", "4279")
+    assert a_survey().step(order("4271", 0.5))[0] == Filled("order", "4271"), "sure enough"
+
+
+def test_said_twice_it_is_meant_however_badly_it_is_heard() -> None:
+    talk = a_survey()
+    talk.step(order("4271", 0.4))
+    assert talk.step(order("4271", 0.2))[0] == Filled("order", "4271")
+
+
+def test_with_no_turn_left_to_ask_a_doubtful_stop_is_a_stop() -> None:
+    talk = asked("hello", *[intent("repeat")] * 29)
+    assert talk.step(PERHAPS_STOP)[0] == OptOut()
+
+
+def test_a_script_asks_in_its_own_words_and_without_any_takes_it_as_it_was_heard() -> None:
+    text = (SHIPPED / "hello.yaml").read_text()
+    own = load(text.replace("global:\n", "global:\n  confirm: {stop: 'Never again?'}\n"))
+    for script, then in ((own, "Never again?"), (replace(own, confirm={}), "All right.")):
+        talk = Conversation(script, ConversationState.new(script, CONTACT))
+        for given_ in (Begin(), PromptEnded()):
+            talk.step(given_)
+        assert spoken(talk.step(PERHAPS_STOP)).startswith(then)
 
 
 # ---- machines -----------------------------------------------------------------------------------------------------

@@ -32,6 +32,11 @@ def intent(name: str) -> Understood:
     return Understood(Meaning(name, name), name)
 
 
+def perhaps(name: str) -> Understood:
+    return Understood(Meaning(name, name), name, confidence=0.3)
+
+
+YES = Understood(Meaning("yes_no", "yes", {"value": "yes"}), "yes")
 WORDS = st.text(max_size=5)
 JSON = st.recursive(st.none() | st.booleans() | st.integers(-99, 99) | st.floats() | WORDS, st.lists, max_leaves=3)
 ACCOUNTS = st.fixed_dictionaries({"balance": JSON | st.just("0.00"), "due": JSON | st.just("2026-01-01")})
@@ -49,8 +54,9 @@ def inputs(script: Script) -> st.SearchStrategy[Input]:
     """Anything that can happen, at any time."""
     return st.one_of(
         st.sampled_from([Begin(), PromptEnded(), Silence(), HandoverDone(), MessageMayStart(), HungUp()]),
-        st.builds(Understood, meanings(script), WORDS),
+        st.builds(Understood, meanings(script), WORDS, st.floats(0, 1)),
         st.sampled_from(INTENTS).map(intent),
+        st.sampled_from(["stop", "wrong_number"]).map(perhaps),
         st.builds(NotUnderstood, WORDS),
         st.builds(Pressed, st.sampled_from("0123456789*#") | WORDS),
         st.builds(Fetched, JSON | st.fixed_dictionaries({"account": ACCOUNTS})),
@@ -76,7 +82,7 @@ def fitting(talk: Conversation, script: Script) -> st.SearchStrategy[Input]:
             return st.sampled_from([HungUp(), HandoverFailed("agent_lost")])
     answers = st.builds(Understood, meanings(script), WORDS)
     keys = st.builds(Pressed, st.sampled_from("012345678"))
-    others = [Silence(), NotUnderstood(), *map(intent, INTENTS)]
+    others = [Silence(), NotUnderstood(), *map(intent, INTENTS), perhaps("stop"), YES]
     return st.one_of(answers, keys, st.sampled_from(others))
 
 
@@ -190,3 +196,15 @@ def test_the_opt_out_is_always_one_word_or_one_key_away(data: st.DataObject) -> 
         while talk.state.phase is not TalkPhase.ENDED:
             assert talk.step(PromptEnded())
         assert talk.state.disposition == "opted_out"
+
+
+@always
+@given(st.data())
+def test_nobody_is_put_on_the_list_for_what_was_perhaps_said_once(data: st.DataObject) -> None:
+    script = data.draw(ANY_SCRIPT)
+    talk = begun(script)
+    for given_ in data.draw(st.lists(inputs(script) | fitting(talk, script), max_size=25)):
+        before = talk.state
+        is_listed = OptOut() in talk.step(given_)
+        if is_listed and before.doubt is None and before.n_turns + 1 < script.turns and "stop" in script.confirm:
+            assert given_ == Pressed("9") or (isinstance(given_, Understood) and given_.confidence >= 0.8)

@@ -1,0 +1,70 @@
+"""What is asked about before it is done: an answer, or a wish, that was perhaps not said.
+
+"Stop calling" and "wrong number" cost a contact for good, so the recogniser must be sure of them, or the callee says
+once more that they mean it; an answer is asked about where its question wants that (`confirm`). The words are the
+script's (`global: confirm`), or those of its language (`usual_words.tsv`); without words all is taken as it was heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from grammars.rules.spec import RuleSpec
+from grammars.script_model import RULE_KINDS, Gather, Script
+from grammars.tables import table
+from grammars.template import Prompt, Sentence
+from protocols.wire.messages import Part
+
+SURE: Final[Mapping[str, float]] = {"stop": 0.8, "wrong_number": 0.8}
+"""Global intent -> the confidence from which it is done without a question."""
+ANSWER: Final = "answer"
+"""What stands for any answer among the intents that are asked about."""
+YES_NO: Final = "yes_no"
+"""The rule that hears what they say to that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What the callee wants, or perhaps wants."""
+
+    rule: str
+    intent: str
+    """The global intent; empty: an answer to the question."""
+    answer: str
+
+
+def words(language: str) -> dict[str, str]:
+    """Return what a script says that has no words of its own for it; `{}` is an answer.
+
+    >>> words("en")["answer"], words("tlh")
+    ('Did you say {}?', {})
+    """
+    return {what: text for each, what, text in table("grammars", "usual_words") if each == language}
+
+
+def is_doubtful(script: Script, gather: Gather, intent: str, confidence: float) -> bool:
+    """Say whether this is asked about. A yes and a no never are, for the answer would be one."""
+    if not intent and script.rules[gather.rule].name == YES_NO:
+        return False
+    return confidence < (SURE.get(intent, 0.0) if intent else gather.confirm)
+
+
+def question(script: Script, gather: Gather, meant: Meant) -> tuple[Prompt, ...]:
+    """Return what is asked about this; nothing where there are no words for it."""
+    template = script.confirm.get(meant.intent or ANSWER)
+    answer = _spoken(script.rules[gather.rule], meant.answer)
+    return tuple(_filled(sentence, answer) for sentence in template.sentences) if template else ()
+
+
+def _filled(sentence: Sentence, answer: Part) -> Prompt:
+    return tuple(Part(piece) if isinstance(piece, str) else answer for piece in sentence)
+
+
+def _spoken(spec: RuleSpec, answer: str) -> Part:
+    phrases = spec.options.get(answer)
+    return Part(min(phrases, key=len)) if phrases else Part(answer, RULE_KINDS[spec.name].value)
+
+
+__all__ = ["ANSWER", "SURE", "YES_NO", "Meant", "is_doubtful", "question", "words"]

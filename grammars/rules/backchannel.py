@@ -1,0 +1,24 @@
+"""What listeners say to show that they listen: "okay", "right", "mm" (`backchannel.tsv`).
+
+Said after a question these are answers; said while somebody still speaks they are none, and ask nobody to stop
+(Yngve 1970 named them back-channels).
+"""
+
+from __future__ import annotations
+
+from grammars.rules.phrase import expand
+from grammars.tables import table
+
+_PHRASES = frozenset(phrase for (pattern,) in table("grammars.rules", "backchannel") for phrase in expand(pattern))
+
+
+def is_backchannel(words: str) -> bool:
+    """Say whether these words only show that somebody listens.
+
+    >>> is_backchannel("okay okay"), is_backchannel("okay keep it"), is_backchannel("")
+    (True, False, False)
+    """
+    return words in _PHRASES
+
+
+__all__ = ["is_backchannel"]
