@@ -29,6 +29,11 @@ from protocols.wire.messages import DigitPressed, Heard, Meaning, Partial, Speec
 BARGE_IN_S = 0.3
 """So much speech stops a prompt under `speech` (the usual confirmation is 0.2 to 0.5 s)."""
 
+MEANT_S = 1.5
+"""Who speaks over a prompt for so long wants to be heard, whatever comes of it."""
+MOST_ALARMS = 2
+"""So often a prompt goes on after it was stopped for nothing; then somebody seems to mean it."""
+
 RESULT_S = 2.0
 """A result that is later than this after the end of speech will not come: the engine has died without a successor."""
 
@@ -84,6 +89,11 @@ class StopPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class FalseAlarm:
+    """What stopped the prompt was nothing: say the rest of it. The question stays open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Understood:
     """The callee's answer. `ended_s`: their last voiced frame, for the measurement of turns."""
 
@@ -115,7 +125,7 @@ class Pressed:
 _FromTheEdge: TypeAlias = Listen | StopListening | PromptStarted | PromptEnded
 _AsItArrives: TypeAlias = SpeechStarted | SpeechEnded | Partial | Heard | DigitPressed
 FloorInput: TypeAlias = _FromTheEdge | _AsItArrives | Expired
-FloorEvent: TypeAlias = StopPrompt | Understood | NotUnderstood | Silence | Pressed
+FloorEvent: TypeAlias = StopPrompt | FalseAlarm | Understood | NotUnderstood | Silence | Pressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,8 @@ class FloorUtterance:
     over_prompt: bool
     """It began while the bot spoke, and has neither stopped it nor outlasted it."""
     ended_s: Moment | None = None
+    has_stopped: bool = False
+    """It has stopped the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +150,8 @@ class FloorState:
     is_speaking: bool = False
     utterance: FloorUtterance | None = None
     quiet_since_s: Moment = 0.0
+    n_alarms: int = 0
+    """How often a prompt was stopped for nothing in this turn."""
 
     def later(self, seconds: float) -> FloorState:
         """Return the floor as if so much less time had passed: nobody was there to listen."""
@@ -181,7 +195,7 @@ class Floor:
         match given:
             case Listen() | StopListening():
                 listen = given if isinstance(given, Listen) else None
-                self.state = replace(self.state, listen=listen, utterance=None, quiet_since_s=now)
+                self.state = replace(self.state, listen=listen, utterance=None, quiet_since_s=now, n_alarms=0)
             case PromptStarted():
                 self.state = replace(self.state, is_playing=True)
             case PromptEnded():
@@ -233,6 +247,11 @@ class Floor:
             return [*self._barge_in(), *self._ends(answer)]
         if said is None or said.number != heard.utterance:
             return []  # they have begun to speak again, or it was nothing that counts
+        is_short = heard.speech_ended_s - said.since_s < MEANT_S
+        if said.has_stopped and is_short and not heard.words and self.state.n_alarms < MOST_ALARMS:
+            n_alarms = self.state.n_alarms + 1
+            self.state = replace(self.state, utterance=None, quiet_since_s=now, n_alarms=n_alarms)
+            return [FalseAlarm()]
         return self._comes_to_nothing(heard.words, now)
 
     def _comes_to_nothing(self, words: str, now: float) -> list[FloorEvent]:
@@ -261,7 +280,9 @@ class Floor:
         if not self.state.is_playing:
             return []
         said = self.state.utterance
-        self.state = replace(self.state, is_playing=False, utterance=replace(said, over_prompt=False) if said else None)
+        if said:
+            said = replace(said, over_prompt=False, has_stopped=True)
+        self.state = replace(self.state, is_playing=False, utterance=said)
         return [StopPrompt()]
 
     def _ends(self, answer: FloorEvent) -> list[FloorEvent]:

@@ -90,14 +90,14 @@ def playing(record: CallRecord) -> Playing | None:
     return record.channel.playing if record.channel else None
 
 
-def play(step: CallStep, prompts: tuple[PromptHash, ...]) -> int:
+def play(step: CallStep, prompts: tuple[PromptHash, ...], skip_s: float = 0.0) -> int:
     """Play these from now on, instead of whatever plays; return the number that `PlayEnded` will carry.
 
     The number is the channel's age in milliseconds, so that no life of the call gives one twice.
     """
     channel = step.record.channel
     play_id = step.since_ms(channel.born_s) if channel else 0
-    want(step, playing=Playing(play_id, prompts, step.now))
+    want(step, playing=Playing(play_id, prompts, step.now, skip_s))
     return play_id
 
 

@@ -20,7 +20,7 @@ from protocols.handover import HandoverState
 from protocols.moments import Moment
 from protocols.sip import Ended, HangUp, LegRecord, Listening, Local
 from protocols.wire.ids import Identity, NodeId
-from protocols.wire.messages import Channel, PlaceCall
+from protocols.wire.messages import Channel, PlaceCall, Playing
 
 VERSION: Final = 1
 GONE_AFTER_S: Final = 30.0
@@ -162,6 +162,8 @@ class CallRecord:
     floor: FloorState = FloorState()
     utterance: int = 0
     """The number of the callee's last one that has begun; told again, it is known."""
+    cut: Playing | None = None
+    """What the callee has stopped last, from where it is to go on if they meant nothing by it."""
     answer_ended_s: Moment = 0.0
     """When their last answer ended, until our next word."""
     recognition_ms: int = 0

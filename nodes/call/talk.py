@@ -17,6 +17,7 @@ from nodes.call.record import UP, Ask, Asked, CallPhase, CallRecord
 from nodes.call.step import CallStep
 from protocols import amd, floor
 from protocols.machine import Expired, earliest
+from protocols.replacing import replace
 from protocols.sip import Disposition
 from protocols.wire.events import Kind
 from protocols.wire.ids import Identity
@@ -250,13 +251,18 @@ def _floored(step: CallStep, events: Sequence[floor.FloorEvent]) -> None:
         listen, state = step.record.listen, step.conversation().state.state
         turn = listen.turn if listen else 0
         ms = step.since_ms(step.record.listen_s) if listen else None
-        if not isinstance(event, floor.StopPrompt):
+        if not isinstance(event, floor.StopPrompt | floor.FalseAlarm):
             step.write(listen=None)  # the floor has answered the question: it is closed
             step.withdraw(Ask.HEAR)
         match event:
             case floor.StopPrompt():
+                if playing := line.playing(step.record):
+                    step.write(cut=replace(playing, skip_s=playing.skip_s or step.now - playing.at_s))
                 hush(step)
                 converse(step, floor.PromptEnded())
+                continue
+            case floor.FalseAlarm():
+                _say_the_rest(step)
                 continue
             case floor.Understood(meaning=meaning):
                 step.note(
@@ -271,6 +277,14 @@ def _floored(step: CallStep, events: Sequence[floor.FloorEvent]) -> None:
             case floor.Pressed(digit=digit):
                 step.note(Kind.DTMF, digit=digit, turn=turn if listen else None, ms=ms)
         converse(step, event)
+
+
+def _say_the_rest(step: CallStep) -> None:
+    """Go on with what was stopped, from the sentence that was cut off."""
+    if cut := step.record.cut:
+        play_id = line.play(step, cut.prompts, cut.skip_s)
+        step.floor(floor.PromptStarted())
+        step.note(Kind.PROMPT_STARTED, play_id=play_id, spoken="...", is_resumed=True)
 
 
 def _carry_out(step: CallStep, effects: Sequence[says.Effect]) -> None:

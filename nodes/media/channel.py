@@ -118,7 +118,7 @@ class Channel:
         if self._beep.step(sound.pitch_hz):
             self._tell(wire.BeepHeard(channel_id, at))
         voiced = self._voice.is_voiced(sound.samples, sound.level_dbov)
-        change, frames = utterances.step(self.heard, voiced, at, over_prompt=self._player.is_playing)
+        change, frames = utterances.step(self.heard, voiced, at, over_prompt=self._player.has_more_to_say(at))
         if change is Speech.STARTED:
             self._tell(wire.SpeechStarted(channel_id, utterances.number, utterances.started_at))
         elif change is Speech.ENDED:

@@ -6,10 +6,15 @@ position. A successor given the same `Playing` therefore plays on where its pred
 
 from __future__ import annotations
 
+from typing import Final
+
 from nodes.audio.g711 import FRAME_BYTES
 from nodes.media.prompts import Prompts
 from protocols.rtp.numbers import frames_since
 from protocols.wire.messages import Playing
+
+LAST_WORD_FRAMES: Final = 25
+"""Half a second: a word, as prompts are spoken."""
 
 
 class Player:
@@ -24,19 +29,27 @@ class Player:
         self._n_frames = 0
         self._ended = False
 
-    @property
-    def is_playing(self) -> bool:
-        """Say whether there is something to play, now or soon, or its end has not been told."""
-        return self._playing is not None and not self._ended
+    def has_more_to_say(self, at: float) -> bool:
+        """Say whether more than the last word is still to come: who speaks over that one answers in time."""
+        if self._playing is None or self._ended:
+            return False
+        return frames_since(self._playing.at_s, at) < self._n_frames - LAST_WORD_FRAMES
 
     def set(self, playing: Playing | None) -> None:
         """Play this from now on, or nothing."""
         if playing == self._playing:
             return
         self._playing, self._ended = playing, False
-        self._audio = b"".join(self._prompts.get(prompt) for prompt in playing.prompts) if playing else b""
+        self._audio = b"".join(self._wanted(playing)) if playing else b""
         self._n_frames = -(-len(self._audio) // FRAME_BYTES)
         self._audio = self._audio.ljust(self._n_frames * FRAME_BYTES, b"\xff")
+
+    def _wanted(self, playing: Playing) -> list[bytes]:
+        """Return the audio of its prompts, from the one on in which `skip_s` lies."""
+        audio, skipped = [self._prompts.get(prompt) for prompt in playing.prompts], playing.skip_s * 8000
+        while len(audio) > 1 and len(audio[0]) <= skipped:
+            skipped -= len(audio.pop(0))
+        return audio
 
     def again(self) -> None:
         """Tell once more that the play has ended, if it has: the first message may have been lost."""

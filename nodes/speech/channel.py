@@ -20,6 +20,7 @@ from functools import partial
 from math import inf
 from typing import assert_never
 
+from grammars.rules.backchannel import is_backchannel
 from grammars.rules.rule import Completeness
 from nodes.speech.backlog import Backlog
 from nodes.speech.errors import SpeechError
@@ -338,6 +339,9 @@ class Channel:
         """Tell what was heard. An answer uses the wish up; what is still said waits for the next."""
         wanted, utterance = hearing.wanted, hearing.utterance
         assert wanted
+        if utterance.is_said_over_prompt and is_backchannel(guess.words):
+            guess = NOTHING
+            self._around.counts["backchannels"] += 1
         self._around.counts["understood" if guess.meaning else "not_understood"] += 1
         self._told = self._heard(wanted, utterance, guess)
         _tell_span(self._told, utterance.speech_ms)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import assert_never
 
+from grammars.rules.backchannel import is_backchannel
 from grammars.rules.rule import Completeness
 from nodes.audio.vad import PAUSES_MS
 from nodes.speech.confidence import ACCEPT, REJECT
@@ -78,8 +79,11 @@ def next_step(silence_ms: float, guess: Guess | None, patience: Patience, *, is_
 def begins(guess: Guess) -> bool:
     """Whether an unfinished utterance has begun like an answer: enough to stop a prompt for.
 
-    Of answers, 70 to 90 % show it before they end, noise and tones never, other speech one time in six.
+    Of answers, 70 to 90 % show it before they end, noise and tones never, other speech one time in six. Who says
+    "okay" listens, and wants to hear the rest.
     """
+    if is_backchannel(guess.words):
+        return False
     return guess.completeness is not Completeness.NO and guess.confidence >= ACCEPT
 
 

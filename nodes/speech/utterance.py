@@ -38,6 +38,8 @@ class Utterance:
         """Its frames have ended; who was silent may still `go_on`."""
         self.is_over_prompt = False
         """A prompt was played while the newest frame was heard."""
+        self.is_said_over_prompt = False
+        """And while the newest voiced one was."""
         self._voiced_from: int | None = None
         self._voiced_until = 0
         self._next_index = next_index
@@ -92,6 +94,7 @@ class Utterance:
             self._voiced_until = heard_ms
             self.silence_ms = 0
             self.last_voiced_s = frame.at_s
+            self.is_said_over_prompt = frame.over_prompt
         elif self.last_voiced_s is not None:
             self.silence_ms += FRAME_MS
         self.is_over_prompt = frame.over_prompt

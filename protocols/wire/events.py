@@ -62,7 +62,10 @@ FIELDS: Final[Mapping[Kind, tuple[dict[str, type], dict[str, type]]]] = {
     Kind.RINGING: ({"after_ms": int}, {}),
     Kind.EARLY_MEDIA: ({"after_ms": int}, {}),
     Kind.ANSWERED: ({"after_ms": int}, {}),
-    Kind.PROMPT_STARTED: ({"play_id": int, "spoken": str}, {"prompts": list, "answer_ms": int, "first_word_ms": int}),
+    Kind.PROMPT_STARTED: (
+        {"play_id": int, "spoken": str},
+        {"prompts": list, "answer_ms": int, "first_word_ms": int, "is_resumed": bool},
+    ),
     Kind.PROMPT_ENDED: ({"play_id": int}, {"is_cut": bool}),
     Kind.HEARD: (
         {**_TURN, "confidence": float, "rule": str, "intent": str, "slots": dict},

@@ -73,6 +73,7 @@ class Playing:
     play_id: int
     prompts: tuple[PromptHash, ...]
     at_s: Moment
+    skip_s: float = 0.0  # begins with the prompt in which this second of the whole lies: the rest of what was stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,7 @@ class Channel:
     seq0: int
     ts0: int
     born_s: Moment
-    remote_host: str = ""
-    """Empty until the far end said where it listens: nothing is sent before."""
+    remote_host: str = ""  # empty until the far end said where it listens: nothing is sent before
     remote_port: int = 0
     payload_type: int = 0
     """0 PCMU or 8 PCMA (RFC 3551)."""

@@ -1,5 +1,7 @@
 """Whose turn it is: silence, barge-in by policy, late and missing results, keys; and that every turn ends once."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from protocols.floor import (
     Bargein,
+    FalseAlarm,
     Floor,
     FloorEvent,
     FloorInput,
@@ -155,6 +158,42 @@ def test_under_grammar_an_interruption_that_comes_to_nothing_is_not_understood()
     ]
 
 
+def nothing(utterance: int, at_s: float) -> Heard:
+    """What the engine tells of an utterance of which it has understood nothing."""
+    return replace(heard(None, "", utterance), speech_ended_s=at_s)
+
+
+def test_when_what_stopped_the_prompt_was_nothing_the_prompt_goes_on_and_the_question_stays_open() -> None:
+    floor = speaking(Bargein.GRAMMAR)
+    assert run(floor, (1.6, partial(True)), (2.1, nothing(1, 1.8))) == [StopPrompt(), FalseAlarm()]
+    assert run(floor, (2.1, PromptStarted()), (2.6, ended(1.8)), (4.0, PromptEnded())) == []
+    assert run(floor, (4.5, started(4.5, 2)), (5.0, heard(YES, utterance=2))) == [ANSWER]
+
+
+def test_also_under_speech_and_twice_in_a_turn_but_not_a_third_time() -> None:
+    floor, told = Floor(), list[FloorEvent]()
+    run(floor, (0.0, listen(Bargein.SPEECH)))
+    for n in (1, 2, 3):
+        at = 3.0 * n
+        run(floor, (at, PromptStarted()), (at, started(at, n)))
+        told += run(floor, (at + 0.3, Expired()), (at + 1.0, nothing(n, at + 0.4)))
+    assert told == [StopPrompt(), FalseAlarm(), StopPrompt(), FalseAlarm(), StopPrompt(), NotUnderstood()]
+    assert run(floor, (20.0, listen(Bargein.SPEECH))) == []
+    assert floor.state.n_alarms == 0
+
+
+def test_who_speaks_over_the_prompt_for_long_is_told_that_nothing_was_understood() -> None:
+    floor = speaking(Bargein.GRAMMAR)
+    told = run(floor, (1.6, partial(True)), (2.8, nothing(1, 2.5)))
+    assert told == [StopPrompt(), NotUnderstood()]
+
+
+def test_who_leaves_the_floor_alone_after_a_false_alarm_is_silent_in_the_end() -> None:
+    floor = speaking(Bargein.GRAMMAR)
+    run(floor, (1.6, partial(True)), (2.1, nothing(1, 1.8)), (2.6, ended(1.8)))
+    assert floor.deadline == 2.6 + 5.0, "also when nobody plays the rest"
+
+
 def test_a_partial_of_another_turn_interrupts_nothing() -> None:
     assert run(Floor(), (0.0, PromptStarted()), (0.0, listen(turn=2)), (1.0, started(1.0)), (1.5, partial(True))) == []
 
@@ -244,7 +283,7 @@ def test_each_question_ends_exactly_once_and_never_waits_for_ever(script: list[t
         told = [notice.event for notice in floor.step(given_, now)]
         open_ = isinstance(given_, Listen) or (open_ and not isinstance(given_, StopListening))
         playing = isinstance(given_, PromptStarted) or (playing and not isinstance(given_, PromptEnded))
-        ends = [event for event in told if not isinstance(event, StopPrompt | Pressed)]
+        ends = [event for event in told if not isinstance(event, StopPrompt | FalseAlarm | Pressed)]
         assert len(ends) <= open_, "an answer needs a question"
         assert told.count(StopPrompt()) <= playing, "only what plays is stopped"
         playing = playing and StopPrompt() not in told

@@ -307,10 +307,9 @@ class Line:
         if engine.hearing and engine.hearing[0] == speech.number:
             listen, engine.hearing = engine.hearing[1], None
             meaning, now = speech.said.meaning(listen), self._clock.now
+            words, ended_s = "word" if meaning else "", speech.ended_s or now
             speech.is_answered = True
-            engine.told = Heard(
-                caller.channel_id, listen.turn, speech.number, "word", 0.9, speech.ended_s or now, now, meaning
-            )
+            engine.told = Heard(caller.channel_id, listen.turn, speech.number, words, 0.9, ended_s, now, meaning)
             if meaning and engine.wish == listen:
                 engine.wish = None
             self._tell(engine.owner, engine.told)

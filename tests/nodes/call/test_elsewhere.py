@@ -34,7 +34,7 @@ from tests.nodes.edge.records import record as kept
 LENGTHS = {
     "PlaceCall.ring_s", "Dial.ring_s", "SessionTimer.interval_s", "Listen.noinput_s", "Listen.speech_s",
     "Listen.complete_s", "Listen.incomplete_s", "Fetch.timeout_s", "AudioLost.silent_s", "Moved.outage_s",
-    "Left.outage_s",
+    "Left.outage_s", "Playing.skip_s",
 }  # fmt: skip
 """What ends in `_s` and is a length of time."""
 

@@ -131,6 +131,30 @@ def test_words_that_can_begin_an_answer_stop_the_prompt_in_the_same_step() -> No
     assert world.notes[-1].fields["is_cut"] is True
 
 
+def test_what_stopped_the_prompt_and_was_nothing_lets_it_go_on_from_where_it_was_stopped_and_asks_nobody_anew() -> None:
+    world = prompt_world()
+    world.until(lambda: world.record.listen and playing(world) is not None and not world.asks)
+    listen, channel = world.record.listen, world.record.channel
+    assert listen
+    assert channel
+    assert channel.playing
+    before = channel.playing
+    world.line.speak(Said("", "", 0.6))
+    world.pass_(0.4)
+    done(world, inputs.Partial(CHANNEL, listen.turn, world.record.utterance, "yes", in_grammar=True))
+    assert playing(world) is None
+    stopped_s = world.now - before.at_s
+    world.until(lambda: playing(world) is not None)
+    rest = world.record.channel and world.record.channel.playing
+    assert rest
+    assert (rest.prompts, rest.skip_s, world.record.listen) == (before.prompts, pytest.approx(stopped_s), listen)
+    assert world.notes[-1].fields["is_resumed"] is True
+    assert not world.noted(Kind.NOMATCH)
+    world.until(lambda: playing(world) is None)
+    world.line.speak(Said("", "yes"))
+    world.until(lambda: world.noted(Kind.HEARD))
+
+
 def test_a_turn_that_goes_on_to_the_next_question_deafens_nobody() -> None:
     world = asked_world("appointment_reminder")
     slow(world, Speak)

@@ -63,6 +63,19 @@ async def test_prompts_follow_each_other_and_the_end_is_told_once_when_it_was_he
     assert [(ended.play_id, ended.at_s > ended_at) for ended in rig.heard_of(PlayEnded)] == [(7, True)]
 
 
+@pytest.mark.parametrize(
+    ("skip_s", "first"), [(0.0, b"\1"), (0.03, b"\1"), (0.04, b"\x09"), (0.06, b"\x09"), (9.0, b"\x09")]
+)
+async def test_the_rest_of_a_play_begins_with_the_prompt_that_was_cut_off(
+    rig, far, skip_s: float, first: bytes
+) -> None:
+    play = Playing(7, (rig.prompt("a", 2), rig.prompt("b", 2, first=9)), at_s=rig.now, skip_s=skip_s)
+    rig.plane.set(rig.channel(far, playing=play))
+    rig.frames(6)
+    assert far.heard()[0].payload[:1] == first
+    assert len(rig.heard_of(PlayEnded)) == 1
+
+
 async def test_the_tail_of_a_prompt_is_filled_up_with_silence(rig, far) -> None:
     rig.plane.set(rig.channel(far, playing=Playing(1, (rig.prompt("p", 0.5),), at_s=rig.now)))
     rig.frames()

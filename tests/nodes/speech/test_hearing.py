@@ -170,6 +170,21 @@ async def test_words_of_the_grammar_are_told_while_they_are_said(caller, voice) 
     assert (partial.turn, partial.utterance) == (heard.turn, heard.utterance)
 
 
+async def test_an_okay_while_the_bot_speaks_is_no_answer_and_stops_nothing_and_after_it_it_is_one(
+    caller, voice
+) -> None:
+    await caller.listen("confirm")
+    caller.send(caller.frames(voice("okay")))
+    heard = await caller.next_heard()
+    assert (heard.meaning, heard.words) == (None, "")
+    while not caller.partials.empty():
+        assert not caller.partials.get_nowait().in_grammar
+    caller.send([replace(frame, over_prompt=False) for frame in caller.frames(voice("okay"))])
+    heard = await caller.next_heard()
+    assert heard.meaning is not None
+    assert heard.meaning.intent == "yes"
+
+
 async def test_what_is_said_while_nothing_is_played_is_told_once_when_it_is_understood(caller, voice) -> None:
     await caller.listen("line")
     frames = caller.frames(voice("two one two five five five nine one seven six"))

@@ -49,6 +49,11 @@ def test_how_long_the_caller_may_pause(completeness: Completeness, confidence: f
     assert patience_ms(guess(completeness, confidence), ASKED) == silence_ms
 
 
+def test_words_of_an_answer_stop_a_prompt_and_those_of_a_listener_do_not() -> None:
+    said = ("yes", "keep it", "okay keep it", "okay", "right", "mm")
+    assert [begins(Guess(words, COMPLETE, 1.0, None)) for words in said] == [True, True, True, False, False, False]
+
+
 def test_nothing_is_guessed_in_the_closure_of_a_plosive() -> None:
     assert next_step(GUESS_MS - 10, None, ASKED, is_over=False) is Step.LISTEN
 
