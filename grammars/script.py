@@ -35,6 +35,7 @@ from grammars.script_model import (
 )
 from grammars.script_pack import MAX_PACKED, pack, script_hash
 from grammars.script_tree import Items, Reading, Table, Text, Tree, parse, plain
+from grammars.spoken import unspeakable
 from grammars.template import Kind, Sentence, Template, Value
 from protocols.floor import Bargein
 from protocols.pauses import COMPLETE_S, INCOMPLETE_S
@@ -51,6 +52,7 @@ TIMEOUTS = ("noinput_s", "speech_s", "complete_s", "incomplete_s")
 """VoiceXML's `timeout`, `maxspeechtimeout`, `completetimeout` and `incompletetimeout`."""
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!Ms\.)(?<!Dr\.)(?<!St\.)\s+")
+_MARKUP = re.compile(r"</?[A-Za-z]")
 _LABEL = r"[^/?#{}\s@:.\[\]]{1,63}"
 _URL = re.compile(rf"https?://([^/{{}}\s@]*@)?(\[[0-9A-Fa-f:.]+\]|{_LABEL}(\.{_LABEL})*\.?)(:[0-9]+)?([/?#]\S*)?")
 
@@ -139,6 +141,10 @@ class _Reader(Reading):
         raw = " ".join(self.text(tree, what).split())
         line = tree.line if tree else 0
         sentences = _SENTENCE_END.split(raw) if raw else []
+        if _MARKUP.search(raw):
+            self.refuse(line, f"{what} has markup, which is not spoken: write words; a comma or a full stop is a pause")
+        if strange := unspeakable(raw):
+            self.refuse(line, f"{what}: no voice here can say {strange!r}")
         if any(len(sentence) > _MOST_CHARACTERS for sentence in sentences):
             self.refuse(line, f"{what} has a sentence of more than {_MOST_CHARACTERS} characters: split it")
         return Template(line, tuple(self._sentence(sentence, line) for sentence in sentences))

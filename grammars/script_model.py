@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from grammars.rules.spec import INTENTS, RuleSpec
+from grammars.spoken import unspeakable
 from grammars.template import Kind, Prompt, Template
 from protocols.floor import Bargein
 from protocols.pauses import COMPLETE_S, INCOMPLETE_S
@@ -233,11 +234,19 @@ class Script:
         """Return what is wrong with a contact's columns, in words; with problems the call must not be placed."""
         known = self.initial_slots(contact)
         wanted = {name: slot for name, slot in self.slots.items() if slot.contact}
-        return tuple(
+        wrong = (
             f"{name} is missing" if name not in known else f"{name} is no {slot.kind}"
             for name, slot in wanted.items()
             if not slot.kind.fits(known.get(name, ""))
         )
+        strange = ((name, unspeakable(known.get(name, ""))) for name in wanted)
+        return (
+            *wrong,
+            *(f"{name}: no voice here can say {text!r}" for name, text in strange if text and self._is_said(name)),
+        )
+
+    def _is_said(self, slot: str) -> bool:
+        return any(value.slot == slot for template in self.templates() for value in template.values())
 
     @property
     def leaves_message(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -33,13 +34,15 @@ class Kind(StrEnum):
 
         >>> Kind.DATE.fits("2026-03-03"), Kind.TIME.fits("9 pm"), Kind.MONEY.fits("42.50")
         (True, False, True)
+        >>> Kind.DATE.fits("2026-02-30")
+        False
 
         No value is longer than a sentence can have:
 
         >>> Kind.NUMBER.fits("126.30000000000001"), Kind.NUMBER.fits("1." + "3" * 60_000), Kind.TEXT.fits("x" * 201)
         (True, False, False)
         """
-        return _WRITTEN[self].fullmatch(value) is not None
+        return _WRITTEN[self].fullmatch(value) is not None and (self is not Kind.DATE or _is_a_day(value))
 
 
 _WRITTEN: Mapping[Kind, re.Pattern[str]] = {
@@ -52,6 +55,15 @@ _WRITTEN: Mapping[Kind, re.Pattern[str]] = {
     Kind.DIGITS: re.compile(r"\d{1,24}", re.ASCII),
     Kind.PHONE: re.compile(r"\+?\d{3,15}", re.ASCII),
 }
+
+
+def _is_a_day(value: str) -> bool:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
 
 Prompt: TypeAlias = tuple[Part, ...]
 """One sentence, ready to be rendered."""

@@ -5,8 +5,8 @@ it gets goes through here. Pure Python and tables; the rules that hear the same 
 (`grammars/rules`), and the tests hold one against the other.
 """
 
-from grammars.spoken.free_text import normalise
+from grammars.spoken.free_text import normalise, unspeakable
 from grammars.spoken.kinds import KINDS, verbalise
 from grammars.spoken.words import words_of
 
-__all__ = ["verbalise", "normalise", "words_of", "KINDS"]
+__all__ = ["verbalise", "normalise", "unspeakable", "words_of", "KINDS"]

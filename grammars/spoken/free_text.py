@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from datetime import date
 
-from grammars.spoken.numbers import spell
+from grammars.spoken.numbers import cardinal, spell, year
 from grammars.spoken.values import (
     CURRENCIES,
     LONGEST,
@@ -27,6 +27,8 @@ from grammars.spoken.values import (
 from grammars.tables import table
 
 _SIGNS = "".join(CURRENCIES)
+_LETTERS = str.maketrans({row[0]: row[1] for row in table("grammars.spoken", "letters")})
+_FRACTIONS = {row[0]: row[1] for row in table("grammars.spoken", "fraction")}
 _MONTH = "|".join(f"{month.capitalize()}|{month[:3].capitalize()}\\.?" for month in MONTHS.values())
 
 
@@ -46,9 +48,24 @@ def normalise(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Fold accents and typography into ASCII; what has no letter here becomes a space."""
-    text = text.translate({0x2019: "'", 0x2018: "'", 0x2013: "-", 0x2014: ", ", 0x2026: ". "})
-    folded = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return re.sub(rf"[^A-Za-z0-9 '.,?!;:$%&@#/()+{_SIGNS}-]", " ", folded)
+    text = text.translate({0x2019: "'", 0x2018: "'", 0x2013: "-", 0x2014: ", ", 0x2026: ". ", 0x2212: "-"})
+    text = re.sub("([\u00bc-\u00be\u2150-\u215e])", r" \1", text)  # of "2\u00bd" the half is a word of its own
+    return re.sub(rf"[^A-Za-z0-9 '.,?!;:$%&@#/()+{_SIGNS}°-]", " ", _folded(text))
+
+
+def _folded(text: str) -> str:
+    """Return it without accents: letters as they are written where there are none."""
+    folded = unicodedata.normalize("NFKD", text.translate(_LETTERS)).replace("\u2044", "/")
+    return "".join(c for c in folded if not unicodedata.combining(c))
+
+
+def unspeakable(text: str) -> str:
+    """Return the letters and digits of a text that have no sound here: those of other alphabets.
+
+    >>> unspeakable("Jos\u00e9 Stra\u00dfe"), unspeakable("Ann \u5317\u4eac")
+    ('', '\u5317\u4eac')
+    """
+    return "" if text.isascii() else "".join(c for c in _folded(text) if c.isalnum() and not c.isascii())
 
 
 def _tidy(text: str) -> str:
@@ -92,6 +109,22 @@ def _twelve_hours(found: re.Match[str]) -> str:
     return f" {say_time(written)} "
 
 
+def _fraction(found: re.Match[str]) -> str:
+    whole, part = found[1], _FRACTIONS.get(found[2])
+    if part is None:
+        return found[0]
+    return f" {say_number(whole)} and {part.replace('one ', 'a ')} " if whole else f" {part} "
+
+
+def _decade(found: re.Match[str]) -> str:
+    tens = cardinal(int(found[2])).removesuffix("y") + "ies"
+    return f" {cardinal(int(found[1]))} {tens} " if found[1] else f" {tens} "
+
+
+def _year(found: re.Match[str]) -> str:
+    return f"{found[1]} {year(int(found[2]))} "
+
+
 def _any_number(text: str) -> str:
     """A number, or its digits where nobody would read it as one: an account, a code with a leading zero."""
     digits = re.sub(r"\D", "", text)
@@ -101,11 +134,15 @@ def _any_number(text: str) -> str:
 
 _REWRITINGS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     *((re.compile(pattern), words) for pattern, words in table("grammars.spoken", "abbreviation")),
+    (re.compile(r"(?<![\d/])(?:(\d{1,3}) )?(\d/\d)(?![\d/])"), _fraction),
+    (re.compile(r"(?<![\d'])'?(1\d|20)?([2-9]0)'?s\b"), _decade),
+    (re.compile(r"\b([Ii]n|[Ss]ince|[Uu]ntil|[Yy]ear|[Bb]efore|[Aa]fter) ((?:19|20)\d\d)(?![\d.,:/-]\d|\d)"), _year),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), _or_as_it_was(say_date)),
     (re.compile(r"\b\d{1,2}/\d{1,2}/\d{4}\b"), _or_as_it_was(_american_date)),
     (re.compile(rf"\b({_MONTH}) (\d{{1,2}})(?:st|nd|rd|th)?(?:,? (\d{{4}}))?\b"), _named_date),
     (re.compile(r"\b(\d{1,2})(?::([0-5]\d))? ?([aApP])[mM]\b"), _twelve_hours),
     (re.compile(r"\b\d{1,2}:[0-5]\d\b"), _or_as_it_was(say_time)),
+    (re.compile(rf"(?<!\w)-([{_SIGNS}])|([{_SIGNS}])-(?=\d)"), r" minus \1\2"),
     (re.compile(rf"[{_SIGNS}] ?\d[\d,]*(?:\.\d\d?)?(?!\d)"), _or_as_it_was(say_money)),
     (re.compile(r"\+\d{7,15}\b"), _or_as_it_was(say_phone)),
     (

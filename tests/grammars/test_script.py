@@ -224,6 +224,8 @@ def test_a_contact_without_a_column_or_with_a_wrong_one_is_told_before_the_call(
     good = {"name": "Ann", "clinic": "Elm Street", "date": "2026-03-03", "time": "15:30", "unknown": "x"}
     assert script.problems(good) == ()
     assert script.problems({**good, "date": "tomorrow"}) == ("date is no date",)
+    assert script.problems({**good, "date": "2026-02-30"}) == ("date is no date",)
+    assert script.problems({**good, "name": "王 José"}) == ("name: no voice here can say '王'",)
     assert script.problems({"name": "Ann", "clinic": "Elm"}) == ("date is missing", "time is missing")
     assert script.initial_slots(good) == {k: v for k, v in good.items() if k != "unknown"}
 
