@@ -5,6 +5,9 @@
     a pause of 1 s after less than that                                       a person
     no speech for 4 s                                                         a person, not sure: nobody is hung up on
 
+What is speech is known when its end is told, which is `TAIL_S` after it: a greeting is judged by its own length, so a
+machine that goes on is known 3.3 s after it began.
+
 After a machine has been recognised by its long greeting, the message may start after the beep, or after 2.5 s without
 speech where none came, or after 25 s. Tones and cadences of the network are not here: the SIP leg knows those.
 Source of the times: the timing stage that answering machine detectors share (2.5 s of speech), with the longer pause.
@@ -18,6 +21,7 @@ from typing import TypeAlias, assert_never
 
 from protocols.machine import Expired, Notify
 from protocols.moments import Moment
+from protocols.pauses import TAIL_S
 from protocols.replacing import replace
 from protocols.wire.messages import BeepHeard, SpeechEnded, SpeechStarted
 
@@ -110,7 +114,7 @@ class Amd:
             case AmdStage.LISTENING if state.pause_s is not None:
                 return state.pause_s + PAUSE_S
             case AmdStage.LISTENING:
-                return state.began_s + GREETING_S if state.began_s is not None else None
+                return state.began_s + GREETING_S + TAIL_S if state.began_s is not None else None
             case AmdStage.HUMAN:
                 return state.latest_s
             case AmdStage.MACHINE:
@@ -130,7 +134,8 @@ class Amd:
                 return []
             case SpeechEnded(at_s=at):
                 self.state = replace(self.state, pause_s=at)
-                return []
+                is_long = self.state.began_s is not None and at - self.state.began_s > GREETING_S
+                return self._greeted(now) if is_long and self.state.stage is AmdStage.LISTENING else []
             case BeepHeard():
                 return self._beep(now)
             case Expired():
@@ -144,6 +149,10 @@ class Amd:
             case AmdStage.MACHINE:
                 self.state = replace(self.state, latest_s=min(self.state.latest_s, now + AFTER_BEEP_S))
         return []
+
+    def _greeted(self, now: float) -> list[AmdEvent]:
+        """Nobody says so much and waits for an answer."""
+        return [MachineAnswered("greeting"), *self._machine(now + MACHINE_S)]
 
     def _machine(self, latest_s: float) -> list[AmdEvent]:
         self.state = replace(self.state, stage=AmdStage.MACHINE, latest_s=latest_s, pause_s=None)
@@ -168,9 +177,9 @@ class Amd:
     def _decided(self, now: float) -> list[AmdEvent]:
         state = self.state
         if state.began_s is not None and state.pause_s is None:
-            if now - state.began_s > GREETING_S + LATE_S:  # nobody listened meanwhile: they are listened to anew
+            if now - state.began_s > GREETING_S + TAIL_S + LATE_S:  # nobody listened meanwhile: listen anew
                 self.state = replace(state, began_s=now)
                 return []
-            return [MachineAnswered("greeting"), *self._machine(now + MACHINE_S)]
+            return self._greeted(now)
         self.state = replace(state, stage=AmdStage.HUMAN, latest_s=state.answered_s + BEEP_WATCH_S)
         return [HumanAnswered(sure=state.began_s is not None)]

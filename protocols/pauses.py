@@ -1,4 +1,4 @@
-"""How long who answers may pause before the turn is ours, where a question does not say otherwise."""
+"""How long pauses are: those of who answers, where a question does not say otherwise, and the voice detector's tail."""
 
 from __future__ import annotations
 
@@ -10,5 +10,7 @@ COMPLETE_S: Final = 0.3
 INCOMPLETE_S: Final = 1.5
 """After the beginning of one: whoever thinks about the third digit is not answered before the fourth. VoiceXML's
 `incompletetimeout`."""
+TAIL_S: Final = 0.8
+"""So long nobody has spoken when media tells that speech has ended; until then they may have stopped or not."""
 
-__all__ = ["COMPLETE_S", "INCOMPLETE_S"]
+__all__ = ["COMPLETE_S", "INCOMPLETE_S", "TAIL_S"]

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import webrtcvad
 
+from protocols.pauses import COMPLETE_S, TAIL_S
+
 _RATE_HZ: Final = 8000
 _AGGRESSIVENESS: Final = 2
 """Of 0 to 3. Three misses quiet word endings, one takes line noise for speech."""
@@ -24,11 +26,11 @@ _FULL_SCALE: Final = 32768.0**2
 ONSET_FRAMES, ONSET_VOICED = 5, 3
 """Speech has begun when three of the last five frames were voiced: 60 ms, longer than a click."""
 _FRAME_MS: Final = 20
-PAUSES_MS: Final = (150, 300, 800)
+PAUSES_MS: Final = (150, 200, round(COMPLETE_S * 1000), round(TAIL_S * 1000))
 """Pauses that mean something: an engine decides at each of them what was said, or waits for the next
 (`nodes.speech.turn`). The last is the whole tail: the pause within a dictated number is shorter."""
 DECISIVE_FRAMES: Final = frozenset(-(-ms // _FRAME_MS) for ms in PAUSES_MS)
-"""The frames of silence with which they are over: the 8th, the 15th, and the 40th."""
+"""The frames of silence with which they are over: the 8th, 10th, 15th and 40th."""
 TAIL_FRAMES: Final = max(DECISIVE_FRAMES)
 
 

@@ -11,7 +11,7 @@ from grammars import conversation_state as says
 from grammars.conversation import Conversation
 from grammars.script_model import Script
 from nodes.call.record import UP, Ask, Asked, CallPhase, CallRecord
-from protocols import amd
+from protocols import amd, pauses
 from protocols.floor import FloorState
 from protocols.handover import HandoverState, Stage
 from protocols.machine import Expired
@@ -41,7 +41,8 @@ def _detector(record: CallRecord, wants_message: bool) -> amd.AmdState | None:
     again, talk = amd.Amd(record.answered_s, wants_message=wants_message), record.conversation
     if record.phase is not CallPhase.ANSWERED and (talk is None or talk.phase is says.TalkPhase.NEW):
         again.step(SpeechStarted(ChannelId(""), 0, record.answered_s), record.answered_s)
-        again.step(Expired(), record.answered_s + amd.GREETING_S)  # a machine, and the message may not start yet
+        greeted_s = record.answered_s + amd.GREETING_S + pauses.TAIL_S
+        again.step(Expired(), greeted_s)  # a machine, and the message may not start yet
     elif talk is not None and talk.disposition == "machine":
         return None
     elif record.phase is not CallPhase.ANSWERED:

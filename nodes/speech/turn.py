@@ -20,11 +20,11 @@ from protocols.wire.messages import Meaning
 
 __all__ = ["GUESS_MS", "Guess", "Patience", "Step", "begins", "next_step", "patience_ms"]
 
-GUESS_MS, UNSURE_MS, NOTHING_MS = PAUSES_MS
+GUESS_MS, UNSURE_MS, _, NOTHING_MS = PAUSES_MS
 """The pauses at which something is decided. Media knows them, too: it lets no frame wait that completes one.
 
 150 ms of silence before the first guess: shorter falls into the closure of a `t` or `p` too often.
-300 after a phrase that was perhaps not said: one answer in twelve, and half a second after those made the whole turn
+200 after a phrase that was perhaps not said: one answer in twelve, and half a second after those made the whole turn
 440 (p95; 350 is promised).
 800 after what is no phrase: the whole tail of the voice detector.
 How long who may go on is waited for is the question's (`Patience`).
@@ -33,12 +33,14 @@ How long who may go on is waited for is the question's (`Patience`).
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What an utterance is, if it ends here. `confidence` 0..1 says whether it is a phrase of the grammar at all."""
+    """What an utterance is, if it ends here. `confidence` 0..1 says whether it is a phrase of the grammar at all,
+    `certainty` that it is this one and no other."""
 
     words: str
     completeness: Completeness
     confidence: float
     meaning: Meaning | None
+    certainty: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,13 @@ FRAME_BYTES = 160
 BYTES_PER_MS = FRAME_BYTES // FRAME_MS
 _SILENCE = b"\xff" * FRAME_BYTES
 
+_LOUDNESS = bytes(127 - (code & 127) for code in range(256))
+"""mu-law code -> its magnitude, 0 to 127: a logarithm, 16 of which are 6 dB (ITU-T G.711)."""
+SOUND, NOISE = 80, 21
+"""What is not voiced is a sound all the same, no silence, when it is less than 30 dB below the loudest of the utterance
+and 8 above its faintest: the `s` of "yes", the first breath of "one"."""
+SOUNDS_MS = 200
+"""So much of a silence may be sounds; what goes on for longer is the line's."""
 LONGEST_MS = 15_000
 """An utterance is cut here: a caller who talks on, or a line that hums, is not answering."""
 
@@ -30,8 +37,6 @@ class Utterance:
         """8 kHz mu-law."""
         self.number = number
         """Of the newest frame."""
-        self.silence_ms = 0
-        """How long nothing has been voiced, once something was."""
         self.last_voiced_s: float | None = None
         """When the last voiced frame was heard; None before the first."""
         self.is_over = False
@@ -40,6 +45,8 @@ class Utterance:
         """A prompt was played while the newest frame was heard."""
         self.is_said_over_prompt = False
         """And while the newest voiced one was."""
+        self._unvoiced_ms = self._sounds_ms = 0
+        self._loudest, self._faintest = 0, 127
         self._voiced_from: int | None = None
         self._voiced_until = 0
         self._next_index = next_index
@@ -49,6 +56,11 @@ class Utterance:
     def speech_ms(self) -> int:
         """From the first voiced frame to the last."""
         return 0 if self._voiced_from is None else self._voiced_until - self._voiced_from
+
+    @property
+    def silence_ms(self) -> int:
+        """How long nothing has been said, once something was: neither a voice nor a sound."""
+        return self._unvoiced_ms - min(self._sounds_ms, SOUNDS_MS)
 
     def is_newer(self, frame: AudioFrame) -> bool:
         """Whether the frame was heard after all of this."""
@@ -78,24 +90,29 @@ class Utterance:
         """Be what a frame goes on with that came after the end of it: between the two, there was silence."""
         n_lost = max(0, round((frame.at_s - self._at_s) * 1000 / FRAME_MS) - 1)
         self.audio += _SILENCE * min(n_lost, LONGEST_MS // FRAME_MS)
-        self.silence_ms += n_lost * FRAME_MS
+        self._unvoiced_ms += n_lost * FRAME_MS
         self.number, self._next_index, self.is_over = frame.utterance, frame.index, False
 
     def rest(self) -> Utterance:
         """What may still come of this utterance after it was answered; begins with the silence that was waited out."""
-        kept = bytes(self.audio[len(self.audio) - self.silence_ms * BYTES_PER_MS :])
+        kept = bytes(self.audio[len(self.audio) - self._unvoiced_ms * BYTES_PER_MS :])
         return Utterance(kept, self.number, self._next_index, self._at_s)
 
     def _note(self, frame: AudioFrame) -> None:
         heard_ms = len(self.audio) // BYTES_PER_MS
+        loudness = max(frame.payload.translate(_LOUDNESS), default=0)
+        self._faintest = min(self._faintest, loudness)
         if frame.voiced:
             if self._voiced_from is None:
                 self._voiced_from = heard_ms - FRAME_MS
             self._voiced_until = heard_ms
-            self.silence_ms = 0
+            self._unvoiced_ms = self._sounds_ms = 0
+            self._loudest = max(self._loudest, loudness)
             self.last_voiced_s = frame.at_s
             self.is_said_over_prompt = frame.over_prompt
         elif self.last_voiced_s is not None:
-            self.silence_ms += FRAME_MS
+            self._unvoiced_ms += FRAME_MS
+            if loudness > max(self._loudest - SOUND, self._faintest + NOISE):
+                self._sounds_ms += FRAME_MS
         self.is_over_prompt = frame.over_prompt
         self.is_over = frame.last or self.is_cut

@@ -45,6 +45,32 @@ def test_frames_that_come_again_change_nothing(voiced: list[bool], rng) -> None:
     assert (twice.silence_ms, twice.speech_ms) == (once.silence_ms, once.speech_ms)
 
 
+LOUD, SOUND, HISS, QUIET = 0x80, 0xC0, 0xE8, 0xFE
+"""A voice, a sound 24 dB below it, a noisy line 39 dB below it, and a quiet one."""
+
+
+@pytest.mark.parametrize(
+    ("line", "after", "silence_ms"),
+    [
+        (QUIET, [QUIET] * 8, 160),
+        (QUIET, [SOUND] * 6 + [QUIET] * 8, 160),  # the "s" of "yes"
+        (QUIET, [QUIET] * 5 + [SOUND] * 3, 100),  # the first breath of the next word
+        (HISS, [HISS] * 8, 160),
+        (SOUND, [SOUND] * 8, 160),  # all of the line is so loud
+        (QUIET, [SOUND] * 20, 200),  # a line that has become noisy holds nobody up for long
+    ],
+)
+def test_a_silence_is_what_neither_a_voice_nor_a_sound_is_in(line: int, after: list[int], silence_ms: int) -> None:
+    heard_bytes = [line] * 15 + [LOUD] * 10 + after
+    sent = frames([byte == LOUD for byte in heard_bytes])
+    made = [replace(one, payload=bytes([byte]) * FRAME_BYTES) for one, byte in zip(sent, heard_bytes, strict=True)]
+    assert heard(made).silence_ms == silence_ms
+
+
+def test_a_voice_ends_a_silence_with_all_its_sounds() -> None:
+    assert heard(frames([True, False, False, True])).silence_ms == 0
+
+
 @given(st.integers(2, 60), st.data())
 def test_a_lost_frame_is_a_frame_of_silence(n_frames: int, data: st.DataObject) -> None:
     lost = data.draw(st.sets(st.integers(1, n_frames - 2))) if n_frames > 2 else set()

@@ -79,12 +79,13 @@ class Line:
 
 @pytest.mark.parametrize(
     ("completeness", "n_silent"),
-    [*zip((Completeness.COMPLETE, Completeness.EXTENDABLE, Completeness.NO), sorted(DECISIVE_FRAMES), strict=True)],
+    [(Completeness.COMPLETE, 8), (Completeness.EXTENDABLE, 15), (Completeness.NO, 40)],
 )
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_an_answer_is_told_with_the_frame_of_silence_that_makes_it_one(
     completeness: Completeness, n_silent: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert n_silent in DECISIVE_FRAMES, "media lets no such frame wait"
     monkeypatch.setattr(module, "STALL_S", LONG_S)  # else a task that was not woken would find it out in a second
     ear = Deaf(completeness)
     with ThreadPoolExecutor(1) as executor:
