@@ -359,7 +359,7 @@ class Channel:
             turn=wanted.turn,
             utterance=utterance.number,
             words=guess.words if guess.meaning else "",
-            confidence=guess.confidence,
+            confidence=min(guess.confidence, guess.certainty),
             speech_ended_s=utterance.last_voiced_s or 0.0,
             decided_s=self._around.now(),
             meaning=guess.meaning,

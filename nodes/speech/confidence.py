@@ -11,6 +11,15 @@ Measured at 8 kHz mu-law, with each rule among the seven intents that hold every
     0.2      19 %             0 %                     1 %              2 %
 
 So from 0.2 on a phrase is taken at its word; below 0.05 it was something else; between, the turn detector waits longer.
+
+Whether it was this phrase and no other of the grammar is another question: its *certainty* is 1 less the expected
+share of wrong words over the lattice (`kag.Best.error`). What a script sees is the lower of the two. Measured with 240
+strings of four digits by six strangers (their single digits put together; nothing was tuned on them):
+
+    certainty       right
+    0.97 and more   126 of 129
+    0.84 to 0.97     34 of  46
+    below            46 of  65
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class Best:
     rule: int | None
     words: tuple[str, ...]
     cost: float
+    error: float = 0.0
+    """Of a finished utterance: the expected share of words that another path of the grammar has right."""
 
 
 class _QuietDecoder(kag.KaldiAgfNNet3Decoder):  # type: ignore[misc]
@@ -163,6 +165,7 @@ class Decoder:
         decoder.sample_rate = RATE_HZ
         decoder.bytes_per_kaldi_frame = decoder.kaldi_frame_num_to_audio_bytes(1)
         self._active: list[bool] = []
+        self._expected_error = 0.0
 
     def start(self, rules: Iterable[int]) -> None:
         """Begin an utterance in which only `rules` (indices) can be heard; forget an unfinished one."""
@@ -185,7 +188,8 @@ class Decoder:
         self._decode(_NOTHING, last=True)
         self._active = []
         text, acoustic, graph = self._output()
-        return _best(text, acoustic / _ACOUSTIC_SCALE + graph / _GRAPH_SCALE)
+        best = _best(text, acoustic / _ACOUSTIC_SCALE + graph / _GRAPH_SCALE)
+        return replace(best, error=_unscaled(self._expected_error))
 
     def close(self) -> None:
         """Free the library's memory."""
@@ -196,6 +200,7 @@ class Decoder:
             text, info = self._decoder.get_output()
         except kag.KaldiError as error:
             raise EngineFailed(f"no output: {error}") from error
+        self._expected_error = info["expected_error_rate"]
         return text, info["am_score"], info["lm_score"]
 
     def _decode(self, samples: NDArray[np.int16], *, last: bool) -> None:
@@ -205,11 +210,20 @@ class Decoder:
             raise EngineFailed(f"decoding: {error}") from error
 
 
+def _unscaled(error: float) -> float:
+    """Return an expected error with the library's scale taken out of it: its posteriors are the tenth power of ours.
+
+    >>> round(_unscaled(1e-15), 3), _unscaled(1.0), _unscaled(float("nan"))
+    (0.032, 1.0, 1.0)
+    """
+    return 1.0 if math.isnan(error) else min(1.0, max(0.0, error)) ** (1 / _ACOUSTIC_SCALE)
+
+
 def _best(text: str, cost: float) -> Best:
     """Take the library's output apart.
 
     >>> _best("#nonterm:rule2 no thanks #nonterm:end", 91.5)
-    Best(rule=2, words=('no', 'thanks'), cost=91.5)
+    Best(rule=2, words=('no', 'thanks'), cost=91.5, error=0.0)
     >>> _best("!SIL", 40.0).rule, _best("", float("nan")).cost
     (None, inf)
     """

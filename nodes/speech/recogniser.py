@@ -199,4 +199,4 @@ class Decoding:
         meaning = self._rules.parse(words) if words and sure >= REJECT else None
         # of the rule that understands it: "no" is an answer, though "no such person" would be another rule's
         rules = self._rules.rules[meaning.rule] if meaning else self._rules
-        return Guess(words, rules.completeness(words), sure, meaning)
+        return Guess(words, rules.completeness(words), sure, meaning, 1.0 - heard.error)

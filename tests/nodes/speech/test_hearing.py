@@ -157,6 +157,19 @@ async def test_a_question_may_wait_longer_for_what_may_go_on(
     assert heard.meaning.slots == {"value": value}
 
 
+async def test_an_answer_that_might_be_another_of_the_grammar_is_told_with_less_confidence(caller, voice) -> None:
+    clear = await caller.answer("pin", voice("nine five zero three", "slt"))
+    assert clear.meaning is not None
+    assert clear.confidence > 0.9
+    both = [
+        g711.decode(voice(words, "slt")).astype(np.int32) for words in ("nine five zero three", "five nine zero three")
+    ]
+    length = min(map(len, both))
+    mixed = g711.encode(((both[0][:length] + both[1][:length]) // 2).astype(np.int16))
+    unclear = await caller.answer("pin", mixed, turn=2)
+    assert unclear.confidence < 0.9 < clear.confidence
+
+
 async def test_words_of_the_grammar_are_told_while_they_are_said(caller, voice) -> None:
     await caller.listen("line")
     frames = caller.frames(voice("two one two five five five nine one seven six"))
