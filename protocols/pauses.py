@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-COMPLETE_S: Final = 0.3
-"""After an answer that may go on: as long as most pauses inside a phrase ("two hundred | and fifty");
+COMPLETE_S: Final = 0.9
+"""After an answer that may well go on ("two hundred | and fifty"): as long as people pause inside of one;
 `ringmaster bench hearing` has the curve. VoiceXML's `completetimeout`."""
 INCOMPLETE_S: Final = 1.5
 """After the beginning of one: whoever thinks about the third digit is not answered before the fourth. VoiceXML's

@@ -16,7 +16,7 @@ from grammars import fst
 from grammars.fst import Fst
 from grammars.rules import date as date_rule
 from grammars.rules import digits, money, number, ordinal, phone, phrases, time
-from grammars.rules.rule import Rule, tails_of
+from grammars.rules.rule import Rule, rests_of, tails_of
 from grammars.rules.spec import ANY_DAY, INTENTS, RuleSpec
 from grammars.tables import table
 
@@ -54,6 +54,7 @@ def _compile(spec: RuleSpec) -> Rule:
         acceptor=acceptor,
         states=states,
         tails=tails_of(states),
+        rest=rests_of(states),
         phrases=phrases.first(spec) if build is phrases.build else {},
         words=frozenset(arc.word for arc in acceptor.arcs),
         today=date.min,

@@ -32,6 +32,7 @@ _WEEKDAYS = [pattern.split()[-1] for reading, pattern, _ in table("grammars.rule
 _WEEKDAY_BEFORE = 0.1
 _DAY_ALONE = 0.3
 _MARCH_THREE = 0.2
+_WITH_YEAR = 0.1
 
 
 def build(spec: RuleSpec) -> Fst:
@@ -52,7 +53,9 @@ def _calendar(row: tuple[int, int, Sequence[int], bool], years: Sequence[int]) -
     plain = insert("d") + weighted(cardinal_between(first, last)[0], _MARCH_THREE)
     month = insert("m") + union(*(cross(MONTHS[number], f"{number:02}") for number in months))
     day = union(month + union(the + nth, plain), the + nth + optional(cross("of")) + month)
-    return small(day) + optional(insert("y") + _year([year for year in years if isleap(year) or not only_leap]))
+    return small(day) + optional(
+        insert("y") + _year([year for year in years if isleap(year) or not only_leap]), _WITH_YEAR
+    )
 
 
 def _year(years: Sequence[int]) -> Fst:

@@ -11,6 +11,7 @@ further silence.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from grammars.rules.readings import written
 from grammars.rules.spec import ANY_DAY, INTENTS
 from grammars.spoken import verbalise, words_of
 from protocols.wire.messages import Meaning
+
+MOST_COST = 700.0
+"""Of which the probability is still a number, and as good as 0."""
 
 
 class Completeness(Enum):
@@ -92,6 +96,8 @@ class Rule:
     states: tuple[State, ...]
     tails: tuple[str | None, ...]
     """For each state what will be written from there, or None where that depends on the words to come."""
+    rest: tuple[float, ...]
+    """For each state the cost of the cheapest way from it to an end."""
     phrases: Mapping[str, str]
     """For rules that are lists of phrases: value -> its first phrase."""
     words: frozenset[str]
@@ -128,6 +134,24 @@ class Rule:
         if all(self._foretold(state, path) == min(endings)[1] for state, path in paths.items()):
             return Completeness.COMPLETE
         return Completeness.EXTENDABLE
+
+    def likely_more(self, words: str) -> float:
+        """Return how likely it is, 0 to 1, that what follows changes the meaning; 1 where no phrase ends yet.
+
+        By the best phrase that ends here, and the best one that goes on.
+        """
+        paths = self._paths(words_of(words))
+        if not (endings := self._endings(paths)):
+            return 1.0
+        cost, reading = min(endings)
+        changing = [(state, path) for state, path in paths.items() if self._foretold(state, path) != reading]
+        costs = (
+            path.cost + step.cost + self.rest[step.to]
+            for state, path in changing
+            for steps in self.states[state].steps.values()
+            for step in steps
+        )
+        return 1.0 / (1.0 + math.exp(min(MOST_COST, min(costs, default=MOST_COST) - cost)))
 
     def sample(self, rng: random.Random) -> tuple[str, Meaning]:
         """Draw a phrase of the rule, likely words more often, and return it with its meaning."""
@@ -181,6 +205,20 @@ class Rule:
 
 def _draw(rng: random.Random, leaving: Sequence[tuple[float, Arc | None]]) -> Arc | None:
     return rng.choices([arc for _, arc in leaving], [probability for probability, _ in leaving])[0]
+
+
+def rests_of(states: Sequence[State]) -> tuple[float, ...]:
+    """For each state the cost of the cheapest way to an end."""
+    found: dict[int, float] = {}
+
+    def rest(state: int) -> float:
+        if state not in found:
+            final = states[state].final
+            ways = (step.cost + rest(step.to) for steps in states[state].steps.values() for step in steps)
+            found[state] = min(ways, default=math.inf) if final is None else min((final[0], *ways))
+        return found[state]
+
+    return tuple(rest(state) for state in range(len(states)))
 
 
 def tails_of(states: Sequence[State]) -> tuple[str | None, ...]:

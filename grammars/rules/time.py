@@ -22,6 +22,8 @@ _HALVES = {
     "at night": "n",
 }
 _WHOLE = {"noon": "h12p", "midday": "h12p", "midnight": "h12a"}
+_WITH_HALF = 0.2
+"""Of who says the half of the day; the hour says it mostly."""
 _IN_THE_MORNING = 0.2
 _TWENTY_FOUR_HOURS = 0.1
 
@@ -35,4 +37,4 @@ def build(spec: RuleSpec) -> Fst:
     half = union(*(cross(words, field, _IN_THE_MORNING if " the " in words else 1) for words, field in _HALVES.items()))
     late = weighted(insert("h") + two_digits() @ between(13, 23, 2) + minutes, _TWENTY_FOUR_HOURS)
     whole = union(*(cross(words, fields) for words, fields in _WHOLE.items()))
-    return small(union(clock + optional(half), late, whole))
+    return small(union(clock + optional(half, _WITH_HALF), late, whole))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import webrtcvad
 
-from protocols.pauses import COMPLETE_S, TAIL_S
+from protocols.pauses import TAIL_S
 
 _RATE_HZ: Final = 8000
 _AGGRESSIVENESS: Final = 2
@@ -26,7 +26,7 @@ _FULL_SCALE: Final = 32768.0**2
 ONSET_FRAMES, ONSET_VOICED = 5, 3
 """Speech has begun when three of the last five frames were voiced: 60 ms, longer than a click."""
 _FRAME_MS: Final = 20
-PAUSES_MS: Final = (150, 200, round(COMPLETE_S * 1000), round(TAIL_S * 1000))
+PAUSES_MS: Final = (150, 200, 300, round(TAIL_S * 1000))
 """Pauses that mean something: an engine decides at each of them what was said, or waits for the next
 (`nodes.speech.turn`). The last is the whole tail: the pause within a dictated number is shorter."""
 DECISIVE_FRAMES: Final = frozenset(-(-ms // _FRAME_MS) for ms in PAUSES_MS)

@@ -198,5 +198,7 @@ class Decoding:
         sure = confidence(heard.cost, filler.cost, speech_ms)
         meaning = self._rules.parse(words) if words and sure >= REJECT else None
         # of the rule that understands it: "no" is an answer, though "no such person" would be another rule's
-        rules = self._rules.rules[meaning.rule] if meaning else self._rules
-        return Guess(words, rules.completeness(words), sure, meaning, 1.0 - heard.error)
+        if meaning:
+            rule = self._rules.rules[meaning.rule]
+            return Guess(words, rule.completeness(words), sure, meaning, 1.0 - heard.error, rule.likely_more(words))
+        return Guess(words, self._rules.completeness(words), sure, None, 1.0 - heard.error)

@@ -20,15 +20,20 @@ from protocols.wire.messages import Meaning
 
 __all__ = ["GUESS_MS", "Guess", "Patience", "Step", "begins", "next_step", "patience_ms"]
 
-GUESS_MS, UNSURE_MS, _, NOTHING_MS = PAUSES_MS
+GUESS_MS, UNSURE_MS, UNLIKELY_MS, NOTHING_MS = PAUSES_MS
 """The pauses at which something is decided. Media knows them, too: it lets no frame wait that completes one.
 
 150 ms of silence before the first guess: shorter falls into the closure of a `t` or `p` too often.
 200 after a phrase that was perhaps not said: one answer in twelve, and half a second after those made the whole turn
 440 (p95; 350 is promised).
+300 after a phrase that hardly ever goes on ("march third", and then the year).
 800 after what is no phrase: the whole tail of the voice detector.
 How long who may go on is waited for is the question's (`Patience`).
 """
+
+
+LIKELY = 0.2
+"""From this probability on a phrase is one that may go on (`Guess.more`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Guess:
     confidence: float
     meaning: Meaning | None
     certainty: float = 1.0
+    more: float = 1.0
+    """How likely it is that what follows changes it, by the grammar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class Patience:
     """What a question allows, in ms of silence (VoiceXML's `completetimeout` and `incompletetimeout`)."""
 
     complete_ms: float = COMPLETE_S * 1000
-    """After a phrase that may go on. What is said later is heard under the next question."""
+    """After a phrase that may well go on. What is said later is heard under the next question."""
     incomplete_ms: float = INCOMPLETE_S * 1000
     """After the beginning of a phrase. It is longer than the tail of the voice detector, so speech that begins anew
     meanwhile is the same utterance."""
@@ -104,6 +111,8 @@ def patience_ms(guess: Guess, allowed: Patience) -> float:
             return allowed.incomplete_ms
         case Completeness.COMPLETE:
             return GUESS_MS if guess.confidence >= ACCEPT else UNSURE_MS
+        case Completeness.EXTENDABLE if guess.more < LIKELY:
+            return min(UNLIKELY_MS, allowed.complete_ms)
         case Completeness.EXTENDABLE:
             return allowed.complete_ms
         case other:

@@ -20,6 +20,35 @@ ROUND = settings(max_examples=100, deadline=None, suppress_health_check=[HealthC
 EVERY = pytest.mark.parametrize("name", NAMES)
 
 
+LIKELY = 0.2
+"""From there on a caller is waited for (`nodes.speech.turn`)."""
+
+
+class TestLikelyMore:
+    @pytest.mark.parametrize(
+        ("name", "words", "is_likely"),
+        [
+            ("date", "march third", False),  # the year
+            ("date", "monday", False),  # the third of march
+            ("date", "the third", True),  # of march
+            ("date", "tomorrow", False),
+            ("time", "half past nine", False),  # in the morning
+            ("time", "three", True),  # thirty
+            ("money", "twenty", True),
+            ("money", "forty two dollars", True),  # and fifty cents
+            ("number", "two hundred", True),
+            ("yes_no", "yes", False),
+        ],
+    )
+    def test_it_is_told_from_the_weights_of_the_grammar(
+        self, rule_of: Callable[..., Rule], name: str, words: str, is_likely: bool
+    ) -> None:
+        assert (rule_of(name).likely_more(words) >= LIKELY) is is_likely
+
+    def test_where_no_phrase_ends_more_is_to_come(self, rule_of: Callable[..., Rule]) -> None:
+        assert rule_of("date").likely_more("march") == rule_of("date").likely_more("purple") == 1.0
+
+
 class TestCompleteness:
     @pytest.mark.parametrize(
         ("name", "words", "expected"),

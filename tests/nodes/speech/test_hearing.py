@@ -147,10 +147,10 @@ async def test_whoever_pauses_in_the_middle_of_an_answer_is_waited_for(
     ("state", "said", "then", "value"),
     [("amount", "two hundred", "and ten dollars", "210.00"), ("hour", "three", "thirty p m", "15:30")],
 )
-async def test_a_question_may_wait_longer_for_what_may_go_on(
+async def test_whoever_may_well_go_on_is_waited_for_as_long_as_people_pause(
     caller, voice, silence, pause_ms: int, state: str, said: str, then: str, value: str
 ) -> None:
-    await caller.listen(state, complete_s=0.9)
+    await caller.listen(state)
     caller.send(caller.frames(voice(said, after_ms=0) + silence(pause_ms) + voice(then, before_ms=0, after_ms=1000)))
     heard = await caller.next_heard()
     assert heard.meaning is not None

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from grammars.rules.rule import Completeness
 from nodes.speech.confidence import ACCEPT, REJECT
-from nodes.speech.turn import GUESS_MS, NOTHING_MS, UNSURE_MS, Guess, Patience, Step, begins, next_step, patience_ms
+from nodes.speech.turn import (
+    GUESS_MS,
+    LIKELY,
+    NOTHING_MS,
+    UNSURE_MS,
+    Guess,
+    Patience,
+    Step,
+    begins,
+    next_step,
+    patience_ms,
+)
 from protocols.wire.messages import Meaning
 
 COMPLETE, EXTENDABLE, PREFIX, NO = (
@@ -47,6 +58,13 @@ def guess(completeness: Completeness, confidence: float) -> Guess:
 )
 def test_how_long_the_caller_may_pause(completeness: Completeness, confidence: float, silence_ms: float) -> None:
     assert patience_ms(guess(completeness, confidence), ASKED) == silence_ms
+
+
+@pytest.mark.parametrize(("more", "silence_ms"), [(0.0, 300), (LIKELY - 0.01, 300), (LIKELY, 700), (1.0, 700)])
+def test_who_hardly_ever_goes_on_is_waited_for_less_long(more: float, silence_ms: float) -> None:
+    march_third = Guess("march third", EXTENDABLE, 1.0, None, more=more)
+    assert patience_ms(march_third, ASKED) == silence_ms
+    assert patience_ms(march_third, Patience(150.0, INCOMPLETE_MS)) == 150, "a question may wait for nobody"
 
 
 def test_words_of_an_answer_stop_a_prompt_and_those_of_a_listener_do_not() -> None:
