@@ -128,7 +128,8 @@ def _prompt_ended(walk: Walk) -> None:
 
 def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
     doubt, is_patient = walk.state.doubt, walk.state.is_patient
-    walk.state = replace(walk.state, doubt=None, is_patient=False)
+    if not _waits(given, is_patient):  # else what was asked is asked still
+        walk.state = replace(walk.state, doubt=None, is_patient=False)
     match given:
         case Understood(meaning=meaning) if doubt and meaning.rule == YES_NO:
             turn = Turn("callee", given.words, meaning.rule, meaning.intent)
@@ -142,8 +143,7 @@ def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
             intent = meaning.rule if meaning.rule in INTENTS else ""
             meant = Meant(meaning.rule, intent, meaning.slots.get("value", meaning.intent))
             _meant(walk, turn, meant, 1.0 if meant == doubt else given.confidence)  # said again, it is meant
-        case Understood(words=words) | NotUnderstood(words=words) if is_patient:
-            walk.state = replace(walk.state, is_patient=True)
+        case NotUnderstood(words=words) if is_patient:
             walk.turn(Turn("callee", words, intent="nomatch"))
             walk.act(_SAY_NOTHING)
         case Understood(words=words) | NotUnderstood(words=words):
@@ -151,6 +151,13 @@ def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
         case Silence():
             walk.turn(Turn("callee", "", intent="noinput"), silences=1)
             walk.act(rung(walk.gather.noinput, walk.state.silences))
+
+
+def _waits(given: Understood | NotUnderstood | Silence, is_patient: bool) -> bool:
+    """Say whether the callee asks us to wait, or has, and speaks to somebody else."""
+    if isinstance(given, Understood):
+        return given.meaning.rule == "wait"
+    return is_patient and isinstance(given, NotUnderstood)
 
 
 def _meant(walk: Walk, turn: Turn, meant: Meant, confidence: float = 1.0) -> None:

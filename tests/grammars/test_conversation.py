@@ -316,6 +316,12 @@ def test_whoever_answers_something_else_has_not_opted_out(given_: Input) -> None
     assert OptOut() not in talk.step(HungUp())
 
 
+def test_who_asks_us_to_wait_before_they_say_whether_they_meant_it_may_say_it_then() -> None:
+    talk = asked("hello", PERHAPS_STOP, intent("wait"), NotUnderstood("honey"))
+    assert [type(one) for one in talk.pending()] == [Listen]
+    assert talk.step(YES)[0] == OptOut()
+
+
 def test_a_wrong_number_is_asked_about_too_and_a_wish_that_costs_nothing_is_not() -> None:
     talk = asked("appointment_reminder")
     assert spoken(talk.step(Understood(Meaning("wrong_number", "wrong_number"), "", 0.5))) == (
