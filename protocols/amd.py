@@ -30,8 +30,8 @@ PAUSE_S = 1.0
 NOBODY_S = 4.0
 BEEP_WATCH_S = 30.0
 QUIET_S = 2.5
-AFTER_BEEP_S = 0.5
-"""A beep is told while it still sounds."""
+AFTER_BEEP_S = 0.2
+"""A beep is told when it has ended; some systems record a moment later."""
 MACHINE_S = 25.0
 LATE_S = 0.4
 """Who is told so late that the greeting is long has stood still and heard none of it (as `supervisors.silence`)."""

@@ -115,7 +115,7 @@ class Channel:
     def listen(self, sound: Sound, at: float) -> list[AudioFrame]:
         """Tell of speech and beeps in what was received; return what the engine is to hear."""
         channel_id, utterances = self.wanted.channel_id, self._utterances
-        if self._beep.step(sound.pitch_hz):
+        if self._beep.step(sound.pitch_hz, sound.level_dbov):
             self._tell(wire.BeepHeard(channel_id, at))
         voiced = self._voice.is_voiced(sound.samples, sound.level_dbov)
         change, frames = utterances.step(self.heard, voiced, at, over_prompt=self._player.has_more_to_say(at))

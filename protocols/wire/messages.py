@@ -233,7 +233,7 @@ class DigitPressed:
 
 @dataclass(frozen=True, slots=True)
 class BeepHeard:
-    """A steady tone of 400 to 2500 Hz, longer than 200 ms: an answering machine asks for its message."""
+    """A steady tone of 400 to 2500 Hz, 120 ms to 2 s long, has ended: an answering machine asks for its message."""
 
     channel_id: ChannelId
     at_s: Moment

@@ -95,10 +95,10 @@ def test_nobody_is_hung_up_on_for_saying_nothing() -> None:
     assert decide([]) == [(4.0, HumanAnswered(sure=False))]
 
 
-def test_the_message_starts_half_a_second_after_the_beep() -> None:
+def test_the_message_starts_a_moment_after_the_end_of_the_beep() -> None:
     assert decide([*speech((0.5, 6.0)), beep(7.0)]) == [
         (3.8, MachineAnswered("greeting")),
-        (7.5, MessageMayStart()),
+        (7.2, MessageMayStart()),
     ]
 
 
@@ -114,7 +114,7 @@ def test_a_beep_after_a_short_greeting_is_a_machine_after_all() -> None:
     assert decide([*speech((0.5, 1.2)), beep(6.0)]) == [
         (2.2, HumanAnswered(sure=True)),
         (6.0, MachineAnswered("beep")),
-        (6.5, MessageMayStart()),
+        (6.2, MessageMayStart()),
     ]
 
 

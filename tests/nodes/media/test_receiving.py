@@ -2,6 +2,8 @@
 
 import socket
 
+import numpy as np
+
 from nodes.audio.g711 import SILENCE, encode, fade, ulaw_to_alaw
 from nodes.audio.tones import tone
 from nodes.media.line import LOST_S, QUIET_S
@@ -157,7 +159,7 @@ async def test_what_has_waited_for_the_beat_is_not_waited_for_again_however_late
 
 async def test_a_beep_is_told(rig, far) -> None:
     rig.plane.set(rig.channel(far))
-    beep = encode(tone(1000, 400))
+    beep = encode(np.concatenate((tone(1000, 400), np.zeros(800, np.int16))))
     rig.converse(far, [beep[k : k + 160] for k in range(0, len(beep), 160)])
     rig.frames(3)
     assert len(rig.heard_of(BeepHeard)) == 1
