@@ -339,10 +339,10 @@ class Channel:
         """Tell what was heard. An answer uses the wish up; what is still said waits for the next."""
         wanted, utterance = hearing.wanted, hearing.utterance
         assert wanted
+        came_to = "understood" if guess.meaning else "not_understood"
         if utterance.is_said_over_prompt and is_backchannel(guess.words):
-            guess = NOTHING
-            self._around.counts["backchannels"] += 1
-        self._around.counts["understood" if guess.meaning else "not_understood"] += 1
+            guess, came_to = NOTHING, "backchannels"
+        self._around.counts[came_to] += 1
         self._told = self._heard(wanted, utterance, guess)
         _tell_span(self._told, utterance.speech_ms)
         self._around.tell(wanted.owner, self._told)

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from grammars import fst
 from grammars.rules import Rule
-from grammars.rules.rule import tails_of
+from grammars.rules.rule import rests_of, tails_of
 
 
 def reader(source: fst.Fst) -> Rule:
     """A rule made of nothing but this transducer."""
     acceptor, states = fst.acceptor(source), fst.transducer(source)
-    return Rule("choices", acceptor, states, tails_of(states), {}, frozenset(), date(2026, 3, 4))
+    return Rule("choices", acceptor, states, tails_of(states), rests_of(states), {}, frozenset(), date(2026, 3, 4))
 
 
 def written(source: fst.Fst, heard: str) -> str | None:
