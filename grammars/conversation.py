@@ -194,7 +194,7 @@ def _pressed(walk: Walk, digit: str) -> None:
     """Take a key: the opt-out whenever the bot has the callee, the others while a question is open."""
     phase = walk.state.phase
     turn = Turn("callee", digit, "dtmf", digit)
-    walk.state = replace(walk.state, doubt=None)
+    walk.state = replace(walk.state, doubt=None, is_patient=False)
     if digit == OPT_OUT_KEY and phase in _WITH_BOT and walk.state.disposition != "opted_out":
         _stop(walk, turn)
     elif phase is TalkPhase.LISTENING or (phase is TalkPhase.SPEAKING and walk.bargein() is Bargein.DTMF):

@@ -195,10 +195,14 @@ def test_who_asks_us_to_wait_has_half_a_minute_and_may_speak_to_others_meanwhile
     assert spoken(talk.step(YES)) == "Wonderful. So can I. Thank you, and goodbye."
 
 
-def test_after_that_silence_is_silence_again() -> None:
+@pytest.mark.parametrize(
+    ("given_", "said"),
+    [(Silence(), "I did not hear you. Can you hear me well?"), (Pressed("5"), "Sorry Can you hear me well?")],
+)
+def test_after_that_silence_and_keys_are_what_they_were(given_: Input, said: str) -> None:
     talk = asked("hello", intent("wait"))
-    effects = talk.step(Silence())
-    assert spoken(effects) == "I did not hear you. Can you hear me well?"
+    effects = talk.step(given_)
+    assert spoken(effects) == said
     assert [listen.noinput_s for listen in effects if isinstance(listen, Listen)] == [5.0]
 
 
