@@ -132,17 +132,16 @@ def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
         walk.state = replace(walk.state, doubt=None, is_patient=False)
     match given:
         case Understood(meaning=meaning) if doubt and meaning.rule == YES_NO:
-            turn = Turn("callee", given.words, meaning.rule, meaning.intent)
+            turn = _turn(given)
             if meaning.intent == "yes":
                 _meant(walk, turn, doubt)
             else:
                 walk.turn(turn)
                 walk.act(_ASK_AGAIN)
         case Understood(meaning=meaning) if meaning.rule in walk.script.heard_in(walk.gather):
-            turn = Turn("callee", given.words, meaning.rule, meaning.intent)
             intent = meaning.rule if meaning.rule in INTENTS else ""
             meant = Meant(meaning.rule, intent, meaning.slots.get("value", meaning.intent))
-            _meant(walk, turn, meant, 1.0 if meant == doubt else given.confidence)  # said again, it is meant
+            _meant(walk, _turn(given), meant, 1.0 if meant == doubt else given.confidence)  # said again, it is meant
         case NotUnderstood(words=words) if is_patient:
             walk.turn(Turn("callee", words, intent="nomatch"))
             walk.act(_SAY_NOTHING)
@@ -151,6 +150,10 @@ def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
         case Silence():
             walk.turn(Turn("callee", "", intent="noinput"), silences=1)
             walk.act(rung(walk.gather.noinput, walk.state.silences))
+
+
+def _turn(given: Understood) -> Turn:
+    return Turn("callee", given.words, given.meaning.rule, given.meaning.intent)
 
 
 def _waits(given: Understood | NotUnderstood | Silence, is_patient: bool) -> bool:
@@ -185,9 +188,13 @@ def _missed(walk: Walk, words: str) -> None:
 
 def _stop(walk: Walk, turn: Turn) -> None:
     walk.turn(turn)
+    _opt_out(walk)
+    walk.act(walk.script.intents["stop"])
+
+
+def _opt_out(walk: Walk) -> None:
     walk.state = replace(walk.state, disposition="opted_out")
     walk.effects.append(OptOut())
-    walk.act(walk.script.intents["stop"])
 
 
 def _pressed(walk: Walk, digit: str) -> None:
@@ -232,8 +239,7 @@ def _handover(walk: Walk, given: HandoverDone | HandoverFailed) -> None:
 def _hung_up(walk: Walk) -> None:
     """They have gone. Who goes while asked whether they want no more calls has answered that."""
     if walk.state.doubt and walk.state.doubt.intent == "stop":
-        walk.state = replace(walk.state, disposition="opted_out")
-        walk.effects.append(OptOut())
+        _opt_out(walk)
     default = "abandoned" if walk.state.phase is TalkPhase.HANDING_OVER else "human"
     disposition = walk.state.disposition or default
     walk.state = replace(walk.state, phase=TalkPhase.ENDED, playing=False, disposition=disposition)

@@ -20,13 +20,14 @@ from rich.table import Table
 
 from nodes.commands.terminal import console, emit
 from nodes.errors import NodeError
+from protocols import pauses
 
 ANSWERS: Final = Path(__file__).with_suffix(".jsonl")
 """What callees answer, in parts between which they may pause, and what it means on 2026-03-02, a Monday."""
 PAUSES_MS: Final = (60, 300, 500, 700, 900)
 COMPLETE_S: Final = (0.15, 0.3, 0.5, 0.7, 0.9, 1.2)
-"""The curve: how long whoever may go on is waited for. 0.9 is what a question has that says nothing."""
-USUAL_MS: Final = 900.0
+"""The curve: how long whoever may go on is waited for. One of them is what a question has that says nothing."""
+USUAL_MS: Final = pauses.COMPLETE_S * 1000
 SILENCE_MS: Final = (150, 300, 450, 600, 750, 900, 1050)
 """The other curve: after so much silence the turn is ours, whatever was said."""
 PROMISES: Final = {300.0: 5.0, 600.0: 2.0}

@@ -16,6 +16,9 @@ from protocols.wire.messages import Playing
 LAST_WORD_FRAMES: Final = 25
 """Half a second: a word, as prompts are spoken."""
 
+_BYTES_A_SECOND: Final = FRAME_BYTES * 50
+"""Of mu-law: 50 frames of 20 ms."""
+
 
 class Player:
     """One channel's play. Being given the same play again changes nothing."""
@@ -46,7 +49,7 @@ class Player:
 
     def _wanted(self, playing: Playing) -> list[bytes]:
         """Return the audio of its prompts, from the one on in which `skip_s` lies."""
-        audio, skipped = [self._prompts.get(prompt) for prompt in playing.prompts], playing.skip_s * 8000
+        audio, skipped = [self._prompts.get(prompt) for prompt in playing.prompts], playing.skip_s * _BYTES_A_SECOND
         while len(audio) > 1 and len(audio[0]) <= skipped:
             skipped -= len(audio.pop(0))
         return audio

@@ -262,8 +262,8 @@ class Callee:
                 wanted = "yes"  # nobody says no to the same question for ever
             while meaning.intent != wanted:
                 words, meaning = self._repertoire.answer(asked, self._random)
-        while persona.barges_in_s and is_backchannel(words):  # nobody interrupts with an "okay"
-            words, meaning = self._repertoire.answer(asked, self._random)
+        if persona.barges_in_s and is_backchannel(words):  # nobody interrupts with an "okay"
+            words = self._repertoire.plainly(asked, meaning)
         return Said(self._state, words, meaning.intent, dict(meaning.slots))
 
 

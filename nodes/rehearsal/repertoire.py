@@ -45,6 +45,11 @@ class Repertoire:
         """Return something to say where `rule` is listened for, and what it means."""
         return dice.choice(self._few[rule]) if rule in self._few else self._rules[rule].sample(dice)
 
+    def plainly(self, rule: str, meaning: Meaning) -> str:
+        """Return the first phrase that means this; its name where there is none."""
+        value = meaning.slots.get("value", meaning.intent)
+        return self._rules[rule].say(value) or value
+
     async def rehearse(self) -> None:
         """Have everything spoken that there are only few of. Raises: Voiceless."""
         words = {words for phrases in self._few.values() for words, _ in phrases}

@@ -3,7 +3,7 @@
 The margin is how much cheaper the phrase explained the audio than the filler did, in nats per 30 ms of speech (not of
 silence: both explain that equally well, and a short word would be lost in it). What the rules say of the likelihood of
 words is part of it; without that, every measure of it that was tried told phrases from other speech less well.
-Measured at 8 kHz mu-law, with each rule among the seven intents that hold everywhere:
+Measured at 8 kHz mu-law, with each rule among the seven intents that held everywhere then:
 
     margin   real speech (two strangers' digits)      synthetic voices
     below    phrase refused   other speech accepted   phrase refused   other speech accepted
@@ -14,7 +14,8 @@ So from 0.2 on a phrase is taken at its word; below 0.05 it was something else; 
 
 Whether it was this phrase and no other of the grammar is another question: its *certainty* is 1 less the expected
 share of wrong words over the lattice (`kag.Best.error`). What a script sees is the lower of the two. Measured with 240
-strings of four digits by six strangers (their single digits put together; nothing was tuned on them):
+strings of four digits by six strangers (their single digits put together; the bands were chosen on them, and the scale
+was not):
 
     certainty       right
     0.97 and more   126 of 129

@@ -22,7 +22,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,6 @@ class Decoder:
         decoder.sample_rate = RATE_HZ
         decoder.bytes_per_kaldi_frame = decoder.kaldi_frame_num_to_audio_bytes(1)
         self._active: list[bool] = []
-        self._expected_error = 0.0
 
     def start(self, rules: Iterable[int]) -> None:
         """Begin an utterance in which only `rules` (indices) can be heard; forget an unfinished one."""
@@ -180,28 +179,26 @@ class Decoder:
 
     def best(self) -> Best:
         """What has been heard so far, behind the audio by up to 0.4 s: the network looks ahead, in chunks of 0.2 s."""
-        text, acoustic, graph = self._output()
+        text, acoustic, graph, _ = self._output()
         return _best(text, acoustic + graph)
 
     def finish(self) -> Best:
         """End the utterance, hear the audio that was still looked ahead of, and say what it was."""
         self._decode(_NOTHING, last=True)
         self._active = []
-        text, acoustic, graph = self._output()
-        best = _best(text, acoustic / _ACOUSTIC_SCALE + graph / _GRAPH_SCALE)
-        return replace(best, error=_unscaled(self._expected_error))
+        text, acoustic, graph, error = self._output()
+        return _best(text, acoustic / _ACOUSTIC_SCALE + graph / _GRAPH_SCALE, _unscaled(error))
 
     def close(self) -> None:
         """Free the library's memory."""
         self._decoder.destroy()
 
-    def _output(self) -> tuple[str, float, float]:
+    def _output(self) -> tuple[str, float, float, float]:
         try:
             text, info = self._decoder.get_output()
         except kag.KaldiError as error:
             raise EngineFailed(f"no output: {error}") from error
-        self._expected_error = info["expected_error_rate"]
-        return text, info["am_score"], info["lm_score"]
+        return text, info["am_score"], info["lm_score"], info["expected_error_rate"]
 
     def _decode(self, samples: NDArray[np.int16], *, last: bool) -> None:
         try:
@@ -219,7 +216,7 @@ def _unscaled(error: float) -> float:
     return 1.0 if math.isnan(error) else min(1.0, max(0.0, error)) ** (1 / _ACOUSTIC_SCALE)
 
 
-def _best(text: str, cost: float) -> Best:
+def _best(text: str, cost: float, error: float = 0.0) -> Best:
     """Take the library's output apart.
 
     >>> _best("#nonterm:rule2 no thanks #nonterm:end", 91.5)
@@ -231,4 +228,4 @@ def _best(text: str, cost: float) -> Best:
     said = text.split()
     rules = [int(word.removeprefix(mark)) for word in said if word.startswith(mark)]
     words = tuple(word for word in said if not word.startswith(("#nonterm", "!")))
-    return Best(rules[0] if rules else None, words, math.inf if math.isnan(cost) else cost)
+    return Best(rules[0] if rules else None, words, math.inf if math.isnan(cost) else cost, error)

@@ -78,7 +78,7 @@ def test_no_task_is_started_without_a_parent(path: Path) -> None:
             assert name not in {"create_task", "ensure_future"} or in_group, f"{path.name}:{node.lineno}"
 
 
-STAND_APART = ("bench", "rehearsal", "speech/bench.py")
+STAND_APART = ("bench", "rehearsal")
 """Of `nodes`: measurements, and who is called. They have no bus, which is where a cancellation is swallowed."""
 
 
