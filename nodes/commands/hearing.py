@@ -38,8 +38,8 @@ from nodes.media.hearing import analyse
 from nodes.media.utterance import Utterances
 from nodes.speech.channel import Channel, Surroundings
 from nodes.speech.flite import FliteVoice
+from nodes.speech.kaldi import KaldiEar
 from nodes.speech.mimic import MimicVoice
-from nodes.speech.recogniser import Ear
 from nodes.speech.telephone import at_8_khz
 from nodes.speech.voice import Voice
 from protocols import floor
@@ -116,7 +116,7 @@ def line(parts: Sequence[npt.NDArray[np.float32]], pauses_ms: Sequence[int]) -> 
 class _Callee:
     """One answer to one question: `said` moves the clock, and returns how the turn ended and when."""
 
-    def __init__(self, clock: _Clock, ear: Ear, rules: tuple[str, ...], complete_s: float) -> None:
+    def __init__(self, clock: _Clock, ear: KaldiEar, rules: tuple[str, ...], complete_s: float) -> None:
         self._clock, self._news = clock, list[Heard]()
         self._channel = Channel(Surroundings(_AtOnce(), self._tell, clock.time, lambda: TODAY, Counter()))
         hear = Hear(CALLEE, EDGE, ScriptHash(""), rules, 1, complete_s)
@@ -189,7 +189,7 @@ def outcomes(
         for n, answer in enumerate(answers):
             specs = {QUESTION: RuleSpec(answer["rule"], answer.get("params", {}))}
             specs |= {one: RuleSpec(one) for one in INTENTS if one != answer["rule"]}
-            ear = Ear(specs, models.recogniser, Path(own) / str(n))
+            ear = KaldiEar(specs, models.recogniser, Path(own) / str(n))
             for voice in voices:
                 parts = [spoken(voice, words) for words in answer["parts"]]
                 for places in _places(len(parts), pauses_ms):

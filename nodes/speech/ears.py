@@ -12,7 +12,7 @@ from grammars.rules.spec import RuleSpec
 from grammars.script_model import Script
 from nodes.errors import in_words
 from nodes.speech.errors import EngineFailed, UnknownScript
-from nodes.speech.recogniser import Ear
+from nodes.speech.recogniser import Ear, Recogniser
 from protocols.wire.ids import ScriptHash
 
 __all__ = ["MAX_EARS", "Ears"]
@@ -24,10 +24,10 @@ MAX_EARS = 16
 class Ears:
     """Script hash -> ear."""
 
-    def __init__(self, model: Path, into: Path) -> None:
-        """`into` is this process's own directory: what an earlier life of it left there is deleted."""
+    def __init__(self, recogniser: Recogniser, into: Path) -> None:
+        """`recogniser` makes them. `into` is this process's own directory: what its last life left there is deleted."""
         shutil.rmtree(into, ignore_errors=True)
-        self._model = model
+        self._recogniser = recogniser
         self._into = into
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ears")
         self._ears: dict[ScriptHash, asyncio.Future[Ear]] = {}
@@ -37,13 +37,13 @@ class Ears:
         return len(self._ears)
 
     def build(self, name: str, rules: Mapping[str, RuleSpec]) -> asyncio.Future[Ear]:
-        """Build an ear that belongs to the caller, off the loop. Raises, when awaited, what `Ear` raises."""
-        return asyncio.get_running_loop().run_in_executor(self._thread, Ear, rules, self._model, self._into / name)
+        """Build an ear that belongs to the caller, off the loop. Raises, when awaited, what that raises."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._recogniser.ear, rules, self._into / name)
 
     async def warm(self, script: Script) -> Ear:
         """Return the script's ear, built now if need be; asked twice at once, it is built once.
 
-        Raises: what building raises (`Ear`), to everybody who waits for it; EngineFailed for a disk that is full.
+        Raises: what `Recogniser.ear` raises, to everybody who waits for it; EngineFailed for a disk that is full.
         Whatever it was, the next ask builds anew.
         """
         building = self._ears.pop(script.hash, None) or self.build(script.hash, script.rules)

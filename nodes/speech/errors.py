@@ -1,6 +1,7 @@
 """What can be wrong with an engine.
 
 SpeechError (a NodeError)
+  NoSuchEngine    no recogniser or voice of this name, or its library is not installed
   BrokenModel     a model or voice on disk is not what the engine needs: names the file
   EngineFailed    the library gave up on one utterance or prompt; the next one may well succeed
   PromptTooLong   nobody says so much in one sentence
@@ -16,13 +17,24 @@ from typing import ClassVar
 
 from nodes.errors import NodeError
 
-__all__ = ["BrokenModel", "EngineBusy", "EngineFailed", "PromptTooLong", "SpeechError", "UnknownRule", "UnknownScript"]
+__all__ = [
+    "BrokenModel", "EngineBusy", "EngineFailed", "NoSuchEngine", "PromptTooLong", "SpeechError", "UnknownRule",
+    "UnknownScript",
+]  # fmt: skip
 
 
 class SpeechError(NodeError):
     """Root of what this process can say about its engines. `word` is what an asker is refused with."""
 
     word: ClassVar[str] = "engine_failed"
+
+
+class NoSuchEngine(SpeechError):
+    """Nothing of this name can be started; the message says what can, or how."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name, self.why = name, why
 
 
 class BrokenModel(SpeechError):

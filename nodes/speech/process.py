@@ -33,6 +33,7 @@ from nodes.links.roster import Roster
 from nodes.links.tasks import Tasks, closing
 from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
+from nodes.speech import engines
 from nodes.speech.channel import Surroundings
 from nodes.speech.ears import Ears
 from nodes.speech.errors import BrokenModel, EngineFailed, PromptTooLong, SpeechError
@@ -129,7 +130,9 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     Raises: BrokenModel, which names the file, when the recogniser cannot start.
     """
     faulthandler.enable()  # the recogniser's abort then names the line that called it
-    ears = Ears(config.models.recogniser, config.paths.run / f"{identity.partition(':')[0]}.ears")
+    ears = Ears(
+        engines.start("kaldi", config.models.recogniser), config.paths.run / f"{identity.partition(':')[0]}.ears"
+    )
     voice = Synthesiser(config.paths.prompts, lambda: start_voice(config.models.voice))
     with (
         contextlib.closing(ears),

@@ -1,0 +1,182 @@
+"""Kaldi as a recogniser, the one that ships: a script's rules compiled once, and decoders that hear with any of them.
+
+An utterance is heard twice at the same time: by the chosen rules, which always find their best phrase, and by the
+filler, which finds the best sounds. How much cheaper the phrase is says whether it was said (`confidence`).
+
+Everything here blocks and runs in threads; the library releases the interpreter lock. A decoder is one utterance's
+alone from `begin` to `finish` or `close`. Decoders are kept for the next utterance; one that failed is not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from grammars.lexicon import pronounce
+from grammars.rules.ruleset import RuleSet
+from grammars.rules.spec import RuleSpec
+from nodes.audio import g711
+from nodes.config import Models
+from nodes.speech import model_dir
+from nodes.speech.confidence import confidence
+from nodes.speech.errors import BrokenModel, EngineBusy, EngineFailed
+from nodes.speech.filler import phone_loop
+from nodes.speech.kag import RATE_HZ, Best, Decoder, Graphs
+from nodes.speech.recogniser import Capabilities
+from nodes.speech.rules import Rules, guess, weighed
+from nodes.speech.turn import Guess
+
+__all__ = ["Kaldi", "KaldiDecoding", "KaldiEar"]
+
+MAX_UTTERANCES = 64
+"""How many callers one ear hears at the same moment; an utterance holds two decoders, together some 6 MB."""
+KEPT = 8
+"""Pairs of decoders kept for the next utterances; a new pair takes 30 ms, while the caller speaks."""
+
+_FILLER_SEARCH = {"lattice_beam": 2.0, "beam": 8.0, "min_active": 20}
+"""The filler's cost to 0.2 (of some 100) for half the time: only its cost is of use, not its other paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    rules: Decoder
+    filler: Decoder
+
+
+class Kaldi:
+    """Hears by the rules' own graphs, with the model of `ops/models`."""
+
+    capabilities: Final = Capabilities("grammar", ("en",), (RATE_HZ,))
+
+    def __init__(self, model: Path | None = None) -> None:
+        """`model`: its directory; what is wrong with it shows with the first ear."""
+        self._model = model or Models().recogniser
+
+    def ear(self, rules: Mapping[str, RuleSpec], into: Path) -> KaldiEar:
+        """Return an ear for a script's rules, under a second. Raises: BrokenModel, EngineFailed, UnknownWord."""
+        return KaldiEar(rules, self._model, into)
+
+
+class KaldiEar:
+    """Hears utterances with the rules of one script."""
+
+    def __init__(self, specs: Mapping[str, RuleSpec], model: Path, into: Path) -> None:
+        """Compile the rules (id -> spec) over a private copy of `model` in the directory `into`; under a second.
+
+        Raises: BrokenModel, EngineFailed; `grammars.errors.UnknownWord` for a word nobody can pronounce.
+        """
+        self._ids = list(specs)
+        self._rules = Rules(specs)
+        model_dir.write(model, into, {word: pronounce(word) for word in self._rules.words})
+        filler = phone_loop(model_dir.pronunciations(model))
+        try:
+            self._graphs = Graphs(into, [*map(weighed, self._rules.by_id.values()), filler])
+        except BrokenModel as error:
+            raise BrokenModel(model, error.why) from error  # the private copy is gone when somebody looks
+        self._idle: list[_Pair] = []
+        self._n_pairs = 0
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    def begin(self, rules: Sequence[str], today: date) -> KaldiDecoding:
+        """Start hearing an utterance with these rules, in order of preference.
+
+        Raises: UnknownRule, EngineBusy, EngineFailed.
+        """
+        chosen = self._rules.choose(rules, today)
+        pair = self._take()
+        try:
+            pair.rules.start(self._ids.index(rule) for rule in rules)
+            pair.filler.start([len(self._ids)])
+        except EngineFailed:
+            self.discard(pair)
+            raise
+        return KaldiDecoding(self, pair, chosen)
+
+    def check(self, rules: Iterable[str]) -> None:
+        """Raise UnknownRule unless the script has all of these."""
+        self._rules.check(rules)
+
+    def give_back(self, pair: _Pair) -> None:
+        """Keep a pair for the next utterance."""
+        with self._lock:
+            if not self._is_closed and len(self._idle) < KEPT:
+                self._idle.append(pair)
+                return
+        self.discard(pair)
+
+    def discard(self, pair: _Pair) -> None:
+        """Free a pair that failed, or is not needed any more."""
+        pair.rules.close()
+        pair.filler.close()
+        with self._lock:
+            self._n_pairs -= 1
+
+    def close(self) -> None:
+        """Free the decoders; those of utterances under way when they end."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for pair in idle:
+            self.discard(pair)
+
+    def _take(self) -> _Pair:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            if self._n_pairs == MAX_UTTERANCES:
+                raise EngineBusy(MAX_UTTERANCES)
+            self._n_pairs += 1
+        return _Pair(self._graphs.decoder(), self._graphs.decoder(**_FILLER_SEARCH))
+
+
+class KaldiDecoding:
+    """One utterance being heard: `feed` it, look at `so_far`, then `finish`; or `close` it unfinished.
+
+    After an EngineFailed it is over; there is nothing left to close.
+    """
+
+    def __init__(self, ear: KaldiEar, pair: _Pair, rules: RuleSet) -> None:
+        self._ear = ear
+        self._pair = pair
+        self._rules = rules
+
+    def feed(self, audio: bytes) -> None:
+        """Hear further 8 kHz mu-law. Raises: EngineFailed."""
+        samples = g711.decode(audio)
+        with self._discarding():
+            self._pair.rules.feed(samples)
+            self._pair.filler.feed(samples)
+
+    def so_far(self, speech_ms: int) -> Guess:
+        """What it may become, some 0.3 s behind the audio; `speech_ms` of that are speech. Raises: EngineFailed."""
+        with self._discarding():
+            return self._guess(self._pair.rules.best(), self._pair.filler.best(), speech_ms)
+
+    def finish(self, speech_ms: int) -> Guess:
+        """What it was. Raises: EngineFailed."""
+        with self._discarding():
+            guess = self._guess(self._pair.rules.finish(), self._pair.filler.finish(), speech_ms)
+        self._ear.give_back(self._pair)
+        return guess
+
+    def close(self) -> None:
+        """Stop hearing it."""
+        self._ear.give_back(self._pair)
+
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        try:
+            yield
+        except EngineFailed:
+            self._ear.discard(self._pair)
+            raise
+
+    def _guess(self, heard: Best, filler: Best, speech_ms: int) -> Guess:
+        sure = confidence(heard.cost, filler.cost, speech_ms)
+        return guess(self._rules, " ".join(heard.words), sure, 1.0 - heard.error)
