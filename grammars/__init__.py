@@ -1,7 +1,7 @@
 """Language: what may be heard, what is said, and the conversation between them.
 
 A script (`load`) is checked text; a `Conversation` runs it, step by step, without I/O. What is imported here is light:
-rules are compiled in `grammars.rules.compile`, pronunciations found in `grammars.lexicon`, both only where speech is;
+rules are compiled in `grammars.rules.compile`, pronunciations found in `grammars.lang.en.lexicon`, only in speech;
 and the reader of YAML comes with `load` when that is first used, because those who serve calls have no use for it.
 """
 

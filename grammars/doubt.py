@@ -2,7 +2,7 @@
 
 "Stop calling" and "wrong number" cost a contact for good, so the recogniser must be sure of them, or the callee says
 once more that they mean it; an answer is asked about where its question wants that (`confirm`). The words are the
-script's (`global: confirm`), or those of its language (`usual_words.tsv`); without words all is taken as it was heard.
+script's (`global: confirm`), or those of its language (table `usual_words`); without words all is taken as heard.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from grammars.lang import package
 from grammars.rules.spec import RuleSpec
 from grammars.script_model import RULE_KINDS, Gather, Script
 from grammars.tables import table
@@ -38,10 +39,10 @@ class Meant:
 def words(language: str) -> dict[str, str]:
     """Return what a script says that has no words of its own for it; `{}` is an answer.
 
-    >>> words("en")["answer"], words("tlh")
-    ('Did you say {}?', {})
+    >>> words("en")["answer"]
+    'Did you say {}?'
     """
-    return {what: text for each, what, text in table("grammars", "usual_words") if each == language}
+    return {what: text for what, text in table(package(language), "usual_words")}
 
 
 def is_doubtful(script: Script, gather: Gather, intent: str, confidence: float) -> bool:

@@ -3,6 +3,7 @@
     GrammarError
         BadRule         a rule is asked for that cannot be: unknown name, parameter out of range, ambiguous phrase
         UnknownWord     no pronunciation can be found or guessed
+        UnknownLanguage there is no pack of this language
         ScriptError     a conversation script that must not be run, with every reason and its line
         WrongScript     a conversation was to be resumed with another script than it began with
 
@@ -38,6 +39,14 @@ class UnknownWord(GrammarError):
     def __init__(self, word: str) -> None:
         super().__init__(f"no pronunciation for {word!r}")
         self.word = word
+
+
+class UnknownLanguage(GrammarError):
+    """There is no pack of `language`; `known` are those that there are."""
+
+    def __init__(self, language: str, known: Iterable[str]) -> None:
+        self.language, self.known = language, tuple(known)
+        super().__init__(f"no language {language[:40]!r}; there are {', '.join(self.known)}")
 
 
 @dataclass(frozen=True, slots=True, order=True)

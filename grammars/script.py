@@ -14,8 +14,8 @@ from dataclasses import replace
 from grammars import script_check
 from grammars.doubt import ANSWER, SURE, YES_NO, words
 from grammars.errors import BadRule, Reason, ScriptError
+from grammars.lang import ENGLISH, LANGUAGES, pack
 from grammars.rules.spec import INTENTS, MOST_PHRASES, RuleSpec
-from grammars.script_law import LANGUAGES
 from grammars.script_model import (
     DISPOSITIONS,
     RULE_KINDS,
@@ -33,7 +33,8 @@ from grammars.script_model import (
     State,
     Verb,
 )
-from grammars.script_pack import MAX_PACKED, pack, script_hash
+from grammars.script_pack import MAX_PACKED, script_hash
+from grammars.script_pack import pack as packed_script
 from grammars.script_tree import Items, Reading, Table, Text, Tree, parse, plain
 from grammars.spoken import unspeakable
 from grammars.template import Kind, Sentence, Template, Value
@@ -51,7 +52,6 @@ _LADDERS = ("nomatch", "noinput")
 TIMEOUTS = ("noinput_s", "speech_s", "complete_s", "incomplete_s")
 """VoiceXML's `timeout`, `maxspeechtimeout`, `completetimeout` and `incompletetimeout`."""
 _SLOT = re.compile(r"\{([^{}]*)\}")
-_SENTENCE_END = re.compile(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!Ms\.)(?<!Dr\.)(?<!St\.)\s+")
 _MARKUP = re.compile(r"</?[A-Za-z]")
 _LABEL = r"[^/?#{}\s@:.\[\]]{1,63}"
 _URL = re.compile(rf"https?://([^/{{}}\s@]*@)?(\[[0-9A-Fa-f:.]+\]|{_LABEL}(\.{_LABEL})*\.?)(:[0-9]+)?([/?#]\S*)?")
@@ -67,7 +67,7 @@ def load(text: str, pronounceable: Callable[[str], bool] | None = None) -> Scrip
     script = reader.script(parse(text))
     if reasons := reader.reasons or script_check.check(script, pronounceable):
         raise ScriptError(reasons)
-    packed = pack(script)
+    packed = packed_script(script)
     if len(packed) > MAX_PACKED:
         raise ScriptError([Reason(1, f"the script is too long: packed it has {len(packed)} bytes, not {MAX_PACKED}")])
     return replace(script, hash=script_hash(packed))
@@ -78,8 +78,9 @@ class _Reader(Reading):
 
     def __init__(self) -> None:
         super().__init__()
+        self._language = ENGLISH
         self._slots: Mapping[str, Slot] = {}
-        self._rules: dict[str, RuleSpec] = {name: RuleSpec(name) for name in (*INTENTS, YES_NO)}
+        self._rules: dict[str, RuleSpec] = {}
         self._ladders: Mapping[str, Ladder] = {}
         self._confirms: Mapping[str, Template] = {}
         self._n_phrases = 0
@@ -88,18 +89,19 @@ class _Reader(Reading):
         """Read the whole."""
         needed = ("flow", "version", "initial", "global", "states")
         top = self.fields(tree, "the script", (*needed, "slots", "language"), needed)
+        self._language = self.one_of(top.get("language"), "language", LANGUAGES, ENGLISH)
+        self._rules = {name: RuleSpec(name, language=self._language) for name in (*INTENTS, YES_NO)}
         self._slots = {name: self._slot(each) for name, each in self.named(top.get("slots"), "slots")}
         common = self._common(top.get("global", Table(tree.line, {})))
         self._ladders = {name: self._ladder(common[name]) for name in _LADDERS if name in common}
-        language = self.one_of(top.get("language"), "language", LANGUAGES, LANGUAGES[0])
-        self._confirms = self._confirm(common.get("confirm"), language)
+        self._confirms = self._confirm(common.get("confirm"))
         states = dict(self.named(top.get("states"), "states"))
         if len(states) > _MOST_STATES:
             self.refuse(top["states"].line, f"a script has {_MOST_STATES} states at most")
             states = {}
         intents = {name: self._choice(common[name], name) for name in INTENTS if name in common}
         identify = self._template(common.get("identify"), "identify")
-        known = _built_in(identify, words(language).get("wait", "")) | intents
+        known = _built_in(identify, words(self._language).get("wait", "")) | intents
         return Script(
             hash=ScriptHash(""),
             flow=self.text(top.get("flow"), "flow"),
@@ -113,7 +115,7 @@ class _Reader(Reading):
             exhausted=self._choice(common.get("exhausted"), "exhausted"),
             turns=int(self.number(common.get("turns"), "turns", 3, 100, 30)),
             states={name: self._state(name, each) for name, each in states.items()},
-            language=language,
+            language=self._language,
             confirm={what: text for what, text in self._confirms.items() if what in (ANSWER, *known)},
         )
 
@@ -140,10 +142,10 @@ class _Reader(Reading):
         """Read words for the callee, split where a sentence ends."""
         raw = " ".join(self.text(tree, what).split())
         line = tree.line if tree else 0
-        sentences = _SENTENCE_END.split(raw) if raw else []
+        sentences = [each for each in pack(self._language).sentence_end.split(raw) if each]
         if _MARKUP.search(raw):
             self.refuse(line, f"{what} has markup, which is not spoken: write words; a comma or a full stop is a pause")
-        if strange := unspeakable(raw):
+        if strange := unspeakable(raw, self._language):
             self.refuse(line, f"{what}: no voice here can say {strange!r}")
         if any(len(sentence) > _MOST_CHARACTERS for sentence in sentences):
             self.refuse(line, f"{what} has a sentence of more than {_MOST_CHARACTERS} characters: split it")
@@ -170,9 +172,9 @@ class _Reader(Reading):
             name, Kind(self.one_of(Text(line, kind or self._slots[name].kind), "the kind", list(Kind), "text"))
         )
 
-    def _confirm(self, tree: Tree | None, language: str) -> dict[str, Template]:
+    def _confirm(self, tree: Tree | None) -> dict[str, Template]:
         """Read what is asked about what was perhaps not said: the script's words, else those of its language."""
-        usual = {what: Text(0, text) for what, text in words(language).items() if what in (*SURE, ANSWER)}
+        usual = {what: Text(0, text) for what, text in words(self._language).items() if what in (*SURE, ANSWER)}
         given = self.fields(tree, "confirm", (*SURE, ANSWER)) if tree else {}
         return {what: self._asked(what, each) for what, each in (usual | given).items()}
 
@@ -316,7 +318,7 @@ class _Reader(Reading):
             self.refuse(tree.line, f"the script's choices stand for more than {MOST_PHRASES} phrases")
             return rule_id
         try:
-            spec = self._rules[rule_id] = RuleSpec(name, params)
+            spec = self._rules[rule_id] = RuleSpec(name, params, self._language)
             self._n_phrases += sum(map(len, spec.options.values()))
         except BadRule as wrong:
             self.refuse(tree.line, str(wrong))

@@ -1,6 +1,6 @@
 """What a callee must be told with the first words: that a machine calls, for whom, and how to have no more calls.
 
-Words are looked for, in the script's own language, from a table that anybody may read and lengthen (`script_law.tsv`).
+Words are looked for, in the script's own language, from a table that anybody may read and lengthen (`law` of its pack).
 A table cannot understand: it finds the scripts that say nothing of the kind, not those that say it badly.
 Sources: 47 CFR 64.1200(b)(1) and (3) (identity at the beginning, the opt-out with it), FCC 24-17 (an AI voice is an
 artificial one), Regulation (EU) 2024/1689 art. 50(1) (a person is told that they talk to an AI system).
@@ -14,16 +14,13 @@ from enum import StrEnum
 from functools import cache
 
 from grammars.errors import Reason
+from grammars.lang import pack, package
 from grammars.script_model import Script
 from grammars.tables import table
 from grammars.template import Sentence
 
 FIRST_SENTENCES = 2
 """Of the identification: "Hello Ann." may come before that a machine calls, and nothing else."""
-_THE = "(?:the|der|die|das|dem|la|le|les|el|los|las)"
-_NAME = rf"(?:{_THE} )?(?:\{{(?!name\}})[a-z0-9_]+\}}|(?-i:[^\W\d_a-zäöüß])[\w&'-]*)"
-_PLACES = {"<name>": _NAME, "<who>": rf"(?:{_NAME}|{_THE} [^\W\d_]+)"}
-"""What stands for somebody in a phrase: a slot (not the callee's own), a capital letter, or "the county office"."""
 
 
 class Said(StrEnum):
@@ -33,10 +30,6 @@ class Said(StrEnum):
     BEHALF = "behalf"
     OPT_OUT = "opt_out"
     RECORDED = "recorded"
-
-
-LANGUAGES = tuple(dict.fromkeys(language for language, _, _ in table("grammars", "script_law")))
-"""Those that a script may be in; the shipped engines speak and hear the first."""
 
 
 def first_words(script: Script) -> Iterator[Reason]:
@@ -80,17 +73,18 @@ def _text(sentence: Sentence) -> str:
 @cache
 def _pattern(language: str, what: Said) -> re.Pattern[str]:
     phrases = "|".join(map(re.escape, _rows(language, what)))
-    for place, pattern in _PLACES.items():
+    known = pack(language)
+    for place, pattern in known.places.items():
         phrases = phrases.replace(re.escape(place), pattern)
-    return re.compile(rf"(?<!\w)(?:{phrases})(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!{known.edge})(?:{phrases})(?!{known.edge})" if known.edge else phrases, re.IGNORECASE)
 
 
 def _rows(language: str, what: Said) -> list[str]:
-    return [phrase for each, said, phrase in table("grammars", "script_law") if (each, said) == (language, what)]
+    return [phrase for said, phrase in table(package(language), "law") if said == what]
 
 
 def _example(language: str, what: Said) -> str:
     return _rows(language, what)[0].replace("<who>", "{company}")
 
 
-__all__ = ["LANGUAGES", "Said", "announces_recording", "first_words", "says"]
+__all__ = ["Said", "announces_recording", "first_words", "says"]

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from grammars.lang import ENGLISH
 from grammars.rules.spec import INTENTS, RuleSpec
 from grammars.spoken import unspeakable
 from grammars.template import Kind, Prompt, Template
@@ -188,7 +189,7 @@ class Script:
     turns: int
     """So many turns at most, then `exhausted`."""
     states: Mapping[str, State]
-    language: str = "en"
+    language: str = ENGLISH
     confirm: Mapping[str, Template] = field(default_factory=dict)
     """Intent, or `answer` -> what is asked when it was perhaps not said (`doubt.py`)."""
 
@@ -239,7 +240,7 @@ class Script:
             for name, slot in wanted.items()
             if not slot.kind.fits(known.get(name, ""))
         )
-        strange = ((name, unspeakable(known.get(name, ""))) for name in wanted)
+        strange = ((name, unspeakable(known.get(name, ""), self.language)) for name in wanted)
         return (
             *wrong,
             *(f"{name}: no voice here can say {text!r}" for name, text in strange if text and self._is_said(name)),

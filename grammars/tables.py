@@ -12,7 +12,7 @@ def table(package: str, name: str) -> tuple[tuple[str, ...], ...]:
 
     Raises `FileNotFoundError` for a table that is not shipped.
 
-    >>> table("grammars.spoken", "number")[3]
+    >>> table("grammars.lang.en", "number")[3]
     ('3', 'three')
     """
     text = (files(package) / f"{name}.tsv").read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ chmod 755 "$uv"
 # The unit may write nothing here later, so what Python and the lexicon keep is made now; but for what no node loads,
 # which is half of all: the tests of libraries, where telephone numbers are at home, tables.
 "$to/bin/python" -m compileall -q -j 0 -x '/(tests|geodata|carrierdata|pandas)/' "$to/lib"
-"$to/bin/python" -c "from grammars.lexicon import index_gruut; print('install: lexicon', index_gruut())"
+"$to/bin/python" -c "from grammars.lang.en.lexicon import index_gruut; print('install: lexicon', index_gruut())"
 "$to/bin/ringmaster" --version
 cp "$here/commit" "$to/commit"
 touch "$to/installed"

@@ -41,5 +41,5 @@ export VIRTUAL_ENV="$PWD/.venv" TMPDIR="$PWD/.venv/tmp"  # uv leaves its locks t
 mkdir -p "$TMPDIR"
 .venv/bin/uv pip install --quiet --require-hashes -r requirements-dev.txt
 .venv/bin/uv pip install --quiet --no-deps -e .
-.venv/bin/python -c "from grammars.lexicon import index_gruut; print('setup: lexicon', index_gruut())"
+.venv/bin/python -c "from grammars.lang.en.lexicon import index_gruut; print('setup: lexicon', index_gruut())"
 rm -rf "$TMPDIR"

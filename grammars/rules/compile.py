@@ -1,21 +1,22 @@
 """From a rule's name and parameters to a `Rule` that hears: the one place where the rules are listed.
 
-Each rule's module builds a transducer in the idioms of `grammars/fst.py`; here it gets the polite words around it
-(`wrapping.tsv`), and becomes the plain tables of `rule.py`. Compiling takes 2 to 70 ms and is cached: the reference
-date is no part of it.
+Each rule's module, in its language's pack, builds a transducer in the idioms of `grammars/fst.py`; here it gets the
+polite words around it (table `wrapping`), and becomes the plain tables of `rule.py`. Compiling takes 2 to 70 ms and is
+cached: the reference date is no part of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from functools import lru_cache
+from importlib import import_module
 
 from grammars import fst
 from grammars.fst import Fst
-from grammars.rules import date as date_rule
-from grammars.rules import digits, money, number, ordinal, phone, phrases, time
+from grammars.lang import package
+from grammars.rules import phrases
 from grammars.rules.rule import Rule, rests_of, tails_of
 from grammars.rules.spec import ANY_DAY, INTENTS, RuleSpec
 from grammars.tables import table
@@ -24,18 +25,8 @@ CACHED = 512
 """Compiled rules kept: one script has a few dozen, and a node runs few scripts. The least recently used goes."""
 
 
-_BUILDERS: dict[str, Callable[[RuleSpec], Fst]] = {
-    "yes_no": phrases.build,
-    "digits": digits.build,
-    "number": number.build,
-    "ordinal": ordinal.build,
-    "date": date_rule.build,
-    "time": time.build,
-    "money": money.build,
-    "phone": phone.build,
-    "choices": phrases.build,
-    **{intent: phrases.build for intent in INTENTS},
-}
+_PHRASES = ("yes_no", "choices", *INTENTS)
+"""Rules that are lists of phrases; the others have a builder in each language's module `hearing`."""
 
 
 def compile_rule(spec: RuleSpec, today: date) -> Rule:
@@ -45,9 +36,9 @@ def compile_rule(spec: RuleSpec, today: date) -> Rule:
 
 @lru_cache(CACHED)
 def _compile(spec: RuleSpec) -> Rule:
-    build = _BUILDERS[spec.name]
-    before = _around(spec.name, "hesitation") + _around(spec.name, "opening")
-    whole = before + build(spec) + _around(spec.name, "courtesy")
+    build = phrases.build if spec.name in _PHRASES else builders(spec.language)[spec.name]
+    before = _around(spec, "hesitation") + _around(spec, "opening")
+    whole = before + build(spec) + _around(spec, "courtesy")
     acceptor, states = fst.acceptor(whole), fst.transducer(whole)
     return Rule(
         name=spec.name,
@@ -59,10 +50,19 @@ def _compile(spec: RuleSpec) -> Rule:
         words=frozenset(arc.word for arc in acceptor.arcs),
         today=date.min,
         from_days=spec.integer("from_days") if spec.name == "date" else ANY_DAY,
+        language=spec.language,
     )
 
 
-def _around(name: str, place: str) -> Fst:
+def builders(language: str) -> Mapping[str, Callable[[RuleSpec], Fst]]:
+    """Return what a language's own modules build: rule -> words to reading."""
+    found: Mapping[str, Callable[[RuleSpec], Fst]] = import_module(f"{package(language)}.hearing").BUILDERS
+    return found
+
+
+def _around(spec: RuleSpec, place: str) -> Fst:
     """The words that may stand at a place around any phrase of a rule and change nothing."""
-    rows = [row for row in table("grammars.rules", "wrapping") if row[0] == place and {"*", name} & set(row[1].split())]
-    return fst.union(fst.insert(""), *(phrases.phrases(pattern, "", float(p)) for _, _, pattern, p in rows))
+    known = table(package(spec.language), "wrapping")
+    rows = [row for row in known if row[0] == place and {"*", spec.name} & set(row[1].split())]
+    ways = (phrases.phrases(pattern, "", float(p), spec.language) for _, _, pattern, p in rows)
+    return fst.union(fst.insert(""), *ways)

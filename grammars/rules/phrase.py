@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from grammars.errors import BadRule
+from grammars.lang import ENGLISH
 from grammars.spoken import normalise, words_of
 
 MOST = 1000
@@ -14,7 +15,7 @@ _TOKEN = re.compile(r"[][()|]|[^][()|]+")
 _CLOSING = {"[": "]", "(": ")"}
 
 
-def expand(pattern: str) -> tuple[str, ...]:
+def expand(pattern: str, language: str = ENGLISH) -> tuple[str, ...]:
     """Return every phrase that the pattern stands for, longest options first, as plain lower-case words.
 
     Raises `BadRule` for brackets that do not match, too many phrases, and a phrase without a word.
@@ -27,7 +28,7 @@ def expand(pattern: str) -> tuple[str, ...]:
     if rest:
         raise BadRule("phrase", f"{pattern!r} closes a bracket that is not open")
     written = dict.fromkeys(" ".join(phrase.split()) for phrase in phrases)  # optional words repeat each other
-    plain = dict.fromkeys(" ".join(words_of(normalise(phrase))) for phrase in written)
+    plain = dict.fromkeys(" ".join(words_of(normalise(phrase, language), language)) for phrase in written)
     if "" in plain:
         raise BadRule("phrase", f"{pattern!r} can be said without a word")
     return tuple(plain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from grammars.fst import Fst, cross, small, union
+from grammars.lang import ENGLISH, package
 from grammars.rules.phrase import expand
 from grammars.rules.spec import INTENTS, RuleSpec
 from grammars.tables import table
@@ -14,22 +15,23 @@ def build(spec: RuleSpec) -> Fst:
     """Return phrases -> the value they mean, from the script's options or from the table of the rule's name."""
     if options := spec.options:
         return small(union(*(cross(phrase, value) for value, phrases in options.items() for phrase in phrases)))
-    return small(union(*(phrases(pattern, value, float(p)) for value, pattern, p in _rows(spec.name))))
+    return small(union(*(phrases(pattern, value, float(p), spec.language) for value, pattern, p in _rows(spec))))
 
 
 def first(spec: RuleSpec) -> Mapping[str, str]:
     """Return the phrase to say for each value: the first that means it."""
     if options := spec.options:
         return {value: phrases[0] for value, phrases in options.items()}
-    return {value: expand(pattern)[0] for value, pattern, _ in reversed(_rows(spec.name))}
+    return {value: expand(pattern, spec.language)[0] for value, pattern, _ in reversed(_rows(spec))}
 
 
-def phrases(pattern: str, written: str, probability: float = 1.0) -> Fst:
+def phrases(pattern: str, written: str, probability: float = 1.0, language: str = ENGLISH) -> Fst:
     """Return one pattern as a transducer that writes `written`."""
-    return union(*(cross(phrase, written, probability) for phrase in expand(pattern)))
+    return union(*(cross(phrase, written, probability) for phrase in expand(pattern, language)))
 
 
-def _rows(name: str) -> list[tuple[str, str, str]]:
+def _rows(spec: RuleSpec) -> list[tuple[str, str, str]]:
     """Value, pattern, probability; in the tables of the intents the value is the rule's name and not written down."""
-    rows = [(name, *row) if name in INTENTS else row for row in table("grammars.rules", name)]
+    known = table(package(spec.language), spec.name)
+    rows = [(spec.name, *row) if spec.name in INTENTS else row for row in known]
     return [(value, pattern, probability) for value, pattern, probability in rows]

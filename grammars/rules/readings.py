@@ -10,8 +10,6 @@ import re
 from calendar import monthrange
 from datetime import date, timedelta
 
-from grammars.spoken.values import MONTHS
-
 _FIRST_MORNING_HOUR = 7
 _FIRST_EVENING_HOUR = 6
 
@@ -61,7 +59,7 @@ def _day(fields: dict[str, int], today: date) -> date:
 def _coming(day: int, month: int | None, today: date) -> date:
     """The nearest such day from today on; a February 29 is never more than eight years away."""
     years = range(today.year, today.year + 9)
-    months = ((year, m) for year in years for m in MONTHS if month in (m, None))
+    months = ((year, m) for year in years for m in range(1, 13) if month in (m, None))
     days = (date(year, m, day) for year, m in months if day <= monthrange(year, m)[1])
     return next(found for found in days if found >= today)
 

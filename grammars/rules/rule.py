@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 
+from grammars.lang import ENGLISH
 from grammars.rules.readings import written
 from grammars.rules.spec import ANY_DAY, INTENTS
 from grammars.spoken import verbalise, words_of
@@ -105,6 +106,7 @@ class Rule:
     """What `tomorrow` and dates without a year refer to."""
     from_days: int = ANY_DAY
     """A day before so many days from today is not understood."""
+    language: str = ENGLISH
 
     def arcs(self) -> Acceptor:
         """Return what the recogniser is to listen for."""
@@ -116,18 +118,18 @@ class Rule:
         Slots hold written text under `value`: `2026-03-03`, `15:30`, `42.50`, `4250`. For `yes_no` and `choices` the
         intent is the value too; for the intents it is the rule's name, without slots; for the others the rule's name.
         """
-        if not (endings := self._endings(self._paths(words_of(words)))):
+        if not (endings := self._endings(self._paths(words_of(words, self.language)))):
             return None
         value = written(self.name, min(endings)[1], self.today)
         return None if self._is_too_early(value) else self._meaning(value)
 
     def read(self, text: str) -> Meaning | None:
         """Return the meaning of written text ("4250", "3:30 pm", "March 3rd"): that of its words, read aloud."""
-        return self.parse(verbalise(text, self.name))
+        return self.parse(verbalise(text, self.name, self.language))
 
     def completeness(self, words: str) -> Completeness:
         """Return whether these words are no beginning, a beginning, a whole phrase, or one that could go on."""
-        paths = self._paths(words_of(words))
+        paths = self._paths(words_of(words, self.language))
         endings = self._endings(paths)
         if not endings:
             return Completeness.PREFIX if paths else Completeness.NO
@@ -140,7 +142,7 @@ class Rule:
 
         By the best phrase that ends here, and the best one that goes on.
         """
-        paths = self._paths(words_of(words))
+        paths = self._paths(words_of(words, self.language))
         if not (endings := self._endings(paths)):
             return 1.0
         cost, reading = min(endings)
@@ -169,7 +171,7 @@ class Rule:
 
     def say(self, value: str) -> str | None:
         """Return a phrase that this rule understands as `value`, or None when no phrase of it means that."""
-        phrase = self.phrases.get(value) or verbalise(value, self.name)
+        phrase = self.phrases.get(value) or verbalise(value, self.name, self.language)
         return phrase if self.parse(phrase) == self._meaning(value) else None
 
     def _is_too_early(self, value: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from grammars.errors import BadRule
+from grammars.lang import ENGLISH, pack
 from grammars.rules.phrase import expand
 
 INTENTS = ("repeat", "human", "stop", "wrong_number", "call_later", "who", "busy", "wait", "unsure")
@@ -71,9 +72,11 @@ class RuleSpec:
 
     name: str
     params: Mapping[str, object] = field(default_factory=dict)
+    language: str = ENGLISH
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be compiled."""
+        """Refuse what cannot be compiled. Raises, too: `UnknownLanguage`."""
+        pack(self.language)
         if self.name not in _LIMITS:
             raise BadRule(self.name, f"no such rule; there are {', '.join(NAMES)}")
         known = {*_LIMITS[self.name], *(["options"] if self.name == "choices" else [])}
@@ -90,7 +93,7 @@ class RuleSpec:
 
     def __hash__(self) -> int:
         """Equal specs have equal hashes. Parameters may hold lists, so only their names are hashed."""
-        return hash((self.name, *sorted(self.params)))
+        return hash((self.name, self.language, *sorted(self.params)))
 
     def integer(self, name: str) -> int:
         """Return a whole-number parameter of this rule, or its default."""
@@ -115,7 +118,7 @@ class RuleSpec:
             raise BadRule(self.name, f"phrases must be a list, not {patterns!r}")
         phrases: list[str] = []
         for pattern in patterns:
-            phrases += expand(str(pattern))
+            phrases += expand(str(pattern), self.language)
             if len(phrases) > most:
                 raise BadRule(self.name, f"the options stand for more than {MOST_PHRASES} phrases")
         return tuple(phrases)

@@ -1,32 +1,38 @@
-"""One value of a known kind into words."""
+"""Text and values of a known kind into words, in the language that is named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from grammars.spoken import values
-from grammars.spoken.free_text import normalise
-
-KINDS: Mapping[str, Callable[[str], str]] = {
-    "": normalise,
-    "date": values.say_date,
-    "time": values.say_time,
-    "money": values.say_money,
-    "number": values.say_number,
-    "ordinal": values.say_ordinal,
-    "digits": values.say_digits,
-    "phone": values.say_phone,
-}
-"""The kinds that a part of a prompt may name."""
+from grammars.lang import ENGLISH, pack
 
 
-def verbalise(text: str, kind: str = "") -> str:
-    """Return `text` as words, read as a value of `kind`; what is no such value is read as free text. Never raises.
+def verbalise(text: str, kind: str = "", language: str = ENGLISH) -> str:
+    """Return `text` as words, read as a value of `kind`; what is no such value is read as free text.
+
+    Raises: `UnknownLanguage`, and nothing else.
 
     >>> verbalise("2026-03-03", "date"), verbalise("next week", "date")
     ('March third twenty twenty six', 'next week')
     """
+    known = pack(language)
     try:
-        return KINDS.get(kind, normalise)(text)
+        return known.kinds.get(kind, known.normalise)(text)
     except ValueError:
-        return normalise(text)
+        return known.normalise(text)
+
+
+def normalise(text: str, language: str = ENGLISH) -> str:
+    """Return prompt text as words with pauses for the voice, without digits and symbols. Raises: `UnknownLanguage`."""
+    return pack(language).normalise(text)
+
+
+def unspeakable(text: str, language: str = ENGLISH) -> str:
+    """Return the letters and digits of a text that the voice of a language cannot say. Raises: `UnknownLanguage`."""
+    return pack(language).unspeakable(text)
+
+
+def words_of(text: str, language: str = ENGLISH) -> list[str]:
+    """Return the words of a spoken text as the recogniser of a language writes them. Raises: `UnknownLanguage`."""
+    return pack(language).words_of(text)
+
+
+__all__ = ["normalise", "unspeakable", "verbalise", "words_of"]

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
-from grammars.lexicon import Indexed, index_gruut
+from grammars.lang.en.lexicon import Indexed, index_gruut
 from nodes import lock
 from nodes.bus.login import login
 from nodes.bus.server import check, check_company, context, find, url

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grammars
 from grammars.errors import Reason, ScriptError, UnknownWord
-from grammars.lexicon import pronounce
+from grammars.lang.en.lexicon import pronounce
 from grammars.script import load
 from grammars.script_model import Script
 from nodes.errors import NodeError

@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from grammars.lexicon import pronounce
+from grammars.lang.en.lexicon import pronounce
 from grammars.rules.ruleset import RuleSet
 from grammars.rules.spec import RuleSpec
 from nodes.audio import g711

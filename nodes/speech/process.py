@@ -21,7 +21,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from grammars.errors import GrammarError
-from grammars.lexicon import index_gruut
+from grammars.lang.en.lexicon import index_gruut
 from grammars.rules.spec import RuleSpec
 from grammars.script_pack import unpack
 from nodes import priority

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grammars.errors import UnknownWord
-from grammars.lexicon import PHONES, Indexed, index_gruut, is_guess, pronounce
+from grammars.lang.en.lexicon import PHONES, Indexed, index_gruut, is_guess, pronounce
 from grammars.rules import NAMES, RuleSpec
 from grammars.rules.compile import compile_rule
 

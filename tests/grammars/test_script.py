@@ -107,12 +107,7 @@ def test_the_first_sentence_of_a_shipped_script_is_short_and_the_first_words_are
 
 @pytest.mark.parametrize(
     ("language", "identify"),
-    [
-        ("en", "This is an AI, calling on behalf of the county court. Say stop, and we will not call again."),
-        ("de", "Guten Tag. Dies ist ein automatischer Anruf der Firma Müller. Drücken Sie die Neun."),
-        ("fr", "Bonjour. Ceci est un appel automatique de {company}. Appuyez sur le neuf."),
-        ("es", "Buenos días. Esta es una llamada automática de Acme. Pulse nueve."),
-    ],
+    [("en", "This is an AI, calling on behalf of the county court. Say stop, and we will not call again.")],
 )
 def test_a_script_may_say_it_in_its_own_language(language: str, identify: str) -> None:
     text = HELLO.replace("version: 1", f"version: 1\nlanguage: {language}").replace(
@@ -128,7 +123,7 @@ def test_the_opt_out_may_be_in_the_first_question_but_not_in_the_second() -> Non
     assert reasons_of(text.replace("So can I.", "So can I. Press nine to get no more calls."))
 
 
-@pytest.mark.parametrize("phrase", [row[2] for row in table("grammars", "script_law") if row[:2] == ("en", "opt_out")])
+@pytest.mark.parametrize("phrase", [row[1] for row in table("grammars.lang.en", "law") if row[0] == "opt_out"])
 def test_what_the_callee_is_told_to_do_really_opts_out(phrase: str) -> None:
     """A table that lets a script promise a word that nobody hears would be worse than none."""
     how, _, what = phrase.replace("pressing", "press").replace("saying", "say").partition(" ")

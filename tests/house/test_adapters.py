@@ -12,7 +12,7 @@ HOMES = {
     "pywrapfst": "grammars/fst.py",
     "mimic3_tts": "nodes/speech/mimic.py",
     "onnxruntime": "nodes/speech/mimic.py",
-    "gruut": "grammars/lexicon.py",
+    "gruut": "grammars/lang/en/lexicon.py",
     "webrtcvad": "nodes/audio/vad.py",
     "argon2": "nodes/admin/hashing.py",
     "duckdb": "nodes/recorder/",

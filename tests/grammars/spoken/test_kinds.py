@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grammars.spoken import KINDS, normalise, verbalise, words_of
-from grammars.spoken.numbers import cardinal
+from grammars.lang import pack
+from grammars.lang.en.numbers import cardinal
+from grammars.spoken import normalise, verbalise, words_of
 
 
 @pytest.mark.parametrize(
@@ -39,12 +40,12 @@ def test_a_value_is_said_as_its_kind(written: str, kind: str, spoken: str) -> No
     assert verbalise(written, kind) == spoken
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", pack("en").kinds)
 def test_what_is_no_such_value_is_read_as_free_text(kind: str) -> None:
     assert verbalise("next week?", kind) == "next week?"
 
 
-@given(text=st.text(), kind=st.sampled_from([*KINDS, "colour"]))
+@given(text=st.text(), kind=st.sampled_from([*pack("en").kinds, "colour"]))
 def test_no_text_raises(text: str, kind: str) -> None:
     verbalise(text, kind)
 

@@ -8,7 +8,7 @@ the morning, 12 to 6 in the afternoon.
 from __future__ import annotations
 
 from grammars.fst import Fst, between, cross, insert, optional, small, union, weighted
-from grammars.rules.numerals import pair, two_digits
+from grammars.lang.en.numerals import pair, two_digits
 from grammars.rules.phrases import phrases
 from grammars.rules.spec import RuleSpec
 from grammars.tables import table
@@ -32,7 +32,7 @@ def build(spec: RuleSpec) -> Fst:
     """Return words -> fields."""
     hour = insert("h") + two_digits() @ between(1, 12, 2)
     minutes = insert("+") + pair() @ between(1, 59, 2)
-    before = union(*(phrases(pattern, offset, float(p)) for offset, pattern, p in table("grammars.rules", "time")))
+    before = union(*(phrases(pattern, offset, float(p)) for offset, pattern, p in table("grammars.lang.en", "time")))
     clock = union(hour + optional(union(minutes, cross("o'clock"))), before + hour)
     half = union(*(cross(words, field, _IN_THE_MORNING if " the " in words else 1) for words, field in _HALVES.items()))
     late = weighted(insert("h") + two_digits() @ between(13, 23, 2) + minutes, _TWENTY_FOUR_HOURS)

@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Callable
 from datetime import date
 
-from grammars.spoken.numbers import cardinal, spell, year
-from grammars.spoken.values import (
+from grammars.lang.en.numbers import cardinal, spell, year
+from grammars.lang.en.values import (
     CURRENCIES,
     LONGEST,
     MONTHS,
@@ -27,8 +27,8 @@ from grammars.spoken.values import (
 from grammars.tables import table
 
 _SIGNS = "".join(CURRENCIES)
-_LETTERS = str.maketrans({row[0]: row[1] for row in table("grammars.spoken", "letters")})
-_FRACTIONS = {row[0]: row[1] for row in table("grammars.spoken", "fraction")}
+_LETTERS = str.maketrans({row[0]: row[1] for row in table("grammars.lang.en", "letters")})
+_FRACTIONS = {row[0]: row[1] for row in table("grammars.lang.en", "fraction")}
 _MONTH = "|".join(f"{month.capitalize()}|{month[:3].capitalize()}\\.?" for month in MONTHS.values())
 
 
@@ -133,7 +133,7 @@ def _any_number(text: str) -> str:
 
 
 _REWRITINGS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
-    *((re.compile(pattern), words) for pattern, words in table("grammars.spoken", "abbreviation")),
+    *((re.compile(pattern), words) for pattern, words in table("grammars.lang.en", "abbreviation")),
     (re.compile(r"(?<![\d/])(?:(\d{1,3}) )?(\d/\d)(?![\d/])"), _fraction),
     (re.compile(r"(?<![\d'])'?(1\d|20)?([2-9]0)'?s\b"), _decade),
     (re.compile(r"\b([Ii]n|[Ss]ince|[Uu]ntil|[Yy]ear|[Bb]efore|[Aa]fter) ((?:19|20)\d\d)(?![\d.,:/-]\d|\d)"), _year),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from grammars.fst import Fst, any_number, cross, digits, small, union
+from grammars.lang.en.numbers import CARDINALS
 from grammars.rules.spec import RuleSpec
-from grammars.spoken.numbers import CARDINALS
 
 SEVERAL = {"double": 2, "triple": 3}
 

@@ -7,8 +7,8 @@ written value is the digits as they were said.
 from __future__ import annotations
 
 from grammars.fst import Fst, accept, any_number, cross, digits, insert, optional, small, union, weighted
-from grammars.rules.digits import item
-from grammars.rules.numerals import unit
+from grammars.lang.en.digits import item
+from grammars.lang.en.numerals import unit
 from grammars.rules.spec import RuleSpec
 
 _HUNDRED = 0.3

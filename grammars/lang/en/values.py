@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from grammars.spoken.numbers import cardinal, ordinal, pair, spell, year
+from grammars.lang.en.numbers import cardinal, ordinal, pair, spell, year
 from grammars.tables import table
 
-MONTHS: dict[int, str] = {int(number): word for number, word in table("grammars.spoken", "month")}
-CURRENCIES: dict[str, tuple[str, ...]] = {row[0]: row[1:] for row in table("grammars.spoken", "currency")}
+MONTHS: dict[int, str] = {int(number): word for number, word in table("grammars.lang.en", "month")}
+CURRENCIES: dict[str, tuple[str, ...]] = {row[0]: row[1:] for row in table("grammars.lang.en", "currency")}
 """Symbol -> one unit, several, one hundredth, several."""
 
 LONGEST = 12

@@ -6,9 +6,9 @@ from itertools import groupby
 
 from grammars.tables import table
 
-CARDINALS: dict[int, str] = {int(number): word for number, word in table("grammars.spoken", "number")}
+CARDINALS: dict[int, str] = {int(number): word for number, word in table("grammars.lang.en", "number")}
 """0 to 20 and the tens."""
-ORDINALS: dict[str, str] = {cardinal: nth for cardinal, nth in table("grammars.spoken", "ordinal")}
+ORDINALS: dict[str, str] = {cardinal: nth for cardinal, nth in table("grammars.lang.en", "ordinal")}
 """The last word of a cardinal -> the last word of its ordinal."""
 
 _SCALES = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from grammars.fst import Fst, cross, insert, optional, small, union, weighted
-from grammars.rules.numerals import cardinal_between, pair, two_digits
+from grammars.lang.en.numerals import cardinal_between, pair, two_digits
+from grammars.lang.en.values import CURRENCIES
 from grammars.rules.spec import RuleSpec
-from grammars.spoken.values import CURRENCIES
 
 _BARE = 0.3
 _A_DOLLAR = 0.3

@@ -21,7 +21,7 @@ from grammars.tables import table
 Pronunciation = tuple[str, ...]
 """The phones of one way to say a word, in X-SAMPA without stress."""
 
-PHONES: dict[str, str] = {ipa: xsampa for ipa, xsampa in table("grammars", "lexicon")}
+PHONES: dict[str, str] = {ipa: xsampa for ipa, xsampa in table("grammars.lang.en", "lexicon")}
 """gruut's symbol -> the recogniser's name."""
 
 CACHED = 20_000

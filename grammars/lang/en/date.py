@@ -13,10 +13,10 @@ from calendar import isleap
 from collections.abc import Sequence
 
 from grammars.fst import Fst, accept, cross, insert, optional, small, union, weighted
-from grammars.rules.numerals import cardinal_between, ordinal_between, pair, two_digits
+from grammars.lang.en.numerals import cardinal_between, ordinal_between, pair, two_digits
+from grammars.lang.en.values import MONTHS
 from grammars.rules.phrases import phrases
 from grammars.rules.spec import RuleSpec
-from grammars.spoken.values import MONTHS
 from grammars.tables import table
 
 _LONG = (1, 3, 5, 7, 8, 10, 12)
@@ -28,7 +28,7 @@ _CALENDAR = (
 )
 """First day, last day, months that have them, whether only in leap years."""
 
-_WEEKDAYS = [pattern.split()[-1] for reading, pattern, _ in table("grammars.rules", "date") if reading[0] == "w"]
+_WEEKDAYS = [pattern.split()[-1] for reading, pattern, _ in table("grammars.lang.en", "date") if reading[0] == "w"]
 _WEEKDAY_BEFORE = 0.1
 _DAY_ALONE = 0.3
 _MARCH_THREE = 0.2
@@ -41,7 +41,7 @@ def build(spec: RuleSpec) -> Fst:
     weekday = optional(union(*(cross(name) for name in _WEEKDAYS)), _WEEKDAY_BEFORE)
     dated = union(*(_calendar(row, years) for row in _CALENDAR if not row[-1] or any(map(isleap, years))))
     alone = weighted(cross("the") + insert("d") + ordinal_between(1, 31), _DAY_ALONE)
-    near = union(*(phrases(pattern, reading, float(p)) for reading, pattern, p in table("grammars.rules", "date")))
+    near = union(*(phrases(pattern, reading, float(p)) for reading, pattern, p in table("grammars.lang.en", "date")))
     return small(union(weekday + small(union(dated, alone)), near))
 
 

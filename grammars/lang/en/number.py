@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grammars.fst import Fst
-from grammars.rules.numerals import cardinal_between
+from grammars.lang.en.numerals import cardinal_between
 from grammars.rules.spec import RuleSpec
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grammars.fst import Fst, cross, optional
-from grammars.rules.numerals import ordinal_between
+from grammars.lang.en.numerals import ordinal_between
 from grammars.rules.spec import RuleSpec
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from grammars.fst import Fst, any_number, between, cross, insert, optional, rename, small, union, weighted
-from grammars.spoken.numbers import CARDINALS, ORDINALS
+from grammars.lang.en.numbers import CARDINALS, ORDINALS
 
 _AND = 0.2
 _A_HUNDRED = 0.3
