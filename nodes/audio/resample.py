@@ -1,4 +1,4 @@
-"""16 kHz to 8 kHz, block by block, one millisecond late.
+"""16 kHz to 8 kHz and back, block by block, one millisecond late.
 
 What it does: a linear-phase low-pass of 32 taps, remembering the end of the last block, so that the
 blocks join. What it does not: other ratios. Why our own: a streaming resampler made for files holds back 60 to
@@ -50,8 +50,27 @@ class Downsampler:
         return _rounded(np.convolve(given, _LOW_PASS, "valid")[0::2])
 
 
+class Upsampler:
+    """One stream from 8 kHz to 16 kHz."""
+
+    __slots__ = ("_past",)
+
+    def __init__(self) -> None:
+        self._past = np.zeros(_TAPS - 1, np.float32)
+
+    def __call__(self, samples: Samples) -> Samples:
+        """Return twice as many samples as are given."""
+        if not len(samples):
+            return samples
+        given = np.zeros(len(self._past) + 2 * len(samples), np.float32)
+        given[: _TAPS - 1] = self._past
+        given[_TAPS - 1 :: 2] = 2 * samples.astype(np.float32)  # the zeros between take half of the power
+        self._past = given[-(_TAPS - 1) :].copy()
+        return _rounded(np.convolve(given, _LOW_PASS, "valid"))
+
+
 def _rounded(out: npt.NDArray[np.float32]) -> Samples:
     return np.clip(np.rint(out), -32768, 32767).astype(np.int16)
 
 
-__all__ = ["Downsampler"]
+__all__ = ["Downsampler", "Upsampler"]

@@ -19,7 +19,10 @@ __all__ = ["GROUP", "OURS", "names", "start"]
 
 GROUP: Final = "ringmaster.recognisers"
 """The entry points of packages of others: name -> a function `(model: Path | None) -> Recogniser`."""
-OURS: Final = {"kaldi": "nodes.speech.kaldi:Kaldi"}
+OURS: Final = {
+    "kaldi": "nodes.speech.kaldi:Kaldi",
+    "pocketsphinx": "nodes.speech.sphinx:Sphinx",
+}
 """Ours, where they are. Not entry points: they are there also where the package is not installed."""
 
 Start = Callable[[Path | None], Recogniser]

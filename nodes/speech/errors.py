@@ -5,6 +5,7 @@ SpeechError (a NodeError)
   BrokenModel     a model or voice on disk is not what the engine needs: names the file
   EngineFailed    the library gave up on one utterance or prompt; the next one may well succeed
   PromptTooLong   nobody says so much in one sentence
+  EngineHangs     a call into the library does not come back: the process ends
   EngineBusy      every decoder is in use; the utterance is not heard
   UnknownScript   nobody warmed this script here
   UnknownRule     the script has no such rule
@@ -18,8 +19,8 @@ from typing import ClassVar
 from nodes.errors import NodeError
 
 __all__ = [
-    "BrokenModel", "EngineBusy", "EngineFailed", "NoSuchEngine", "PromptTooLong", "SpeechError", "UnknownRule",
-    "UnknownScript",
+    "BrokenModel", "EngineBusy", "EngineFailed", "EngineHangs", "NoSuchEngine", "PromptTooLong", "SpeechError",
+    "UnknownRule", "UnknownScript",
 ]  # fmt: skip
 
 
@@ -47,6 +48,14 @@ class BrokenModel(SpeechError):
 
 class EngineFailed(SpeechError):
     """The library reported an error while it worked on one utterance or prompt."""
+
+
+class EngineHangs(SpeechError):
+    """The library has not come back for `for_s` seconds; only the end of the process ends that."""
+
+    def __init__(self, for_s: float) -> None:
+        super().__init__(f"the recogniser has not come back for {for_s:.0f} s")
+        self.for_s = for_s
 
 
 class PromptTooLong(SpeechError):

@@ -3,7 +3,7 @@
 A recogniser makes an `Ear` for a script's rules; an ear begins a `Decoding` for each utterance; a decoding is fed and
 asked for a `Guess`. Ours are in `engines.OURS`; a package of somebody else's names its own under the entry point
 `ringmaster.recognisers`: a function that takes a model's directory, or None for its own model, and returns a
-`Recogniser`.XX
+`Recogniser`. All are held to the same contract: `tests/nodes/speech/test_contract.py`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HOMES = {
     "kaldi_active_grammar": "nodes/speech/kag.py",
+    "pocketsphinx": "nodes/speech/sphinx.py",
     "pynini": "grammars/fst.py",
     "pywrapfst": "grammars/fst.py",
     "mimic3_tts": "nodes/speech/mimic.py",
