@@ -14,6 +14,7 @@ from typing import Final
 from grammars.lang import package
 from grammars.rules.spec import RuleSpec
 from grammars.script_model import RULE_KINDS, Gather, Script
+from grammars.spoken import normalise
 from grammars.tables import table
 from grammars.template import Prompt, Sentence
 from protocols.wire.messages import Part
@@ -65,7 +66,9 @@ def _filled(sentence: Sentence, answer: Part) -> Prompt:
 
 def _spoken(spec: RuleSpec, answer: str) -> Part:
     phrases = spec.options.get(answer)
-    return Part(min(phrases, key=len)) if phrases else Part(answer, RULE_KINDS[spec.name].value)
+    return (
+        Part(normalise(min(phrases, key=len), spec.language)) if phrases else Part(answer, RULE_KINDS[spec.name].value)
+    )
 
 
 __all__ = ["ANSWER", "SURE", "YES_NO", "Meant", "is_doubtful", "question", "words"]

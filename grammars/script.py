@@ -43,8 +43,6 @@ from protocols.pauses import COMPLETE_S, INCOMPLETE_S
 from protocols.wire.ids import ScriptHash
 
 _MOST_STATES = 200
-_MOST_CHARACTERS = 600
-"""Of a sentence: forty seconds without a breath, and what waits for the voice meanwhile waits as long as it takes."""
 _MOST_ACTIONS = 20
 """Actions to choose from at one place; a global choice is one of every state."""
 _VERBS = ("listen", "fetch", "enqueue", "hangup", "redirect")
@@ -147,8 +145,9 @@ class _Reader(Reading):
             self.refuse(line, f"{what} has markup, which is not spoken: write words; a comma or a full stop is a pause")
         if strange := unspeakable(raw, self._language):
             self.refuse(line, f"{what}: no voice here can say {strange!r}")
-        if any(len(sentence) > _MOST_CHARACTERS for sentence in sentences):
-            self.refuse(line, f"{what} has a sentence of more than {_MOST_CHARACTERS} characters: split it")
+        longest = pack(self._language).longest_sentence
+        if any(len(sentence) > longest for sentence in sentences):
+            self.refuse(line, f"{what} has a sentence of more than {longest} characters: split it")
         return Template(line, tuple(self._sentence(sentence, line) for sentence in sentences))
 
     def _whole(self, tree: Tree | None, what: str) -> Template:

@@ -37,6 +37,8 @@ class Pack:
     """Text -> the letters and digits in it that its voice cannot say."""
     sentence_end: re.Pattern[str]
     """What stands between two sentences; it may be empty."""
+    longest_sentence: int
+    """Characters: forty seconds without a breath, and what waits for the voice meanwhile waits as long as it takes."""
     places: Mapping[str, str]
     """`<name>` and `<who>`, which stand for somebody in the table `law` -> a regular expression."""
     edge: str = r"\w"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from grammars.errors import BadRule
-from grammars.lang import ENGLISH
-from grammars.spoken import normalise, words_of
+from grammars.lang import ENGLISH, pack
+from grammars.spoken import normalise, unspeakable, words_of
 
 MOST = 1000
 """Phrases that one pattern may stand for; more is surely a mistake and would only confuse the recogniser."""
@@ -18,11 +18,14 @@ _CLOSING = {"[": "]", "(": ")"}
 def expand(pattern: str, language: str = ENGLISH) -> tuple[str, ...]:
     """Return every phrase that the pattern stands for, longest options first, as plain lower-case words.
 
-    Raises `BadRule` for brackets that do not match, too many phrases, and a phrase without a word.
+    Raises `BadRule` for brackets that do not match, too many phrases, a phrase without a word, and letters that are
+    not said in this language.
 
     >>> expand("(call|ring) me [back]")
     ('call me back', 'call me', 'ring me back', 'ring me')
     """
+    if strange := unspeakable(pattern, language):
+        raise BadRule("phrase", f"{pattern!r}: {strange!r} is not said in {pack(language).name}")
     rest = _TOKEN.findall(pattern)[::-1]
     phrases = _alternatives(rest, pattern)
     if rest:

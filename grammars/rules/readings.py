@@ -1,7 +1,10 @@
 """What a rule's reading is as written text: the last step of hearing, apart from how the rule is compiled.
 
 A transducer writes a reading while it hears words (`m03d03`, `-15h09p`, `0042`); some depend on the day they are
-heard. Pure, and free of the compiler: a compiled rule travels to where it listens, and takes only this along.
+heard. Of a day: `y m d` year, month, day; `Y M` years and months from this one; `w` the coming Friday (`w4`; Monday is
+0), `t n f` that of this calendar week, the next, the one after; `+ -` days from today. Of a time: `h` the hour, `+ -`
+minutes from it, `a p n` the half of the day (`n`: night).
+Pure, and free of the compiler: a compiled rule travels to where it listens, and takes only this along.
 """
 
 from __future__ import annotations
@@ -35,22 +38,31 @@ def written(rule: str, reading: str, today: date) -> str:
 
 
 def _date(reading: str, today: date) -> str:
-    """Return the day as ISO 8601.
+    """Return the day as ISO 8601; nothing for one that there is not.
 
     >>> [_date(reading, date(2026, 3, 4)) for reading in ("m03d03", "d31", "w2", "n2", "+1", "d29m02")]
     ['2027-03-03', '2026-03-31', '2026-03-11', '2026-03-11', '2026-03-05', '2028-02-29']
     """
-    fields = {name: int(number) for name, number in re.findall(r"([-+wnmdy])(\d+)", reading)}
-    return _day(fields, today).isoformat()
+    fields = {name: int(number) for name, number in re.findall(r"([-+wtnfmdyMY])(\d+)", reading)}
+    try:
+        return _day(fields, today).isoformat()
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _day(fields: dict[str, int], today: date) -> date:
     if "y" in fields:
         return date(fields["y"], fields["m"], fields["d"])
-    if "n" in fields:
-        return today + timedelta(days=7 - today.weekday() + fields["n"])
-    if "+" in fields:
-        return today + timedelta(days=fields["+"])
+    if "Y" in fields:
+        return date(today.year + fields["Y"], fields["m"], fields["d"])
+    if "M" in fields:
+        years, month = divmod(today.month - 1 + fields["M"], 12)
+        return date(today.year + years, month + 1, fields["d"])
+    for week, name in enumerate("tnf"):
+        if name in fields:
+            return today + timedelta(days=7 * week - today.weekday() + fields[name])
+    if "+" in fields or "-" in fields:
+        return today + timedelta(days=fields.get("+", 0) - fields.get("-", 0))
     if "w" in fields:  # said on a Friday, "friday" is not today
         return today + timedelta(days=(fields["w"] - today.weekday() - 1) % 7 + 1)
     return _coming(fields["d"], fields.get("m"), today)

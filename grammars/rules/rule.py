@@ -121,7 +121,7 @@ class Rule:
         if not (endings := self._endings(self._paths(words_of(words, self.language)))):
             return None
         value = written(self.name, min(endings)[1], self.today)
-        return None if self._is_too_early(value) else self._meaning(value)
+        return None if not value or self._is_too_early(value) else self._meaning(value)
 
     def read(self, text: str) -> Meaning | None:
         """Return the meaning of written text ("4250", "3:30 pm", "March 3rd"): that of its words, read aloud."""

@@ -27,5 +27,6 @@ PACK: Final = Pack(
     },
     unspeakable=unspeakable,
     sentence_end=re.compile(r"(?<=[.?!])(?<!Mr\.)(?<!Mrs\.)(?<!Ms\.)(?<!Dr\.)(?<!St\.)\s+"),
+    longest_sentence=600,
     places={"<name>": _NAME, "<who>": rf"(?:{_NAME}|the [^\W\d_]+)"},
 )

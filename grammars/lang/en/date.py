@@ -15,18 +15,10 @@ from collections.abc import Sequence
 from grammars.fst import Fst, accept, cross, insert, optional, small, union, weighted
 from grammars.lang.en.numerals import cardinal_between, ordinal_between, pair, two_digits
 from grammars.lang.en.values import MONTHS
+from grammars.rules.calendar import CALENDAR, Days
 from grammars.rules.phrases import phrases
 from grammars.rules.spec import RuleSpec
 from grammars.tables import table
-
-_LONG = (1, 3, 5, 7, 8, 10, 12)
-_CALENDAR = (
-    (1, 28, tuple(MONTHS), False),
-    (29, 30, tuple(month for month in MONTHS if month != 2), False),
-    (31, 31, _LONG, False),
-    (29, 29, (2,), True),
-)
-"""First day, last day, months that have them, whether only in leap years."""
 
 _WEEKDAYS = [pattern.split()[-1] for reading, pattern, _ in table("grammars.lang.en", "date") if reading[0] == "w"]
 _WEEKDAY_BEFORE = 0.1
@@ -39,13 +31,13 @@ def build(spec: RuleSpec) -> Fst:
     """Return words -> fields."""
     years = range(spec.integer("first_year"), spec.integer("last_year") + 1)
     weekday = optional(union(*(cross(name) for name in _WEEKDAYS)), _WEEKDAY_BEFORE)
-    dated = union(*(_calendar(row, years) for row in _CALENDAR if not row[-1] or any(map(isleap, years))))
+    dated = union(*(_calendar(row, years) for row in CALENDAR if not row.only_leap or any(map(isleap, years))))
     alone = weighted(cross("the") + insert("d") + ordinal_between(1, 31), _DAY_ALONE)
     near = union(*(phrases(pattern, reading, float(p)) for reading, pattern, p in table("grammars.lang.en", "date")))
     return small(union(weekday + small(union(dated, alone)), near))
 
 
-def _calendar(row: tuple[int, int, Sequence[int], bool], years: Sequence[int]) -> Fst:
+def _calendar(row: Days, years: Sequence[int]) -> Fst:
     """Month and day in either order, with or without a year; for one row of the calendar."""
     first, last, months, only_leap = row
     the = optional(cross("the"))
