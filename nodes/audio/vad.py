@@ -76,17 +76,25 @@ class Hangover:
         self.silent_frames = 0  # since the last voiced one
         self.speaking = False
 
+    def would_begin(self, voiced: bool) -> bool:
+        """Say whether an utterance begins if this is the next frame's verdict."""
+        return not self.speaking and self._with(voiced).bit_count() >= ONSET_VOICED
+
     def step(self, voiced: bool) -> Speech:
         """Take the next frame's verdict."""
-        self._recent = (self._recent << 1 | voiced) & ((1 << ONSET_FRAMES) - 1)
+        begins = self.would_begin(voiced)
+        self._recent = self._with(voiced)
         self.silent_frames = 0 if voiced else self.silent_frames + 1
-        if not self.speaking and self._recent.bit_count() >= ONSET_VOICED:
+        if begins:
             self.speaking = True
             return Speech.STARTED
         if self.speaking and self.silent_frames >= TAIL_FRAMES:
             self.speaking, self._recent = False, 0
             return Speech.ENDED
         return Speech.UNCHANGED
+
+    def _with(self, voiced: bool) -> int:
+        return (self._recent << 1 | voiced) & ((1 << ONSET_FRAMES) - 1)
 
 
 __all__ = [

@@ -1,7 +1,8 @@
 """How many calls a core can hold: a real plane, real sockets, a far end in another process.
 
-What it does: for each number of calls, runs that many channels that play speech and hear it come back, with everything
-a call has: jitter buffer, voice detection, tones, frames for an engine. What it does not: print; that is a command's.
+What it does: for each number of calls, runs that many channels that play speech, of which a third hear it come back
+and the others somebody who talks all the time, with everything a call has: jitter buffer, voice detection, tones, echo
+cancelling, frames for an engine. What it does not: print; that is a command's.
 """
 
 from __future__ import annotations
@@ -128,9 +129,13 @@ def _floor_us() -> float:
 
 
 def speech() -> bytes:
-    """Return ten seconds that a voice detector takes for a talker: 120 Hz with harmonics, in syllables and pauses."""
+    """Return ten seconds that a voice detector takes for a talker: some 120 Hz with harmonics, in syllables and pauses.
+
+    The pitch rises and falls, so that what is said now and what was said a while ago do not sound the same.
+    """
     at = np.arange(_SPEECH_S * 8000) / 8000
-    voice = sum(np.sin(2 * np.pi * 120 * k * at) / k for k in range(1, 25))
+    turns = 120 * at + 20 * np.sin(2 * np.pi * at / 3)  # 78 to 162 Hz
+    voice = sum(np.sin(2 * np.pi * k * turns) / k for k in range(1, 21))
     syllables = np.maximum(0, np.sin(2 * np.pi * 2 * at)) * (at % 5 < 3)
     return encode((4000 * voice * syllables).astype(np.int16))
 

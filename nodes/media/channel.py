@@ -17,6 +17,7 @@ from nodes.audio.g711 import SILENCE, fade
 from nodes.audio.tones import BeepDetector
 from nodes.audio.vad import Speech, VoiceDetector
 from nodes.links.errors import Refused
+from nodes.media.echo import Echo, Held
 from nodes.media.hearing import Sound
 from nodes.media.line import Line
 from nodes.media.link import Link
@@ -49,6 +50,7 @@ class Channel:
         tell: Callable[[object], None],
         prompts: Prompts,
         writer: Writer,
+        echo: Echo,
     ) -> None:
         self.wanted = wanted
         self.line = line
@@ -57,6 +59,7 @@ class Channel:
         self._player = Player(prompts)
         self._utterances = Utterances(wanted.channel_id, wanted.born_s)
         self._voice, self._beep = VoiceDetector(), BeepDetector()
+        self.echo = echo
         self._tap: Tap | None = None
         self._keys: deque[Iterator[Press | None]] = deque()
         self._n_faded = _FADES
@@ -67,6 +70,7 @@ class Channel:
         self.line.set(wanted)
         self._player.set(wanted.playing)
         if wanted.born_s != self.wanted.born_s:
+            self.echo.release()
             self._utterances = Utterances(wanted.channel_id, wanted.born_s)
         self._record(wanted.recording)
         before, self.wanted = self.wanted, wanted
@@ -103,7 +107,9 @@ class Channel:
 
     def transmit(self, at: float, other: Channel | None) -> None:
         """Send 20 ms: keys, else the caller of the bridged channel, else the play, else silence."""
-        audio = other.heard if other else self._player.frame(at) or SILENCE
+        ours = None if other else self._player.frame(at)
+        audio = other.heard if other else ours or SILENCE
+        self.echo.said(ours, at, self._player.frame)
         self.line.send(at, audio, self._next_press())
         if self._tap:
             ours = audio if self.wanted.sends else SILENCE
@@ -114,11 +120,33 @@ class Channel:
 
     def listen(self, sound: Sound, at: float) -> list[AudioFrame]:
         """Tell of speech and beeps in what was received; return what the engine is to hear."""
-        channel_id, utterances = self.wanted.channel_id, self._utterances
         if self._beep.step(sound.pitch_hz, sound.level_dbov):
-            self._tell(wire.BeepHeard(channel_id, at))
+            self._tell(wire.BeepHeard(self.wanted.channel_id, at))
         voiced = self._voice.is_voiced(sound.samples, sound.level_dbov)
-        change, frames = utterances.step(self.heard, voiced, at, over_prompt=self._player.has_more_to_say(at))
+        over_prompt = self._player.has_more_to_say(at)
+        echo = self.echo
+        if not echo.is_on and not echo.held:
+            return self._hear(sound.payload, voiced, at, over_prompt)
+        is_speaking = self._utterances.is_speaking
+        if echo.is_on:
+            is_heard = not self._n_faded or is_speaking
+            voiced = voiced and echo.stands_out(sound, is_speaking) and is_heard
+            echo.heard(SILENCE if self._n_faded else self.heard)
+        if not echo.held and not self._utterances.would_begin(voiced):
+            return self._hear(sound.payload, voiced, at, over_prompt)
+        echo.held.append(Held(sound.payload, voiced, at, over_prompt))
+        return [] if echo.is_on else self.settle(is_ours=False)
+
+    def settle(self, *, is_ours: bool) -> list[AudioFrame]:
+        """Hear what was held up, as our own voice or as somebody's; return what the engine is to hear."""
+        frames = []
+        for payload, voiced, at, over_prompt in self.echo.release():
+            frames += self._hear(payload, voiced and not is_ours, at, over_prompt)
+        return frames
+
+    def _hear(self, payload: bytes, voiced: bool, at: float, over_prompt: bool) -> list[AudioFrame]:
+        channel_id, utterances = self.wanted.channel_id, self._utterances
+        change, frames = utterances.step(payload, voiced, at, over_prompt=over_prompt)
         if change is Speech.STARTED:
             self._tell(wire.SpeechStarted(channel_id, utterances.number, utterances.started_at))
         elif change is Speech.ENDED:

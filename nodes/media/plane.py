@@ -20,6 +20,7 @@ from typing import Final
 from nodes.links.errors import Refused
 from nodes.media.batches import Batches
 from nodes.media.channel import Channel
+from nodes.media.echo import MOST, Echo, compare, without_echo
 from nodes.media.hearing import HUSH, analyse
 from nodes.media.line import Line
 from nodes.media.link import Link
@@ -30,6 +31,7 @@ from protocols.wire import messages as wire
 from protocols.wire.desk import LinkAudio, LinkFrame
 from protocols.wire.ids import ChannelId, Identity
 from protocols.wire.load import MediaLoad
+from protocols.wire.messages import AudioFrame
 from protocols.wire.takeover import Beware
 
 _REPLAY_FRAMES: Final = 50
@@ -51,10 +53,12 @@ class MediaPlane:
 
     `tell(identity, message)` sends and says whether it could. `clock`: seconds, the loop's own. `is_spare`: until
     `start`, channels are set and closed, but what they carry, and their recordings, are another process's.
+    `cancels_echo`: not, to show what an echo does.
     """
 
     def __init__(self, sockets: Mapping[int, Socket], tell: Tell, prompts: Prompts, writer: Writer,
-                 clock: Callable[[], float] = time.monotonic, is_spare: bool = False) -> None:  # fmt: skip
+                 clock: Callable[[], float] = time.monotonic, is_spare: bool = False,
+                 cancels_echo: bool = True) -> None:  # fmt: skip
         self._sockets = sockets
         self._free = deque(sockets)  # longest unused first, so that a late packet finds its port still nobody's
         self._send, self._prompts, self._writer, self._clock = tell, prompts, writer, clock
@@ -65,7 +69,7 @@ class MediaPlane:
         self._readers: dict[int, Callable[[float], None]] = {}  # by file descriptor
         self._linked: defaultdict[Identity, list[LinkFrame]] = defaultdict(list)  # of this slot, by desk
         self._batches = Batches(self._tell)
-        self._is_spare = is_spare
+        self._is_spare, self._cancels_echo = is_spare, cancels_echo
         self.pacer = Pacer(self.tick, self.wait_anew, lambda slot: bool(self._slots[slot]))
         self.lateness = Lateness()
 
@@ -227,19 +231,29 @@ class MediaPlane:
         return len(ready)
 
     def _listen(self, channels: list[Channel], at: float) -> None:
-        sounds = iter(analyse([channel.heard for channel in channels if channel.has_audio]))
-        for channel in channels:
-            frames = channel.listen(next(sounds) if channel.has_audio else HUSH, at)
-            if frames and channel.wanted.engine:
-                self._batches.add(channel.wanted.engine, frames, at, is_urgent=channel.is_decisive)
+        analysed = iter(analyse([channel.heard for channel in channels if channel.has_audio]))
+        sounds = [next(analysed) if channel.has_audio else HUSH for channel in channels]
+        sounds = without_echo([channel.echo for channel in channels], sounds)
+        for channel, sound in zip(channels, sounds, strict=True):
+            self._to_engine(channel, channel.listen(sound, at), at)
+        if held := [channel for channel in channels if channel.echo.is_due][:MOST]:
+            compare([channel.echo for channel in held])
+            for channel in held:
+                if (is_ours := channel.echo.is_ours) is not None:
+                    self._counts["echoes"] += is_ours
+                    self._to_engine(channel, channel.settle(is_ours=is_ours), at)
         self._batches.send(at)
+
+    def _to_engine(self, channel: Channel, frames: list[AudioFrame], at: float) -> None:
+        if frames and channel.wanted.engine:
+            self._batches.add(channel.wanted.engine, frames, at, is_urgent=channel.is_decisive)
 
     # ---- channels and slots -----------------------------------------------------------------------------------------
 
     def _create(self, wanted: wire.Channel) -> Channel:
         line = Link(wanted, self._put, self._counts) if wanted.link else self._line(wanted)
         tell = partial(self._tell_owner, wanted.channel_id)
-        channel = Channel(line, wanted, tell, self._prompts, self._writer)
+        channel = Channel(line, wanted, tell, self._prompts, self._writer, Echo(is_off=not self._cancels_echo))
         self._channels[wanted.channel_id] = channel
         self._roomiest().append(channel)
         return channel

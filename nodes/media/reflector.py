@@ -1,5 +1,8 @@
 """The far end of a measurement: sends every datagram back, each call's at a phase of its own, as telephones do.
 
+One call in three has its own voice back at once, 14 dB quieter: an echo. The others have it back later than any echo
+comes, and as loud as it was: somebody else who talks.
+
 `python -m nodes.media.reflector` prints its port, then serves until it is terminated. Without the phases all answers
 would come in one burst behind our own beat, and reading them would cost a fraction of what it costs in the field.
 """
@@ -13,19 +16,31 @@ import time
 from collections import deque
 from typing import Final
 
+import numpy as np
+
+from nodes.audio.g711 import ULAW_TO_PCM, encode
+from protocols.rtp.packet import HEADER_BYTES
+
 _BUFFER_BYTES: Final = 8 * 1024 * 1024
+_LATER_S: Final = 0.7
+_QUIETER: Final = encode((ULAW_TO_PCM // 5).astype(np.int16))
+"""Mu-law, 14 dB down."""
 _PHASES: Final = 20
 """One for each millisecond of a frame; a call's is given by its port."""
 
 
 def reflect(sock: socket.socket) -> None:
-    """Send back what comes, 0 to 19 ms later, for ever."""
-    waiting: list[deque[tuple[float, bytes, tuple[str, int]]]] = [deque() for _ in range(_PHASES)]
+    """Send back what comes, 0 to 19 ms later, and two calls of three 0.7 s more, for ever."""
+    waiting: list[deque[tuple[float, bytes, tuple[str, int]]]] = [deque() for _ in range(2 * _PHASES)]
     while True:
         if select.select([sock], [], [], 0.0005)[0]:
             data, source = sock.recvfrom(2048)
             phase = source[1] * 7 % _PHASES
-            waiting[phase].append((time.monotonic() + phase / 1000, data, source))
+            is_echo = source[1] % 3 == 0
+            due_s = time.monotonic() + phase / 1000 + (0.0 if is_echo else _LATER_S)
+            if is_echo:
+                data = data[:HEADER_BYTES] + data[HEADER_BYTES:].translate(_QUIETER)
+            waiting[phase if is_echo else phase + _PHASES].append((due_s, data, source))
         now = time.monotonic()
         for queue in waiting:
             while queue and queue[0][0] <= now:

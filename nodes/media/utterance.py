@@ -90,6 +90,10 @@ class Utterances:
         """Whether an utterance is in progress, its tail included."""
         return self._hangover.speaking
 
+    def would_begin(self, voiced: bool) -> bool:
+        """Say whether the next frame, if it is voiced or not, begins an utterance."""
+        return self._hangover.would_begin(voiced)
+
     @property
     def is_decisive(self) -> bool:
         """Whether the last frame completes a pause at which an engine may decide; the last of all does."""
