@@ -27,7 +27,7 @@ from grammars.conversation_state import (
     Turn,
 )
 from grammars.script_model import Action, Choice, Gather, Script, State, taken
-from grammars.template import Prompt
+from grammars.template import Prompt, in_language
 from protocols.floor import Bargein, Listen
 from protocols.replacing import replace
 
@@ -150,6 +150,7 @@ class Walk:
     def _say(self, said: tuple[Prompt, ...], bargein: Bargein) -> None:
         if not said:
             return
+        said = in_language(said, self.script.language)
         text = " ".join("".join(part.text for part in prompt) for prompt in said)
         self.state = replace(self.state, playing=True, prompt=said, turns=(*self.state.turns, Turn("bot", text)))
         self.effects.append(Say(said, bargein))

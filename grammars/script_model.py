@@ -14,7 +14,7 @@ import msgspec
 from grammars.lang import ENGLISH
 from grammars.rules.spec import INTENTS, RuleSpec
 from grammars.spoken import unspeakable
-from grammars.template import Kind, Prompt, Template
+from grammars.template import Kind, Prompt, Template, in_language
 from protocols.floor import Bargein
 from protocols.pauses import COMPLETE_S, INCOMPLETE_S
 from protocols.wire.ids import ScriptHash
@@ -204,7 +204,8 @@ class Script:
 
     def speakable(self, slots: Mapping[str, str]) -> tuple[Prompt, ...]:
         """Return every sentence whose slots all have a value, once: what can be rendered while it rings."""
-        return tuple(dict.fromkeys(p for template in self.templates() for p in template.speakable(slots)))
+        sentences = dict.fromkeys(p for template in self.templates() for p in template.speakable(slots))
+        return in_language(tuple(sentences), self.language)
 
     def templates(self) -> Iterator[Template]:
         """Yield everything that may be said."""

@@ -14,6 +14,7 @@ from datetime import date
 from enum import StrEnum
 from typing import TypeAlias
 
+from grammars.lang import ENGLISH
 from protocols.wire.messages import Part
 
 
@@ -108,6 +109,13 @@ class Template:
         """Return it as one text, each value passed through `quote`."""
         pieces = (piece for sentence in self.sentences for piece in sentence)
         return "".join(piece if isinstance(piece, str) else quote(slots.get(piece.slot, "")) for piece in pieces)
+
+
+def in_language(prompts: tuple[Prompt, ...], language: str) -> tuple[Prompt, ...]:
+    """Return the same sentences, to be said in this language."""
+    if language == ENGLISH:
+        return prompts
+    return tuple(tuple(Part(part.text, part.kind, language) for part in prompt) for prompt in prompts)
 
 
 def _filled(sentence: Sentence, slots: Mapping[str, str]) -> Prompt:

@@ -21,15 +21,18 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from grammars.errors import UnknownLanguage
+from grammars.lang import ENGLISH
 from grammars.spoken import normalise, verbalise
 from nodes.files import write_private
 from nodes.speech.errors import EngineFailed, PromptTooLong
 from nodes.speech.telephone import RATE_HZ, telephone
 from nodes.speech.voice import Voice
+from nodes.speech.voices import start_other
 from protocols.wire.ids import FILLED, PromptHash
 from protocols.wire.messages import Part, Prompt
 
-__all__ = ["Synthesiser", "prompt_hash", "spoken", "sweep"]
+__all__ = ["Synthesiser", "language_of", "prompt_hash", "spoken", "sweep"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,13 +50,23 @@ DRAFT_S = 60.0
 class Synthesiser:
     """Renders prompts into a directory with one voice."""
 
-    def __init__(self, prompts: Path, start_voice: Callable[[], Voice], rate: float = 1.0) -> None:
-        """`start_voice` runs on the thread that will speak, at `start`. `rate` 1.2 is a fifth faster than usual."""
+    def __init__(
+        self,
+        prompts: Path,
+        start_voice: Callable[[], Voice],
+        rate: float = 1.0,
+        start_other: Callable[[str], Voice] = start_other,
+    ) -> None:
+        """`start_voice` runs on the thread that will speak, at `start`; `start_other`, for another language, when that
+        is first spoken. `rate` 1.2 is a fifth faster than usual.
+        """
         self._prompts = prompts
         self._start_voice = start_voice
         self._rate = rate
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="voice")
         self.voice: Voice
+        self._start_other = start_other
+        self._others: dict[str, Voice] = {}
         self.n_rendered = 0
 
     async def start(self) -> None:
@@ -66,12 +79,16 @@ class Synthesiser:
         """The prompt of these parts, on disk. Raises: PromptTooLong; EngineFailed, also for nothing to say."""
         if (n_characters := sum(len(part.text) for part in parts)) > MAX_CHARACTERS:
             raise PromptTooLong(n_characters, MAX_CHARACTERS)
-        words = spoken(parts)
+        try:
+            words = spoken(parts)
+        except UnknownLanguage as error:
+            raise EngineFailed(str(error)) from error
+        voice = await self._voice_of(language_of(parts))
         is_somebodys = any(part.kind for part in parts)
-        name = PromptHash(prompt_hash(self.voice.name, self._rate, words) + (FILLED if is_somebodys else ""))
+        name = PromptHash(prompt_hash(voice.name, self._rate, words) + (FILLED if is_somebodys else ""))
         path = self.path(name)
         if not touched(path):
-            await self._run(self._write, path, words)
+            await self._run(self._write, path, words, voice)
         return Prompt(name, ms=path.stat().st_size * 1000 // RATE_HZ, spoken=words)
 
     def path(self, prompt: PromptHash) -> Path:
@@ -85,12 +102,19 @@ class Synthesiser:
     async def _run(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.wrap_future(self._thread.submit(do, *args, **kwargs))
 
-    def _write(self, path: Path, words: str) -> None:
+    async def _voice_of(self, language: str) -> Voice:
+        if language == ENGLISH:
+            return self.voice
+        if language not in self._others:
+            self._others[language] = await self._run(self._start_other, language)
+        return self._others[language]
+
+    def _write(self, path: Path, words: str, voice: Voice) -> None:
         if touched(path):  # somebody else asked for it while we waited for the thread
             return
-        audio = telephone(self.voice.speak(words, self._rate), self.voice.rate_hz)
+        audio = telephone(voice.speak(words, self._rate), voice.rate_hz)
         if not audio:
-            raise EngineFailed(f"{self.voice.name} says nothing for {len(words)} characters")
+            raise EngineFailed(f"{voice.name} says nothing for {len(words)} characters")
         try:
             write_private(path, audio)
         except OSError as error:
@@ -99,12 +123,19 @@ class Synthesiser:
 
 
 def spoken(parts: Sequence[Part]) -> str:
-    """The words of a prompt as they are said.
+    """The words of a prompt as they are said, in its language.
 
     >>> spoken([Part("You owe"), Part("42.50", "money"), Part(".")])
     'You owe forty two dollars and fifty cents.'
     """
-    return normalise(" ".join(one.text if one.kind in AS_IT_IS else verbalise(one.text, one.kind) for one in parts))
+    language = language_of(parts)
+    said = (one.text if one.kind in AS_IT_IS else verbalise(one.text, one.kind, language) for one in parts)
+    return normalise(" ".join(said), language)
+
+
+def language_of(parts: Sequence[Part]) -> str:
+    """The language of a prompt: of all its parts."""
+    return next((part.language for part in parts if part.language), ENGLISH)
 
 
 def prompt_hash(voice: str, rate: float, words: str) -> PromptHash:

@@ -19,6 +19,8 @@ class Part:
 
     text: str
     kind: str = ""
+    language: str = ""
+    """That of its script; empty: English, as of nodes that know no other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ NAMED_AT_RUN_TIME = {
     "nodes/bus/server.py": "the nats-server that is found or configured",
     "nodes/rehearsal/host_init.py": "whatever a test host is to run",
     "nodes/speech/flite.py": "the flite that `which` has found",
+    "nodes/speech/espeak.py": "the espeak-ng that `which` has found",
     "supervisors/leash.py": "whatever its Program says",
     "tests/conformance/test_supervisor_suite.py": "this Python",
     "tests/conftest.py": "the embedded nats-server",

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grammars.tables import table
 from nodes.audio import g711
 from nodes.config import Config
 from nodes.speech.errors import BrokenModel, EngineFailed
@@ -18,6 +20,7 @@ from nodes.speech.mimic import MimicVoice
 from nodes.speech.process import start_voice
 from nodes.speech.synthesiser import DRAFT_S, KEEP_S, Synthesiser, prompt_hash, spoken, sweep
 from nodes.speech.telephone import at_8_khz, telephone
+from nodes.speech.voices import start_other
 from protocols.wire.messages import Part
 
 VOICE = Config().models.voice
@@ -137,3 +140,45 @@ async def test_the_same_sentence_asked_for_at_once_is_rendered_once(tmp_path: Pa
     with pytest.raises(EngineFailed):
         await synthesiser.render([Part("")])
     synthesiser.close()
+
+
+async def test_each_prompt_is_said_by_the_voice_of_its_language(tmp_path: Path) -> None:
+    synthesiser = Synthesiser(tmp_path / "prompts", FliteVoice)
+    try:
+        await synthesiser.start()
+        english = await synthesiser.render([Part("Due on"), Part("2026-10-03", "date")])
+        chinese = await synthesiser.render([Part("还款日是", language="zh"), Part("2026-10-03", "date", "zh")])
+        assert english.spoken == "Due on October third twenty twenty six"
+        assert chinese.spoken == "还款日是二零二六年十月三号"
+        assert 2000 < chinese.ms < 6000
+        with pytest.raises(EngineFailed, match="no language 'tlh'"):
+            await synthesiser.render([Part("nuqneH", language="tlh")])
+    finally:
+        synthesiser.close()
+
+
+def test_mandarin_is_read_as_mandarin_and_the_tone_is_in_it() -> None:
+    voice = start_other("zh")
+    four = {tone: voice.speak(tone, 1.0) for tone in "妈麻马骂"}
+    assert len({samples.tobytes() for samples in four.values()}) == 4
+    assert len(voice.speak("三", 1.0)) < 0.8 * voice.rate_hz  # and not "san one", as its voice cmn has it
+    assert np.array_equal(voice.speak("银行", 1.0), voice.speak("yin2 hang2", 1.0))
+    assert not np.array_equal(voice.speak("银行", 1.0), voice.speak("yin2 xing2", 1.0))
+
+
+@pytest.mark.parametrize("words", ["", "。", "-v en", "<b>", "王芳 Li Ming 🙂"])
+def test_no_words_end_the_voice_of_another_language(words: str) -> None:
+    voice = start_other("zh")
+    voice.speak(words, 1.0)
+    assert len(voice.speak("是。", 1.0)) > 2000
+
+
+def test_characters_that_the_pack_calls_mute_are_those_that_the_voice_cannot_say() -> None:
+    mute = "".join(row[0] for row in table("grammars.lang.zh", "mute"))
+    given = "\n".join(f"{one}。" for one in mute + "您好康宁銀行囍").encode()
+    said = subprocess.run(
+        ["espeak-ng", "-v", "cmn-latn-pinyin", "-q", "-x", "--stdin"], input=given, capture_output=True, check=True
+    )
+    phonemes = said.stdout.decode().split()
+    assert set(phonemes[: len(mute)]) == {"@:11_|"}
+    assert "@:11_|" not in phonemes[len(mute) :]
