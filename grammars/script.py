@@ -86,7 +86,7 @@ class _Reader(Reading):
     def script(self, tree: Tree) -> Script:
         """Read the whole."""
         needed = ("flow", "version", "initial", "global", "states")
-        top = self.fields(tree, "the script", (*needed, "slots", "language"), needed)
+        top = self.fields(tree, "the script", (*needed, "slots", "language", "recogniser"), needed)
         self._language = self.one_of(top.get("language"), "language", LANGUAGES, ENGLISH)
         self._rules = {name: RuleSpec(name, language=self._language) for name in (*INTENTS, YES_NO)}
         self._slots = {name: self._slot(each) for name, each in self.named(top.get("slots"), "slots")}
@@ -114,6 +114,7 @@ class _Reader(Reading):
             turns=int(self.number(common.get("turns"), "turns", 3, 100, 30)),
             states={name: self._state(name, each) for name, each in states.items()},
             language=self._language,
+            recogniser=self.text(top["recogniser"], "recogniser") if "recogniser" in top else "",
             confirm={what: text for what, text in self._confirms.items() if what in (ANSWER, *known)},
         )
 

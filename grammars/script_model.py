@@ -192,6 +192,8 @@ class Script:
     language: str = ENGLISH
     confirm: Mapping[str, Template] = field(default_factory=dict)
     """Intent, or `answer` -> what is asked when it was perhaps not said (`doubt.py`)."""
+    recogniser: str = ""
+    """Who is to hear it, where a node has several and the campaign says nothing; empty: whoever hears the others."""
 
     def heard_in(self, gather: Gather) -> tuple[str, ...]:
         """Return the ids of the rules that are heard together: the state's own first."""

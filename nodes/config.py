@@ -23,6 +23,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from nodes.config_cluster import Cluster, Nats, is_loopback
 from nodes.config_groups import Groups
 from nodes.config_scale import Scale
+from nodes.config_speech import Speech
 from nodes.config_storage import Owner, Storage, check_owners
 from nodes.config_telemetry import Telemetry
 from nodes.config_trunks import REFUSED_NUMBERS, Sip, Trunk, check_hosts
@@ -147,13 +148,6 @@ class Media:
 
     processes: int = within(1, 1, 256)
     channels: int = within(100, 1, 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class Speech:
-    """Engines that listen and speak; two, so that one may die."""
-
-    processes: int = within(2, 1, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +360,11 @@ def parse(text: str, file: str, base: Path) -> Config:
         raise ConfigError(file, "nats.ca", "is for a server that url names, or for one here that has cert and key")
     if "nats" not in config.node.roles and not (config.nats.url or config.cluster.is_joined):
         raise ConfigError(file, "nats.url", "is missing, and node.roles starts no nats-server here")
+    if config.speech.strangers:
+        there = ", ".join(config.speech.names)
+        raise ConfigError(
+            file, "speech.use", f"{config.speech.strangers[0]} is none of speech.engines; there are {there}"
+        )
     if config.recorder.database is None:
         database = config.paths.state / "ringmaster.duckdb"
         return replace(config, recorder=replace(config.recorder, database=database))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
 from nodes.config import Config
+from nodes.config_speech import Use, changed
 from nodes.config_trunks import Trunk
 from nodes.tables import ConfigError, Reader, toml
 
@@ -24,6 +25,8 @@ Body: TypeAlias = dict[str, Any]
 
 MOST_BYTES: Final = 16_000
 """Of a version as JSON: ten of them are one message between processes."""
+ROOMS: Final = ("central", "edge", "speech")
+"""The tables of which a version may name settings, beside trunks."""
 _TRUNKS: Final = "sip.trunks."
 _OF_ANY: Final = "any.invalid"
 """The host of a trunk whose host is not said here: it is the file's."""
@@ -42,6 +45,7 @@ AT_ONCE: Final = (
     Change("central.base", "central", "the next call; the bucket goes on as full as it is"),
     Change("central.max_concurrent", "central", "the next call; those that are up stay"),
     Change("edge.gives_up", "edge", "the next event, and the next recording that begins"),
+    Change("speech.use", "edge", "the next question of each call; what is being said is heard to its end as it began"),
     Change("sip.trunks.cps", "central", "the next call through this trunk"),
     Change("sip.trunks.zone", "central", "the next call through this trunk"),
     Change("sip.trunks.refuse", "central edge", "the next call, whoever orders it; what a file refuses stays refused"),
@@ -143,7 +147,7 @@ def over(config: Config, body: Body) -> Config:
     )
     changed = {
         room: replace(getattr(config, room), **{name: getattr(getattr(new, room), name) for name in body.get(room, {})})
-        for room in ("central", "edge")
+        for room in ROOMS
     }
     return replace(config, sip=replace(config.sip, trunks=trunks), **changed)
 
@@ -151,6 +155,17 @@ def over(config: Config, body: Body) -> Config:
 def named_trunks(body: Body) -> list[str]:
     """Return the trunks that a version names."""
     return [str(trunk["name"]) for trunk in _trunks(body)]
+
+
+def with_use(config: Config, body: Body, wanted: Use) -> Body:
+    """Return a version in which calls are heard as `wanted` says; what it says of others stays, or is the file's.
+
+    >>> with_use(Config(), {}, Use("kaldi", 50, "spring"))
+    {'speech': {'use': [{'engine': 'kaldi', 'percent': 50.0, 'campaign': 'spring'}]}}
+    """
+    rows = changed(over(config, body).speech.use, wanted)
+    use = [{"engine": one.engine, "percent": float(one.percent), "campaign": one.campaign} for one in rows]
+    return {**body, "speech": {**body.get("speech", {}), "use": use}}
 
 
 def strangers(config: Config, body: Body) -> list[str]:
@@ -188,7 +203,7 @@ def written(body: Body, version: int) -> str:
     name = "a"
     prices = {"+1" = 0.02}
     """
-    tables = [(f"[{room}]", body[room]) for room in ("central", "edge") if body.get(room)]
+    tables = [(f"[{room}]", body[room]) for room in ROOMS if body.get(room)]
     tables += [("[[sip.trunks]]", trunk) for trunk in _trunks(body)]
     lines = [f"version = {version}"]
     for heading, table in tables:
@@ -294,5 +309,5 @@ def has_key(text: str, key: str) -> bool | None:
 
 __all__ = [
     "AT_ONCE", "DRAIN", "EVERY", "SECRET", "Body", "Change", "check", "differences", "in_markdown", "named_trunks",
-    "over", "read", "strangers", "why_not", "written",
+    "over", "read", "strangers", "why_not", "with_use", "written",
 ]  # fmt: skip

@@ -102,7 +102,7 @@ def roles(config: Config) -> dict[str, str]:
     ['nats-0', 'recorder-0', 'speech-0', 'speech-1', 'media-0', 'edge-0', 'central-0', 'desk-0']
     """
     several = {
-        "recorder": config.recorder.n_databases, "speech": config.speech.processes, "media": config.media.processes,
+        "recorder": config.recorder.n_databases, "speech": config.speech.n_processes, "media": config.media.processes,
         "edge": len(edges(config)),
     }  # fmt: skip
     kept = {"storage-0": "storage"} if config.keeps_recordings else {}

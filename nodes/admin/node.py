@@ -152,6 +152,10 @@ class Node:
         """Ask central about people: who must not be called, who is to be forgotten. Raises: LinkError."""
         return await self._ask("central", asked)
 
+    async def of_settings(self, asked: Request[R]) -> R:
+        """Ask central about settings that change while nodes run. Raises: LinkError."""
+        return await self._ask("central", asked)
+
     async def removed(self, asked: GetRemoved) -> tuple[Mapping[str, Removed | None], list[NodeId]]:
         """Return what each process of the cluster has removed of somebody, and which nodes are away."""
         keepers = {role: self._members.of_role(role) for role in KEEPERS}

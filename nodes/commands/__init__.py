@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "logs": "what all nodes say of a call, or with a word in it",
     "cluster": "several machines as one: make a cluster, join, see who is in it",
     "config": "settings that change while nodes run: check, apply, go back, see who changed what",
+    "speech": "which recogniser hears whom, changed while calls are up; and whether one keeps its contract",
     "user": "who may sign in at the desk or ask its API, and as what",
     "doctor": "what this machine lacks, and how to mend it",
     "bench": "measure the promises, each beside its floor or peer",

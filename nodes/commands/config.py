@@ -82,11 +82,11 @@ async def _run(args: argparse.Namespace) -> int:
                 return await _apply(client, args)
         case "show":
             async with connected(config) as client:
-                newest = (await _versions(client))[-1]
+                newest = (await versions(client))[-1]
             print(written(newest.settings, newest.version))
         case _:
             async with connected(config) as client:
-                _tell(await _versions(client), args.json)
+                _tell(await versions(client), args.json)
     return 0
 
 
@@ -98,7 +98,7 @@ async def _check(config: Config, args: argparse.Namespace) -> int:
     try:
         async with connected(config) as client:
             trunks = await _trunks(client)
-            now = (await _versions(client))[-1]
+            now = (await versions(client))[-1]
     except NotUp:
         now, is_all = NONE, not config.cluster.is_joined
     partly, changes = partly_known(args.file, settings, trunks, is_all), differences(now.settings, settings)
@@ -115,21 +115,38 @@ async def _check(config: Config, args: argparse.Namespace) -> int:
 
 
 async def _apply(client: Client, args: argparse.Namespace) -> int:
-    versions = await _versions(client)
-    now, why, partly = versions[-1], args.why, list[str]()
+    known = await versions(client)
+    now, why, partly = known[-1], args.why, list[str]()
     if args.version is None:
         base, settings = _file(args.file)
         partly = partly_known(args.file, settings, await _trunks(client))
     else:
-        base, settings = None, _older(versions, args.version).settings
+        base, settings = None, _older(known, args.version).settings
         why = why or f"as version {args.version}"
+    return await put(client, now, base, settings, why, is_json=args.json, partly=partly)
+
+
+async def put(
+    client: Client,
+    now: Version,
+    base: int | None,
+    settings: Body,
+    why: str,
+    *,
+    is_json: bool,
+    partly: Sequence[str] = (),
+) -> int:
+    """Have settings hold in place of `now`, wait until everybody goes by them, and say so; return an exit status.
+
+    `base`: the version that they were made on. Raises: NotApplied, NotUp.
+    """
     asked = ApplySettings(now.version if base is None else base, json.dumps(settings), _who(client.config), why)
     done = await _ask(client, asked)
     changes = differences(now.settings, settings)
     behind = await _behind(client, done.version)
-    if args.json:
+    if is_json:
         emit({"version": done.version, "is_new": done.is_new, "changes": changes, "behind": behind,
-              "partly_known": partly})  # fmt: skip
+              "partly_known": list(partly)})  # fmt: skip
     else:
         print(f"version {done.version} holds" if done.is_new else f"version {done.version} says that already")
         _print(changes)
@@ -159,7 +176,7 @@ async def _figure(client: Client, peer: str) -> float:
         return -1.0
 
 
-async def _versions(client: Client) -> list[Version]:
+async def versions(client: Client) -> list[Version]:
     """Return the versions that there were, from one in which there is nothing on."""
     told = await _ask(client, GetSettings())
     return [NONE, *msgspec.convert(read_json(told.versions.encode(), list[object]), list[Version])]
@@ -249,4 +266,4 @@ def _print(changes: Sequence[str]) -> None:
         print(f"  {change}")
 
 
-__all__ = ["BadSettings", "describe", "partly_known", "run"]
+__all__ = ["BadSettings", "describe", "partly_known", "put", "run", "versions"]

@@ -294,7 +294,7 @@ def _memory(config: Config) -> Iterator[Finding]:
         return  # the node has taken it
     told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(told["MemAvailable"].split()[0]) // 1024
-    wanted = MEMORY_MB + 250 * (config.speech.processes - 2)
+    wanted = MEMORY_MB + 250 * (config.speech.n_processes - 2)
     mend = f"a node of this size takes {wanted} MB: make room, or set speech.processes lower" if free < wanted else ""
     yield Finding("memory", f"{free} MB free", mend)
 

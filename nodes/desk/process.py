@@ -26,6 +26,7 @@ from nodes.admin.presence import Presence
 from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.admin.signin import SignIn
+from nodes.admin.speech import SpeechApi
 from nodes.admin.startup import Startup
 from nodes.bus.bus import Bus
 from nodes.bus.login import login
@@ -164,7 +165,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, tasks: Task
     startup = Startup(node, config, lambda: bus.connected, lambda took: parent.ready(info | took))
     key = contact_key(config.paths.state)
     apis = (
-        Api(node, cluster, startup), ListApi(node, key), ForgetApi(node, key, access.audit),
+        Api(node, cluster, startup), ListApi(node, key), ForgetApi(node, key, access.audit), SpeechApi(node, config),
         RecordingsApi(mesh, recordings, shelves, node.holders, node.parts, node.keepers),
     )  # fmt: skip
     works: dict[str, Begin] = {"agents": desk.show, "audit": access.audit.run, "sessions": website.watch}
@@ -198,9 +199,10 @@ def _access(config: Config) -> Access:
 
 
 def _app(
-    api: Api, listing: ListApi, forgetting: ForgetApi, recorded: RecordingsApi, website: pages.Web, access: Access
-) -> web.Application:
-    tables = (one.table() for one in (api, listing, forgetting, recorded, SignIn(access)))
+    api: Api, listing: ListApi, forgetting: ForgetApi, hearing: SpeechApi, recorded: RecordingsApi, website: pages.Web,
+    access: Access,
+) -> web.Application:  # fmt: skip
+    tables = (one.table() for one in (api, listing, forgetting, hearing, recorded, SignIn(access)))
     table = tuple(route for one in tables for route in one)
     api.document = document(table, version("ringmaster"), access.cookie)
     app = web.Application(middlewares=[guard(access, table, pages.OPEN)], client_max_size=MAX_BODY)

@@ -206,14 +206,15 @@ class CallActor(AnyCall):
         work: Coroutine[object, None, Input | None]
         match effect:
             case GetReady():
-                work = placing.get_ready(services, order, effect)
+                work = placing.get_ready(services, order, effect, self._recogniser)
             case Speak(number=number, sentences=sentences):
                 if (prompts := services.engines.known(sentences)) is not None:
                     return Spoken(number, prompts)
                 work = ears.speak(services.engines, order.call_id, effect)
             case HearCallee():
                 assert script is not None, "without a script nobody is listened to"
-                work = ears.hear(services.engines, order.call_id, order.script, script.hash, effect)
+                engines, wanted = services.engines, self._recogniser
+                work = ears.hear(engines, order.call_id, order.script, script.hash, effect, wanted)
             case AskBusiness():
                 work = self._business(effect)
             case CloseLine():
@@ -251,6 +252,12 @@ class CallActor(AnyCall):
 
     def _tell_leg(self, order: TakeOverLeg) -> None:
         self._leg.tell(Leg.take_over, order)
+
+    @property
+    def _recogniser(self) -> str:
+        """Who is to hear the callee, as it is chosen now."""
+        order, of_script = self._order, self._script.recogniser if self._script else ""
+        return self._services.engines.speech.chosen(order.call_id, order.campaign_id, of_script)
 
     @property
     def _leg(self) -> Ref[Leg]:

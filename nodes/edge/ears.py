@@ -1,8 +1,11 @@
 """The call's side of speech: which engine hears it and speaks for it, and what to do when that engine dies.
 
-Every engine can do everything, so the next one takes over: a prompt is rendered there, an utterance in progress is
-replayed to it by the media process. What is warmed and rendered is known for the whole edge; whom a call listens with
-is its own.
+Any engine can take over from any other: a prompt is rendered there, an utterance in progress is replayed to it by the
+media process. What is warmed and rendered is known for the whole edge; whom a call listens with is its own.
+
+Where a node has several recognisers (`nodes.config_speech`) a call is heard by the one that is chosen for it, looked up
+anew with each question: so they are exchanged while calls are up. Who is in the middle of a word is heard to its end
+where it began. The others come after the chosen one, the default first; so do those that fail.
 """
 
 from __future__ import annotations
@@ -19,12 +22,13 @@ from grammars.script_pack import script_hash
 from nodes.breakers import Breakers
 from nodes.call.effects import HearCallee, Prepare, Sentences, Speak
 from nodes.call.inputs import Hears, NoEngineLeft, Spoken
+from nodes.config_speech import KALDI, Speech
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError, PeerGone, Refused
 from nodes.links.roster import Peer, Roster
 from nodes.mesh.mesh import Mesh
 from nodes.telemetry import logs
-from protocols.wire.ids import CallId, ChannelId, Identity, ScriptHash, is_filled
+from protocols.wire.ids import CallId, ChannelId, Identity, ScriptHash, is_filled, process_of
 from protocols.wire.messages import Deafen, Hear, Part, Prompt, Render, WarmScript
 
 log = logs.get(__name__)
@@ -39,6 +43,9 @@ AWAIT_ENGINE_S: Final = 15.0
 """So long does a call wait for an engine when all have just died: a start takes 4 s, more when the node is busy."""
 AWAIT_FIRST_S: Final = 60.0
 """And so long does one that goes on in a node that has just been started: what the launcher gives a process."""
+FAILING: Final = "engine_failing"
+OTHER_LANGUAGE: Final = "other_language"
+"""Refusals that another recogniser may not give."""
 BAD_SCRIPT: Final = "bad_script"
 TOO_LONG: Final = "prompt_too_long"
 """Refusals that are the script's fault, and so every engine's. After any other the next engine is asked."""
@@ -56,12 +63,16 @@ class TooLong(NoEngine):
     cause = TOO_LONG
 
 
+ONE_KIND: Final = Speech()
+
+
 class Engines:
     """All speech engines as this edge sees them. One for the process."""
 
-    def __init__(self, mesh: Mesh, prompts: Path) -> None:
-        """`prompts`: where they put what they have rendered."""
+    def __init__(self, mesh: Mesh, prompts: Path, speech: Speech = ONE_KIND) -> None:
+        """`prompts`: where they put what they have rendered. `speech`: the recognisers, and who hears whom."""
         self._mesh, self._prompts = mesh, prompts
+        self.speech = speech
         self._peers: list[Peer] = []
         self._changed = asyncio.Event()
         self._await_s = AWAIT_FIRST_S
@@ -73,6 +84,11 @@ class Engines:
         self.on_forget: Callable[[], None] = lambda: None
         """Hears that prompts are removed, on all machines."""
         self._breakers = Breakers("engine")
+        self._recognisers = Breakers("recogniser", least=4, window_s=60.0, open_s=30.0)
+        """Those beside the default: whether questions that they heard outlived them. One that dies of what it hears
+        would be asked again as soon as it is up."""
+        self._deaf: OrderedDict[tuple[Identity, ScriptHash], None] = OrderedDict()
+        """Engines, each with a script whose language it does not hear."""
         self._n_retries = 0
         """What an engine did not do, and the next one was asked."""
 
@@ -88,6 +104,7 @@ class Engines:
         for engine in self._breakers.failing - living:
             self._breakers.forget(engine)
         self._warm = OrderedDict((pair, None) for pair in self._warm if pair[0] in living)
+        self._deaf = OrderedDict((pair, None) for pair in self._deaf if pair[0] in living)
         if self._peers:
             self._await_s = AWAIT_ENGINE_S
         self._changed.set()
@@ -108,6 +125,10 @@ class Engines:
         Those that fail more than half of what they are asked come last, but for one trial now and then. Waits for one
         to come up. Raises: NoEngine.
         """
+        return [engine for _, _, engine in await self._ordered(key)]
+
+    async def _ordered(self, key: str) -> list[tuple[bool, int, Identity]]:
+        """Return the same, each with whether it fails and its place."""
         if not self._peers:
             try:
                 async with asyncio.timeout(self._await_s):
@@ -118,25 +139,34 @@ class Engines:
         first = zlib.crc32(key.encode()) % len(self._peers)
         order = [peer.identity for peer in (*self._peers[first:], *self._peers[:first])]
         now = time.monotonic()
-        allowed = {engine for engine in order if self._breakers.allows(engine, now)}
-        return sorted(order, key=lambda engine: engine not in allowed)
+        return sorted((not self._breakers.allows(engine, now), n, engine) for n, engine in enumerate(order))
 
     async def _in_turn(
-        self, key: str, is_last: Callable[[Identity], bool] = lambda engine: False
+        self, key: str, rank: Callable[[Identity], tuple[int, ...]] = lambda engine: ()
     ) -> AsyncIterator[Identity]:
-        """Yield each engine once, in the call's order; `is_last`: those that come after the others.
+        """Yield each engine once, in the call's order; `rank`: of those that do not fail, the least come first.
 
         Where one has ended while it was asked there may be a new one, or will be: it is waited for. Raises: NoEngine.
         """
         asked: set[Identity] = set()
-        while left := [engine for engine in await self.ordered(key) if engine not in asked]:
-            for engine in sorted(left, key=is_last):
+        while left := [one for one in await self._ordered(key) if one[2] not in asked]:
+            for _, _, _, engine in sorted((is_out, rank(engine), n, engine) for is_out, n, engine in left):
                 asked.add(engine)
                 yield engine
 
     def figures(self) -> dict[str, float]:
         """What an operator sees of it."""
-        return {**self._breakers.figures(), "retries_engine": float(self._n_retries)}
+        told = {**self._breakers.figures(), **self._recognisers.figures()}
+        return {**told, "retries_engine": float(self._n_retries)}
+
+    def kind(self, engine: Identity) -> str:
+        """Return the recogniser that a process hears with."""
+        return self.speech.of_process(process_of(engine)).name
+
+    def _preference(self, wanted: str) -> Callable[[Identity], int]:
+        """Return which processes come first for a call that is to be heard by a recogniser: its own, the default's."""
+        order = {KALDI: 1, wanted: 0}
+        return lambda engine: order.get(self.kind(engine), 2)
 
     def _told(self, engine: Identity, error: LinkError | None) -> None:
         """Learn whether an engine could do what it was asked. A process that has ended is the launcher's word."""
@@ -144,9 +174,13 @@ class Engines:
         if not isinstance(error, PeerGone):
             self._breakers.record(engine, error is None, time.monotonic())
 
-    async def warm(self, key: str, script: bytes) -> None:
-        """Have the script ready on the first engine of the call's order that can. Raises: NoEngine."""
-        async for engine in self._in_turn(key):
+    async def warm(self, key: str, script: bytes, wanted: str = KALDI) -> None:
+        """Have the script ready on the first engine of the call's order that can, of this recogniser if there is one.
+
+        Raises: NoEngine.
+        """
+        prefer = self._preference(KALDI if wanted in self._recognisers.failing else wanted)
+        async for engine in self._in_turn(key, lambda engine: (prefer(engine),)):
             if await self._has_warmed(engine, script):
                 return
         raise NoEngine("no speech engine could take the script")
@@ -186,10 +220,13 @@ class Engines:
     def _cold(self, script: bytes) -> frozenset[Identity]:
         """Return the engines that do not have the script."""
         name = script_hash(script)
-        return frozenset(peer.identity for peer in self._peers if (peer.identity, name) not in self._warm)
+        have = self._warm.keys() | self._deaf.keys()
+        return frozenset(peer.identity for peer in self._peers if (peer.identity, name) not in have)
 
     async def _has_warmed(self, engine: Identity, script: bytes) -> bool:
         pair = engine, script_hash(script)
+        if pair in self._deaf:
+            return False
         if pair in self._warm:
             self._warm.move_to_end(pair)
             return True
@@ -198,6 +235,8 @@ class Engines:
         except LinkError as error:
             if isinstance(error, Refused) and error.reason.startswith(BAD_SCRIPT):
                 raise NoEngine(f"the speech engine refuses the script: {error.reason}") from error
+            if self._is_deaf(pair, error):
+                return False
             self._told(engine, error)
             log.warning("engine.not_warm", engine=engine, reason=str(error))
             return False
@@ -250,13 +289,21 @@ class Engines:
             return prompt
         raise NoEngine("no speech engine could speak")
 
-    async def listen(self, hear: Hear, packed: bytes, before: Identity) -> Identity:
-        """Have an engine hear a callee from the next utterance on; return which: as `before`, while that one lives.
+    async def listen(self, hear: Hear, packed: bytes, before: Identity, wanted: str = KALDI) -> Identity:
+        """Have an engine hear a callee from the next utterance on; return which.
 
-        Raises: NoEngine. Whoever stops waiting for the answer does not want it: a new engine is told so.
+        `wanted`: the recogniser to hear them; of its processes `before`, while that one lives. Raises: NoEngine.
+        Whoever stops waiting for the answer does not want it: a new engine is told so.
         """
-        failing = self._breakers.failing
-        async for engine in self._in_turn(hear.channel_id, lambda engine: engine != before or engine in failing):
+        now = time.monotonic()
+        if before and (was := self.kind(before)) != KALDI:
+            self._recognisers.record(was, self.lives(before), now)
+        if wanted != KALDI and not self._recognisers.allows(wanted, now):
+            wanted = KALDI
+        prefer = self._preference(wanted)
+        async for engine in self._in_turn(hear.channel_id, lambda engine: (prefer(engine), engine != before)):
+            if (engine, hear.script) in self._deaf:
+                continue
             try:
                 if await self._hears(engine, hear, packed):
                     return engine
@@ -270,14 +317,27 @@ class Engines:
         try:
             try:
                 await self._mesh.ask(engine, hear, timeout_s=HEAR_S)
-            except Refused:  # it does not know the script: it is a new one
-                await self._mesh.ask(engine, WarmScript(packed), timeout_s=WARM_S)
+            except Refused as error:
+                if error.reason == FAILING:
+                    raise
+                await self._mesh.ask(engine, WarmScript(packed), timeout_s=WARM_S)  # it is new, and does not know it
                 await self._mesh.ask(engine, hear, timeout_s=HEAR_S)
         except LinkError as error:
-            self._told(engine, error)
-            log.warning("engine.deaf", engine=engine, call_id=hear.channel_id, reason=str(error))
+            if not self._is_deaf((engine, hear.script), error):
+                self._told(engine, error)
+                log.warning("engine.deaf", engine=engine, call_id=hear.channel_id, reason=str(error))
             return False
         self._told(engine, None)
+        return True
+
+    def _is_deaf(self, pair: tuple[Identity, ScriptHash], error: LinkError) -> bool:
+        """Say whether an engine does not hear a script's language, which is no fault of its, and remember it."""
+        if not (isinstance(error, Refused) and error.reason.startswith(OTHER_LANGUAGE)):
+            return False
+        log.info("engine.other_language", engine=pair[0], reason=error.reason)
+        self._deaf[pair] = None
+        if len(self._deaf) > MAX_WARM:
+            self._deaf.popitem(last=False)
         return True
 
 
@@ -291,15 +351,17 @@ async def speak(engines: Engines, call_id: CallId, effect: Speak) -> Spoken | No
 
 
 async def hear(
-    engines: Engines, call_id: CallId, packed: bytes, script: ScriptHash, effect: HearCallee
+    engines: Engines, call_id: CallId, packed: bytes, script: ScriptHash, effect: HearCallee, wanted: str = KALDI
 ) -> Hears | NoEngineLeft:
-    """Have an engine hear the callee with this script, packed in case that it is new to it."""
+    """Have an engine hear the callee with this script, packed in case that it is new to it. `wanted`: by whom."""
     asked = effect.listen
-    wanted = Hear(
+    if effect.is_speaking and engines.lives(effect.before):
+        wanted = engines.kind(effect.before)  # a word that has begun there
+    order = Hear(
         ChannelId(call_id), engines.owner, script, asked.rules, asked.turn, asked.complete_s, asked.incomplete_s
     )
     try:
-        return Hears(effect.number, await engines.listen(wanted, packed, effect.before))
+        return Hears(effect.number, await engines.listen(order, packed, effect.before, wanted))
     except NoEngine as error:
         log.error("call.no_engine", call_id=call_id, reason=str(error))
         return NoEngineLeft(effect.number)

@@ -32,8 +32,8 @@ async def way_to(services: EdgeServices, target: str) -> tuple[Address, Local]:
     return hop, services.trunk.local(hop)
 
 
-async def get_ready(services: EdgeServices, order: PlaceCall, effect: GetReady) -> Ready | NotReady:
-    """Find the way to the callee, an engine that knows the script, and a line.
+async def get_ready(services: EdgeServices, order: PlaceCall, effect: GetReady, wanted: str) -> Ready | NotReady:
+    """Find the way to the callee, an engine that knows the script (`wanted`: its recogniser), and a line.
 
     The do-not-call list comes first, as soon as it is known, and last: all between may take half a minute.
     """
@@ -45,7 +45,7 @@ async def get_ready(services: EdgeServices, order: PlaceCall, effect: GetReady) 
     try:
         hop, local = await way_to(services, order.target)
         host = services.rtp_host(hop)
-        await services.engines.warm(order.call_id, order.script)
+        await services.engines.warm(order.call_id, order.script, wanted)
         media, channel = await open_channel(services, order)
     except NotAllowed as error:
         return NotReady(effect.number, Disposition.INVALID, str(error))

@@ -115,7 +115,7 @@ async def _run(parent: Parent, config: Config, mesh: Mesh, bus: Bus, fetcher: Fe
     listed = DoNotCall(bus.kv(Bucket.DNC), KeptList(config.paths.state / FILE, fingerprint(key)))
     refusals = Refusals(listed, key, tasks)
     settings = Settings(config, bus.kv(Bucket.CONFIG))
-    engines = Engines(mesh, config.paths.prompts)
+    engines = Engines(mesh, config.paths.prompts, settings.config.speech)
     services = EdgeServices(
         settings.config, mesh, trunk, engines, post.take, refusals, fetcher=fetcher, fills_up=post.fills_up
     )

@@ -103,6 +103,7 @@ class EdgeServices:
     def change(self, config: Config) -> None:
         """Go by other settings from now on: those of `nodes.config_running`."""
         self.config = config
+        self.engines.speech = config.speech
 
     @property
     def node_id(self) -> NodeId:

@@ -234,6 +234,8 @@ class Settings:
             return False
         if unknown := strangers(self._of_file, version.settings):
             log.warning("settings.no_such_trunk", version=version.version, trunks=unknown)
+        if config.speech.strangers:
+            log.warning("settings.no_such_engine", version=version.version, engines=config.speech.strangers)
         self._taken, self.config = version, config
         log.info("settings.taken", version=version.version, by=version.by)
         self.changed(config)

@@ -9,13 +9,14 @@ import io
 import shutil
 import subprocess
 import wave
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nodes.speech.errors import EngineFailed
 
-__all__ = ["FliteVoice"]
+__all__ = ["FliteVoice", "start"]
 
 TIMEOUT_S = 10.0
 
@@ -43,3 +44,8 @@ class FliteVoice:
                 return np.frombuffer(audio.readframes(audio.getnframes()), np.int16)
         except (OSError, subprocess.SubprocessError, wave.Error, EOFError) as error:
             raise EngineFailed(f"flite cannot say it: {error}") from error
+
+
+def start(model: Path | None) -> FliteVoice:
+    """Return its usual voice; it has no model. Raises: EngineFailed when it is not installed."""
+    return FliteVoice()

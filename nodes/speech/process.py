@@ -14,9 +14,11 @@ import asyncio
 import contextlib
 import faulthandler
 import os
+import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from grammars.rules.spec import RuleSpec
 from grammars.script_pack import unpack
 from nodes import priority
 from nodes.config import Config
+from nodes.config_speech import KALDI, MIMIC3
 from nodes.links.errors import Refused
 from nodes.links.load import LoadTeller
 from nodes.links.members import Members
@@ -35,28 +38,45 @@ from nodes.mesh.mesh import Mesh
 from nodes.mesh.outside import Outside
 from nodes.speech import engines
 from nodes.speech.channel import Surroundings
+from nodes.speech.confidence import ACCEPT
 from nodes.speech.ears import Ears
-from nodes.speech.errors import BrokenModel, EngineFailed, PromptTooLong, SpeechError
+from nodes.speech.errors import EngineFailed, PromptTooLong, SpeechError
 from nodes.speech.flite import FliteVoice
+from nodes.speech.guard import Guard, Guarded
 from nodes.speech.listening import Listening
-from nodes.speech.recogniser import Ear
+from nodes.speech.recogniser import Capabilities, Ear
 from nodes.speech.synthesiser import Synthesiser
+from nodes.speech.turn import Guess
 from nodes.speech.voice import Voice
 from nodes.telemetry import logs, spans
 from protocols.wire import messages as wire
-from protocols.wire.ids import Identity
+from protocols.wire.ids import Identity, process_of
 from supervisors.parent import Parent, Told
 
 __all__ = ["Served", "run"]
 
 log = logs.get(__name__)
+NOISE_BYTES = 4000
+"""Half a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """The parts of this process that hear."""
+
+    ears: Ears
+    listening: Listening
+    guard: Guard
+    capabilities: Capabilities
 
 
 class Served:
     """What other processes may ask of this one: a handler for each message."""
 
-    def __init__(self, mesh: Mesh, ears: Ears, listening: Listening, voice: Synthesiser, counts: Counter[str]) -> None:
-        self._mesh, self._ears, self._listening, self._voice, self._counts = mesh, ears, listening, voice, counts
+    def __init__(self, mesh: Mesh, listener: Listener, voice: Synthesiser, counts: Counter[str]) -> None:
+        self._mesh, self._voice, self._counts = mesh, voice, counts
+        self._ears, self._listening = listener.ears, listener.listening
+        self._guard, self._languages = listener.guard, listener.capabilities.languages
         mesh.serve(wire.WarmScript, self.warm)
         mesh.serve(wire.Render, self.render)
         mesh.serve(wire.Hear, self.hear)
@@ -65,10 +85,15 @@ class Served:
         mesh.serve(wire.GetStatus, self.status)
 
     async def warm(self, order: wire.WarmScript, sender: Identity) -> wire.ScriptWarmed:
-        """Compile the script's rules and render its sentences. Refused: `bad_script: ...`, `engine_failed`."""
+        """Compile the script's rules and render its sentences.
+
+        Refused: `bad_script: ...`, `other_language: ...`, `engine_failed`.
+        """
         began = time.monotonic()
         try:
             script = unpack(order.script)
+            if script.language not in self._languages:
+                raise Refused(f"other_language: {script.language}, not {', '.join(self._languages)}")
             with spans.stage("warm"):
                 await self._ears.warm(script)
                 for sentence in script.prompts:
@@ -93,7 +118,13 @@ class Served:
             raise self._failed("render_failed", error) from error
 
     def hear(self, order: wire.Hear, sender: Identity) -> wire.Done:
-        """Hear a channel from its next utterance on. Refused: `unknown_script` (warm it again), `unknown_rule`."""
+        """Hear a channel from its next utterance on.
+
+        Refused: `unknown_script` (warm it again), `unknown_rule`; `engine_failing`: too much of what was heard was not.
+        """
+        if not self._guard.allows():
+            self._counts["refused_failing"] += 1
+            raise Refused("engine_failing")
         try:
             self._listening.hear(order)
         except SpeechError as error:
@@ -130,16 +161,16 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     Raises: BrokenModel, which names the file, when the recogniser cannot start.
     """
     faulthandler.enable()  # the recogniser's abort then names the line that called it
-    ears = Ears(
-        engines.start("kaldi", config.models.recogniser), config.paths.run / f"{identity.partition(':')[0]}.ears"
-    )
-    voice = Synthesiser(config.paths.prompts, lambda: start_voice(config.models.voice))
+    kind, guard = config.speech.of_process(process_of(identity)), Guard()
+    recogniser = engines.start(kind.name, config.models.recogniser if kind.name == KALDI else kind.model)
+    ears = Ears(Guarded(recogniser, guard), config.paths.run / f"{identity.partition(':')[0]}.ears")
+    voice = Synthesiser(config.paths.prompts, lambda: start_voice(config.models.voice, config.speech.voice))
     with (
         contextlib.closing(ears),
         contextlib.closing(voice),
         ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder") as decoders,
     ):
-        await warm_up(ears, voice)
+        await warm_up(ears, voice, kind.name)
         priority.claim("hearing")  # the decoders' threads begin later, and are like the one that begins them
         async with (
             closing(await Mesh.start(identity, config.paths.endpoint(identity), Outside.of(config))) as mesh,
@@ -150,7 +181,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
             teller = LoadTeller(mesh, lambda late_s: around.backlog.told(late_s, time.monotonic()))
             tasks.spawn(teller.run())
             members = Members(mesh, config)
-            Served(mesh, ears, Listening(ears, around, tasks), voice, counts)
+            tasks.spawn(guard.watch())
+            Served(mesh, Listener(ears, Listening(ears, around, tasks), guard, recogniser.capabilities), voice, counts)
             await parent.ready(mesh.whereabouts())
             async for order in parent.orders:
                 if isinstance(order, Told) and "roster" in order.body:
@@ -159,35 +191,42 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
                     members.follow(teller.roster)
 
 
-def start_voice(directory: Path) -> Voice:
-    """Return the voice in `directory`, or flite's when that does not start. Raises: EngineFailed without flite."""
-    try:
-        from nodes.speech.mimic import MimicVoice  # seconds of imports, on the thread that will speak
+def start_voice(directory: Path, name: str = MIMIC3) -> Voice:
+    """Return the voice of this name, mimic3's in `directory`; flite's when it does not start.
 
-        return MimicVoice(directory)
-    except (BrokenModel, ImportError) as error:
-        log.error("speech.voice_of_last_resort", voice=str(directory), reason=str(error))
+    Raises: EngineFailed without flite.
+    """
+    try:
+        return engines.start_voice(name, directory)  # seconds of imports, on the thread that will speak
+    except SpeechError as error:
+        log.error("speech.voice_of_last_resort", voice=str(directory) if name == MIMIC3 else name, reason=str(error))
         try:
             return FliteVoice()
         except EngineFailed as failed:
-            raise EngineFailed(f"models.voice: {error}; and the last resort: {failed}") from error
+            raise EngineFailed(f"the voice {name}: {error}; and the last resort: {failed}") from error
 
 
-async def warm_up(ears: Ears, voice: Synthesiser) -> None:
-    """Speak and hear once. Raises: BrokenModel, EngineFailed."""
+async def warm_up(ears: Ears, voice: Synthesiser, name: str) -> None:
+    """Speak and hear once. Raises: BrokenModel, EngineFailed, also for a recogniser that is sure of noise."""
     index_gruut()
     began = time.monotonic()
     ear, _ = await asyncio.gather(ears.build("warm-up", {"yes_no": RuleSpec("yes_no")}), voice.start())
     said = await voice.render([wire.Part("Yes.")])
     heard = await asyncio.to_thread(_hear_once, ear, voice.path(said.prompt).read_bytes())
+    noise = await asyncio.to_thread(_hear_once, ear, random.Random(1).randbytes(NOISE_BYTES))
     ear.close()
-    log.info("speech.ready", voice=voice.voice.name, heard=heard, after_ms=round((time.monotonic() - began) * 1000))
+    if noise.meaning and noise.confidence >= ACCEPT:
+        raise EngineFailed(
+            f"{name} hears {noise.words!r} in noise, with confidence {noise.confidence:.2f}: it is of no use"
+        )
+    after_ms = round((time.monotonic() - began) * 1000)
+    log.info("speech.ready", recogniser=name, voice=voice.voice.name, heard=heard.words, after_ms=after_ms)
 
 
-def _hear_once(ear: Ear, audio: bytes) -> str:
+def _hear_once(ear: Ear, audio: bytes) -> Guess:
     decoding = ear.begin(["yes_no"], today())
     decoding.feed(audio)
-    return decoding.finish(speech_ms=len(audio) // 8).words
+    return decoding.finish(speech_ms=len(audio) // 8)
 
 
 def today() -> date:

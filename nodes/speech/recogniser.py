@@ -1,7 +1,7 @@
 """What a recogniser is, whichever library hears: rules and audio in, guesses out.
 
 A recogniser makes an `Ear` for a script's rules; an ear begins a `Decoding` for each utterance; a decoding is fed and
-asked for a `Guess`. Ours are in `engines.OURS`; a package of somebody else's names its own under the entry point
+asked for a `Guess`. Ours are in `engines`; a package of somebody else's names its own under the entry point
 `ringmaster.recognisers`: a function that takes a model's directory, or None for its own model, and returns a
 `Recogniser`. All are held to the same contract: `tests/nodes/speech/test_contract.py`.
 """

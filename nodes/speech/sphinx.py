@@ -17,10 +17,10 @@ the interpreter lock while it works: audio is given to it by tenths of a second,
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from math import log
 from pathlib import Path
 from typing import Any, Final
 
@@ -288,7 +288,7 @@ def confidence(heard: Sequence[tuple[str, int, int, float]], speech_ms: int) -> 
     n_frames = phrase[-1][2] - phrase[0][1] + 1
     missed = max(0, speech_ms // 10 - SLACK - n_frames)
     drawn = sum(max(0, last - first - LONGEST - LONGER * len(word)) for word, first, last, _ in phrase)
-    score = sum(_SCORE * log(max(likelihood, 1e-300)) for *_, likelihood in phrase) + 2 * NEVER * (missed + drawn)
+    score = sum(_SCORE * math.log(max(likelihood, 1e-300)) for *_, likelihood in phrase) + 2 * NEVER * (missed + drawn)
     return round(min(1.0, max(0.0, (score / (n_frames + missed + drawn) - NEVER) / (SURELY - NEVER))), 3)
 
 

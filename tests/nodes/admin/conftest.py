@@ -25,6 +25,7 @@ from nodes.admin.presence import Presence
 from nodes.admin.recordings import RecordingsApi
 from nodes.admin.routes import handler_of
 from nodes.admin.signin import SignIn
+from nodes.admin.speech import SpeechApi
 from nodes.admin.startup import Startup
 from nodes.bus.bus import Bus
 from nodes.config import Desk
@@ -120,7 +121,7 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     await bus.ensure_layout()
     tasks = Tasks()
     await tasks.open()
-    config = configuration.parse("[paths]\nstate = '.'", "test", tmp_path)
+    config = configuration.parse("[paths]\nstate = '.'\n[[speech.engines]]\nname = 'other'", "test", tmp_path)
     node, cluster = Node(meshes["desk"], Members(meshes["desk"], config), config), ClusterView(bus)
     node.follow(roster)
     cluster.open(tasks)
@@ -135,7 +136,8 @@ async def rig(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Rig]:
     access, api = door(state), Api(node, cluster, startup)
     shelves = Shelves({Shelf.RECORDINGS: tmp_path / "recordings"})
     recorded = RecordingsApi(meshes["desk"], Recordings(shelves), shelves, node.holders, node.parts)
-    apis = (api, ListApi(node, bytes(32)), ForgetApi(node, bytes(32), access.audit), recorded, SignIn(access))
+    hearing = SpeechApi(node, config)
+    apis = (api, ListApi(node, bytes(32)), ForgetApi(node, bytes(32), access.audit), hearing, recorded, SignIn(access))
     table = tuple(route for one in apis for route in one.table())
     api.document = document(table, "0.1.0", access.cookie)
     app = web.Application(middlewares=[guard(access, table, ())], client_max_size=MAX_BODY)

@@ -238,7 +238,8 @@ async def test_the_document_describes_every_route_and_all_that_they_answer(rig: 
     _, document = await rig.ask("GET", "/api/openapi.json")
     assert document["openapi"] == "3.1.0"
     listing = {f"/api/do-not-call{rest}" for rest in ("", "/check", "/remove")}
-    assert set(document["paths"]) == {*OPEN, *GUARDED[:-1], *listing, "/api/forget"}
+    hearing = {"/api/speech", "/api/speech/use"}
+    assert set(document["paths"]) == {*OPEN, *GUARDED[:-1], *listing, "/api/forget", *hearing}
     assert document["paths"]["/healthz"]["get"]["security"] == []
     assert document["paths"]["/api/calls"]["post"]["requestBody"]["required"]
     schemas = document["components"]["schemas"]

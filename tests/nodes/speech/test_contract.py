@@ -22,7 +22,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_recogniser_of_ours_is_held_to_the_contract() -> None:
-    assert set(engines.OURS) <= set(LIBRARIES)
+    assert set(engines.OURS[engines.RECOGNISERS]) <= set(LIBRARIES)
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
@@ -50,6 +50,6 @@ def test_a_recogniser_that_keeps_none_is_found_out(name: str, step_s: float, wro
 
 
 def test_what_is_not_installed_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engines.OURS, "missing", "nodes.speech.no_such_module:Thing")
-    with pytest.raises(NoSuchEngine, match=r"the extra ringmaster\[missing\]"):
+    monkeypatch.setitem(engines.OURS[engines.RECOGNISERS], "missing", "nodes.speech.no_such_module:Thing")
+    with pytest.raises(NoSuchEngine, match=r"of ours: ringmaster\[missing\]"):
         engines.start("missing", None)
