@@ -8,9 +8,10 @@ What a callee must be told first is looked for in `script_law.py`. Source: Voice
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from grammars.errors import Reason
+from grammars.lang import pack
 from grammars.rules.spec import INTENTS
 from grammars.script_graph import START, Graph, steps
 from grammars.script_law import first_words
@@ -143,6 +144,13 @@ def words(script: Script, pronounceable: Callable[[str], bool]) -> Iterator[Reas
         if isinstance(state.verb, Gather):
             phrases = (phrase for each in script.rules[state.verb.rule].options.values() for phrase in each)
             yield from _unpronounceable(" ".join(phrases), state.line, pronounceable)
+
+
+def unheard(script: Script, heard: Collection[str]) -> Iterator[Reason]:
+    """What can only be answered by voice is asked in a language that is heard: `heard` are those of the recognisers."""
+    if script.language not in heard:
+        why = f"no recogniser here hears {pack(script.language).name} (speech.hears): give it keys (`dtmf`)"
+        yield from (Reason(state.line, f"{why}, for it can only be answered by voice") for state in script.keyless)
 
 
 def _unpronounceable(text: str, line: int, pronounceable: Callable[[str], bool]) -> Iterator[Reason]:

@@ -253,6 +253,11 @@ class Script:
         return any(value.slot == slot for template in self.templates() for value in template.values())
 
     @property
+    def keyless(self) -> tuple[State, ...]:
+        """Return the states whose question no key answers: without any, a script needs no ears."""
+        return tuple(one for one in self.states.values() if isinstance(one.verb, Gather) and not one.verb.dtmf)
+
+    @property
     def leaves_message(self) -> bool:
         """Say whether an answering machine is spoken to: whether a beep is worth waiting for."""
         targets = (self.states[action.redirect] for action in self.machine)

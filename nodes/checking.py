@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,9 @@ from typing import Final
 import msgspec
 
 from grammars.errors import Reason, ScriptError
+from grammars.lang import ENGLISH
+from grammars.script_check import unheard
+from grammars.script_pack import unpack
 
 CPU_S: Final = 10
 """Processor seconds for one script: the longest that is accepted takes two."""
@@ -42,7 +46,9 @@ class Verdict:
 class Scripts:
     """Text -> packed script."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Collection[str] = (ENGLISH,)) -> None:
+        """`heard`: languages that a recogniser hears; a question in another needs a key."""
+        self._heard = heard
         self._known: OrderedDict[str, bytes] = OrderedDict()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._n_waiting = 0
@@ -70,6 +76,8 @@ class Scripts:
             self._n_waiting -= 1
         if not verdict.packed:
             raise ScriptError(verdict.reasons)
+        if reasons := [*unheard(unpack(verdict.packed), self._heard)]:
+            raise ScriptError(reasons)
         return verdict.packed
 
 

@@ -2,6 +2,7 @@
 
 [speech]
 processes = 2                          # of the first recogniser, `kaldi`
+hears = ["en"]                         # languages that one of them hears; of scripts in others only keys are
 [[speech.engines]]
 name = "pocketsphinx"
 [[speech.use]]                         # may change while the node runs: `ringmaster speech use`
@@ -55,6 +56,8 @@ class Speech:
     """`mimic3` (its voice is `models.voice`), `espeak-ng`, `flite`, or one that an installed package brings."""
     engines: tuple[Engine, ...] = ()
     use: tuple[Use, ...] = ()
+    hears: tuple[str, ...] = ("en",)
+    """Languages of scripts that one of the cluster's recognisers hears; in others callees answer with keys."""
 
     def __post_init__(self) -> None:
         names = [KALDI, *(one.name for one in self.engines)]
@@ -79,7 +82,7 @@ class Speech:
     def of_process(self, name: str) -> Engine:
         """Return what a process hears with: `speech-0` and so on with kaldi, and then the others, in their order.
 
-        >>> Speech(2, (Engine("pocketsphinx"),)).of_process("speech-2").name
+        >>> Speech(2, engines=(Engine("pocketsphinx"),)).of_process("speech-2").name
         'pocketsphinx'
         """
         number = int(name.rpartition("-")[2]) - self.processes
@@ -99,7 +102,7 @@ class Speech:
 
         A call that is among the per cent stays among them when they become more.
 
-        >>> speech = Speech(2, (Engine("other"),), (Use("other", 0, "spring"), Use("other")))
+        >>> speech = Speech(engines=(Engine("other"),), use=(Use("other", 0, "spring"), Use("other")))
         >>> speech.chosen("c", "spring", ""), speech.chosen("c", "", ""), speech.chosen("c", "", "kaldi")
         ('kaldi', 'other', 'kaldi')
         """

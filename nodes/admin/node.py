@@ -63,7 +63,7 @@ class Node:
 
     def __init__(self, mesh: Mesh, members: Members, config: Config) -> None:
         self._mesh, self._members, self._config = mesh, members, config
-        self._scripts = Scripts()
+        self._scripts = Scripts(config.speech.hears)
         self.roster: Roster = NOBODY
         self._drains = Drain(False)
         self._lately: asyncio.Future[list[Process]] | None = None

@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from grammars.errors import ScriptError
+from grammars.lang import ENGLISH
 from grammars.script_pack import unpack
 from nodes.bus.objects import Objects, Writing
 from nodes.central import roll
@@ -178,12 +179,12 @@ class Importer:
 
     def __init__(
         self, memory: Memory, objects: Callable[[], Objects], key: bytes, sip: Sip,
-        kept: Callable[[Plan], Iterable[Problem]] = lambda plan: (),
+        kept: Callable[[Plan], Iterable[Problem]] = lambda plan: (), hears: Collection[str] = (ENGLISH,),
     ) -> None:  # fmt: skip
-        """`kept`: what is wrong with how a plan wants its recordings kept."""
+        """`kept`: what is wrong with how a plan wants its recordings kept. `hears`: languages that are heard here."""
         self._memory, self._objects, self._key, self._kept = memory, objects, key, kept
         self.follow(sip)
-        self._scripts = Scripts()
+        self._scripts = Scripts(hears)
         self._current: Import | None = None
         self._is_beginning = False
 

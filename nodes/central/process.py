@@ -71,7 +71,12 @@ class Central:
         self.settings.changed = self._change
         self._restoring = Restoring(config.paths.state, bus)
         self._importer = Importer(
-            self._memory, bus.objects, key, self.settings.config.sip, lambda plan: keeping_problems(plan, config)
+            self._memory,
+            bus.objects,
+            key,
+            self.settings.config.sip,
+            lambda plan: keeping_problems(plan, config),
+            config.speech.hears,
         )
         self._requests = Requests(self._memory, self._importer, key)
         self._roster: Roster = NOBODY

@@ -8,10 +8,11 @@ import uuid
 from contextlib import suppress
 
 from grammars.script import load
+from grammars.script_check import unheard
 from grammars.script_pack import pack
 from nodes.commands.captions import Captions
 from nodes.commands.client import Client, configured, connected
-from nodes.commands.scripts import check_script, check_slots, read_slots
+from nodes.commands.scripts import BadScript, check_script, check_slots, read_slots
 from nodes.commands.terminal import ENDING, console
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
@@ -53,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
     check_slots(checked.script, slots)
     if not args.ring > 0:
         raise NotPlaced(f"--ring {args.ring:g}: must be above 0")
-    n_streams = configured(args).recorder.streams
+    config = configured(args)
+    if reasons := [*unheard(checked.script, config.speech.hears)]:
+        raise BadScript(checked.path, reasons)
+    n_streams = config.recorder.streams
     order = new_order(args.target, checked.text, slots, args.ring, is_recorded=args.record, n_streams=n_streams)
     return ENDING.run(_run(args, order, user))
 

@@ -151,7 +151,8 @@ async def _rehearse(
         verdict = judge(watch.events.values(), here.lived())
     to.rule(f"{verdict.calls} calls")
     reporting.show(report, to)
-    to.print(f"understood {verdict.understood} of {verdict.understood + verdict.misunderstood}")
+    keys = f", and {verdict.keys} keys" if verdict.keys else ""
+    to.print(f"understood {verdict.understood} of {verdict.understood + verdict.misunderstood}{keys}")
     if args.json:
         emit({"status": msgspec.to_builtins(status), "report": asdict(report)})
     return 1 if verdict.lost else 0

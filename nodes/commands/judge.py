@@ -27,6 +27,8 @@ class Verdict:
     misunderstood: int = 0
     misheard: list[str] = field(default_factory=list)
     """What was said and what was made of it, for each that was misunderstood."""
+    keys: int = 0
+    """Answers of callees who pressed one."""
     handovers: int = 0
     handover_ms: list[float] = field(default_factory=list)
     worst_gap_ms: float = 0.0
@@ -44,6 +46,7 @@ def judge(events: Iterable[CallEvent], lived: Sequence[Mapping[str, Any]]) -> Ve
         _count(verdict, sorted(call, key=lambda event: (event.wall, event.seq)))
     for report in lived:
         verdict.worst_gap_ms = max(verdict.worst_gap_ms, report["worst_gap_ms"])
+        verdict.keys += len(report.get("pressed", ()))
         verdict.turn_ms += report["answers_ms"][1:]  # the first follows the greeting, which machine detection waits out
         _compare(verdict, report, by_call.get(report["call_id"], []))
     return verdict

@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
+from grammars.lang import ENGLISH
 from grammars.rules.backchannel import is_backchannel
-from grammars.script_model import Gather, Script
+from grammars.rules.spec import INTENTS
+from grammars.script_model import OPT_OUT_KEY, Gather, Script
 from nodes.audio import g711
 from nodes.audio.tones import tone
 from nodes.rehearsal.earpiece import Earpiece
 from nodes.rehearsal.personas import Persona, persona_of
 from nodes.rehearsal.repertoire import Repertoire
-from nodes.rehearsal.voices import VOICES, speak
+from nodes.rehearsal.voices import OTHER_VOICES, VOICES, speak
 from protocols.machine import Address, Expired, Notify, Transmit
 from protocols.sip import (
     Accept,
@@ -51,6 +53,9 @@ REFUSES = 0.15
 LOST_S = 4.0
 """After so long a silence of the bot a question is taken as asked, whatever the events say."""
 TICK_S = 0.05
+HEARD = (ENGLISH,)
+"""Languages in which callees speak; in others they greet, and answer with keys."""
+GREETINGS = {"zh": "喂，你好。"}
 TO_AGENT = "hello i would like to talk to somebody about my order"
 
 
@@ -76,6 +81,8 @@ class Report:
     ended_by: str = ""
     cause: str = ""
     said: list[Said] = field(default_factory=list)
+    pressed: list[tuple[str, str]] = field(default_factory=list)
+    """State and key of each answer of a callee whose language nobody hears."""
     answers_ms: list[float] = field(default_factory=list)
     answered_s: list[float] = field(default_factory=list)
     """When each of those answers began: monotonic seconds."""
@@ -111,7 +118,8 @@ class Callee:
         self._uas = Uas(local, os.urandom)
         self._script, self._repertoire, self._send, self._tasks = script, repertoire, send, tasks
         self._random = random.Random(seed)
-        self._voice = VOICES[seed % len(VOICES)]
+        voices = OTHER_VOICES.get(script.language, VOICES)
+        self._voice = voices[seed % len(voices)]
         self._earpiece = Earpiece(local.host)
         self._listening = Listening(local.host, self._earpiece.port)
         self._persona = Persona()
@@ -174,7 +182,7 @@ class Callee:
                 self.report.user = user
                 self._tasks.create_task(self._live())
             case Answered(media=media) | MediaChanged(media=media):
-                self._earpiece.start((media.host, media.port))
+                self._earpiece.start((media.host, media.port), media.dtmf_type)
             case Ended(by=by, cause=cause):
                 self.report.ended_by, self.report.cause = by.value, cause
                 self._hang_up()
@@ -215,7 +223,8 @@ class Callee:
         if not persona.picks_up:
             return
         await asyncio.sleep(RING_S + self._repertoire.hesitates_s(self._random))
-        greeting = await speak(persona.greeting, self._voice) if persona.greeting else b""
+        words = GREETINGS.get(self._script.language, persona.greeting) if persona.speaks else persona.greeting
+        greeting = await speak(words, self._voice) if words else b""
         self._step(Accept(self._listening))
         self._is_up = self.report.answered = True
         await asyncio.sleep(GREET_S)
@@ -237,6 +246,8 @@ class Callee:
         if not isinstance(verb, Gather):
             return
         self._prompt_s = self._asked_s = 0.0
+        if self._script.language not in HEARD:
+            return self._press(verb)
         said = self._answer(verb)
         audio = await speak(said.words, self._voice)
         if self._is_up:
@@ -250,6 +261,19 @@ class Callee:
             return now >= self._asked_s + THINK_S
         quiet_since = self._earpiece.heard.last_voice_s
         return bool(self._prompt_s) and quiet_since > self._prompt_s and now >= quiet_since + LOST_S
+
+    def _press(self, verb: Gather) -> None:
+        """Answer with a key, as people do whose language the robot does not hear."""
+        persona, has_pressed = self._persona, any(state == self._state for state, _ in self.report.pressed)
+        meant = persona.intent if persona.intent and not has_pressed else ""
+        if not meant and set(verb.dtmf.values()) >= {"yes", "no"}:
+            is_no = not has_pressed and (persona.yes_no or ("no" if self._random.random() < REFUSES else "yes")) == "no"
+            meant = "no" if is_no else "yes"
+        answers = [key for key, each in verb.dtmf.items() if each not in INTENTS] or [*verb.dtmf]
+        fitting = [OPT_OUT_KEY] if meant == "stop" else [key for key, each in verb.dtmf.items() if each == meant]
+        key = self._random.choice(fitting or answers)
+        self.report.pressed.append((self._state, key))
+        self._earpiece.press(key)
 
     def _answer(self, verb: Gather) -> Said:
         persona, asked = self._persona, verb.rule

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from nodes.audio import g711
 from protocols.errors import RemoteProtocolError
+from protocols.rtp.dtmf import Press, press
 from protocols.rtp.packet import Packet, header
 
 FRAME_S = 0.02
@@ -32,6 +33,8 @@ STAMPED = 35
 STAMP = struct.Struct("=qq")
 """Seconds and nanoseconds of the wall clock."""
 _ANCILLARY = socket.CMSG_SPACE(STAMP.size)
+PRESS_MS = 120
+"""How long a key is held."""
 LOUD = 400
 """Peak of a frame in which somebody speaks; the bot's comfort noise stays below it, its voice is ten times above."""
 GAP_MS = 60.0
@@ -115,6 +118,8 @@ class Earpiece:
         self.port: int = self._socket.getsockname()[1]
         self.heard = Heard()
         self._frames: deque[bytes] = deque()
+        self._presses: deque[Press | None] = deque()
+        self._key_type = -1
         self._spoke_until_s = 0.0
         self._awaits_answer = False
         self._remote: tuple[str, int] | None = None
@@ -122,12 +127,20 @@ class Earpiece:
         self._began_s, self._number = 0.0, 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, remote: tuple[str, int]) -> None:
-        """Send to `remote` and listen from now on: silence, until there is something to say."""
-        self._remote = remote
+    def start(self, remote: tuple[str, int], key_type: int = -1) -> None:
+        """Send to `remote` and listen from now on: silence, until there is something to say.
+
+        `key_type`: the payload type of keys; -1: none was agreed.
+        """
+        self._remote, self._key_type = remote, key_type
         if self._timer is None:
             self._began_s = time.monotonic()
             self._beat()
+
+    def press(self, key: str) -> None:
+        """Press a key: in place of words, after those that are left to say. Nothing where none were agreed."""
+        if self._key_type >= 0:
+            self._presses.extend(press(key, PRESS_MS))
 
     def say(self, ulaw: bytes) -> float:
         """Queue words; return how many seconds they take."""
@@ -137,7 +150,7 @@ class Earpiece:
     @property
     def is_speaking(self) -> bool:
         """Say whether there is something left to say."""
-        return bool(self._frames)
+        return bool(self._frames or self._presses)
 
     @property
     def n_unsaid(self) -> int:
@@ -155,12 +168,26 @@ class Earpiece:
         self._number += 1
         self._timer = asyncio.get_running_loop().call_at(self._began_s + self._number * FRAME_S, self._beat)
         self._read()
+        if self._presses and not self._frames:
+            return self._send_key(self._presses.popleft())
         frame = self._frames.popleft() if self._frames else QUIET
         if frame is not QUIET and _is_loud(frame):
             self._spoke_until_s, self._awaits_answer = time.monotonic() + FRAME_S, True
-        number, (host, port) = self._number, self._remote or ("", 0)
+        self._send(0, self._number == 1, self._number * FRAME, frame)
+
+    def _send_key(self, tick: Press | None) -> None:
+        """Send one tick of a key: under the timestamp of its beginning, the first one marked (RFC 4733 s.2.2.1)."""
+        if tick:
+            self._spoke_until_s, self._awaits_answer = time.monotonic() + FRAME_S, True
+            self._send(self._key_type, tick.is_first, (self._number - tick.age) * FRAME, tick.event.build())
+        else:
+            self._send(0, False, self._number * FRAME, QUIET)
+
+    def _send(self, payload_type: int, marker: bool, timestamp: int, payload: bytes) -> None:
         try:
-            self._socket.sendto(header(0, number == 1, number, number * FRAME, self._ssrc) + frame, (host, port))
+            self._socket.sendto(
+                header(payload_type, marker, self._number, timestamp, self._ssrc) + payload, self._remote or ("", 0)
+            )
         except OSError:
             pass  # the bot's socket is between two lives
 

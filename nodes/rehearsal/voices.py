@@ -18,6 +18,8 @@ from nodes.errors import NodeError
 
 VOICES = ("slt", "kal16", "awb")
 """Of flite 2.2: a woman of the US, a man of the US (diphone), a man of Scotland; all 16 kHz."""
+OTHER_VOICES = {"zh": ("cmn-latn-pinyin+f2", "cmn-latn-pinyin+m3")}
+"""Of espeak-ng: a language that flite does not speak, in other voices than the robot's."""
 RATE_HZ = 16_000
 TIMEOUT_S = 20.0
 
@@ -43,24 +45,29 @@ async def speak(words: str, voice: str) -> bytes:
 
 
 async def _rendered(words: str, voice: str) -> bytes:
+    said = ["flite", "-voice", voice, "-t", words, "-o", "/dev/stdout"]
+    if voice not in VOICES:
+        said = ["espeak-ng", "-v", voice, "--stdout", words]
     try:
         made = await asyncio.create_subprocess_exec(
-            "flite", "-voice", voice, "-t", words, "-o", "/dev/stdout",
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            *said, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
     except FileNotFoundError as error:
-        raise Voiceless("flite is not installed; run `make setup`") from error
+        raise Voiceless(f"{said[0]} is not installed; run `make setup`") from error
     async with asyncio.timeout(TIMEOUT_S):
         out, complaint = await made.communicate()
     if made.returncode:
-        raise Voiceless(f"flite -voice {voice}: {complaint.decode(errors='replace').strip()[:200]}")
+        raise Voiceless(f"{said[0]} {voice}: {complaint.decode(errors='replace').strip()[:200]}")
     return _telephone(out)
 
 
 def _telephone(wav: bytes) -> bytes:
     with wave.open(io.BytesIO(wav)) as audio:
-        samples = np.frombuffer(audio.readframes(audio.getnframes()), np.int16)
+        samples, rate_hz = np.frombuffer(audio.readframes(audio.getnframes()), np.int16), audio.getframerate()
+    if rate_hz != RATE_HZ:
+        at = np.arange(len(samples) * RATE_HZ // rate_hz) * (rate_hz / RATE_HZ)
+        samples = np.interp(at, np.arange(len(samples)), samples).astype(np.int16)
     return g711.encode(Downsampler()(samples[: len(samples) // 2 * 2]))
 
 
-__all__ = ["VOICES", "Voiceless", "speak"]
+__all__ = ["OTHER_VOICES", "VOICES", "Voiceless", "speak"]

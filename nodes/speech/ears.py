@@ -11,6 +11,7 @@ from pathlib import Path
 from grammars.rules.spec import RuleSpec
 from grammars.script_model import Script
 from nodes.errors import in_words
+from nodes.speech.deaf import DeafEar
 from nodes.speech.errors import EngineFailed, UnknownScript
 from nodes.speech.recogniser import Ear, Recogniser
 from protocols.wire.ids import ScriptHash
@@ -43,10 +44,10 @@ class Ears:
     async def warm(self, script: Script) -> Ear:
         """Return the script's ear, built now if need be; asked twice at once, it is built once.
 
-        Raises: what `Recogniser.ear` raises, to everybody who waits for it; EngineFailed for a disk that is full.
-        Whatever it was, the next ask builds anew.
+        In a language that the recogniser does not hear it is a deaf one. Raises: what `Recogniser.ear` raises, to
+        everybody who waits for it; EngineFailed for a disk that is full. Whatever it was, the next ask builds anew.
         """
-        building = self._ears.pop(script.hash, None) or self.build(script.hash, script.rules)
+        building = self._ears.pop(script.hash, None) or self._begun(script)
         self._ears[script.hash] = building
         try:
             ear = await asyncio.shield(building)
@@ -58,6 +59,13 @@ class Ears:
                 del self._ears[script.hash]
         self._forget_oldest()
         return ear
+
+    def _begun(self, script: Script) -> asyncio.Future[Ear]:
+        if script.language in self._recogniser.capabilities.languages:
+            return self.build(script.hash, script.rules)
+        deaf: asyncio.Future[Ear] = asyncio.get_running_loop().create_future()
+        deaf.set_result(DeafEar(script.rules))
+        return deaf
 
     def find(self, script: ScriptHash) -> Ear:
         """Return a warm ear and note that it is in use. Raises: UnknownScript."""

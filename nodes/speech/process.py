@@ -17,6 +17,7 @@ import os
 import random
 import time
 from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -73,8 +74,11 @@ class Listener:
 class Served:
     """What other processes may ask of this one: a handler for each message."""
 
-    def __init__(self, mesh: Mesh, listener: Listener, voice: Synthesiser, counts: Counter[str]) -> None:
-        self._mesh, self._voice, self._counts = mesh, voice, counts
+    def __init__(
+        self, mesh: Mesh, listener: Listener, voice: Synthesiser, counts: Counter[str], hears: Collection[str]
+    ) -> None:
+        """`hears`: languages that one of the cluster's recognisers hears."""
+        self._mesh, self._voice, self._counts, self._hears = mesh, voice, counts, hears
         self._ears, self._listening = listener.ears, listener.listening
         self._guard, self._languages = listener.guard, listener.capabilities.languages
         mesh.serve(wire.WarmScript, self.warm)
@@ -85,14 +89,14 @@ class Served:
         mesh.serve(wire.GetStatus, self.status)
 
     async def warm(self, order: wire.WarmScript, sender: Identity) -> wire.ScriptWarmed:
-        """Compile the script's rules and render its sentences.
+        """Compile the script's rules and render its sentences. A language that nobody hears is answered with keys.
 
         Refused: `bad_script: ...`, `other_language: ...`, `engine_failed`.
         """
         began = time.monotonic()
         try:
             script = unpack(order.script)
-            if script.language not in self._languages:
+            if script.language not in self._languages and (script.keyless or script.language in self._hears):
                 raise Refused(f"other_language: {script.language}, not {', '.join(self._languages)}")
             with spans.stage("warm"):
                 await self._ears.warm(script)
@@ -182,7 +186,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
             tasks.spawn(teller.run())
             members = Members(mesh, config)
             tasks.spawn(guard.watch())
-            Served(mesh, Listener(ears, Listening(ears, around, tasks), guard, recogniser.capabilities), voice, counts)
+            listener = Listener(ears, Listening(ears, around, tasks), guard, recogniser.capabilities)
+            Served(mesh, listener, voice, counts, config.speech.hears)
             await parent.ready(mesh.whereabouts())
             async for order in parent.orders:
                 if isinstance(order, Told) and "roster" in order.body:

@@ -14,6 +14,7 @@ from nodes import checking
 from nodes.checking import MAX_WAITING, Scripts
 
 HELLO = Path("grammars/scripts/hello.yaml").read_text()
+CHINESE = Path("grammars/scripts/appointment_reminder_zh.yaml").read_text()
 
 
 async def test_a_good_script_comes_back_packed_and_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +31,14 @@ async def test_a_wrong_script_comes_back_as_its_reasons() -> None:
     with pytest.raises(ScriptError) as refused:
         await Scripts().packed("flow: hello")
     assert refused.value.reasons == expected.value.reasons
+
+
+async def test_a_question_that_only_a_voice_answers_is_refused_where_nobody_hears_its_language() -> None:
+    keyless = CHINESE.replace("      dtmf: {0: human}\n", "")
+    assert unpack(await Scripts().packed(CHINESE)).language == "zh"
+    assert unpack(await Scripts(("en", "zh")).packed(keyless)).language == "zh"
+    with pytest.raises(ScriptError, match="no recogniser here hears Mandarin"):
+        await Scripts().packed(keyless)
 
 
 async def test_while_a_script_is_read_the_loop_is_free() -> None:
