@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 from grammars.errors import BadRule
 from grammars.lang import ENGLISH, pack
@@ -35,6 +36,52 @@ def expand(pattern: str, language: str = ENGLISH) -> tuple[str, ...]:
     if "" in plain:
         raise BadRule("phrase", f"{pattern!r} can be said without a word")
     return tuple(plain)
+
+
+Tree: TypeAlias = "tuple[tuple[str | Tree, ...], ...]"
+"""A pattern as it is written: one of these sequences of words and further choices; an empty one may be left out."""
+
+
+def tree(pattern: str, language: str = ENGLISH) -> Tree:
+    """Return a pattern of ours without writing its phrases out, however many there are. Raises `BadRule`.
+
+    >>> tree("(call|ring) me [back]")
+    (((('call',), ('ring',)), 'me', (('back',), ())),)
+    """
+    rest = _TOKEN.findall(pattern)[::-1]
+    found = _choice(rest, pattern, language)
+    if rest:
+        raise BadRule("phrase", f"{pattern!r} closes a bracket that is not open")
+    return found
+
+
+def _choice(rest: list[str], pattern: str, language: str) -> Tree:
+    sequences: list[tuple[str | Tree, ...]] = []
+    while True:
+        sequence: list[str | Tree] = []
+        while rest and rest[-1] not in ("|", "]", ")"):
+            token = rest.pop()
+            if token not in _CLOSING:
+                if words := " ".join(words_of(normalise(token, language), language)):
+                    sequence.append(words)
+                continue
+            inner = _choice(rest, pattern, language)
+            if not rest or rest.pop() != _CLOSING[token]:
+                raise BadRule("phrase", f"{pattern!r} does not close {token!r}")
+            sequence.append((*inner, ()) if token == "[" else inner)
+        sequences.append(tuple(sequence))
+        if not rest or rest[-1] != "|":
+            return tuple(sequences)
+        rest.pop()
+
+
+def first_of(tree: Tree) -> str:
+    """Return the first phrase of a pattern, with all that may be left out.
+
+    >>> first_of(tree("[please] (call|ring) me"))
+    'please call me'
+    """
+    return " ".join(each if isinstance(each, str) else first_of(each) for each in tree[0])
 
 
 def _alternatives(rest: list[str], pattern: str) -> list[str]:

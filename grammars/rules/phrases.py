@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 
-from grammars.fst import Fst, cross, small, union
+from grammars.fst import Fst, cross, insert, small, union, weighted
 from grammars.lang import ENGLISH, package
-from grammars.rules.phrase import expand
+from grammars.rules.phrase import Tree, first_of, tree
 from grammars.rules.spec import INTENTS, RuleSpec
 from grammars.tables import table
 
@@ -22,12 +24,21 @@ def first(spec: RuleSpec) -> Mapping[str, str]:
     """Return the phrase to say for each value: the first that means it."""
     if options := spec.options:
         return {value: phrases[0] for value, phrases in options.items()}
-    return {value: expand(pattern, spec.language)[0] for value, pattern, _ in reversed(_rows(spec))}
+    return {value: first_of(tree(pattern, spec.language)) for value, pattern, _ in reversed(_rows(spec))}
 
 
 def phrases(pattern: str, written: str, probability: float = 1.0, language: str = ENGLISH) -> Fst:
     """Return one pattern as a transducer that writes `written`."""
-    return union(*(cross(phrase, written, probability) for phrase in expand(pattern, language)))
+    return weighted(_heard(tree(pattern, language)) + insert(written), probability)
+
+
+def _heard(tree: Tree) -> Fst:
+    """Any one of the sequences; its words one after the other."""
+    return small(union(*(reduce(add, map(_one, sequence), insert("")) for sequence in tree)))
+
+
+def _one(part: str | Tree) -> Fst:
+    return cross(part) if isinstance(part, str) else _heard(part)
 
 
 def _rows(spec: RuleSpec) -> list[tuple[str, str, str]]:

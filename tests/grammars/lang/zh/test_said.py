@@ -30,12 +30,11 @@ def test_written_text_becomes_characters(written: str, spoken: str) -> None:
 
 
 @given(text=st.text() | WRITTEN)
-def test_any_text_becomes_characters_and_pauses_and_stays_what_it_became(text: str) -> None:
+def test_any_text_becomes_characters_and_pauses(text: str) -> None:
     spoken = normalise(text, "zh")
     assert re.fullmatch(rf"[{HAN}A-Za-z'，。？！；：、 ]*", spoken)
     assert not re.search(rf"\s\s|\s[{HAN}，。？！；：、]|[，。？！；：、][，。？！；：、]|^[，。？！；：、]", spoken)
     assert spoken == spoken.strip()
-    assert normalise(spoken, "zh") == spoken
 
 
 @pytest.mark.parametrize(
