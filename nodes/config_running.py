@@ -45,7 +45,7 @@ AT_ONCE: Final = (
     Change("central.base", "central", "the next call; the bucket goes on as full as it is"),
     Change("central.max_concurrent", "central", "the next call; those that are up stay"),
     Change("edge.gives_up", "edge", "the next event, and the next recording that begins"),
-    Change("speech.use", "edge", "the next question of each call; what is being said is heard to its end as it began"),
+    Change("speech.use", "edge", "the next question of each call; what is said meanwhile is not lost"),
     Change("sip.trunks.cps", "central", "the next call through this trunk"),
     Change("sip.trunks.zone", "central", "the next call through this trunk"),
     Change("sip.trunks.refuse", "central edge", "the next call, whoever orders it; what a file refuses stays refused"),

@@ -186,8 +186,6 @@ class HearCallee:
     number: int
     listen: Listen
     before: Identity
-    is_speaking: bool = False
-    """Whether the callee is in the middle of an utterance."""
 
 
 @dataclass(frozen=True, slots=True)

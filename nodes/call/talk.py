@@ -319,8 +319,7 @@ def _carry_out(step: CallStep, effects: Sequence[says.Effect]) -> None:
 def _listen(step: CallStep, wanted: floor.Listen, *, is_again: bool = False) -> None:
     before = step.record.channel.engine if step.record.channel else Identity("")
     step.write(listen=wanted, listen_s=step.record.listen_s if step.record.listen == wanted else step.now)
-    is_speaking = step.record.floor.is_speaking
-    step.do(HearCallee(step.ask(Ask.HEAR, HEAR_S, is_again=is_again), wanted, before, is_speaking))
+    step.do(HearCallee(step.ask(Ask.HEAR, HEAR_S, is_again=is_again), wanted, before))
 
 
 def _fetch(step: CallStep, wanted: says.Fetch, *, is_again: bool = False) -> None:

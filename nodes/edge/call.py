@@ -69,7 +69,7 @@ from nodes.telemetry import logs, spans
 from protocols.machine import Expired
 from protocols.replacing import replace
 from protocols.wire.ids import ChannelId, Identity
-from protocols.wire.messages import Deafen, PlaceCall
+from protocols.wire.messages import Deafen, Heard, PlaceCall
 from supervisors import Exit, Normal, Ref
 
 log = logs.get(__name__)
@@ -94,6 +94,8 @@ class CallActor(AnyCall):
         self._on_hold: deque[Input] = deque(maxlen=MAX_ON_HOLD)
         self._trace = spans.begun(self._order.call_id)
         """What others are asked is below this in the trace: the last turn that this life has told, or the call."""
+        self._answered_s = 0.0
+        """Until when what the callee has said is answered: another engine is not to hear it again."""
 
     def init(self) -> None:
         """Begin the call, or go on with it, as the first thing after the start, so that starting never waits."""
@@ -131,7 +133,10 @@ class CallActor(AnyCall):
         waiting = deque(self._on_hold)
         self._on_hold.clear()
         while waiting:
-            effects = self._step(waiting.popleft())
+            told = waiting.popleft()
+            if isinstance(told, Heard):
+                self._answered_s = max(self._answered_s, told.speech_ended_s)
+            effects = self._step(told)
             with logs.traced(self._trace):
                 answers = (self._carry_out(effect) for effect in effects)
                 waiting.extend(answer for answer in answers if answer is not None)
@@ -213,8 +218,8 @@ class CallActor(AnyCall):
                 work = ears.speak(services.engines, order.call_id, effect)
             case HearCallee():
                 assert script is not None, "without a script nobody is listened to"
-                engines, wanted = services.engines, self._recogniser
-                work = ears.hear(engines, order.call_id, order.script, script.hash, effect, wanted)
+                by = ears.By(self._recogniser, self._answered_s)
+                work = ears.hear(services.engines, order.call_id, order.script, script.hash, effect, by)
             case AskBusiness():
                 work = self._business(effect)
             case CloseLine():

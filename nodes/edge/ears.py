@@ -4,8 +4,8 @@ Any engine can take over from any other: a prompt is rendered there, an utteranc
 media process. What is warmed and rendered is known for the whole edge; whom a call listens with is its own.
 
 Where a node has several recognisers (`nodes.config_speech`) a call is heard by the one that is chosen for it, looked up
-anew with each question: so they are exchanged while calls are up. Who is in the middle of a word is heard to its end
-where it began. The others come after the chosen one, the default first; so do those that fail.
+anew with each question: so they are exchanged while calls are up. What somebody is saying just then is replayed to the
+new one, but for what was answered. The others come after the chosen one, the default first; so do those that fail.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -350,18 +351,31 @@ async def speak(engines: Engines, call_id: CallId, effect: Speak) -> Spoken | No
         return NoEngineLeft(effect.number, error.cause)
 
 
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who is to hear a callee, and from when on: what was said before has been answered."""
+
+    recogniser: str = KALDI
+    after_s: float = 0.0
+
+
 async def hear(
-    engines: Engines, call_id: CallId, packed: bytes, script: ScriptHash, effect: HearCallee, wanted: str = KALDI
+    engines: Engines, call_id: CallId, packed: bytes, script: ScriptHash, effect: HearCallee, by: By
 ) -> Hears | NoEngineLeft:
-    """Have an engine hear the callee with this script, packed in case that it is new to it. `wanted`: by whom."""
+    """Have an engine hear the callee with this script, packed in case that it is new to it."""
     asked = effect.listen
-    if effect.is_speaking and engines.lives(effect.before):
-        wanted = engines.kind(effect.before)  # a word that has begun there
     order = Hear(
-        ChannelId(call_id), engines.owner, script, asked.rules, asked.turn, asked.complete_s, asked.incomplete_s
+        ChannelId(call_id),
+        engines.owner,
+        script,
+        asked.rules,
+        asked.turn,
+        asked.complete_s,
+        asked.incomplete_s,
+        by.after_s,
     )
     try:
-        return Hears(effect.number, await engines.listen(order, packed, effect.before, wanted))
+        return Hears(effect.number, await engines.listen(order, packed, effect.before, by.recogniser))
     except NoEngine as error:
         log.error("call.no_engine", call_id=call_id, reason=str(error))
         return NoEngineLeft(effect.number)
@@ -377,4 +391,4 @@ async def prepare(engines: Engines, call_id: CallId, packed: bytes, effect: Prep
         log.warning("call.not_prepared", call_id=call_id, reason=str(error))
 
 
-__all__ = ["Engines", "NoEngine", "hear", "prepare", "speak"]
+__all__ = ["By", "Engines", "NoEngine", "hear", "prepare", "speak"]

@@ -187,10 +187,11 @@ class Surroundings:
 class Channel:
     """`take` frames and `hear` wishes as they come; `attend` is the task that works them off."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, after_s: float = 0.0) -> None:
+        """`after_s`: what was said until then has been answered elsewhere."""
         self._around = around
         self._wish: tuple[Hear, Ear] | None = None
-        self._newest = Utterance()
+        self._newest = Utterance(at_s=after_s)
         self._newest.is_over = True
         self._told: Heard | None = None
         self._latest_s = around.now()

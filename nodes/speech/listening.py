@@ -28,7 +28,7 @@ class Listening:
         ear.check(wanted.rules)
         channel = self._channels.get(wanted.channel_id)
         if channel is None:
-            channel = self._channels[wanted.channel_id] = Channel(self._around)
+            channel = self._channels[wanted.channel_id] = Channel(self._around, wanted.after_s)
             self._tasks.spawn(self._attend(wanted.channel_id, channel))
         channel.hear(wanted, ear)
 

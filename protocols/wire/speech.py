@@ -61,7 +61,8 @@ class WarmScript:
 class Hear:
     """From the next utterance on, hear this channel with these rules of the script, and tell `owner`.
 
-    Asked again when the caller's engine has died: the utterance in progress is replayed by the media process.
+    Asked of another when the caller's engine has died, or when another recogniser is wanted: the utterance in progress
+    is replayed by the media process. What was said until `after_s` has been answered, and is not heard again.
     """
 
     Reply: ClassVar[type[Done]] = Done
@@ -73,6 +74,7 @@ class Hear:
     turn: int  # echoed in partials and results, so that a late one is known
     complete_s: float = COMPLETE_S
     incomplete_s: float = INCOMPLETE_S
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest_asyncio
 from nodes import ports
 from nodes.commands.stage import stage
 from tests.journeys.crowd import Played, crowd
-from tests.journeys.following import Node
+from tests.journeys.following import HAS_SECOND, SECOND, WHOLE, Node
 from tests.journeys.peers.kamailio import Account
 
 Calls = dict[str, Played]
@@ -52,8 +52,8 @@ def account() -> Account:
 async def node(tmp_path_factory: pytest.TempPathFactory, account: Account) -> AsyncIterator[Node]:
     """A whole node with rehearsal callees, followed."""
     state = tmp_path_factory.mktemp("journeys") / "state"
-    needed = {"recorder": 1, "speech": 2, "media": 1, "edge": 1, "central": 1}
-    async with stage(state, {"talk": TALK}, 1, needed, account.settings, restarts=1) as play:
+    settings = account.settings + (f'\n[[speech.engines]]\nname = "{SECOND}"\n' if HAS_SECOND else "")
+    async with stage(state, {"talk": TALK}, 1, WHOLE, settings, restarts=1) as play:
         made = Node(play, TALK)
         await made.listen()
         await made.whole()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from nodes.bus.login import login
 from nodes.commands.call import new_order
 from nodes.commands.client import NotUp
 from nodes.commands.stage import Stage
+from nodes.config_speech import KALDI
 from nodes.links.roster import Peer, Roster
 from protocols.wire.events import CallEvent, Kind, from_body
 from protocols.wire.messages import EndCall, GetStatus, PlaceCall
@@ -24,7 +27,10 @@ from protocols.wire.subjects import ALL_EVENTS, Stream
 PATIENCE_S = 100.0
 """How long a journey waits for what must come; reached only when it will not."""
 LOOK_S = 0.05
-WHOLE = {"speech": 2, "media": 1, "edge": 1, "central": 1, "recorder": 1}
+SECOND = "pocketsphinx"
+"""The node's other recogniser, where it is installed: it hears nobody whom a journey does not give to it."""
+HAS_SECOND = find_spec(SECOND) is not None
+WHOLE = {"speech": 2 + HAS_SECOND, "media": 1, "edge": 1, "central": 1, "recorder": 1}
 
 
 @dataclass(slots=True)
@@ -144,6 +150,13 @@ class Node:
     def active(self, role: str, name: str = "") -> Peer:
         """Return the active process of a role."""
         return next(peer for peer in self.stage.client.roster().active(role) if name in ("", peer.name))
+
+    def engines(self, call_id: str, recogniser: str = KALDI) -> list[Peer]:
+        """Return the processes that hear with it, in the order in which this call asks them (`Engines.ordered`)."""
+        all_of_them = self.stage.client.roster().active("speech")
+        first = zlib.crc32(call_id.encode()) % len(all_of_them)
+        kind = self.stage.config.speech.of_process
+        return [peer for peer in (*all_of_them[first:], *all_of_them[:first]) if kind(peer.name).name == recogniser]
 
     def kill(self, peer: Peer) -> None:
         """End a process as nothing but SIGKILL can."""

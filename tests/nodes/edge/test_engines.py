@@ -12,7 +12,7 @@ from nodes.call.effects import HearCallee
 from nodes.call.inputs import Hears
 from nodes.config_speech import Engine, Speech
 from nodes.edge import ears
-from nodes.edge.ears import Engines, NoEngine
+from nodes.edge.ears import By, Engines, NoEngine
 from nodes.links.errors import Refused
 from nodes.links.roster import Peer, Roster, State
 from nodes.mesh.mesh import Mesh
@@ -207,11 +207,18 @@ async def test_the_deaths_of_the_default_take_nobody_from_it(kinds: Two) -> None
         assert await engines.listen(hears("c"), b"", Identity("n1.speech-0:0"), "kaldi") == FIRST
 
 
-async def test_whoever_is_in_the_middle_of_a_word_is_heard_to_its_end_where_it_began(kinds: Two) -> None:
+async def test_whoever_hears_next_is_told_what_was_answered(kinds: Two) -> None:
     engines, _, _ = kinds
-    for is_speaking, hearing in ((True, FIRST), (False, SECOND)):
-        effect = HearCallee(1, LISTEN, FIRST, is_speaking)
-        told = await ears.hear(engines, CallId("c"), b"", ScriptHash("5"), effect, "other")
-        assert told == Hears(1, hearing)
-    dead = HearCallee(1, LISTEN, Identity("n1.speech-0:0"), True)
-    assert await ears.hear(engines, CallId("c"), b"", ScriptHash("5"), dead, "other") == Hears(1, SECOND)
+    orders: list[Hear] = []
+    mesh = next(one for one in (engines._mesh,))
+    ask = mesh.ask
+
+    async def noted(to: Identity, message: Any, *args: Any, **more: Any) -> Any:
+        orders.append(message)
+        return await ask(to, message, *args, **more)
+
+    mesh.ask = noted  # type: ignore[method-assign]
+    effect = HearCallee(1, LISTEN, FIRST)
+    told = await ears.hear(engines, CallId("c"), b"", ScriptHash("5"), effect, By("other", 17.5))
+    assert told == Hears(1, SECOND)
+    assert [one.after_s for one in orders] == [17.5]

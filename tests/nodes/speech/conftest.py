@@ -146,9 +146,13 @@ class Caller:
         """What is listened to in a state: its own rule and what may be said anywhere."""
         return self.script.heard_in(cast(Gather, self.script.states[state].verb))
 
-    async def listen(self, state: str, turn: int = 1, complete_s: float = COMPLETE_S) -> None:
+    async def listen(
+        self, state: str, turn: int = 1, complete_s: float = COMPLETE_S, after_s: float = 0.0
+    ) -> None:  # fmt: skip
         """Have the next utterance heard as in this state."""
-        hear = wire.Hear(self.channel, EDGE, self.script.hash, self.rules(state), turn, complete_s)
+        hear = wire.Hear(
+            self.channel, EDGE, self.script.hash, self.rules(state), turn, complete_s, after_s=after_s
+        )  # fmt: skip
         await self.edge.ask(self.engine, hear)
 
     def frames(self, audio: bytes, *, is_over: bool = True) -> tuple[wire.AudioFrame, ...]:

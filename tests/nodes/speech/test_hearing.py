@@ -243,6 +243,25 @@ async def test_an_engine_that_takes_over_hears_the_same_from_the_replay(caller, 
     assert whole.meaning.slots["value"].endswith("-03-03")
 
 
+async def test_an_engine_that_takes_over_after_an_answer_hears_what_was_said_after_it_and_not_the_answer(
+    caller, voice
+) -> None:
+    frames = caller.frames(voice("no", after_ms=300) + voice("i want to speak to an agent", before_ms=0))
+    split = next(n for n in range(40, len(frames)) if not any(frame.voiced for frame in frames[n - 9 : n]))
+    await caller.listen("confirm", turn=1)
+    caller.send(frames[:split])
+    first = await caller.next_heard()
+    caller.edge.tell(caller.engine, wire.Deafen(caller.channel))  # here another is asked, and media replays
+    await caller.listen("team", turn=2, after_s=first.speech_ended_s)
+    caller.send(frames[:split])
+    await caller.settle()
+    caller.send(frames[split:])
+    second = await caller.next_heard()
+    assert second.meaning is not None
+    assert (second.turn, second.meaning.intent) == (2, "human")
+    assert caller.heard.empty()
+
+
 async def test_what_is_said_after_an_answer_is_heard_for_the_next_turn(caller, voice) -> None:
     await caller.listen("confirm", turn=1)
     both = voice("no", after_ms=300) + voice("i want to speak to an agent", before_ms=0)
