@@ -55,7 +55,11 @@ MEMORY_MB = 1500
 """Two engines of 230 MB, six processes of 60 to 100 MB, and room for prompts, records and the page cache."""
 FILES = 4096
 """Open files: two a channel and process, and room."""
-FLITE = "install flite, the voice of last resort and the callees' of a rehearsal: apt-get install flite"
+PROGRAMS = {
+    "flite": "install flite, the voice of last resort and the callees' of a rehearsal: apt-get install flite",
+    "espeak-ng": "install espeak-ng, the voice of scripts in Mandarin: apt-get install espeak-ng",
+}
+"""What is found on PATH, and what to do where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,9 @@ def _packages(_: Config) -> Iterator[Finding]:
             reason = _complaint(process)
             mend = "run `make setup`" if reason else ""
             yield Finding(what, reason or f"{ADAPTERS[what]} loads", mend, fatal=True)
-    flite = shutil.which("flite")
-    yield Finding("flite", flite or "not on PATH", "" if flite else FLITE)
+    for program, mend in PROGRAMS.items():
+        found = shutil.which(program)
+        yield Finding(program, found or "not on PATH", "" if found else mend)
 
 
 @contextmanager

@@ -62,6 +62,7 @@ NAMED_AT_RUN_TIME = {
     "nodes/launcher.py": "the embedded nats-server: nodes/bus/server.py finds it",
     "nodes/bus/server.py": "the nats-server that is found or configured",
     "nodes/rehearsal/host_init.py": "whatever a test host is to run",
+    "nodes/commands/doctor.py": "the voices of its table `PROGRAMS`",
     "nodes/speech/flite.py": "the flite that `which` has found",
     "nodes/speech/espeak.py": "the espeak-ng that `which` has found",
     "supervisors/leash.py": "whatever its Program says",

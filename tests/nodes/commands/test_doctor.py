@@ -33,8 +33,9 @@ def test_a_machine_that_is_well_has_nothing_to_mend(place: Place) -> None:
     assert status == 0
     assert {what: mend for what, (_, mend, _) in found.items() if mend and what not in THE_MACHINE_S} == {}
     assert [*found] == [
-        "python", "recogniser", "voice", "rules", "database", "messages", "flite", "models.recogniser", "models.voice",
-        "lexicon", "nats-server", "sip.port", "rtp.ports", "desk.port", "nats.port", "open files",
+        "python", "recogniser", "voice", "rules", "database", "messages", "flite", "espeak-ng",
+        "models.recogniser", "models.voice", "lexicon", "nats-server", "sip.port", "rtp.ports", "desk.port",
+        "nats.port", "open files",
         "real-time scheduling", "control groups", "memory", "paths.state", "small writes",
     ]  # fmt: skip
 
@@ -58,6 +59,7 @@ def test_everything_that_is_wrong_is_found_at_once_and_can_be_mended(place: Plac
     assert status == 1
     wanted = {
         "flite": ("not on PATH", "apt-get install flite", False),
+        "espeak-ng": ("not on PATH", "apt-get install espeak-ng", False),
         "models.recogniser": (f"{place.path}/r/KAG_VERSION: missing", "name another directory", True),
         "models.voice": (f"{place.path}/v/config.json: missing", "flite speaks meanwhile", False),
         "nats-server": ("is older than 2.9", "apt-get install nats-server", True),
