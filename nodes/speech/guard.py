@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from itertools import count
 from pathlib import Path
@@ -20,10 +21,11 @@ from typing import Final, TypeVar
 
 from grammars.errors import GrammarError
 from grammars.rules.spec import RuleSpec
-from nodes.speech.errors import EngineBusy, EngineFailed, EngineHangs, SpeechError
+from nodes.speech.errors import EngineBusy, EngineFailed, EngineHangs, SpeechError, UnknownRule
 from nodes.speech.recogniser import Capabilities, Decoding, Ear, Recogniser
 from nodes.speech.turn import Guess
 from supervisors import Breaker
+from supervisors.starvation import Starvation
 
 __all__ = ["Guard", "Guarded", "problem"]
 
@@ -32,7 +34,9 @@ T = TypeVar("T")
 LATE_S: Final = 2.0
 """From here on nobody new is heard: a step of a decoding takes a hundredth of it."""
 HANGS_S: Final = 10.0
-"""And from here on it does not come back: on the busiest machine measured a step took half a second."""
+"""And from here on it does not come back. Time in which its thread waited for a processor does not count."""
+BUILD_S: Final = 90.0
+"""The same of a script's ear: compiling may take a minute."""
 LOOK_S: Final = 0.5
 LEAST: Final = 4
 """Utterances of `WINDOW_S` before it is judged."""
@@ -40,25 +44,46 @@ WINDOW_S: Final = 30.0
 OPEN_S: Final = 10.0
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A call into the library that has not come back."""
+
+    thread: int
+    most_s: float
+    seen_s: float
+    lasts_s: float = 0.0
+    starvation: Starvation | None = None
+    """Begun with the first look that finds the call: most are over before."""
+
+    def look(self, now: float) -> None:
+        if self.starvation is None:
+            self.starvation = Starvation(self.thread)
+            self.lasts_s = now - self.seen_s
+        else:
+            self.lasts_s += max(0.0, now - self.seen_s - max(0.0, self.starvation.since()))
+        self.seen_s = now
+
+    def close(self) -> None:
+        if self.starvation is not None:
+            self.starvation.close()
+
+
 class Guard:
     """How the recogniser of this process does. Its methods are for any thread."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], float] = time.monotonic, *, refuses: bool = True) -> None:
+        """`refuses`: whether there is another recogniser to hear whom this one does not."""
+        self._now, self._refuses = now, refuses
         self._breaker = Breaker(0.5, WINDOW_S, LEAST, OPEN_S)
-        self._under_way: dict[int, float] = {}
+        self._asked: dict[int, _Asked] = {}
         self._numbers = count()
         self._lock = threading.Lock()
+        self._longest_s = 0.0
 
     def allows(self) -> bool:
         """Say whether one more caller may be heard. After failures: one, to see whether it works again."""
         with self._lock:
-            return self.longest_s() < LATE_S and self._breaker.allows(self._now())
-
-    def longest_s(self) -> float:
-        """Return for how long the oldest call into the library has not come back."""
-        began = list(self._under_way.values())
-        return self._now() - min(began) if began else 0.0
+            return not self._refuses or (self._longest_s < LATE_S and self._breaker.allows(self._now()))
 
     def record(self, ok: bool) -> None:
         """Count an utterance."""
@@ -66,25 +91,38 @@ class Guard:
             self._breaker.record(ok, self._now())
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Time a call into the library, and have whatever it raises be a SpeechError."""
+    def asking(self, most_s: float = HANGS_S) -> Iterator[None]:
+        """Time a call into the library, which may take so long, and have whatever it raises be one of our errors."""
         number = next(self._numbers)
-        self._under_way[number] = self._now()
+        asked = self._asked[number] = _Asked(threading.get_native_id(), most_s, self._now())
         try:
             yield
-        except (SpeechError, GrammarError):
+        except (SpeechError, GrammarError, OSError):
             raise
         except Exception as error:
             raise EngineFailed(f"{type(error).__name__}: {error}") from error
         finally:
-            del self._under_way[number]
+            with self._lock:
+                del self._asked[number]
+                asked.close()
+
+    def look(self) -> None:
+        """See what has not come back. Raises: EngineHangs, for what never will."""
+        with self._lock:
+            now, under_way = self._now(), list(self._asked.values())
+            for one in under_way:
+                one.look(now)
+            decoding = [one.lasts_s for one in under_way if one.most_s == HANGS_S]
+            self._longest_s = max(decoding, default=0.0)
+        for one in under_way:
+            if one.lasts_s >= one.most_s:
+                raise EngineHangs(one.lasts_s)
 
     async def watch(self) -> None:
-        """Return never. Raises: EngineHangs, when a call into the library does not come back."""
+        """Return never. Raises: EngineHangs, which ends the process."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if (longest_s := self.longest_s()) >= HANGS_S:
-                raise EngineHangs(longest_s)
+            self.look()
 
 
 class Guarded:
@@ -99,8 +137,9 @@ class Guarded:
         return self._recogniser.capabilities
 
     def ear(self, rules: Mapping[str, RuleSpec], into: Path) -> _Ear:
-        """Return an ear under the same guard; compiling takes what it takes. Raises: as the recogniser's."""
-        return _Ear(self._recogniser.ear(rules, into), self._guard)
+        """Return an ear under the same guard. Raises: as the recogniser's."""
+        with self._guard.asking(BUILD_S):
+            return _Ear(self._recogniser.ear(rules, into), self._guard)
 
 
 class _Ear:
@@ -112,7 +151,7 @@ class _Ear:
         try:
             with self._guard.asking():
                 return _Decoding(self._ear.begin(rules, today), self._guard, frozenset(rules))
-        except EngineBusy:
+        except (EngineBusy, UnknownRule):
             raise
         except SpeechError:
             self._guard.record(ok=False)

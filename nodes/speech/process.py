@@ -41,7 +41,7 @@ from nodes.speech import engines
 from nodes.speech.channel import Surroundings
 from nodes.speech.confidence import ACCEPT
 from nodes.speech.ears import Ears
-from nodes.speech.errors import EngineFailed, PromptTooLong, SpeechError
+from nodes.speech.errors import EngineFailed, EngineHangs, PromptTooLong, SpeechError
 from nodes.speech.flite import FliteVoice
 from nodes.speech.guard import Guard, Guarded
 from nodes.speech.listening import Listening
@@ -59,6 +59,8 @@ __all__ = ["Served", "run"]
 log = logs.get(__name__)
 NOISE_BYTES = 4000
 """Half a second."""
+FIRST_S = 30.0
+"""So long may the first utterances take: a tenth of a second on an idle machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,8 @@ async def run(parent: Parent, config: Config, identity: Identity) -> None:
     Raises: BrokenModel, which names the file, when the recogniser cannot start.
     """
     faulthandler.enable()  # the recogniser's abort then names the line that called it
-    kind, guard = config.speech.of_process(process_of(identity)), Guard()
+    kind = config.speech.of_process(process_of(identity))
+    guard = Guard(refuses=kind.name != KALDI)  # where the default fails, there is nobody better
     recogniser = engines.start(kind.name, config.models.recogniser if kind.name == KALDI else kind.model)
     ears = Ears(Guarded(recogniser, guard), config.paths.run / f"{identity.partition(':')[0]}.ears")
     voice = Synthesiser(config.paths.prompts, lambda: start_voice(config.models.voice, config.speech.voice))
@@ -212,13 +215,20 @@ def start_voice(directory: Path, name: str = MIMIC3) -> Voice:
 
 
 async def warm_up(ears: Ears, voice: Synthesiser, name: str) -> None:
-    """Speak and hear once. Raises: BrokenModel, EngineFailed, also for a recogniser that is sure of noise."""
+    """Speak and hear once.
+
+    Raises: BrokenModel, EngineHangs; EngineFailed, also for a recogniser that is sure of noise.
+    """
     index_gruut()
     began = time.monotonic()
     ear, _ = await asyncio.gather(ears.build("warm-up", {"yes_no": RuleSpec("yes_no")}), voice.start())
     said = await voice.render([wire.Part("Yes.")])
-    heard = await asyncio.to_thread(_hear_once, ear, voice.path(said.prompt).read_bytes())
-    noise = await asyncio.to_thread(_hear_once, ear, random.Random(1).randbytes(NOISE_BYTES))
+    try:
+        async with asyncio.timeout(FIRST_S):
+            heard = await asyncio.to_thread(_hear_once, ear, voice.path(said.prompt).read_bytes())
+            noise = await asyncio.to_thread(_hear_once, ear, random.Random(1).randbytes(NOISE_BYTES))
+    except TimeoutError as error:
+        raise EngineHangs(FIRST_S) from error
     ear.close()
     if noise.meaning and noise.confidence >= ACCEPT:
         raise EngineFailed(

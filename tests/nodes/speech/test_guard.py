@@ -1,10 +1,10 @@
 """What a recogniser may do to its process: nothing that the guard does not see."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from math import nan
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from grammars.rules.rule import Completeness
 from grammars.rules.spec import RuleSpec
 from nodes.speech import guard as module
 from nodes.speech.errors import EngineBusy, EngineFailed, EngineHangs
-from nodes.speech.guard import LATE_S, LEAST, OPEN_S, Guard, Guarded
+from nodes.speech.guard import BUILD_S, HANGS_S, LATE_S, LEAST, OPEN_S, Guard, Guarded
 from nodes.speech.recogniser import Capabilities, Decoding
 from nodes.speech.turn import Guess
 from protocols.wire.messages import Meaning
@@ -130,28 +130,61 @@ def test_to_be_busy_is_no_failure(tried: Tried, monkeypatch: pytest.MonkeyPatch)
     assert tried.guard.allows()
 
 
-async def test_while_a_call_into_it_does_not_come_back_nobody_new_is_heard_and_then_the_process_ends(
-    tried: Tried, monkeypatch: pytest.MonkeyPatch
+def test_where_there_is_nobody_else_it_hears_whatever_fails(tried: Tried) -> None:
+    alone = Guard(lambda: tried.now_s, refuses=False)
+    for _ in range(LEAST):
+        alone.record(ok=False)
+    assert alone.allows()
+
+
+@pytest.mark.parametrize(("what", "most_s"), [("finish", HANGS_S), ("ear", BUILD_S)])
+def test_what_does_not_come_back_ends_the_process_and_before_that_nobody_new_is_heard(
+    tried: Tried, what: str, most_s: float
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 0.0)
     began, goes_on = threading.Event(), threading.Event()
 
-    def hangs() -> object:
+    def hangs(*_: object) -> object:
         began.set()
         goes_on.wait(60)
         return YES
 
-    tried.fake.says = hangs
-    hearing = asyncio.create_task(asyncio.to_thread(tried.begin().finish, 400))
+    tried.fake.says = tried.fake.ear = hangs  # type: ignore[assignment,method-assign]
+    ear = Guarded(tried.fake, tried.guard).ear  # type: ignore[arg-type]
+    todo = partial(tried.begin().finish, 400) if what == "finish" else partial(ear, {}, Path())
+    thread = threading.Thread(target=todo)
+    thread.start()
     try:
-        await asyncio.to_thread(began.wait, 60)
+        assert began.wait(60)
+        tried.guard.look()
         assert tried.guard.allows()
-        tried.now_s += LATE_S
-        assert not tried.guard.allows()
-        tried.now_s += module.HANGS_S
-        with pytest.raises(EngineHangs, match="12 s"):
-            await tried.guard.watch()
+        tried.now_s += LATE_S + 1  # its thread may have waited for a moment
+        tried.guard.look()
+        assert tried.guard.allows() == (what == "ear"), "a script takes its time"
+        tried.now_s += most_s + 1
+        with pytest.raises(EngineHangs):
+            tried.guard.look()
     finally:
         goes_on.set()
-        await hearing
+        thread.join()
+    tried.guard.look()
     assert tried.guard.allows()
+
+
+def test_whoever_waits_for_a_processor_does_not_hang(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Starved:
+        def __init__(self, thread: int) -> None: ...
+
+        def since(self) -> float:
+            return 60.0
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(module, "Starvation", Starved)
+    with tried.guard.asking():
+        tried.guard.look()
+        tried.now_s += 60.0
+        tried.guard.look()
+        assert tried.guard.allows()
+        tried.now_s += 61.0 + LATE_S
+        tried.guard.look()
+        assert not tried.guard.allows()
