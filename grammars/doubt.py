@@ -1,7 +1,8 @@
 """What is asked about before it is done: an answer, or a wish, that was perhaps not said.
 
-"Stop calling" and "wrong number" cost a contact for good, so the recogniser must be sure of them, or the callee says
-once more that they mean it; an answer is asked about where its question wants that (`confirm`). The words are the
+"Stop calling" and "wrong number" cost a contact for good, and a wish for a human costs somebody's time: the recogniser
+must be sure of them, or the callee says once more that they mean it. An answer is asked about below what its question
+says (`confirm`), and where that says nothing, below what is usual for its rule. The words are the
 script's (`global: confirm`), or those of its language (table `usual_words`); without words all is taken as heard.
 """
 
@@ -19,8 +20,15 @@ from grammars.tables import table
 from grammars.template import Prompt, Sentence
 from protocols.wire.messages import Part
 
-SURE: Final[Mapping[str, float]] = {"stop": 0.8, "wrong_number": 0.8}
+SURE: Final[Mapping[str, float]] = {"stop": 0.8, "wrong_number": 0.8, "human": 0.5}
 """Global intent -> the confidence from which it is done without a question."""
+USUAL: Final[Mapping[str, float]] = {
+    "digits": 0.8, "phone": 0.8, "date": 0.6, "number": 0.5, "ordinal": 0.5, "money": 0.5, "time": 0.5, "choices": 0.3,
+}  # fmt: skip
+"""Rule -> the confidence from which an answer is taken for what was said. Measured: of 36 strings of digits by three
+synthetic voices five in six wrong ones are below, and one in thirty right ones; of strangers' strings of three to six
+digits 82 % of the wrong ones and 24 % of the right ones; of 98 short pieces of other real speech, which were understood
+5 to 18 times, all but two under each rule."""
 ANSWER: Final = "answer"
 """What stands for any answer among the intents that are asked about."""
 YES_NO: Final = "yes_no"
@@ -71,4 +79,4 @@ def _spoken(spec: RuleSpec, answer: str) -> Part:
     )
 
 
-__all__ = ["ANSWER", "SURE", "YES_NO", "Meant", "is_doubtful", "question", "words"]
+__all__ = ["ANSWER", "SURE", "USUAL", "YES_NO", "Meant", "is_doubtful", "question", "words"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from grammars import script_check
-from grammars.doubt import ANSWER, SURE, YES_NO, words
+from grammars.doubt import ANSWER, SURE, USUAL, YES_NO, words
 from grammars.errors import BadRule, Reason, ScriptError
 from grammars.lang import ENGLISH, LANGUAGES, pack
 from grammars.rules.spec import INTENTS, MOST_PHRASES, RuleSpec
@@ -298,11 +298,12 @@ class _Reader(Reading):
         )
 
     def _confirmed_below(self, tree: Tree | None, rule: str) -> float:
-        if tree and rule in self._rules and self._rules[rule].name == YES_NO:
+        name, has_words = self._rules[rule].name if rule in self._rules else "", ANSWER in self._confirms
+        if tree and name == YES_NO:
             self.refuse(tree.line, "a yes or no is not asked about: the answer would be one")
-        if tree and ANSWER not in self._confirms:
+        if tree and not has_words:
             self.refuse(tree.line, "this language has no words to confirm with: give them in global, confirm: answer")
-        return self.number(tree, "confirm", 0, 1, 0.0)
+        return self.number(tree, "confirm", 0, 1, USUAL.get(name, 0.0) if has_words else 0.0)
 
     def _rule(self, state: str, tree: Tree) -> str:
         """Read a rule: its name alone, or a mapping of its name to its parameters. Returns the rule's id."""

@@ -18,12 +18,23 @@ from typing import Any, Final
 import numpy as np
 from rich.table import Table
 
+from grammars.doubt import SURE, USUAL
+from grammars.rules.spec import INTENTS
 from nodes.commands.terminal import console, emit
 from nodes.errors import NodeError
 from protocols import pauses
 
 ANSWERS: Final = Path(__file__).with_suffix(".jsonl")
 """What callees answer, in parts between which they may pause, and what it means on 2026-03-02, a Monday."""
+OTHERS: Final = ("digits", "date", "yes_no", "number", "time", "choices")
+"""Questions to which others answer, too, what is no answer (`OTHER_SPEECH`): with the parameters of their first row."""
+OTHER_SPEECH: Final = (
+    "hang on the door", "put it on the table", "where are my keys", "the kids are at school", "not now darling",
+    "turn that thing off", "it's raining again", "who left this open", "we had pasta for dinner", "pass me the salt",
+    "the dog wants out", "did you feed the cat", "my mother called", "this coffee is cold", "over there by the window",
+    "what a lovely morning", "let me find my glasses", "the train was late",
+)  # fmt: skip
+"""Said to somebody else, 0.5 to 2 s long; none of it is in a grammar."""
 PAUSES_MS: Final = (60, 300, 500, 700, 900)
 COMPLETE_S: Final = (0.15, 0.3, 0.5, 0.7, 0.9, 1.2)
 """The curve: how long whoever may go on is waited for. One of them is what a question has that says nothing."""
@@ -44,7 +55,7 @@ class NotMeasured(NodeError):
 def hearing(as_json: bool) -> int:
     """Measure and print; 1 when a promise is broken. Raises: NotMeasured."""
     answers = [json.loads(line) for line in ANSWERS.read_text().splitlines()]
-    wanted = {"answers": answers, "pauses_ms": PAUSES_MS, "complete_s": COMPLETE_S}
+    wanted = {"answers": [*answers, *_other_speech(answers)], "pauses_ms": PAUSES_MS, "complete_s": COMPLETE_S}
     command = [sys.executable, "-m", "nodes.commands.hearing"]
     done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, cwd=_ROOT, check=False)
     if done.returncode:
@@ -57,8 +68,15 @@ def hearing(as_json: bool) -> int:
     return 0 if found["held"] else 1
 
 
-def judged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _other_speech(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    first = {row["rule"]: row for row in reversed(answers)}
+    return [{**first[rule], "parts": [words], "means": None} for rule in OTHERS for words in OTHER_SPEECH]
+
+
+def judged(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the figures of outcomes (`hearing.Outcome`), per cent and ms, and whether the promises hold."""
+    rows = [row for row in outcomes if row["means"] is not None]
+    others = [row for row in outcomes if row["means"] is None and row["complete_ms"] == USUAL_MS]
     usual = [row for row in rows if row["complete_ms"] == USUAL_MS]
     ours = [_point([row for row in rows if row["complete_ms"] == ms]) | {"complete_ms": ms} for ms in _each(rows)]
     silence = [_silent(usual, ms) for ms in SILENCE_MS]
@@ -74,9 +92,41 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "curve": ours,
         "by_rule": {rule: _shares(of) | _point(of) for rule, of in _by(usual, "rule").items()},
         "by_voice": {voice: _shares(of) | _point(of) for voice, of in _by(usual, "voice").items()},
+        "asked_about": asked_about(usual),
+        "other_speech": _other(usual, others),
         "answers": len(usual),
         "held": held,
     }
+
+
+def asked_about(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return how many answers, in per cent, are asked about before they are taken: of the right, and of the wrong."""
+    wrong = [row for row in rows if row["heard"] is not None and not _is_right(row)]
+    right = [row for row in rows if _is_right(row)]
+    return {
+        "right": _per_cent(sum(map(_is_asked, right)), len(right)),
+        "wrong": _per_cent(sum(map(_is_asked, wrong)), len(wrong)),
+    }
+
+
+def _other(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return how much of what was no answer was understood, how much of that was taken without being asked about, and
+    how much there would be at a confidence that 95 % of right answers have."""
+    right = [row["confidence"] for row in rows if _is_right(row)]
+    at_95 = float(np.percentile(right, 5)) if right else 0.0
+    heard = [row for row in others if row["heard"] is not None]
+    return {
+        "understood": _per_cent(len(heard), len(others)),
+        "taken": _per_cent(sum(not _is_asked(row) for row in heard), len(others)),
+        "at_95": _per_cent(sum(row["confidence"] >= at_95 for row in heard), len(others)),
+    }
+
+
+def _is_asked(row: Mapping[str, Any]) -> bool:
+    """Whether it is asked about where its question says nothing of that: as its rule, or as the wish that it is."""
+    return bool(
+        row["confidence"] < SURE.get(row["heard"], 0.0 if row["heard"] in INTENTS else USUAL.get(row["rule"], 0))
+    )
 
 
 def _is_right(row: Mapping[str, Any]) -> bool:
@@ -152,6 +202,12 @@ def _print(found: Mapping[str, Any]) -> None:
         f"cut off at {ms:.0f} ms of dead air {found[f'cut_off_{ms:.0f}']:.1f} % (at most {most:g}; silence alone "
         f"{found['baselines']['silence'][f'cut_off_{ms:.0f}']:.1f})"
         for ms, most in PROMISES.items()
+    )
+    doubt, other = found["asked_about"], found["other_speech"]
+    to.print(
+        f"asked about first: {doubt['wrong']:.1f} % of wrong answers, {doubt['right']:.1f} % of right ones; "
+        f"other speech: {other['understood']:.1f} % understood, {other['taken']:.1f} % taken without a question "
+        f"({other['at_95']:.1f} % at a confidence that 95 % of right answers have)"
     )
     word = f"one word: p95 {found['one_word_p95_ms']:.0f} ms (at most {ONE_WORD_MS:g})"
     to.print(f"{found['answers']} answers; {at}; {word}: {'held' if found['held'] else 'broken'}")

@@ -72,6 +72,8 @@ class Outcome:
     is_one_word: bool
     means: str
     heard: str | None
+    confidence: float
+    """Of what was understood, as a script sees it; 0 when nothing was."""
     dead_air_ms: float
     silences_ms: list[int]
     """Stretches in it without a voice, by the detector: what a detector of silence alone goes by."""
@@ -202,7 +204,8 @@ def outcomes(
                         yield Outcome(
                             rule=answer["rule"], voice=voice.name, complete_ms=allowed_s * 1000,
                             pause_ms=max(places, default=0), is_one_word=" " not in " ".join(answer["parts"]),
-                            means=answer["means"], heard=_meant(told), dead_air_ms=(at_s - ends_s) * 1000,
+                            means=answer["means"], heard=_meant(told), confidence=_sure(told),
+                            dead_air_ms=(at_s - ends_s) * 1000,
                             silences_ms=silences_ms(voiced, ends_s),
                         )  # fmt: skip
             ear.close()
@@ -222,6 +225,10 @@ def _meant(told: floor.FloorEvent | None) -> str | None:
     if not isinstance(told, floor.Understood):
         return None
     return told.meaning.slots.get("value", told.meaning.intent)
+
+
+def _sure(told: floor.FloorEvent | None) -> float:
+    return told.confidence if isinstance(told, floor.Understood) else 0.0
 
 
 def main() -> None:

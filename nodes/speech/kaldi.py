@@ -23,7 +23,7 @@ from grammars.rules.spec import RuleSpec
 from nodes.audio import g711
 from nodes.config import Models
 from nodes.speech import model_dir
-from nodes.speech.confidence import confidence
+from nodes.speech.confidence import certainty, confidence
 from nodes.speech.errors import BrokenModel, EngineBusy, EngineFailed
 from nodes.speech.filler import phone_loop
 from nodes.speech.kag import RATE_HZ, Best, Decoder, Graphs
@@ -179,4 +179,4 @@ class KaldiDecoding:
 
     def _guess(self, heard: Best, filler: Best, speech_ms: int) -> Guess:
         sure = confidence(heard.cost, filler.cost, speech_ms)
-        return guess(self._rules, " ".join(heard.words), sure, 1.0 - heard.error)
+        return guess(self._rules, " ".join(heard.words), sure, certainty(heard.error, len(heard.words)))

@@ -23,6 +23,7 @@ from grammars.conversation_state import (
     Say,
     Tag,
 )
+from grammars.doubt import USUAL
 from protocols.amd import MessageMayStart
 from protocols.floor import Bargein, Listen, NotUnderstood, Pressed, PromptEnded, Silence, Understood
 from protocols.handover import HandoverDone, HandoverFailed
@@ -345,6 +346,15 @@ def test_whoever_is_asked_about_an_answer_may_say_the_right_one_at_once() -> Non
     talk.step(order("4271", 0.4))
     assert talk.step(order("4279", 0.6))[0] == Filled("order", "4279")
     assert a_survey().step(order("4271", 0.5))[0] == Filled("order", "4271"), "sure enough"
+
+
+def test_a_question_that_says_nothing_of_it_asks_about_what_is_unusually_unsure_for_its_rule() -> None:
+    script = load((SHIPPED / "survey.yaml").read_text())
+    talk = Conversation(script, ConversationState.new(script, CONTACT))
+    for given_ in (Begin(), PromptEnded(), PromptEnded(), YES, PromptEnded()):
+        talk.step(given_)
+    assert spoken(talk.step(order("4271", USUAL["digits"] - 0.01))) == "Did you say 4271?"
+    assert talk.step(order("4279", USUAL["digits"]))[0] == Filled("order", "4279")
 
 
 def test_said_twice_it_is_meant_however_badly_it_is_heard() -> None:

@@ -13,7 +13,8 @@ from nodes.commands.bench_hearing import ANSWERS, COMPLETE_S, USUAL_MS, judged
 def row(heard: str | None, dead_air_ms: float, **more: Any) -> dict[str, Any]:
     usual = {
         "rule": "digits", "voice": "ann", "complete_ms": USUAL_MS, "pause_ms": 500, "is_one_word": False,
-        "means": "4271", "heard": heard, "dead_air_ms": dead_air_ms, "silences_ms": [500],
+        "means": "4271", "heard": heard, "confidence": 1.0 if heard else 0.0, "dead_air_ms": dead_air_ms,
+        "silences_ms": [500],
     }  # fmt: skip
     return usual | more
 
@@ -38,6 +39,19 @@ def test_a_detector_of_silence_alone_cuts_off_whoever_pauses_as_long() -> None:
 def test_only_complete_answers_of_one_word_that_were_understood_count_as_such() -> None:
     rows = [row("yes", 150, means="yes", is_one_word=True), row(None, 800, is_one_word=True), row("4271", 700)]
     assert judged(rows)["one_word_p95_ms"] == 150.0
+
+
+def test_what_is_asked_about_first_is_counted_among_the_wrong_and_the_right() -> None:
+    rows = [row("4271", 200), row("4271", 200, confidence=0.7), row("4279", 200, confidence=0.4), row(None, 800)]
+    assert judged(rows)["asked_about"] == {"right": 50.0, "wrong": 100.0}
+
+
+def test_other_speech_is_taken_where_it_is_understood_and_sure_enough_and_is_no_answer() -> None:
+    others = [(None, 0.0), ("4271", 0.9), ("4271", 0.7), ("human", 0.4), ("who", 0.4)]
+    rows = [row(heard, 200, means=None, confidence=sure) for heard, sure in others]
+    found = judged([row("4271", 200, confidence=0.8), *rows])
+    assert found["other_speech"] == {"understood": 80.0, "taken": 40.0, "at_95": 20.0}
+    assert found["answers"] == 1
 
 
 def test_what_a_question_usually_allows_is_on_the_curve() -> None:
