@@ -20,8 +20,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 FRAME: Final = 160
-LONGEST: Final = 4096
-"""Samples, 512 ms: the longest delay, that of both jitter buffers and of the network included."""
+SHORTEST, LONGEST = 160, 4096
+"""Samples, 20 and 512 ms: the delays that are sought; both jitter buffers and the network are in them."""
 WINDOW: Final = 2048
 """Samples in which a delay is sought: 256 ms."""
 HISTORY: Final = LONGEST + WINDOW
@@ -84,7 +84,7 @@ def find(heard: Floats, sent: Floats) -> list[tuple[int, float]]:
     both = np.fft.rfft(sent, HISTORY, axis=1) * np.fft.rfft(heard, HISTORY, axis=1).conj()
     size = np.abs(both) ** _FLATTENS
     both /= size + _FLOOR * size.max(axis=1, keepdims=True) + 1e-9
-    likeness = np.abs(np.fft.irfft(both, HISTORY, axis=1)[:, : LONGEST + 1])
+    likeness = np.abs(np.fft.irfft(both, HISTORY, axis=1)[:, : LONGEST - SHORTEST + 1])
     at = likeness.argmax(axis=1)
     spread = np.sqrt(np.square(likeness).mean(axis=1)) + 1e-12
     return [
@@ -144,4 +144,17 @@ def _probable(step: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
     return np.fft.rfft(taps)
 
 
-__all__ = ["BLOCK", "FRAME", "HISTORY", "LONGEST", "TAPS", "WINDOW", "Floats", "Path", "cancel", "find", "fit"]
+__all__ = [
+    "BLOCK",
+    "FRAME",
+    "HISTORY",
+    "LONGEST",
+    "SHORTEST",
+    "TAPS",
+    "WINDOW",
+    "Floats",
+    "Path",
+    "cancel",
+    "find",
+    "fit",
+]

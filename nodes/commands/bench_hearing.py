@@ -2,7 +2,8 @@
 
 The method is that of benchmarks of end-of-turn detection (LiveKit's eot-bench): a detector may buy fewer cut-offs with
 more dead air, so each is shown as a curve. Answers with pauses are heard by the product's own ears, in virtual time
-(`hearing.py`); a detector that knows only how long nobody has spoken stands beside it, over the same frames.
+(`hearing.py`); a detector that knows only how long nobody has spoken stands beside it, over the same frames. Lines
+with an echo are measured besides (`bench_echo.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from grammars.doubt import SURE, USUAL
 from grammars.rules.spec import INTENTS
+from nodes.commands import bench_echo
 from nodes.commands.terminal import console, emit
 from nodes.errors import NodeError
 from protocols import pauses
@@ -56,16 +58,22 @@ def hearing(as_json: bool) -> int:
     """Measure and print; 1 when a promise is broken. Raises: NotMeasured."""
     answers = [json.loads(line) for line in ANSWERS.read_text().splitlines()]
     wanted = {"answers": [*answers, *_other_speech(answers)], "pauses_ms": PAUSES_MS, "complete_s": COMPLETE_S}
-    command = [sys.executable, "-m", "nodes.commands.hearing"]
-    done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, cwd=_ROOT, check=False)
-    if done.returncode:
-        raise NotMeasured(f"hearing: {done.stderr[-2000:]}")
-    found = judged([json.loads(row) for row in done.stdout.splitlines()])
+    found = judged(_measured("hearing", wanted))
+    echo = bench_echo.judged(_measured("over_prompts", bench_echo.wanted(answers)))
     if as_json:
-        emit({"bench": "hearing", **found})
+        emit({"bench": "hearing", **found, "echo": echo})
     else:
         _print(found)
-    return 0 if found["held"] else 1
+        bench_echo.show(echo, console())
+    return 0 if found["held"] and echo["held"] else 1
+
+
+def _measured(module: str, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", f"nodes.commands.{module}"]
+    done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, cwd=_ROOT, check=False)
+    if done.returncode:
+        raise NotMeasured(f"{module}: {done.stderr[-2000:]}")
+    return [json.loads(row) for row in done.stdout.splitlines()]
 
 
 def _other_speech(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """`ringmaster demo`: a node, three campaigns, a dozen and more callees of every kind, and what came of it.
 
 Everything is real but the people: SIP, RTP, voices, the recogniser, NATS, the database. While the calls run the demo
-kills one speech engine and the edge with SIGKILL, and the calls go on.
+kills one speech engine and the edge with SIGKILL, and the calls go on. A third of the callees are on lines that
+send back what the robot says.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ CASTS = {
         "Rivertown Dental,2026-03-05,15:30",
         (
             "cooperative-1",
-            "cooperative-2",
-            "refuses-1",
+            "cooperative-2-echo",
+            "refuses-1-echo",
             "voicemail-1",
             "busy-1",
             "cooperative-3",
-            "cooperative-10",
+            "cooperative-10-late",
             "cooperative-12",
         ),
     ),
@@ -69,13 +70,13 @@ CASTS = {
         "Acme,4250",
         (
             "cooperative-4",
-            "interrupts-1",
+            "interrupts-1-echo",
             "optout-1",
             "silent-1",
             "noanswer-1",
-            "cooperative-5",
+            "cooperative-5-echo",
             "cooperative-11",
-            "cooperative-13",
+            "cooperative-13-late",
         ),
     ),
     "survey": (
@@ -83,11 +84,11 @@ CASTS = {
         "Acme",
         (
             "cooperative-6",
-            "cooperative-7",
-            "human-1",
+            "cooperative-7-late",
+            "human-1-echo",
             "hangsup-1",
             "cooperative-8",
-            "cooperative-9",
+            "cooperative-9-echo",
             "cooperative-14",
             "human-2",
         ),
@@ -189,6 +190,7 @@ def _outcome(here: Stage, watch: Watch, verdict: Verdict, report: Report, seed: 
         },
         "understood": verdict.understood,
         "misunderstood": verdict.misunderstood,
+        "self_interruptions": verdict.self_interruptions,
         "events": len(watch.events),
         "events_recorded": report.events,
         "kills": len(watch.kills),
@@ -220,6 +222,7 @@ def _show_outcome(to: Console, verdict: Verdict, report: Report, took_s: float) 
     reporting.show(report, to)
     turns = verdict.understood + verdict.misunderstood
     to.print(f"\nunderstood {verdict.understood} of {turns} answers, as the callees meant them")
+    to.print(f"prompts that their own echo stopped: {verdict.self_interruptions}")
     for one in verdict.misheard:
         hang(to, Text("  not: "), Text(one, "dim"))
     to.print(f"longest gap in anybody's ear {verdict.worst_gap_ms:.0f} ms\n\nrecordings")

@@ -31,6 +31,8 @@ EDGE, ENGINE = Identity("bench.edge"), Identity("bench.speech")
 CALLEE: Final = ChannelId("callee")
 FRAME: Final = 160
 FRAME_S: Final = 0.02
+START_S: Final = 1000.0
+"""Of the clock, when a call begins."""
 HISS: Final = 10 ** (-62 / 20) * 32768
 """Of the line: -62 dBov."""
 TAIL_MS: Final = {"digital": 0.0, "hybrid": 1.5, "room": 10.0}
@@ -88,8 +90,9 @@ class Ringing:
     """A channel of a media plane, and its far end: `turns` moves the clock by frames, and yields what media tells."""
 
     def __init__(self, sock: socket.socket, far: socket.socket, root: Path, *, cancels: bool) -> None:
-        self._far, self._at = far, round(1000 / FRAME_S)
+        self._far, self._at = far, round(START_S / FRAME_S)
         self._told: list[object] = []
+        self._waiting: list[bytes] = []  # on the way
         self._sockets, self._root, self._cancels = {sock.getsockname()[1]: sock}, root, cancels
         self._plane = self._new_plane()
         port = sock.getsockname()[1]
@@ -124,15 +127,18 @@ class Ringing:
         self._wanted = replace(self._wanted, playing=playing)
         self._plane.set(self._wanted)
 
-    def turn(self, end: FarEnd, said: Samples | None = None) -> list[object]:
-        """Let 20 ms go by; return what was told: events, and frames for the engine."""
+    def turn(self, end: FarEnd, said: Samples | None = None, *, is_late: bool = False) -> list[object]:
+        """Let 20 ms go by; return what was told: events, and frames for the engine. `is_late`: what the far end sends
+        comes with the next."""
         self._plane.tick(0, self.now)
         came = g711.SILENCE
         while select.select([self._far], [], [], 0)[0]:
             came = self._far.recv(2048)[HEADER_BYTES:]
         back = end.turn(came, said)
         packet = Packet(0, sequence=self._n % 65536, timestamp=FRAME * self._n, ssrc=77, payload=back)
-        self._far.sendto(packet.build(), ("127.0.0.1", self._port))
+        self._waiting.append(packet.build())
+        while self._waiting and not is_late:
+            self._far.sendto(self._waiting.pop(0), ("127.0.0.1", self._port))
         self._n, self._at = self._n + 1, self._at + 1
         told, self._told = self._told, []
         return told
@@ -159,4 +165,4 @@ def _udp() -> socket.socket:
     return sock
 
 
-__all__ = ["EchoLine", "FarEnd", "Ringing", "ringing"]
+__all__ = ["EchoLine", "START_S", "FarEnd", "Ringing", "ringing"]

@@ -18,8 +18,9 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
@@ -45,7 +46,7 @@ from nodes.speech.voice import Voice
 from protocols import floor
 from protocols.machine import Expired
 from protocols.wire.ids import ChannelId, Identity, ScriptHash
-from protocols.wire.messages import Hear, Heard, SpeechEnded, SpeechStarted
+from protocols.wire.messages import AudioFrame, Hear, Heard, Partial, SpeechEnded, SpeechStarted
 
 TODAY: Final = date(2026, 3, 2)
 CALLEE: Final = ChannelId("callee")
@@ -79,14 +80,14 @@ class Outcome:
     """Stretches in it without a voice, by the detector: what a detector of silence alone goes by."""
 
 
-class _Clock(asyncio.SelectorEventLoop):
+class Clock(asyncio.SelectorEventLoop):
     now_s = 0.0
 
     def time(self) -> float:
         return self.now_s
 
 
-class _AtOnce(Executor):
+class AtOnce(Executor):
     """Where decoding takes no time."""
 
     def submit(self, work: Any, /, *args: Any, **named: Any) -> Future[Any]:
@@ -115,12 +116,12 @@ def line(parts: Sequence[npt.NDArray[np.float32]], pauses_ms: Sequence[int]) -> 
     return audio[: len(audio) // 160 * 160], (len(whole) / 8 - WAIT_MS) / 1000
 
 
-class _Callee:
+class Callee:
     """One answer to one question: `said` moves the clock, and returns how the turn ended and when."""
 
-    def __init__(self, clock: _Clock, ear: KaldiEar, rules: tuple[str, ...], complete_s: float) -> None:
-        self._clock, self._news = clock, list[Heard]()
-        self._channel = Channel(Surroundings(_AtOnce(), self._tell, clock.time, lambda: TODAY, Counter()))
+    def __init__(self, clock: Clock, ear: KaldiEar, rules: tuple[str, ...], complete_s: float) -> None:
+        self._clock, self._news = clock, list[Heard | Partial]()
+        self._channel = Channel(Surroundings(AtOnce(), self._tell, clock.time, lambda: TODAY, Counter()))
         hear = Hear(CALLEE, EDGE, ScriptHash(""), rules, 1, complete_s)
         self._channel.hear(hear, ear)
         self._floor = floor.Floor()
@@ -128,15 +129,23 @@ class _Callee:
         self._floor.step(listen, clock.time())
         self._utterances = Utterances(CALLEE, clock.time())
 
-    async def said(self, payloads: Sequence[bytes], voiced: Sequence[bool]) -> tuple[floor.FloorEvent | None, float]:
+    @asynccontextmanager
+    async def attending(self) -> AsyncIterator[None]:
+        """Have the channel of the speech process attended to."""
         attending = asyncio.ensure_future(self._channel.attend())
+        try:
+            yield
+        finally:
+            self._channel.leave()
+            await attending
+
+    async def said(self, payloads: Sequence[bytes], voiced: Sequence[bool]) -> tuple[floor.FloorEvent | None, float]:
         began_s, told = self._clock.time(), None
-        for payload, one in zip(payloads, voiced, strict=True):
-            self._clock.now_s += FRAME_S
-            if told := await self._frame(payload, one):
-                break
-        self._channel.leave()
-        await attending
+        async with self.attending():
+            for payload, one in zip(payloads, voiced, strict=True):
+                self._clock.now_s += FRAME_S
+                if told := await self._frame(payload, one):
+                    break
         return told, self._clock.time() - began_s
 
     async def _frame(self, payload: bytes, is_voiced: bool) -> floor.FloorEvent | None:
@@ -147,19 +156,20 @@ class _Callee:
             told.append(SpeechStarted(CALLEE, utterances.number, utterances.started_at))
         elif change is Speech.ENDED:
             told.append(SpeechEnded(CALLEE, utterances.number, utterances.voiced_at))
+        return next(iter(await self.hear(frames, told)), None)
+
+    async def hear(self, frames: Sequence[AudioFrame], told: Sequence[floor.FloorInput]) -> list[floor.FloorEvent]:
+        """Take what media tells now; return what it means for the floor."""
         for frame in frames:
             self._channel.take(frame)
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        told += self._news
+        given = (*told, *self._news, Expired())
         self._news.clear()
-        for given in (*told, Expired()):
-            for notify in self._floor.step(given, now):
-                return notify.event
-        return None
+        return [notify.event for each in given for notify in self._floor.step(each, self._clock.time())]
 
     def _tell(self, to: Identity, message: object) -> bool:
-        if isinstance(message, Heard):
+        if isinstance(message, Heard | Partial):
             self._news.append(message)
         return True
 
@@ -184,7 +194,7 @@ def outcomes(
     answers: Sequence[dict[str, Any]], pauses_ms: Sequence[int], complete_s: Sequence[float]
 ) -> Iterator[Outcome]:
     """Yield what became of each answer, by each voice, with each pause at each place. Raises: SpeechError."""
-    clock, models = _Clock(), Config().models
+    clock, models = Clock(), Config().models
     asyncio.set_event_loop(clock)
     voices: list[Voice] = [FliteVoice("kal16"), FliteVoice("slt"), MimicVoice(models.voice)]
     with tempfile.TemporaryDirectory() as own:
@@ -199,12 +209,12 @@ def outcomes(
                     payloads = [audio[at : at + 160] for at in range(0, len(audio), 160)]
                     voiced = detected(payloads)
                     for allowed_s in complete_s:
-                        callee = _Callee(clock, ear, tuple(specs), allowed_s)
+                        callee = Callee(clock, ear, tuple(specs), allowed_s)
                         told, at_s = clock.run_until_complete(callee.said(payloads, voiced))
                         yield Outcome(
                             rule=answer["rule"], voice=voice.name, complete_ms=allowed_s * 1000,
                             pause_ms=max(places, default=0), is_one_word=" " not in " ".join(answer["parts"]),
-                            means=answer["means"], heard=_meant(told), confidence=_sure(told),
+                            means=answer["means"], heard=meant(told), confidence=_sure(told),
                             dead_air_ms=(at_s - ends_s) * 1000,
                             silences_ms=silences_ms(voiced, ends_s),
                         )  # fmt: skip
@@ -221,7 +231,7 @@ def _places(n_parts: int, pauses_ms: Sequence[int]) -> Iterator[list[int]]:
             yield [ms if n == place else 60 for n in range(n_parts - 1)]
 
 
-def _meant(told: floor.FloorEvent | None) -> str | None:
+def meant(told: floor.FloorEvent | None) -> str | None:
     if not isinstance(told, floor.Understood):
         return None
     return told.meaning.slots.get("value", told.meaning.intent)

@@ -33,6 +33,8 @@ class Verdict:
     handover_ms: list[float] = field(default_factory=list)
     worst_gap_ms: float = 0.0
     recovered: int = 0
+    self_interruptions: int = 0
+    """Prompts that were stopped though the callee said nothing."""
     recordings: list[str] = field(default_factory=list)
 
 
@@ -47,6 +49,7 @@ def judge(events: Iterable[CallEvent], lived: Sequence[Mapping[str, Any]]) -> Ve
     for report in lived:
         verdict.worst_gap_ms = max(verdict.worst_gap_ms, report["worst_gap_ms"])
         verdict.keys += len(report.get("pressed", ()))
+        verdict.self_interruptions += report.get("cut_for_nothing", 0)
         verdict.turn_ms += report["answers_ms"][1:]  # the first follows the greeting, which machine detection waits out
         _compare(verdict, report, by_call.get(report["call_id"], []))
     return verdict

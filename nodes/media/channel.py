@@ -60,6 +60,8 @@ class Channel:
         self._utterances = Utterances(wanted.channel_id, wanted.born_s)
         self._voice, self._beep = VoiceDetector(), BeepDetector()
         self.echo = echo
+        self._position: int | None = None
+        self._at = 0.0
         self._tap: Tap | None = None
         self._keys: deque[Iterator[Press | None]] = deque()
         self._n_faded = _FADES
@@ -98,6 +100,10 @@ class Channel:
     def receive(self, at: float) -> None:
         """Take the caller's next 20 ms out of the jitter buffer; a short gap is filled with what was before it."""
         frame = self.line.playout(at)
+        position, before = self.line.position, self._position
+        if position is not None and before is not None and (moved := round((at - self._at) * 8000) + before - position):
+            self.echo.moved(moved)
+        self._position, self._at = position, at
         if not isinstance(frame, Gap):
             self.heard, self.has_audio, self._n_faded = frame, True, 0
         elif self._n_faded < _FADES:
@@ -127,15 +133,17 @@ class Channel:
         echo = self.echo
         if not echo.is_on and not echo.held:
             return self._hear(sound.payload, voiced, at, over_prompt)
-        is_speaking = self._utterances.is_speaking
+        utterances = self._utterances
         if echo.is_on:
+            is_speaking = utterances.is_speaking and not utterances.is_pausing
             is_heard = not self._n_faded or is_speaking
             voiced = voiced and echo.stands_out(sound, is_speaking) and is_heard
             echo.heard(SILENCE if self._n_faded else self.heard)
-        if not echo.held and not self._utterances.would_begin(voiced):
+        if not echo.held and not utterances.would_begin(voiced):
             return self._hear(sound.payload, voiced, at, over_prompt)
         echo.held.append(Held(sound.payload, voiced, at, over_prompt))
-        return [] if echo.is_on else self.settle(is_ours=False)
+        is_nothing = utterances.is_speaking and echo.is_noise
+        return [] if echo.is_on and not is_nothing else self.settle(is_ours=False)
 
     def settle(self, *, is_ours: bool) -> list[AudioFrame]:
         """Hear what was held up, as our own voice or as somebody's; return what the engine is to hear."""

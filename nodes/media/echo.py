@@ -1,11 +1,12 @@
 """Whether what comes back is our own voice: what a callee says on a line that returns our prompts.
 
 What it does: keeps what was sent lately, takes its echo out of what is heard, and holds up whoever seems to begin to
-speak while a prompt may still come back, until it has been compared with what we said. What it does not: anything once
-we have been silent for longer than an echo lasts, or where what comes back is fainter than any voice.
+speak, or to go on after a pause, while a prompt may still come back, until it has been compared with what we said. What
+it does not: anything once we have been silent for longer than an echo lasts, or where what comes back is fainter than
+any voice.
 
     unknown   A line of which no echo is known. After 100 ms of a voice its delay is sought in what we have sent; a
-              voice in which none is found in 220 ms is the callee's.
+              voice in which none is found in 220 ms is the callee's, or in 280 if there was a doubt.
     known     The echo is taken out of each frame. What is left and still sounds like a voice may be a callee, or an
               echo that has changed: by a word never said before, or by a far jitter buffer. At once, and until 240 ms
               of it were heard, a path is sought that explains it; a callee is what none does.
@@ -26,7 +27,7 @@ import numpy as np
 from nodes.audio import g711
 from nodes.audio.echo import BLOCK, FRAME, HISTORY, LONGEST, WINDOW, Floats, Path, cancel, find, fit
 from nodes.audio.g711 import SILENCE, ULAW_TO_PCM
-from nodes.audio.vad import GATE_DBOV, levels
+from nodes.audio.vad import GATE_DBOV, ONSET_FRAMES, ONSET_VOICED, levels
 from nodes.media.hearing import Sound
 
 MOST: Final = 2
@@ -36,7 +37,7 @@ LASTS: Final = 30
 COMPARED: Final = -(-WINDOW // FRAME)
 KEPT: Final = -(-(LONGEST + BLOCK) // FRAME) + COMPARED
 """Frames of what was sent: those from which the oldest compared frame may come."""
-UNKNOWN_AT, KNOWN_AT = (3, 6, 9), (1, 4, 7, 10)
+UNKNOWN_AT, KNOWN_AT = (3, 6, 9, 12), (1, 4, 7, 10)
 """Frames held when they are compared. The two before the first are no beginning, and not held."""
 BESIDES: Final = 4
 """Frames before the held ones that are compared, too."""
@@ -47,6 +48,8 @@ NEAR: Final = 16
 BETTER_DB, ALL_DB = -5.0, -6.0
 """An echo is what a fresh path makes fainter by so much than the known one did, or than it was; a callee's voice over
 no echo becomes at most 1 dB fainter."""
+UNCLEAR: Final = 6.5
+"""On a line of which no echo is known, who stands out by less in the second and the third comparison is a callee."""
 MARGIN_DB: Final = 6.0
 """A voice is louder by so much than what usually is left of an echo."""
 FIRST_LEFT_DB: Final = -6.0
@@ -66,6 +69,7 @@ class Echo:
     """One line's. Of each frame tell what was `said`, then what was `heard`."""
 
     __slots__ = (
+        "_at",
         "_heard",
         "_is_fresh",
         "_is_off",
@@ -73,6 +77,7 @@ class Echo:
         "_left_db",
         "_n_compared",
         "_n_silent",
+        "_n_vain",
         "_said",
         "held",
         "is_ours",
@@ -85,9 +90,9 @@ class Echo:
         self._said = bytearray()  # mu-law, empty while nothing may come back
         self._heard: deque[bytes] = deque()
         self._is_fresh = True
-        self._n_silent = 0
+        self._n_silent, self._at = 0, 0.0
         self._left_db = FIRST_LEFT_DB  # of an echo, by taking it out
-        self._last, self._n_compared = -inf, 0  # the delay that stood out last; comparisons of what is held
+        self._last, self._n_compared, self._n_vain = -inf, 0, 0  # of what is held: delay, comparisons, those in vain
         self.path: Path | None = None
         self.held: list[Held] = []
         self.is_ours: bool | None = None
@@ -103,6 +108,11 @@ class Echo:
         """Say whether the held frames are to be compared."""
         return self.is_on and len(self.held) >= self._schedule[self._n_compared]
 
+    @property
+    def is_noise(self) -> bool:
+        """Say whether the held frames are too little of a voice to be anything, after a pause in what somebody says."""
+        return len(self.held) == ONSET_FRAMES and sum(one.voiced for one in self.held) < ONSET_VOICED
+
     def said(self, frame: bytes | None, at: float, ours: Callable[[float], bytes | None]) -> None:
         """Take what was sent at `at`: a frame of a prompt, or None. `ours` tells that of another instant."""
         if not self._said:
@@ -116,8 +126,13 @@ class Echo:
                 return
             self._said += b"".join(one or SILENCE for one in (SILENCE, *before))
             self._heard.extend([SILENCE] * COMPARED)
+            self._at = at - 0.02
             self._n_silent = 0
-        self._is_fresh = False
+        n_missed = min(round((at - self._at) / 0.02) - 1, KEPT)
+        self._at, self._is_fresh = at, False
+        if n_missed > 0:  # the process was away, and nothing was sent
+            self._said += SILENCE * n_missed
+            del self._said[: n_missed * FRAME]
         self._n_silent = 0 if frame else self._n_silent + 1
         if self._n_silent > LASTS:
             self._said.clear()
@@ -125,6 +140,13 @@ class Echo:
             return
         self._said += frame or SILENCE
         del self._said[:FRAME]
+
+    def moved(self, n: int) -> None:
+        """Know that what is heard comes `n` samples later than before: our jitter buffer has grown, or shrunk."""
+        if self.path:
+            self.path.delay += n
+            if not 0 <= self.path.delay <= LONGEST:
+                self.path = None
 
     def heard(self, frame: bytes) -> None:
         """Take what was received; SILENCE for what only stands in for it."""
@@ -145,7 +167,7 @@ class Echo:
     def release(self) -> list[Held]:
         """Return what was held, and hold nothing."""
         held, self.held, self.is_ours = self.held, [], None
-        self._last, self._n_compared = -inf, 0
+        self._last, self._n_compared, self._n_vain = -inf, 0, 0
         return held
 
     # ---- a comparison -----------------------------------------------------------------------------------------------
@@ -163,9 +185,10 @@ class Echo:
         """Decide whether the held frames are an echo of this delay."""
         is_likely = clearness > CLEAR or abs(delay - self._last) < NEAR
         self._last, self._n_compared = delay, self._n_compared + 1
+        self._n_vain = self._n_vain + 1 if clearness < UNCLEAR and not is_likely else 0
         if is_likely and self._explains(delay):
             self.is_ours = True
-        elif self._n_compared == len(self._schedule):
+        elif self._n_compared == len(self._schedule) or (self._n_vain >= 2 and self._n_compared == 3 and not self.path):
             self.is_ours = False
 
     def _explains(self, delay: int) -> bool:

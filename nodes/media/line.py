@@ -61,6 +61,11 @@ class Line:
         return self._far is not None
 
     @property
+    def position(self) -> int | None:
+        """The far end's media time that is heard next, in samples; None before it was heard."""
+        return self._buffer.cursor
+
+    @property
     def late(self) -> int:
         """Packets that came after their time."""
         return self._buffer.late

@@ -39,6 +39,11 @@ class Link:
         self.sent = 0
 
     @property
+    def position(self) -> int | None:
+        """The seat's media time that is heard next, in samples; None before it was heard."""
+        return self._buffer.cursor
+
+    @property
     def late(self) -> int:
         """Frames that came after their time."""
         return self._buffer.late

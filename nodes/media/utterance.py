@@ -22,6 +22,8 @@ from protocols.wire.messages import AudioFrame
 
 BEFORE_FRAMES: Final = 15
 """300 ms: a recogniser needs the breath before the word."""
+PAUSE_FRAMES: Final = 5
+"""100 ms: after so much silence what is heard may be somebody else than before. Nobody answers sooner."""
 RING_FRAMES: Final = 1500
 """30 s of one utterance; the oldest are dropped."""
 KEEP_S: Final = 2.0
@@ -90,9 +92,14 @@ class Utterances:
         """Whether an utterance is in progress, its tail included."""
         return self._hangover.speaking
 
+    @property
+    def is_pausing(self) -> bool:
+        """Whether an utterance is in progress, and nothing was said for a moment."""
+        return self._hangover.speaking and self._hangover.silent_frames >= PAUSE_FRAMES
+
     def would_begin(self, voiced: bool) -> bool:
-        """Say whether the next frame, if it is voiced or not, begins an utterance."""
-        return self._hangover.would_begin(voiced)
+        """Say whether the next frame, voiced or not, begins an utterance, or goes on with one after a pause."""
+        return self._hangover.would_begin(voiced) or (voiced and self.is_pausing)
 
     @property
     def is_decisive(self) -> bool:

@@ -52,6 +52,8 @@ REFUSES = 0.15
 """How often a cooperative callee says no."""
 LOST_S = 4.0
 """After so long a silence of the bot a question is taken as asked, whatever the events say."""
+SPOKE_S = 3.0
+"""What stops a prompt was said at most so long ago: a word takes its time to be understood."""
 TICK_S = 0.05
 HEARD = (ENGLISH,)
 """Languages in which callees speak; in others they greet, and answer with keys."""
@@ -93,6 +95,8 @@ class Report:
     worst_gap_ms: float = 0.0
     at_once_ms: float = 0.0
     """The longest time in which two sources were heard at once."""
+    cut_for_nothing: int = 0
+    """Prompts that were stopped though we said nothing: the bot was interrupted by itself."""
     bot_voice_s: float = 0.0
     packets: int = 0
     first_packet_s: float = 0.0
@@ -126,7 +130,7 @@ class Callee:
         self._state = ""
         self._asked_s = self._prompt_s = 0.0
         self._n_prompts = 0
-        self._is_up = False
+        self._is_up = self._is_handed_over = False
         self.report = Report("", "")
         self.is_over = asyncio.Event()
 
@@ -150,11 +154,19 @@ class Callee:
                 self._prompt_s, self._asked_s = time.monotonic(), 0.0
             case Kind.PROMPT_ENDED:
                 self._n_prompts += 1
+                self.report.cut_for_nothing += self._is_for_nothing(event)
                 self._asked_s = time.monotonic() if self._prompt_s else 0.0  # unless answered while it was played
+            case Kind.HANDOVER_STARTED:
+                self._is_handed_over = True
             case Kind.HANDOVER_DONE:
                 self._tasks.create_task(self._greet_agent())
             case _:
                 pass
+
+    def _is_for_nothing(self, ended: CallEvent) -> bool:
+        """Say whether a prompt was stopped though neither we nor an agent has spoken."""
+        is_quiet = self._is_up and self._earpiece.quiet_s > SPOKE_S
+        return bool(ended.fields.get("is_cut")) and is_quiet and not self._is_handed_over
 
     async def _greet_agent(self) -> None:
         """Speak first, so that the agent hears us as soon as they can."""
@@ -179,6 +191,8 @@ class Callee:
             case Invited(target=target):
                 user = target.partition(":")[2].partition("@")[0]
                 self._persona, self.report.persona = persona_of(user), user.partition("-")[0]
+                if self._persona.echo_db:
+                    self._earpiece.returns(self._persona.echo_db, self._persona.echo_ms)
                 self.report.user = user
                 self._tasks.create_task(self._live())
             case Answered(media=media) | MediaChanged(media=media):

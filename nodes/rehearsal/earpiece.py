@@ -20,6 +20,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from nodes.audio import g711
+from nodes.rehearsal.returning import Returning
 from protocols.errors import RemoteProtocolError
 from protocols.rtp.dtmf import Press, press
 from protocols.rtp.packet import Packet, header
@@ -126,6 +127,11 @@ class Earpiece:
         self._ssrc = int.from_bytes(os.urandom(4))
         self._began_s, self._number = 0.0, 0
         self._timer: asyncio.TimerHandle | None = None
+        self._line: Returning | None = None
+
+    def returns(self, level_db: float, delay_ms: float) -> None:
+        """Let the line send back what it hears, so loud against what came, and so late."""
+        self._line = Returning(level_db, delay_ms)
 
     def start(self, remote: tuple[str, int], key_type: int = -1) -> None:
         """Send to `remote` and listen from now on: silence, until there is something to say.
@@ -153,6 +159,11 @@ class Earpiece:
         return bool(self._frames or self._presses)
 
     @property
+    def quiet_s(self) -> float:
+        """Return for how long nothing was said here, in seconds; since the clock's zero, when nothing ever was."""
+        return 0.0 if self._frames else time.monotonic() - self._spoke_until_s
+
+    @property
     def n_unsaid(self) -> int:
         """Return how many frames are left to say."""
         return len(self._frames)
@@ -173,10 +184,14 @@ class Earpiece:
         frame = self._frames.popleft() if self._frames else QUIET
         if frame is not QUIET and _is_loud(frame):
             self._spoke_until_s, self._awaits_answer = time.monotonic() + FRAME_S, True
+        if self._line:
+            frame = self._line.joined(frame)
         self._send(0, self._number == 1, self._number * FRAME, frame)
 
     def _send_key(self, tick: Press | None) -> None:
         """Send one tick of a key: under the timestamp of its beginning, the first one marked (RFC 4733 s.2.2.1)."""
+        if self._line:
+            self._line.joined(QUIET)  # what comes back meanwhile is not heard
         if tick:
             self._spoke_until_s, self._awaits_answer = time.monotonic() + FRAME_S, True
             self._send(self._key_type, tick.is_first, (self._number - tick.age) * FRAME, tick.event.build())
@@ -204,11 +219,13 @@ class Earpiece:
             except RemoteProtocolError:
                 continue
             if packet.payload_type == 0:
-                self._hear(packet.payload, source, _arrived(ancillary))
+                self._hear(packet, source, _arrived(ancillary))
 
-    def _hear(self, payload: bytes, source: Source, now: float) -> None:
-        heard = self.heard
+    def _hear(self, packet: Packet, source: Source, now: float) -> None:
+        heard, payload = self.heard, packet.payload
         heard.packet(source, now)
+        if self._line:
+            self._line.heard(packet.timestamp, payload)
         if not _is_loud(payload):
             return
         if self._awaits_answer and now > self._spoke_until_s and not self._frames:

@@ -1,13 +1,14 @@
 """The manners of callees, as a table: what each does that an ordinary, cooperative callee does not.
 
 The recipe is a dialer's own load test: what the far end does is chosen by the dialled name (anchors: VICIdial).
-`sip:interrupts-3@host` is the third one who interrupts; the number is the seed's.
+`sip:interrupts-3@host` is the third one who interrupts; the number is the seed's. On a line that sends
+back what it hears it is `sip:interrupts-3-echo@host`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Persona:
     """Answer so many seconds after a prompt has begun, instead of after its end."""
     hangs_up_after: int = 0
     """Hang up after so many prompts."""
+    echo_db: float = 0.0
+    """Their line sends back what it hears, so loud against what it was; 0: it does not."""
+    echo_ms: float = 0.0
+    """And so late."""
 
 
 PERSONAS: Mapping[str, Persona] = {
@@ -52,14 +57,22 @@ PERSONAS: Mapping[str, Persona] = {
     "noanswer": Persona(picks_up=False),
 }
 
+LINES: Mapping[str, tuple[float, float]] = {"echo": (-14.0, 45.0), "late": (-20.0, 180.0)}
+"""Echo in dB and ms, by the last part of the dialled name: a near exchange's, and a mobile's."""
+
 
 def persona_of(user: str) -> Persona:
-    """Return the manner of the dialled name; an unknown one cooperates.
+    """Return the manner of the dialled name, on its line; an unknown one cooperates.
 
     >>> persona_of("busy-2").reject, persona_of("anybody").reject
     (486, 0)
+    >>> persona_of("refuses-2-echo").yes_no, persona_of("refuses-2-echo").echo_db
+    ('no', -14.0)
     """
-    return PERSONAS.get(user.partition("-")[0], PERSONAS["cooperative"])
+    manner, *rest = user.split("-")
+    persona = PERSONAS.get(manner, PERSONAS["cooperative"])
+    echo_db, echo_ms = LINES.get(rest[-1] if rest else "", (0.0, 0.0))
+    return replace(persona, echo_db=echo_db, echo_ms=echo_ms)
 
 
-__all__ = ["PERSONAS", "Persona", "persona_of"]
+__all__ = ["LINES", "PERSONAS", "Persona", "persona_of"]

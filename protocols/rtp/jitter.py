@@ -67,6 +67,11 @@ class JitterBuffer:
         self.late = self.duplicate = self.skipped = 0
 
     @property
+    def cursor(self) -> int | None:
+        """The media time of the next sample to play, in samples that never wrap; None before there was a stream."""
+        return self._cursor
+
+    @property
     def held(self) -> int:
         """Samples from the next one to play to the newest one here: what the caller is heard late by."""
         if not self._packets or self._cursor is None:

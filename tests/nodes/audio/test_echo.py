@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.audio.echo import BLOCK, FRAME, HISTORY, LONGEST, WINDOW, Floats, Path, cancel, find, fit
+from nodes.audio.echo import BLOCK, FRAME, HISTORY, LONGEST, SHORTEST, WINDOW, Floats, Path, cancel, find, fit
 
 LONG = 40_000
 
@@ -27,7 +27,7 @@ def blocks(sent: Floats, path: Path, ends: range) -> Floats:
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
-@given(st.integers(0, LONGEST), st.floats(0.03, 1.0), st.integers(0, 1000))
+@given(st.integers(SHORTEST, LONGEST), st.floats(0.03, 1.0), st.integers(0, 1000))
 def test_a_delay_is_found_wherever_it_is_and_however_faint(delay, gain, seed) -> None:
     sent = voice(seed)
     heard = late(sent, delay, gain, seed + 1)

@@ -12,7 +12,7 @@ from nodes.commands.echoing import TAIL_MS, EchoLine, FarEnd, Ringing, ringing
 from nodes.speech.flite import FliteVoice
 from nodes.speech.telephone import at_8_khz, telephone
 from protocols.wire.ids import PromptHash
-from protocols.wire.messages import AudioFrame, SpeechStarted
+from protocols.wire.messages import AudioFrame, SpeechEnded, SpeechStarted
 
 LEVEL = 0.05 * 32768
 """A callee's, in the loud parts: -26 dBov."""
@@ -153,3 +153,27 @@ def test_what_is_heard_is_untouched_as_long_as_nothing_was_said(answer) -> None:
     assert frames
     payloads = b"".join(sent)
     assert b"".join(frame.payload for frame in frames) in payloads
+
+
+def test_a_prompt_that_follows_an_answer_at_once_does_not_go_on_with_it(prompt, answer) -> None:
+    with ringing([prompt], cancels=True) as (call, (name,)):
+        end, told = FarEnd(EchoLine(-12, 80), 1), []
+        n_said = -(-len(answer) // 160)
+        for k in range(n_said + 12):  # 0.24 s after the end of an answer: well within the voice detector's tail
+            told += call.turn(end, answer[k * 160 : (k + 1) * 160] if k < n_said else None)
+        asked_s = call.now
+        told += played(call, end, name, len(prompt) // 160)
+    assert sum(isinstance(one, SpeechStarted) for one in told) == 1
+    (ended,) = (one for one in told if isinstance(one, SpeechEnded))
+    assert ended.at_s < asked_s
+
+
+def test_what_our_own_buffer_adds_to_a_delay_and_takes_off_again_is_no_other_echo(prompt) -> None:
+    with ringing([prompt], cancels=True) as (call, (name,)):
+        end = FarEnd(EchoLine(-10, 60), 1)
+        told = list(played(call, end, name, len(prompt) // 160))
+        for _ in range(3):
+            call.play(name)
+            for k in range(len(prompt) // 160 + AFTER):
+                told += call.turn(end, is_late=k in (35, 36, 37, 38))
+    assert not [one for one in told if isinstance(one, SpeechStarted)]
