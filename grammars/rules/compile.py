@@ -1,7 +1,8 @@
 """From a rule's name and parameters to a `Rule` that hears: the one place where the rules are listed.
 
 Each rule's module, in its language's pack, builds a transducer in the idioms of `grammars/fst.py`; here it gets the
-polite words around it (table `wrapping`), and becomes the plain tables of `rule.py`. Compiling takes 2 to 70 ms and is
+polite words around it (table `wrapping`), and whoever corrects themselves is heard to the end ("the third, no, the
+fourth"); then it becomes the plain tables of `rule.py`. Compiling takes 2 to 70 ms and is
 cached: the reference date is no part of it.
 """
 
@@ -10,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, reduce
 from importlib import import_module
+from operator import add
 
 from grammars import fst
 from grammars.fst import Fst
 from grammars.lang import package
 from grammars.rules import phrases
+from grammars.rules.readings import FORGET
 from grammars.rules.rule import Rule, rests_of, tails_of
 from grammars.rules.spec import ANY_DAY, INTENTS, RuleSpec
 from grammars.tables import table
@@ -38,7 +41,9 @@ def compile_rule(spec: RuleSpec, today: date) -> Rule:
 def _compile(spec: RuleSpec) -> Rule:
     build = phrases.build if spec.name in _PHRASES else builders(spec.language)[spec.name]
     before = _around(spec, "hesitation") + _around(spec, "opening")
-    whole = before + build(spec) + _around(spec, "courtesy")
+    said, correction = build(spec), _ways(spec, "correction", FORGET)
+    again = [fst.optional(fst.union(*correction) + said)] if correction else []
+    whole = reduce(add, [before, said, *again, _around(spec, "courtesy")])
     acceptor, states = fst.acceptor(whole), fst.transducer(whole)
     return Rule(
         name=spec.name,
@@ -62,7 +67,12 @@ def builders(language: str) -> Mapping[str, Callable[[RuleSpec], Fst]]:
 
 def _around(spec: RuleSpec, place: str) -> Fst:
     """The words that may stand at a place around any phrase of a rule and change nothing."""
+    return fst.union(fst.insert(""), *_ways(spec, place))
+
+
+def _ways(spec: RuleSpec, place: str, written: str = "") -> list[Fst]:
+    """What may be said at a place; what it writes is written with its first word."""
     known = table(package(spec.language), "wrapping")
     rows = [row for row in known if row[0] == place and {"*", spec.name} & set(row[1].split())]
-    ways = (phrases.phrases(pattern, "", float(p), spec.language) for _, _, pattern, p in rows)
-    return fst.union(fst.insert(""), *ways)
+    patterns = (phrases.phrases(pattern, "", float(p), spec.language) for _, _, pattern, p in rows)
+    return [fst.insert(written) + pattern for pattern in patterns]

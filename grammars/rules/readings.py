@@ -13,6 +13,8 @@ import re
 from calendar import monthrange
 from datetime import date, timedelta
 
+FORGET = "\b"
+"""In a reading: what was written before it is taken back, for the caller has corrected themselves."""
 _FIRST_MORNING_HOUR = 7
 _FIRST_EVENING_HOUR = 6
 
@@ -20,9 +22,10 @@ _FIRST_EVENING_HOUR = 6
 def written(rule: str, reading: str, today: date) -> str:
     """Return the value that a reading of this rule means, said on `today`.
 
-    >>> written("number", "0042", date.min), written("digits", "0042", date.min)
+    >>> written("number", "0042", date.min), written("digits", f"0017{FORGET}0042", date.min)
     ('42', '0042')
     """
+    reading = reading.rpartition(FORGET)[2]
     match rule:
         case "date":
             return _date(reading, today)
@@ -99,4 +102,4 @@ def _on_the_day(hour: int, half: str) -> int:
     return hour % 12 + (12 if half == "p" else 0)
 
 
-__all__ = ["written"]
+__all__ = ["FORGET", "written"]

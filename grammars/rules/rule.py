@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 
 from grammars.lang import ENGLISH
-from grammars.rules.readings import written
+from grammars.rules.readings import FORGET, written
 from grammars.rules.spec import ANY_DAY, INTENTS
 from grammars.spoken import verbalise, words_of
 from protocols.wire.messages import Meaning
@@ -36,7 +36,7 @@ class Completeness(Enum):
     PREFIX = "prefix"
     """A phrase begins like this, but none ends here."""
     COMPLETE = "complete"
-    """A phrase, and nothing that may follow changes its meaning ("yes", though "please" may follow)."""
+    """A phrase, and nothing that may follow changes its meaning ("yes", though "please" may), but a correction."""
     EXTENDABLE = "extendable"
     """A phrase, and what may follow can change its meaning ("twenty", "half past three")."""
 
@@ -150,8 +150,7 @@ class Rule:
         costs = (
             path.cost + step.cost + self.rest[step.to]
             for state, path in changing
-            for steps in self.states[state].steps.values()
-            for step in steps
+            for step in onward(self.states[state])
         )
         return 1.0 / (1.0 + math.exp(min(MOST_COST, min(costs, default=MOST_COST) - cost)))
 
@@ -223,6 +222,11 @@ def rests_of(states: Sequence[State]) -> tuple[float, ...]:
     return tuple(rest(state) for state in range(len(states)))
 
 
+def onward(state: State) -> Iterator[Step]:
+    """The steps from a state by which an answer goes on, not those that take it back: nobody waits for these."""
+    return (step for steps in state.steps.values() for step in steps if FORGET not in step.written)
+
+
 def tails_of(states: Sequence[State]) -> tuple[str | None, ...]:
     """For each state the one string that every way from it to an end writes, or None where there are several."""
     found: dict[int, frozenset[str]] = {}
@@ -231,7 +235,7 @@ def tails_of(states: Sequence[State]) -> tuple[str | None, ...]:
         if state not in found:
             final = states[state].final
             ways = {final[1]} if final else set()
-            for step in (step for steps in states[state].steps.values() for step in steps):
+            for step in onward(states[state]):
                 ways |= {step.written + tail for tail in writes(step.to)}
             found[state] = frozenset(sorted(ways)[:2])  # two are enough to know that it is not one
         return found[state]

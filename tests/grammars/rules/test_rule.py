@@ -17,6 +17,8 @@ from grammars.rules.compile import compile_rule
 from grammars.rules.spec import RuleSpec
 
 ROUND = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TAKES_BACK = {"no", "sorry", "mean", "rather", "make"}
+"""A word of what somebody says who corrects themselves."""
 EVERY = pytest.mark.parametrize("name", NAMES)
 
 
@@ -109,7 +111,32 @@ class TestCompleteness:
         words = phrase.split()
         for n in range(len(words)):
             if rule.completeness(beginning := " ".join(words[:n])) is Completeness.COMPLETE:
-                assert rule.parse(beginning) == meaning
+                assert rule.parse(beginning) == meaning or set(words[n:]) & TAKES_BACK
+
+    @pytest.mark.parametrize(
+        ("name", "words", "value"),
+        [
+            ("date", "the third no the fifth", "2026-03-05"),
+            ("date", "march third no wait march sixth please", "2026-03-06"),
+            ("date", "on friday sorry monday", "2026-03-09"),
+            ("time", "three o'clock i mean four p m", "16:00"),
+            ("time", "noon no sorry half past one", "13:30"),
+        ],
+    )
+    def test_whoever_corrects_themselves_means_what_they_say_last(
+        self, rule_of: Callable[..., Rule], name: str, words: str, value: str
+    ) -> None:
+        rule = rule_of(name)
+        meaning = rule.parse(words)
+        assert meaning
+        assert meaning.slots["value"] == value
+
+    def test_what_was_chosen_is_taken_back_by_another_choice_and_nobody_waits_for_that(self) -> None:
+        options = {"keep": ["keep it"], "move": ["move it"]}
+        rule = compile_rule(RuleSpec("choices", {"options": options}), date(2026, 3, 4))
+        assert rule.completeness("keep it") is Completeness.COMPLETE
+        assert rule.completeness("keep it no") is Completeness.PREFIX
+        assert rule.parse("keep it no move it") == rule.parse("move it")
 
 
 class TestWhatTheRecogniserIsGiven:

@@ -54,9 +54,9 @@ def test_specifications_and_compiled_rules_are_had_without_pynini() -> None:
 
 
 def test_what_is_compiled_stays_small_whatever_the_rule_and_its_bounds() -> None:
-    """Which is why it takes less than a tenth of a second."""
+    """Which is why it takes a tenth of a second."""
     large = [RuleSpec("digits", {"max": 24}), RuleSpec("date", {"first_year": 1900}), RuleSpec("ordinal")]
     for spec in large + [RuleSpec(name) for name in NAMES if name != "choices"]:
         rule = compile_rule(spec, date(2026, 3, 4))
         assert len(rule.states) < 1000, spec
-        assert len(rule.acceptor.arcs) < 1000, spec
+        assert len(rule.acceptor.arcs) < 2000, spec
