@@ -30,7 +30,7 @@ from grammars.conversation_state import (
     Turn,
 )
 from grammars.conversation_walk import Walk
-from grammars.doubt import YES_NO, Meant, is_doubtful
+from grammars.doubt import YES_NO, Meant, is_doubtful, is_heard
 from grammars.errors import WrongScript
 from grammars.rules.spec import INTENTS
 from grammars.script_model import OPT_OUT_KEY, Gather, Script, rung, taken
@@ -127,6 +127,8 @@ def _prompt_ended(walk: Walk) -> None:
 
 
 def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
+    if isinstance(given, Understood) and not is_heard(_intent(given), given.confidence):
+        given = NotUnderstood(given.words)
     doubt, is_patient = walk.state.doubt, walk.state.is_patient
     if not _waits(given, is_patient):  # else what was asked is asked still
         walk.state = replace(walk.state, doubt=None, is_patient=False)
@@ -139,8 +141,7 @@ def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
                 walk.turn(turn)
                 walk.act(_ASK_AGAIN)
         case Understood(meaning=meaning) if meaning.rule in walk.script.heard_in(walk.gather):
-            intent = meaning.rule if meaning.rule in INTENTS else ""
-            meant = Meant(meaning.rule, intent, meaning.slots.get("value", meaning.intent))
+            meant = Meant(meaning.rule, _intent(given), meaning.slots.get("value", meaning.intent))
             _meant(walk, _turn(given), meant, 1.0 if meant == doubt else given.confidence)  # said again, it is meant
         case NotUnderstood(words=words) if is_patient:
             walk.turn(Turn("callee", words, intent="nomatch"))
@@ -150,6 +151,11 @@ def _heard(walk: Walk, given: Understood | NotUnderstood | Silence) -> None:
         case Silence():
             walk.turn(Turn("callee", "", intent="noinput"), silences=1)
             walk.act(rung(walk.gather.noinput, walk.state.silences))
+
+
+def _intent(given: Understood) -> str:
+    """Return the global intent; empty: an answer."""
+    return given.meaning.rule if given.meaning.rule in INTENTS else ""
 
 
 def _turn(given: Understood) -> Turn:

@@ -22,6 +22,10 @@ from protocols.wire.messages import Part
 
 SURE: Final[Mapping[str, float]] = {"stop": 0.8, "wrong_number": 0.8, "human": 0.5}
 """Global intent -> the confidence from which it is done without a question."""
+LEAST: Final = 0.3
+"""Below it a wish that is not asked about was none. Measured: of 324 times that somebody said something else, 35 were
+taken for one ("what?", "wait", "not now"), and 6 from here on; of 96 such wishes by three synthetic voices 92 are left.
+"""
 USUAL: Final[Mapping[str, float]] = {
     "digits": 0.8, "phone": 0.8, "date": 0.6, "number": 0.5, "ordinal": 0.5, "money": 0.5, "time": 0.5, "choices": 0.3,
 }  # fmt: skip
@@ -61,6 +65,11 @@ def is_doubtful(script: Script, gather: Gather, intent: str, confidence: float) 
     return confidence < (SURE.get(intent, 0.0) if intent else gather.confirm)
 
 
+def is_heard(intent: str, confidence: float) -> bool:
+    """Say whether a global intent was said at all; empty: an answer, which is asked about when in doubt."""
+    return not intent or intent in SURE or confidence >= LEAST
+
+
 def question(script: Script, gather: Gather, meant: Meant) -> tuple[Prompt, ...]:
     """Return what is asked about this; nothing where there are no words for it."""
     template = script.confirm.get(meant.intent or ANSWER)
@@ -79,4 +88,4 @@ def _spoken(spec: RuleSpec, answer: str) -> Part:
     )
 
 
-__all__ = ["ANSWER", "SURE", "USUAL", "YES_NO", "Meant", "is_doubtful", "question", "words"]
+__all__ = ["ANSWER", "SURE", "USUAL", "YES_NO", "Meant", "is_doubtful", "is_heard", "question", "words"]

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from rich.table import Table
 
-from grammars.doubt import SURE, USUAL
+from grammars.doubt import LEAST, SURE, USUAL
 from grammars.rules.spec import INTENTS
 from nodes.commands import bench_echo
 from nodes.commands.terminal import console, emit
@@ -131,10 +131,10 @@ def _other(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]
 
 
 def _is_asked(row: Mapping[str, Any]) -> bool:
-    """Whether it is asked about where its question says nothing of that: as its rule, or as the wish that it is."""
-    return bool(
-        row["confidence"] < SURE.get(row["heard"], 0.0 if row["heard"] in INTENTS else USUAL.get(row["rule"], 0))
-    )
+    """Whether it is asked about, or for once more, where its question says nothing of that."""
+    if row["heard"] in INTENTS:
+        return bool(row["confidence"] < SURE.get(row["heard"], LEAST))
+    return bool(row["confidence"] < USUAL.get(row["rule"], 0.0))
 
 
 def _is_right(row: Mapping[str, Any]) -> bool:

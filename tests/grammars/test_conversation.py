@@ -23,7 +23,8 @@ from grammars.conversation_state import (
     Say,
     Tag,
 )
-from grammars.doubt import USUAL
+from grammars.doubt import LEAST, SURE, USUAL
+from grammars.rules.spec import INTENTS
 from protocols.amd import MessageMayStart
 from protocols.floor import Bargein, Listen, NotUnderstood, Pressed, PromptEnded, Silence, Understood
 from protocols.handover import HandoverDone, HandoverFailed
@@ -332,7 +333,15 @@ def test_a_wrong_number_is_asked_about_too_and_a_wish_that_costs_nothing_is_not(
     assert spoken(talk.step(Understood(Meaning("wrong_number", "wrong_number"), "", 0.5))) == (
         "Have I reached the wrong person?"
     )
-    assert Entered("call_again") in talk.step(Understood(Meaning("busy", "busy"), "", 0.2))
+    assert Entered("call_again") in talk.step(Understood(Meaning("busy", "busy"), "", 0.3))
+
+
+@pytest.mark.parametrize("wish", [wish for wish in INTENTS if wish not in SURE])
+def test_a_wish_that_was_hardly_said_is_none(wish: str) -> None:
+    talk = asked("appointment_reminder")
+    talk.step(Understood(Meaning(wish, wish), "", LEAST - 0.01))
+    assert talk.state.turns[-2].intent == "nomatch"
+    assert not talk.state.is_patient
 
 
 def test_an_answer_is_read_back_where_its_question_wants_to_be_sure() -> None:
