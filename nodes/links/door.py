@@ -57,6 +57,8 @@ class Door:
             except ConnectionRefusedError:
                 if has_been_met:
                     return self._is_dead()
+            except ConnectionError:
+                is_cut = True  # it ended while we knocked: its socket goes a moment after its connections
             except OSError:
                 pass  # TimeoutError, too: silence
             finally:

@@ -52,6 +52,10 @@ AudioNode.prototype.connect = function (to, ...rest) {
 """Listens in at the loudspeaker; `loudest` is the highest sample so far."""
 
 
+class Navigated(AssertionError):
+    """The page went to another address while it was asked something."""
+
+
 class Page:
     """One page of one browser."""
 
@@ -66,6 +70,8 @@ class Page:
         async with asyncio.timeout(PATIENCE_S):
             while (answer := await self._socket.receive_json()).get("id") != number:
                 pass
+        if "navigated" in answer.get("error", {}).get("message", ""):
+            raise Navigated(answer)
         assert "error" not in answer, answer
         return answer["result"]
 
@@ -83,10 +89,16 @@ class Page:
         """Return once an expression is true in the page. Raises: AssertionError, with what the page shows instead."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not await self.value(expression):
+                while not await self._is_true(expression):
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             raise AssertionError(f"{expression}: {await self.value('document.body.innerText')}") from None
+
+    async def _is_true(self, expression: str) -> bool:
+        try:
+            return bool(await self.value(expression))
+        except Navigated:
+            return False
 
     async def reads(self, name: str, text: str) -> None:
         """Return once an element says this."""

@@ -31,7 +31,7 @@ async def around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def listens(around: Surroundings, before: Identity) -> Hears | NoEngineLeft:
-    return await ears.hear(around.services.engines, CALL, b"packed", SCRIPT, HearCallee(7, LISTEN, before))
+    return await ears.hear(around.services.engines, CALL, b"packed", SCRIPT, HearCallee(7, LISTEN, before), ears.By())
 
 
 async def test_words_that_have_been_said_are_known_at_once(around: Surroundings) -> None:
@@ -104,11 +104,11 @@ async def test_an_engine_that_is_not_wanted_any_more_before_it_has_said_yes_is_t
     """Else it would keep the wish of a call that it never hears."""
     around.waits[Hear] = asyncio.Event()
     (first, second), engines = sorted(around.services.engines.living), around.services.engines
-    asked = asyncio.create_task(ears.hear(engines, CALL, b"", SCRIPT, HearCallee(7, LISTEN, NOBODY)))
+    asked = asyncio.create_task(ears.hear(engines, CALL, b"", SCRIPT, HearCallee(7, LISTEN, NOBODY), ears.By()))
     name, _ = await around.hears(Hear)
     asked.cancel()
     assert await around.hears(Deafen) == (name, Deafen(ChannelId(CALL)))
-    asked = asyncio.create_task(ears.hear(engines, CALL, b"", SCRIPT, HearCallee(8, LISTEN, first)))
+    asked = asyncio.create_task(ears.hear(engines, CALL, b"", SCRIPT, HearCallee(8, LISTEN, first), ears.By()))
     await around.hears(Hear)
     asked.cancel()
     await asyncio.wait([asked])

@@ -7,7 +7,7 @@ import sys
 _RUN = """
 import asyncio, dataclasses, json
 from nodes.media.bench import measure
-print(json.dumps([dataclasses.asdict(row) for row in asyncio.run(measure([2, 5], seconds=0.5, recording=True))]))
+print(json.dumps([dataclasses.asdict(row) for row in asyncio.run(measure([2, 5], seconds=2.0, recording=True))]))
 """
 
 
