@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from grammars.lang import ENGLISH
 from grammars.rules.rule import Completeness, Rule
 from protocols.wire.messages import Meaning
 
@@ -19,6 +20,11 @@ class RuleSet:
     def words(self) -> frozenset[str]:
         """Every word that one of the rules can hear."""
         return frozenset[str]().union(*(rule.words for rule in self.rules.values()))
+
+    @property
+    def language(self) -> str:
+        """The language of the rules: a script has one."""
+        return next((rule.language for rule in self.rules.values()), ENGLISH)
 
     def parse(self, words: str) -> Meaning | None:
         """Return what the first rule that understands these words makes of them; `rule` is the script's id."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
 from nodes.admin.access import WHO
@@ -20,6 +19,7 @@ from nodes.config import Config
 from nodes.config_running import over, with_use
 from nodes.config_speech import Use
 from nodes.links.errors import Refused
+from nodes.links.settings import versions
 from nodes.reading import read_json
 from protocols.wire.settings import ApplySettings, GetSettings, SettingsApplied, Version
 
@@ -66,9 +66,7 @@ class SpeechApi:
         return await self._node.of_settings(ApplySettings(now.version, settings, f"{by}@{self._config.node.id}", why))
 
     async def _now(self) -> Version:
-        told = await self._node.of_settings(GetSettings())
-        versions = msgspec.convert(read_json(told.versions.encode(), list[object]), list[Version])
-        return versions[-1] if versions else Version(0, "", "", "")
+        return versions(await self._node.of_settings(GetSettings()))[-1]
 
 
 __all__ = ["SpeechApi"]

@@ -47,6 +47,8 @@ PROMISES: Final = {300.0: 5.0, 600.0: 2.0}
 """Mean dead air in ms -> cut off, in per cent, at the most."""
 ONE_WORD_MS: Final = 200.0
 """p95 of complete answers of one word."""
+OTHER_TAKEN: Final = 5.0
+"""Of other speech so much, in per cent, is taken for an answer at the most."""
 _ROOT: Final = Path(__file__).parents[2]
 
 
@@ -57,8 +59,9 @@ class NotMeasured(NodeError):
 def hearing(as_json: bool) -> int:
     """Measure and print; 1 when a promise is broken. Raises: NotMeasured."""
     answers = [json.loads(line) for line in ANSWERS.read_text().splitlines()]
-    wanted = {"answers": [*answers, *_other_speech(answers)], "pauses_ms": PAUSES_MS, "complete_s": COMPLETE_S}
-    found = judged(_measured("hearing", wanted))
+    wanted = {"answers": answers, "pauses_ms": PAUSES_MS, "complete_s": COMPLETE_S}
+    other = {"answers": _other_speech(answers), "pauses_ms": PAUSES_MS, "complete_s": [pauses.COMPLETE_S]}
+    found = judged(_measured("hearing", wanted) + _measured("hearing", other))
     echo = bench_echo.judged(_measured("over_prompts", bench_echo.wanted(answers)))
     if as_json:
         emit({"bench": "hearing", **found, "echo": echo})
@@ -84,14 +87,16 @@ def _other_speech(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def judged(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the figures of outcomes (`hearing.Outcome`), per cent and ms, and whether the promises hold."""
     rows = [row for row in outcomes if row["means"] is not None]
-    others = [row for row in outcomes if row["means"] is None and row["complete_ms"] == USUAL_MS]
+    others = [row for row in outcomes if row["means"] is None]
     usual = [row for row in rows if row["complete_ms"] == USUAL_MS]
     ours = [_point([row for row in rows if row["complete_ms"] == ms]) | {"complete_ms": ms} for ms in _each(rows)]
     silence = [_silent(usual, ms) for ms in SILENCE_MS]
     at = {ms: (_at_most(ours, ms), _at_most(silence, ms)) for ms in PROMISES}
     one_word = [row["dead_air_ms"] for row in usual if row["is_one_word"] and _is_right(row)]
     p95 = float(np.percentile(one_word, 95)) if one_word else float("inf")
-    held = p95 <= ONE_WORD_MS and all(at[ms][0] <= most for ms, most in PROMISES.items())
+    other = _other(usual, others)
+    held = p95 <= ONE_WORD_MS and other["taken"] <= OTHER_TAKEN
+    held = held and all(at[ms][0] <= most for ms, most in PROMISES.items())
     return {
         **{f"cut_off_{ms:.0f}": ours_at for ms, (ours_at, _) in at.items()},
         "one_word_p95_ms": round(p95, 1),
@@ -101,7 +106,7 @@ def judged(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "by_rule": {rule: _shares(of) | _point(of) for rule, of in _by(usual, "rule").items()},
         "by_voice": {voice: _shares(of) | _point(of) for voice, of in _by(usual, "voice").items()},
         "asked_about": asked_about(usual),
-        "other_speech": _other(usual, others),
+        "other_speech": other,
         "answers": len(usual),
         "held": held,
     }
@@ -215,7 +220,7 @@ def _print(found: Mapping[str, Any]) -> None:
     to.print(
         f"asked about first: {doubt['wrong']:.1f} % of wrong answers, {doubt['right']:.1f} % of right ones; "
         f"other speech: {other['understood']:.1f} % understood, {other['taken']:.1f} % taken without a question "
-        f"({other['at_95']:.1f} % at a confidence that 95 % of right answers have)"
+        f"(at most {OTHER_TAKEN:g}; {other['at_95']:.1f} % at a confidence that 95 % of right answers have)"
     )
     word = f"one word: p95 {found['one_word_p95_ms']:.0f} ms (at most {ONE_WORD_MS:g})"
     to.print(f"{found['answers']} answers; {at}; {word}: {'held' if found['held'] else 'broken'}")

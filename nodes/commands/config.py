@@ -15,8 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeVar
 
-import msgspec
-
 from nodes.commands.actions import actions, ask_central, operator
 from nodes.commands.client import Client, NotUp, configured, connected
 from nodes.commands.terminal import ENDING, emit
@@ -24,9 +22,9 @@ from nodes.config import Config
 from nodes.config_running import Body, differences, named_trunks, read, written
 from nodes.errors import NodeError
 from nodes.links.errors import LinkError
-from nodes.links.settings import FOLLOWERS
+from nodes.links.settings import FOLLOWERS, NONE
+from nodes.links.settings import versions as versions_in
 from nodes.mesh.mesh import Request
-from nodes.reading import read_json
 from protocols.wire.cluster import NodeState
 from protocols.wire.messages import GetStatus
 from protocols.wire.settings import ApplySettings, GetSettings, Version
@@ -42,7 +40,6 @@ ACTIONS: Final = {
     "show": "print the newest version as a file",
     "history": "who applied which version when, and what it changed",
 }
-NONE: Final = Version(0, "", "", "")
 
 
 class NotApplied(NodeError):
@@ -179,7 +176,7 @@ async def _figure(client: Client, peer: str) -> float:
 async def versions(client: Client) -> list[Version]:
     """Return the versions that there were, from one in which there is nothing on."""
     told = await _ask(client, GetSettings())
-    return [NONE, *msgspec.convert(read_json(told.versions.encode(), list[object]), list[Version])]
+    return versions_in(told)
 
 
 async def _ask(client: Client, message: Request[R]) -> R:

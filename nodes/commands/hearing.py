@@ -81,9 +81,12 @@ class Outcome:
 
 
 class Clock(asyncio.SelectorEventLoop):
+    """A loop whose time is what we say it is."""
+
     now_s = 0.0
 
     def time(self) -> float:
+        """Return it."""
         return self.now_s
 
 
@@ -91,6 +94,7 @@ class AtOnce(Executor):
     """Where decoding takes no time."""
 
     def submit(self, work: Any, /, *args: Any, **named: Any) -> Future[Any]:
+        """Do it now."""
         future = Future[Any]()
         future.set_result(work(*args, **named))
         return future
@@ -140,6 +144,7 @@ class Callee:
             await attending
 
     async def said(self, payloads: Sequence[bytes], voiced: Sequence[bool]) -> tuple[floor.FloorEvent | None, float]:
+        """Say it frame by frame; return what the turn came to, and after how many seconds."""
         began_s, told = self._clock.time(), None
         async with self.attending():
             for payload, one in zip(payloads, voiced, strict=True):
@@ -232,6 +237,7 @@ def _places(n_parts: int, pauses_ms: Sequence[int]) -> Iterator[list[int]]:
 
 
 def meant(told: floor.FloorEvent | None) -> str | None:
+    """Return the value, or the intent, that was understood; None where nothing was."""
     if not isinstance(told, floor.Understood):
         return None
     return told.meaning.slots.get("value", told.meaning.intent)

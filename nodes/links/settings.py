@@ -42,6 +42,8 @@ from protocols.wire.settings import (
     Version,
 )
 
+NONE: Final = Version(0, "", "", "")
+"""The version that holds where nothing was ever applied."""
 FILE: Final = "settings.json"
 """In the state directory: the version that was taken last."""
 RETRY_S: Final = 1.0
@@ -63,7 +65,7 @@ class Settings:
         self._path = config.paths.state / FILE
         self.config = config
         self.changed: Callable[[Config], None] = lambda config: None
-        self._taken = Version(0, "", "", "")
+        self._taken = NONE
         self._mesh: Mesh | None = None
         self._members: Members | None = None
         self._is_behind = asyncio.Event()
@@ -148,7 +150,7 @@ class Settings:
 
     async def _write(self, asked: ApplySettings, settings: dict[str, Any]) -> SettingsApplied:
         there = await self._bucket.get(SETTINGS_KEY)
-        now = _version(there) or Version(0, "", "", "")
+        now = _version(there) or NONE
         if asked.base != now.version:
             raise Refused(f"changed_meanwhile: version {now.version} is there, by {now.by or 'nobody'}")
         if settings == now.settings and now.version:
@@ -170,7 +172,7 @@ class Settings:
         if not self._may_write:
             return
         there = await self._bucket.get(SETTINGS_KEY)
-        now = _version(there) or Version(0, "", "", "")
+        now = _version(there) or NONE
         above = max(now.version, *self.versions)
         told = [await self._told_by(one) for one in self._others() if one.word.settings > above]
         highest = max((now, self._taken, *filter(None, told)), key=lambda one: one.version)
@@ -260,4 +262,9 @@ def _version(entry: Entry | None) -> Version | None:
         return None
 
 
-__all__ = ["FILE", "Settings"]
+def versions(told: SettingsHistory) -> list[Version]:
+    """Return the versions that there were, from `NONE` to the newest."""
+    return [NONE, *msgspec.convert(read_json(told.versions.encode(), list[object]), list[Version])]
+
+
+__all__ = ["FILE", "NONE", "Settings", "versions"]

@@ -20,7 +20,6 @@ from functools import partial
 from math import inf
 from typing import assert_never
 
-from grammars.rules.backchannel import is_backchannel
 from grammars.rules.rule import Completeness
 from nodes.speech.backlog import Backlog
 from nodes.speech.errors import SpeechError
@@ -341,7 +340,7 @@ class Channel:
         wanted, utterance = hearing.wanted, hearing.utterance
         assert wanted
         came_to = "understood" if guess.meaning else "not_understood"
-        if utterance.is_said_over_prompt and is_backchannel(guess.words):
+        if utterance.is_said_over_prompt and guess.is_backchannel:
             guess, came_to = NOTHING, "backchannels"
         self._around.counts[came_to] += 1
         self._told = self._heard(wanted, utterance, guess)

@@ -7,21 +7,16 @@ dictionary, reads it rightly, and pinyin besides.
 
 from __future__ import annotations
 
-import io
-import shutil
-import subprocess
-import wave
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.speech.errors import EngineFailed
+from nodes.speech import by_command
 
 __all__ = ["EspeakVoice", "start"]
 
-TIMEOUT_S = 10.0
 WORDS_A_MINUTE = 165
 
 
@@ -32,34 +27,19 @@ class EspeakVoice:
 
     def __init__(self, voice: str, respelled: Callable[[str], str] = str) -> None:
         """Find the command; `respelled`: what it is given in place of the words. Raises: EngineFailed without it."""
-        command = shutil.which("espeak-ng")
-        if command is None:
-            raise EngineFailed("espeak-ng is not installed")
-        self._command, self._voice, self._respelled = command, voice, respelled
-        version = _run([command, "--version"], b"").decode(errors="replace").partition("Data at")[0].split()
+        self._command, self._voice, self._respelled = by_command.program("espeak-ng"), voice, respelled
+        version = (
+            by_command.output([self._command, "--version"]).decode(errors="replace").partition("Data at")[0].split()
+        )
         self.name = f"espeak-ng {voice} {version[-1] if version else ''}".strip()
 
     def speak(self, words: str, rate: float) -> NDArray[np.int16]:
-        """Say `words`, `rate` times as fast as usual. Raises: EngineFailed."""
+        """Say `words`, `rate` times as fast as usual; nothing for no word. Raises: EngineFailed."""
         speed = str(round(WORDS_A_MINUTE * rate))
         said = [self._command, "-v", self._voice, "-s", speed, "-b", "1", "--stdin", "--stdout"]
-        audio = _run(said, self._respelled(words).encode(errors="replace"))
-        if not audio:  # no word in it
-            return np.zeros(0, np.int16)
-        try:
-            with wave.open(io.BytesIO(audio)) as heard:
-                return np.frombuffer(heard.readframes(heard.getnframes()), np.int16)
-        except (wave.Error, EOFError, ValueError) as error:
-            raise EngineFailed(f"{self.name} said no sound: {error}") from error
+        return by_command.sound(said, self._respelled(words))
 
 
 def start(model: Path | None) -> EspeakVoice:
     """Return its American voice; it has no model. Raises: EngineFailed when it is not installed."""
     return EspeakVoice("en-us")
-
-
-def _run(command: list[str], given: bytes) -> bytes:
-    try:
-        return subprocess.run(command, input=given, capture_output=True, timeout=TIMEOUT_S, check=True).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise EngineFailed(f"espeak-ng cannot say it: {error}") from error

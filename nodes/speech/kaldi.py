@@ -9,7 +9,6 @@ alone from `begin` to `finish` or `close`. Decoders are kept for the next uttera
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +23,10 @@ from nodes.audio import g711
 from nodes.config import Models
 from nodes.speech import model_dir
 from nodes.speech.confidence import certainty, confidence
-from nodes.speech.errors import BrokenModel, EngineBusy, EngineFailed
+from nodes.speech.errors import BrokenModel, EngineFailed
 from nodes.speech.filler import phone_loop
 from nodes.speech.kag import RATE_HZ, Best, Decoder, Graphs
+from nodes.speech.pool import Pool
 from nodes.speech.recogniser import Capabilities
 from nodes.speech.rules import Rules, guess, weighed
 from nodes.speech.turn import Guess
@@ -78,61 +78,38 @@ class KaldiEar:
             self._graphs = Graphs(into, [*map(weighed, self._rules.by_id.values()), filler])
         except BrokenModel as error:
             raise BrokenModel(model, error.why) from error  # the private copy is gone when somebody looks
-        self._idle: list[_Pair] = []
-        self._n_pairs = 0
-        self._is_closed = False
-        self._lock = threading.Lock()
+        self._pairs: Pool[_Pair] = Pool(self._pair, _free, most=MAX_UTTERANCES, kept=KEPT)
 
     def begin(self, rules: Sequence[str], today: date) -> KaldiDecoding:
         """Start hearing an utterance with these rules, in order of preference.
 
-        Raises: UnknownRule, EngineBusy, EngineFailed.
+        Raises: UnknownRule, EngineFailed.
         """
         chosen = self._rules.choose(rules, today)
-        pair = self._take()
+        pair = self._pairs.take()
         try:
             pair.rules.start(self._ids.index(rule) for rule in rules)
             pair.filler.start([len(self._ids)])
         except EngineFailed:
-            self.discard(pair)
+            self._pairs.discard(pair)
             raise
-        return KaldiDecoding(self, pair, chosen)
+        return KaldiDecoding(self._pairs, pair, chosen)
 
     def check(self, rules: Iterable[str]) -> None:
         """Raise UnknownRule unless the script has all of these."""
         self._rules.check(rules)
 
-    def give_back(self, pair: _Pair) -> None:
-        """Keep a pair for the next utterance."""
-        with self._lock:
-            if not self._is_closed and len(self._idle) < KEPT:
-                self._idle.append(pair)
-                return
-        self.discard(pair)
-
-    def discard(self, pair: _Pair) -> None:
-        """Free a pair that failed, or is not needed any more."""
-        pair.rules.close()
-        pair.filler.close()
-        with self._lock:
-            self._n_pairs -= 1
-
     def close(self) -> None:
         """Free the decoders; those of utterances under way when they end."""
-        with self._lock:
-            self._is_closed = True
-            idle, self._idle = self._idle, []
-        for pair in idle:
-            self.discard(pair)
+        self._pairs.close()
 
-    def _take(self) -> _Pair:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-            if self._n_pairs == MAX_UTTERANCES:
-                raise EngineBusy(MAX_UTTERANCES)
-            self._n_pairs += 1
+    def _pair(self) -> _Pair:
         return _Pair(self._graphs.decoder(), self._graphs.decoder(**_FILLER_SEARCH))
+
+
+def _free(pair: _Pair) -> None:
+    pair.rules.close()
+    pair.filler.close()
 
 
 class KaldiDecoding:
@@ -141,8 +118,8 @@ class KaldiDecoding:
     After an EngineFailed it is over; there is nothing left to close.
     """
 
-    def __init__(self, ear: KaldiEar, pair: _Pair, rules: RuleSet) -> None:
-        self._ear = ear
+    def __init__(self, pairs: Pool[_Pair], pair: _Pair, rules: RuleSet) -> None:
+        self._pairs = pairs
         self._pair = pair
         self._rules = rules
 
@@ -162,19 +139,19 @@ class KaldiDecoding:
         """What it was. Raises: EngineFailed."""
         with self._discarding():
             guess = self._guess(self._pair.rules.finish(), self._pair.filler.finish(), speech_ms)
-        self._ear.give_back(self._pair)
+        self._pairs.give_back(self._pair)
         return guess
 
     def close(self) -> None:
         """Stop hearing it."""
-        self._ear.give_back(self._pair)
+        self._pairs.give_back(self._pair)
 
     @contextmanager
     def _discarding(self) -> Iterator[None]:
         try:
             yield
         except EngineFailed:
-            self._ear.discard(self._pair)
+            self._pairs.discard(self._pair)
             raise
 
     def _guess(self, heard: Best, filler: Best, speech_ms: int) -> Guess:

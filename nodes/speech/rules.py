@@ -72,7 +72,6 @@ def guess(rules: RuleSet, words: str, sure: float, certainty: float = 1.0) -> Gu
     """What heard words are by these rules. `sure`: that a phrase was said at all, `certainty`: this one; 0 to 1."""
     meaning = rules.parse(words) if words and sure >= REJECT else None
     # of the rule that understands it: "no" is an answer, though "no such person" would be another rule's
-    if meaning:
-        rule = rules.rules[meaning.rule]
-        return Guess(words, rule.completeness(words), sure, meaning, certainty, rule.likely_more(words))
-    return Guess(words, rules.completeness(words), sure, None, certainty)
+    rule = rules.rules[meaning.rule] if meaning else None
+    more = rule.likely_more(words) if rule else 1.0
+    return Guess(words, (rule or rules).completeness(words), sure, meaning, certainty, more, rules.language)

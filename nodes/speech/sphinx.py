@@ -18,7 +18,6 @@ the interpreter lock while it works: audio is given to it by tenths of a second,
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -31,7 +30,8 @@ from grammars.rules.ruleset import RuleSet
 from grammars.rules.spec import RuleSpec
 from nodes.audio import g711
 from nodes.audio.resample import Upsampler
-from nodes.speech.errors import BrokenModel, EngineBusy, EngineFailed
+from nodes.speech.errors import BrokenModel, EngineFailed
+from nodes.speech.pool import Pool
 from nodes.speech.recogniser import Capabilities
 from nodes.speech.rules import Rules, guess, weighed
 from nodes.speech.turn import Guess
@@ -150,16 +150,13 @@ class SphinxEar:
         into.mkdir(parents=True, exist_ok=True)
         self._dictionary = into / "words.dict"
         self._dictionary.write_text("".join(map(_entry, self._rules.words)))
-        self._idle: list[_Line] = []
-        self._n_lines = 0
-        self._is_closed = False
-        self._lock = threading.Lock()
-        self._idle.append(self._new())
+        self._lines: Pool[_Line] = Pool(self._line, most=MAX_UTTERANCES, kept=KEPT)
+        self._lines.give_back(self._lines.take())  # a model that is of no use is known now
 
     def begin(self, rules: Sequence[str], today: date) -> SphinxDecoding:
         """Start hearing an utterance with these rules. Raises: UnknownRule, EngineBusy, EngineFailed."""
         chosen = self._rules.choose(rules, today)
-        line = self._take(tuple(rules))
+        line = self._lines.take(lambda one: one.rules == tuple(rules))
         try:
             if line.rules != tuple(rules):
                 line.decoder.add_fsg("rules", self._grammar(line.decoder, rules))
@@ -167,56 +164,23 @@ class SphinxEar:
                 line.rules = tuple(rules)
             line.start()
         except (RuntimeError, ValueError) as error:
-            self.discard()
+            self._lines.discard(line)
             raise EngineFailed(f"these rules are no grammar to pocketsphinx: {error}") from error
         except EngineFailed:
-            self.discard()
+            self._lines.discard(line)
             raise
-        return SphinxDecoding(self, line, chosen)
+        return SphinxDecoding(self._lines, line, chosen)
 
     def check(self, rules: Iterable[str]) -> None:
         """Raise UnknownRule unless the script has all of these."""
         self._rules.check(rules)
 
-    def give_back(self, line: _Line) -> None:
-        """Keep a decoder for the next utterance."""
-        with self._lock:
-            if not self._is_closed and len(self._idle) < KEPT:
-                self._idle.append(line)
-                return
-        self.discard()
-
-    def discard(self) -> None:
-        """One decoder less: the library frees it when nobody has it any more."""
-        with self._lock:
-            self._n_lines -= 1
-
     def close(self) -> None:
         """Free the decoders; those of utterances under way when they end."""
-        with self._lock:
-            self._is_closed = True
-            self._n_lines -= len(self._idle)
-            self._idle = []
+        self._lines.close()
 
-    def _take(self, rules: tuple[str, ...]) -> _Line:
-        with self._lock:
-            if self._idle:
-                same = [line for line in self._idle if line.rules == rules]
-                line = (same or self._idle)[-1]
-                self._idle.remove(line)
-                return line
-            if self._n_lines == MAX_UTTERANCES:
-                raise EngineBusy(MAX_UTTERANCES)
-        return self._new()
-
-    def _new(self) -> _Line:
-        with self._lock:
-            self._n_lines += 1
-        try:
-            return _Line(_decoder(self._model, self._dictionary))
-        except EngineFailed:
-            self.discard()
-            raise
+    def _line(self) -> _Line:
+        return _Line(_decoder(self._model, self._dictionary))
 
     def _grammar(self, decoder: Any, rules: Iterable[str]) -> Any:
         """All rules side by side: from state 0 into each, and from wherever a phrase may end to state 1."""
@@ -233,15 +197,15 @@ class SphinxEar:
 class SphinxDecoding:
     """One utterance being heard."""
 
-    def __init__(self, ear: SphinxEar, line: _Line, rules: RuleSet) -> None:
-        self._ear, self._line, self._rules = ear, line, rules
+    def __init__(self, lines: Pool[_Line], line: _Line, rules: RuleSet) -> None:
+        self._lines, self._line, self._rules = lines, line, rules
 
     def feed(self, audio: bytes) -> None:
         """Hear further 8 kHz mu-law. Raises: EngineFailed."""
         try:
             self._line.feed(audio)
         except EngineFailed:
-            self._ear.discard()
+            self._lines.discard(self._line)
             raise
 
     def so_far(self, speech_ms: int) -> Guess:
@@ -253,10 +217,10 @@ class SphinxDecoding:
         try:
             self._line.end()
         except EngineFailed:
-            self._ear.discard()
+            self._lines.discard(self._line)
             raise
         found = self._guess(speech_ms)
-        self._ear.give_back(self._line)
+        self._lines.give_back(self._line)
         return found
 
     def close(self) -> None:
@@ -264,9 +228,9 @@ class SphinxDecoding:
         try:
             self._line.end()
         except EngineFailed:
-            self._ear.discard()
+            self._lines.discard(self._line)
         else:
-            self._ear.give_back(self._line)
+            self._lines.give_back(self._line)
 
     def _guess(self, speech_ms: int) -> Guess:
         heard = [(one.word, one.start_frame, one.end_frame, one.ascore) for one in self._line.decoder.seg() or ()]

@@ -7,15 +7,16 @@ language model, and a phrase of the rules among other words is not an answer.
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Final, Protocol, TypeVar
 
-from grammars.lang.en.words import words_of
 from grammars.rules.ruleset import RuleSet
+from grammars.spoken import words_of
 from nodes.speech.confidence import REJECT
-from nodes.speech.errors import EngineBusy, EngineFailed
+from nodes.speech.errors import EngineFailed
+from nodes.speech.pool import Pool
 from nodes.speech.rules import Rules, guess
 from nodes.speech.turn import Guess
 
@@ -49,55 +50,28 @@ class TextEar:
 
     def __init__(self, rules: Rules, start: Callable[[], Transcript]) -> None:
         """`start` makes a transcript, of which some are kept for the next utterances."""
-        self._rules, self._start = rules, start
-        self._idle: list[Transcript] = []
-        self._n_under_way = 0
-        self._is_closed = False
-        self._lock = threading.Lock()
+        self._rules = rules
+        self._transcripts: Pool[Transcript] = Pool(start, most=MAX_UTTERANCES, kept=KEPT)
 
     def begin(self, rules: Sequence[str], today: date) -> TextDecoding:
         """Start hearing an utterance with these rules. Raises: UnknownRule, EngineBusy, EngineFailed."""
         chosen = self._rules.choose(rules, today)
-        with self._lock:
-            if self._n_under_way == MAX_UTTERANCES:
-                raise EngineBusy(MAX_UTTERANCES)
-            self._n_under_way += 1
-            idle = self._idle.pop() if self._idle else None
-        try:
-            return TextDecoding(self, idle or self._start(), chosen)
-        except EngineFailed:
-            self.ended(None)
-            raise
+        return TextDecoding(self._transcripts, self._transcripts.take(), chosen)
 
     def check(self, rules: Iterable[str]) -> None:
         """Raise UnknownRule unless the script has all of these."""
         self._rules.check(rules)
 
-    def ended(self, transcript: Transcript | None) -> None:
-        """An utterance is over; None: what heard it is of no more use."""
-        with self._lock:
-            self._n_under_way -= 1
-            if transcript is None or self._is_closed or len(self._idle) >= KEPT:
-                return
-        try:
-            transcript.again()
-        except EngineFailed:
-            return
-        with self._lock:
-            self._idle.append(transcript)
-
     def close(self) -> None:
         """Free what is kept."""
-        with self._lock:
-            self._is_closed = True
-            self._idle = []
+        self._transcripts.close()
 
 
 class TextDecoding:
     """One utterance being heard."""
 
-    def __init__(self, ear: TextEar, transcript: Transcript, rules: RuleSet) -> None:
-        self._ear, self._transcript, self._rules = ear, transcript, rules
+    def __init__(self, transcripts: Pool[Transcript], transcript: Transcript, rules: RuleSet) -> None:
+        self._transcripts, self._transcript, self._rules = transcripts, transcript, rules
 
     def feed(self, audio: bytes) -> None:
         """Hear further 8 kHz mu-law. Raises: EngineFailed."""
@@ -110,24 +84,29 @@ class TextDecoding:
     def finish(self, speech_ms: int) -> Guess:
         """What it was. Raises: EngineFailed."""
         found = read(self._rules, *self._or_end(self._transcript.finish))
-        self._ear.ended(self._transcript)
+        self._end()
         return found
 
     def close(self) -> None:
         """Stop hearing it."""
-        self._ear.ended(self._transcript)
+        self._end()
+
+    def _end(self) -> None:
+        with contextlib.suppress(EngineFailed):  # then it has been discarded
+            self._or_end(self._transcript.again)
+            self._transcripts.give_back(self._transcript)
 
     def _or_end(self, do: Callable[[], T]) -> T:
         try:
             return do()
         except EngineFailed:
-            self._ear.ended(None)
+            self._transcripts.discard(self._transcript)
             raise
 
 
 def read(rules: RuleSet, text: str, sure: float) -> Guess:
     """What a text is by these rules: as it stands, or as its numbers are said."""
-    words = " ".join(word for word in words_of(text) if word not in HESITATIONS)
+    words = " ".join(word for word in words_of(text, rules.language) if word not in HESITATIONS)
     found = guess(rules, words, sure)
     if found.meaning or sure < REJECT or not (written := rules.read(text)):
         return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import assert_never
 
+from grammars.lang import ENGLISH
 from grammars.rules.backchannel import is_backchannel
 from grammars.rules.rule import Completeness
 from nodes.audio.vad import PAUSES_MS
@@ -48,6 +49,13 @@ class Guess:
     certainty: float = 1.0
     more: float = 1.0
     """How likely it is that what follows changes it, by the grammar."""
+    language: str = ENGLISH
+    """Of the rules that were heard with."""
+
+    @property
+    def is_backchannel(self) -> bool:
+        """Whether the words only show that somebody listens."""
+        return is_backchannel(self.words, self.language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ def begins(guess: Guess) -> bool:
     Of answers, 70 to 90 % show it before they end, noise and tones never, other speech one time in six. Who says
     "okay" listens, and wants to hear the rest.
     """
-    if is_backchannel(guess.words):
+    if guess.is_backchannel:
         return False
     return guess.completeness is not Completeness.NO and guess.confidence >= ACCEPT
 

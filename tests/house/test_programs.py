@@ -20,7 +20,7 @@ STARTERS = {
     "_output", "must",
 }  # fmt: skip
 """Functions whose first argument, or `argv`, is a command: the standard library's, the kernel's, and our helpers'."""
-OWNERS = {"subprocess", "asyncio", "shutil", "", "init", "self.init"}
+OWNERS = {"subprocess", "asyncio", "shutil", "by_command", "", "init", "self.init"}
 PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "baresip": "baresip-core",
@@ -63,8 +63,7 @@ NAMED_AT_RUN_TIME = {
     "nodes/bus/server.py": "the nats-server that is found or configured",
     "nodes/rehearsal/host_init.py": "whatever a test host is to run",
     "nodes/commands/doctor.py": "the voices of its table `PROGRAMS`",
-    "nodes/speech/flite.py": "the flite that `which` has found",
-    "nodes/speech/espeak.py": "the espeak-ng that `which` has found",
+    "nodes/speech/by_command.py": "the voices that flite.py and espeak.py name",
     "supervisors/leash.py": "whatever its Program says",
     "tests/conformance/test_supervisor_suite.py": "this Python",
     "tests/conftest.py": "the embedded nats-server",

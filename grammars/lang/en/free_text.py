@@ -14,7 +14,6 @@ from datetime import date
 from grammars.lang.en.numbers import cardinal, spell, year
 from grammars.lang.en.values import (
     CURRENCIES,
-    LONGEST,
     MONTHS,
     say_date,
     say_day,
@@ -24,6 +23,7 @@ from grammars.lang.en.values import (
     say_phone,
     say_time,
 )
+from grammars.spoken.written import LONGEST
 from grammars.tables import table
 
 _SIGNS = "".join(CURRENCIES)

@@ -6,23 +6,14 @@ import re
 from datetime import date
 
 from grammars.lang.en.numbers import cardinal, ordinal, pair, spell, year
+from grammars.spoken.written import LONGEST, matched
 from grammars.tables import table
 
 MONTHS: dict[int, str] = {int(number): word for number, word in table("grammars.lang.en", "month")}
 CURRENCIES: dict[str, tuple[str, ...]] = {row[0]: row[1:] for row in table("grammars.lang.en", "currency")}
 """Symbol -> one unit, several, one hundredth, several."""
 
-LONGEST = 12
-"""Digits of the greatest number that is said as a number."""
-
 _NOON, _MIDNIGHT = (12, 0), (0, 0)
-
-
-def _match(pattern: str, text: str) -> re.Match[str]:
-    """The groups of a written value, thousands separators and outer space removed."""
-    if found := re.fullmatch(pattern, text.strip().replace(",", ""), re.ASCII):
-        return found
-    raise ValueError(text)
 
 
 def say_number(text: str) -> str:
@@ -31,7 +22,7 @@ def say_number(text: str) -> str:
     >>> say_number("-1,234.50")
     'minus one thousand two hundred thirty four point five zero'
     """
-    sign, whole, decimals = _match(rf"(-?)(\d{{1,{LONGEST}}})(?:\.(\d+))?", text).groups()
+    sign, whole, decimals = matched(rf"(-?)(\d{{1,{LONGEST}}})(?:\.(\d+))?", text).groups()
     point = f" point {spell(decimals)}" if decimals else ""
     return ("minus " if sign else "") + cardinal(int(whole)) + point
 
@@ -42,7 +33,7 @@ def say_ordinal(text: str) -> str:
     >>> say_ordinal("21st")
     'twenty first'
     """
-    number = int(_match(rf"(\d{{1,{LONGEST}}})(?:st|nd|rd|th)?", text)[1])
+    number = int(matched(rf"(\d{{1,{LONGEST}}})(?:st|nd|rd|th)?", text)[1])
     if not number:
         raise ValueError(text)
     return ordinal(number)
@@ -54,7 +45,7 @@ def say_digits(text: str) -> str:
     >>> say_digits("4250")
     'four two five zero'
     """
-    return spell(_match(r"\d[\d\s.-]*", text)[0])
+    return spell(matched(r"\d[\d\s.-]*", text)[0])
 
 
 def say_phone(text: str) -> str:
@@ -63,7 +54,7 @@ def say_phone(text: str) -> str:
     >>> say_phone("+12125550199")
     'one, two one two, five five five, oh one nine nine'
     """
-    written = _match(r"\+?[\d\s().-]*\d[\d\s().-]*", text)[0]
+    written = matched(r"\+?[\d\s().-]*\d[\d\s().-]*", text)[0]
     grouped = re.fullmatch(r"(1?)([2-9]\d\d)??(\d{3})(\d{4})", re.sub(r"\D", "", written))
     return spell(" ".join(filter(None, grouped.groups())) if grouped else written, zero="oh")
 
@@ -74,7 +65,7 @@ def say_date(text: str) -> str:
     >>> say_date("2026-03-03")
     'March third twenty twenty six'
     """
-    day = date.fromisoformat(_match(r"\d{4}-\d\d-\d\d", text)[0])
+    day = date.fromisoformat(matched(r"\d{4}-\d\d-\d\d", text)[0])
     return f"{say_day(day.month, day.day)} {year(day.year)}"
 
 
@@ -89,7 +80,7 @@ def say_time(text: str) -> str:
     >>> [say_time("15:30"), say_time("09:05"), say_time("12:00"), say_time("00:00")]
     ['three thirty PM', 'nine oh five AM', 'noon', 'midnight']
     """
-    hour, minute = map(int, _match(r"([01]?\d|2[0-3]):([0-5]\d)", text).groups())
+    hour, minute = map(int, matched(r"([01]?\d|2[0-3]):([0-5]\d)", text).groups())
     if (hour, minute) in (_NOON, _MIDNIGHT):
         return "noon" if hour else "midnight"
     return " ".join(filter(None, (cardinal((hour - 1) % 12 + 1), pair(minute), "PM" if hour >= 12 else "AM")))
@@ -102,7 +93,7 @@ def say_money(text: str) -> str:
     ['forty two dollars and fifty cents', 'one pound', 'five cents']
     """
     signs = re.escape("".join(CURRENCIES))
-    sign, whole, hundredths = _match(rf"([{signs}]?)\s?(\d{{1,{LONGEST}}})(?:\.(\d\d?))?", text).groups()
+    sign, whole, hundredths = matched(rf"([{signs}]?)\s?(\d{{1,{LONGEST}}})(?:\.(\d\d?))?", text).groups()
     unit, units, cent, cents = CURRENCIES[sign or "$"]
     big, little = int(whole), int((hundredths or "0").ljust(2, "0"))
     parts = [f"{cardinal(big)} {unit if big == 1 else units}"] if big or not little else []

@@ -14,7 +14,6 @@ from typing import Final
 from grammars.lang.zh.numbers import cardinal, spell
 from grammars.lang.zh.values import (
     CURRENCIES,
-    LONGEST,
     counted,
     say_date,
     say_day,
@@ -25,6 +24,7 @@ from grammars.lang.zh.values import (
     say_time,
 )
 from grammars.lang.zh.words import HAN
+from grammars.spoken.written import LONGEST
 from grammars.tables import table
 
 _SIGNS: Final = "".join(CURRENCIES)

@@ -7,20 +7,13 @@ from datetime import date
 from typing import Final
 
 from grammars.lang.zh.numbers import DIGITS, cardinal, spell
+from grammars.spoken.written import LONGEST, matched
 
 CURRENCIES: Final = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
-LONGEST: Final = 12
-"""Digits of the greatest number that is said as a number."""
 _HALVES: Final = ((5, "凌晨"), (8, "早上"), (11, "上午"), (12, "中午"), (17, "下午"), (23, "晚上"))
 """The last hour of each part of the day."""
 _GROUPS: Final = (r"(1[3-9]\d)(\d{4})(\d{4})", r"([48]00)(\d{3})(\d{4})", r"(01\d|02\d|0\d{3})(\d{3,4})(\d{4})")
 """How people group mobile numbers, those of companies, and those of the fixed network behind their area code."""
-
-
-def _match(pattern: str, text: str) -> re.Match[str]:
-    if found := re.fullmatch(pattern, text.strip().replace(",", ""), re.ASCII):
-        return found
-    raise ValueError(text)
 
 
 def say_number(text: str) -> str:
@@ -29,13 +22,13 @@ def say_number(text: str) -> str:
     >>> say_number("-1,234.50")
     '负一千两百三十四点五零'
     """
-    sign, whole, decimals = _match(rf"(-?)(\d{{1,{LONGEST}}})(?:\.(\d+))?", text).groups()
+    sign, whole, decimals = matched(rf"(-?)(\d{{1,{LONGEST}}})(?:\.(\d+))?", text).groups()
     return ("负" if sign else "") + cardinal(int(whole)) + (f"点{spell(decimals)}" if decimals else "")
 
 
 def say_ordinal(text: str) -> str:
     """Return `21` or `第21` as 第二十一."""
-    number = int(_match(rf"第?(\d{{1,{LONGEST}}})", text)[1])
+    number = int(matched(rf"第?(\d{{1,{LONGEST}}})", text)[1])
     if not number:
         raise ValueError(text)
     return f"第{cardinal(number)}"
@@ -47,7 +40,7 @@ def say_digits(text: str) -> str:
     >>> say_digits("4250")
     '四二五零'
     """
-    return spell(_match(r"\d[\d\s.-]*", text)[0])
+    return spell(matched(r"\d[\d\s.-]*", text)[0])
 
 
 def say_phone(text: str) -> str:
@@ -56,7 +49,7 @@ def say_phone(text: str) -> str:
     >>> say_phone("13800138000"), say_phone("010-65551234")
     ('幺三八，零零幺三，八零零零', '零幺零，六五五五，幺二三四')
     """
-    written = _match(r"\+?[\d\s().-]*\d[\d\s().-]*", text)[0]
+    written = matched(r"\+?[\d\s().-]*\d[\d\s().-]*", text)[0]
     digits = re.sub(r"^\+86", "", re.sub(r"[^\d+]", "", written)).removeprefix("+")
     grouped = next((found for pattern in _GROUPS if (found := re.fullmatch(pattern, digits))), None)
     if grouped:
@@ -70,7 +63,7 @@ def say_date(text: str) -> str:
     >>> say_date("2026-03-03")
     '二零二六年三月三号'
     """
-    day = date.fromisoformat(_match(r"\d{4}-\d\d-\d\d", text)[0])
+    day = date.fromisoformat(matched(r"\d{4}-\d\d-\d\d", text)[0])
     return f"{spell(str(day.year))}年{say_day(day.month, day.day)}"
 
 
@@ -86,7 +79,7 @@ def say_time(text: str) -> str:
     >>> [say_time("15:30"), say_time("09:05"), say_time("12:00"), say_time("00:00"), say_time("14:15")]
     ['下午三点半', '上午九点零五分', '中午十二点', '零点', '下午两点十五分']
     """
-    hour, minute = map(int, _match(r"([01]?\d|2[0-3]):([0-5]\d)", text).groups())
+    hour, minute = map(int, matched(r"([01]?\d|2[0-3]):([0-5]\d)", text).groups())
     half = next(name for last, name in _HALVES if hour <= last) if hour else ""
     shown = hour if hour <= 12 else hour - 12
     return f"{half}{'两' if shown == 2 else cardinal(shown)}点{say_minute(minute)}"
@@ -110,7 +103,7 @@ def say_money(text: str) -> str:
     ['四十二元五角', '三元零五分', '五分', '两元', '一点五美元']
     """
     signs = re.escape("".join(CURRENCIES))
-    sign, whole, decimals = _match(rf"([{signs}]?)\s?(\d{{1,{LONGEST}}})(?:\.(\d\d?))?", text).groups()
+    sign, whole, decimals = matched(rf"([{signs}]?)\s?(\d{{1,{LONGEST}}})(?:\.(\d\d?))?", text).groups()
     unit, big, little = CURRENCIES[sign or "¥"], int(whole), int((decimals or "0").ljust(2, "0"))
     if unit != "元":
         return say_number(text.replace(sign, "").strip().removesuffix(".00").removesuffix(".0")) + unit
